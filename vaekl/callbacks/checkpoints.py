@@ -1,0 +1,37 @@
+"""`last.pt` at every validation and when asked to stop; `best.pt` where early stopping will want it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaekl import checkpoint
+from vaekl.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from vaekl.evaluate import Evaluation
+    from vaekl.trainer import Trainer
+
+LAST, BEST = "last.pt", "best.pt"
+
+
+class Checkpoints(Callback):
+    """Must come last, so that what the others wrote for a step is on the disk before its checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._saved_step = -1
+
+    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        if improved and trainer.cadence.patience is not None:
+            checkpoint.save(self.folder / BEST, trainer.state_dict())
+        self._save(trainer)
+
+    def paused(self, trainer: Trainer) -> None:
+        if trainer.step > 0:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.step != self._saved_step:
+            checkpoint.save(self.folder / LAST, trainer.state_dict())
+            self._saved_step = trainer.step

@@ -1,0 +1,66 @@
+"""`metrics.csv`: every figure that TensorBoard gets, a row for each step and split."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from vaekl.callbacks.base import Callback
+from vaekl.checkpoint import replacing
+
+if TYPE_CHECKING:
+    from vaekl.evaluate import Evaluation
+    from vaekl.trainer import Trainer
+
+FIELDS = (
+    "step", "split", "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "elbo_standard_error_nats", "loss",
+    "bits_per_dim", "energy", "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "schedule",
+    "active_units", "learning_rate", "gradient_norm", "images_per_second",
+)  # fmt: skip
+
+
+class MetricsCsv(Callback):
+    """A resumed run drops the rows after its checkpoint, so that no step is there twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "metrics.csv"
+        self._file: IO[str] | None = None
+
+    def started(self, trainer: Trainer) -> None:
+        kept: list[dict[str, str]] = []
+        if self.path.exists():
+            with self.path.open(newline="") as file:
+                rows = csv.DictReader(file)
+                # a killed writer may leave a torn last line, which has no number in its last field's place
+                kept = [row for row in rows if row["step"].isdigit() and int(row["step"]) <= trainer.step]
+        with replacing(self.path, "log") as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+        self._file = self.path.open("a", newline="")
+
+    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        self._write(trainer.step, "train", figures)
+
+    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        if evaluation is not None:
+            self._write(trainer.step, "valid", evaluation.figures())
+        self._flush()
+
+    def paused(self, trainer: Trainer) -> None:
+        self._flush()
+
+    def finished(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        self._write(trainer.step, "test", evaluation.figures())
+        if self._file is not None:
+            self._flush()
+            self._file.close()
+
+    def _write(self, step: int, split: str, figures: dict[str, float]) -> None:
+        if self._file is not None:
+            csv.DictWriter(self._file, FIELDS, lineterminator="\n").writerow({"step": step, "split": split} | figures)
+
+    def _flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()

@@ -1,0 +1,88 @@
+"""TensorBoard: scalars with their units, the ledger's page, histograms, the config, and the HParams tab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch.utils.tensorboard import SummaryWriter
+
+from vaekl.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from vaekl.evaluate import Evaluation
+    from vaekl.trainer import Trainer
+
+_LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
+_ACROSS = {
+    "ELBO (nats)": "elbo_nats",
+    "bits/dim": "bits_per_dim",
+    "KL (nats)": "kl_nats",
+    "effective β_KL": "effective_beta_kl",
+    "implied σ beside RMSE": "(implied_sigma|rmse)",
+}
+
+
+class TensorBoard(Callback):
+    """Writes into the run folder itself, so that `tensorboard --logdir outputs` names each run by its path.
+
+    Args:
+        folder: the run folder.
+        config: the resolved config, as YAML.
+        hparams: what the HParams tab compares runs by.
+    """
+
+    def __init__(self, folder: Path, config: str, hparams: dict[str, str | float | bool]) -> None:
+        self.folder, self.config, self.hparams = folder, config, hparams
+        self.writer: SummaryWriter | None = None
+
+    def started(self, trainer: Trainer) -> None:
+        resumed = trainer.step > 0
+        # events of steps after the checkpoint are about to be written again
+        self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else None)
+        if not resumed:
+            self.writer.add_text("config", "```yaml\n" + self.config + "\n```", 0)
+            self.writer.add_custom_scalars(
+                {
+                    "ELBO ledger": {
+                        split: ["Multiline", [f"{split}/{tag}" for tag in _LEDGER]] for split in ("train", "valid")
+                    },
+                    "train beside valid": {
+                        title: ["Multiline", [f"(train|valid)/{tag}$"]] for title, tag in _ACROSS.items()
+                    },
+                }
+            )
+
+    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        self._scalars("train", figures, trainer.step)
+
+    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        if evaluation is not None:
+            self._evaluation("valid", evaluation, trainer.step)
+        self._flush()
+
+    def paused(self, trainer: Trainer) -> None:
+        self._flush()
+
+    def finished(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        if self.writer is None:
+            return
+        self._evaluation("test", evaluation, trainer.step)
+        metrics = {f"hparam/test_{tag}": value for tag, value in evaluation.figures().items()}
+        self.writer.add_hparams(self.hparams, metrics, run_name=".", global_step=trainer.step)
+        self._flush()
+        self.writer.close()
+
+    def _evaluation(self, split: str, evaluation: Evaluation, step: int) -> None:
+        self._scalars(split, evaluation.figures(), step)
+        if self.writer is not None:
+            self.writer.add_histogram(f"{split}/kl_per_latent_nats", evaluation.kl_per_latent, step)
+
+    def _scalars(self, split: str, figures: dict[str, float], step: int) -> None:
+        if self.writer is not None:
+            for tag, value in figures.items():
+                self.writer.add_scalar(f"{split}/{tag}", value, step)
+
+    def _flush(self) -> None:
+        if self.writer is not None:
+            self.writer.flush()

@@ -1,0 +1,146 @@
+"""The verbs. Nothing heavy is imported before a verb needs it, so that help is instant."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaekl.errors import StoppedError, VaeklError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_HELP = """\
+vaekl: train VAEs, and know what the weight of the KL term means
+
+  vaekl train [key=value ...]    train, validate, test; TensorBoard log and results in outputs/
+  vaekl train -m key=a,b ...     a sweep: every combination
+  vaekl resume RUN               go on with a run that was stopped or killed
+  vaekl VERB --help              what a verb takes
+  vaekl --version
+
+  --debug                        a full traceback instead of a sentence
+
+Start with `vaekl train`: scikit-learn's digits, continuous Bernoulli, nothing to download.
+"""
+
+_TRAIN_HELP = """\
+vaekl train [key=value ...]        one run
+vaekl train -m key=a,b,c ...       a sweep: one run for every combination
+
+Examples
+  vaekl train
+  vaekl train likelihood=cb dataset=cifar10
+  vaekl train likelihood=gaussian weighting=learned_precision dataset=mnist model=conv
+  vaekl train likelihood=gaussian weighting=fixed_beta weighting.beta=0.01
+  vaekl train -m likelihood=cb,gaussian,beta seed=0,1,2
+
+Flags
+  -m, --multirun        sweep over comma-separated values
+  --config-dir DIR      add your own groups and options
+  --cfg job             print the composed config and stop
+  --debug               a full traceback instead of a sentence
+"""
+
+_RESUME_HELP = """\
+vaekl resume RUN     go on with the run in a folder, from its last checkpoint
+
+On the CPU the final weights are bit-identical to those of a run that was never stopped.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; returns the exit code: 0, 1 for a mistake or failure, 130 for a run that was asked to stop."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except StoppedError as error:
+        print(f"vaekl: {error}", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("vaekl: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        print(f"vaekl: {_one_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _one_sentence(error: Exception) -> str:
+    if isinstance(error, VaeklError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + "."
+    first = (str(error).splitlines() or [""])[0]
+    return f"unexpected {type(error).__name__}: {first}; add --debug for the traceback, and please report it."
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_HELP, end="")
+        return 0
+    if words[0] == "--version":
+        from vaekl import __version__
+
+        print(f"vaekl {__version__}")
+        return 0
+    verb, rest = words[0], words[1:]
+    verbs = {"train": _train, "resume": _resume}
+    if verb not in verbs:
+        import difflib
+
+        close = difflib.get_close_matches(verb, verbs, n=1)
+        hint = f"did you mean `vaekl {close[0]}`?" if close else f"the verbs are {', '.join(verbs)}."
+        raise VaeklError(f"there is no verb {verb!r}: {hint}")
+    return verbs[verb](rest)
+
+
+def _train(words: list[str]) -> int:
+    if "-h" in words or "--help" in words:
+        print(_TRAIN_HELP)
+        print(_groups_help([Path(b) for a, b in zip(words, words[1:], strict=False) if a == "--config-dir"]), end="")
+        return 0
+    # a user's own classes are found in the folder where the command is typed
+    sys.path.append(os.getcwd())
+    from vaekl import config
+
+    config.run_with_hydra(train_job, words)
+    return 0
+
+
+def train_job(cfg: "DictConfig", path: Path) -> float | None:
+    """One run of `vaekl train`; a launcher may call it in another process."""
+    from vaekl import config, run
+
+    return run.train(cfg, path, config.overrides())
+
+
+def _resume(words: list[str]) -> int:
+    if "-h" in words or "--help" in words:
+        print(_RESUME_HELP, end="")
+        return 0
+    if len(words) != 1:
+        raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
+    sys.path.append(os.getcwd())
+    from vaekl import run
+
+    run.resume(Path(words[0]))
+    return 0
+
+
+def _groups_help(more: list[Path]) -> str:
+    from vaekl.groups import groups, options
+
+    lines = []
+    for group in groups(more):
+        lines.append(group)
+        lines += [f"  {name:<19} {text}" for name, text in options(group, more).items()]
+        lines.append("")
+    lines.append("Any key of an option can be set: weighting.beta=0.01, trainer.epochs=100, model.latents=8.")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,241 @@
+"""The user's own files: arrays in an .npz file, folders of images, and the statically binarised MNIST."""
+
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from vaekl.data.sources.build import Array, Part, build_source, cut_test
+from vaekl.data.sources.images import SUFFIXES, read_images
+from vaekl.data.sources.staging import data_root
+from vaekl.data.spec import Source
+from vaekl.errors import VaeklError
+
+Layout = Literal["NHWC", "NCHW", "NHW"]
+IMAGE_KEYS = {"train": ("x_train", "train", "x"), "valid": ("x_valid", "valid"), "test": ("x_test", "test")}
+LABEL_KEYS = {"train": ("y_train", "y"), "valid": ("y_valid",), "test": ("y_test",)}
+TO_NCHW: dict[str, Callable[[Array], Array]] = {
+    "NHW": lambda x: x[:, None],
+    "NCHW": lambda x: x,
+    "NHWC": lambda x: x.transpose(0, 3, 1, 2),
+}
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,  # a lone .npy array is no context manager
+    NotImplementedError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+BINARIZED_ROWS = {"train": 50_000, "valid": 10_000, "test": 10_000}
+
+
+def npz(
+    path: str | None = None,
+    name: str = "npz",
+    layout: Layout | None = None,
+    test_fraction: float = 0.1,
+    test_seed: int = 0,
+) -> Source:
+    """Arrays from an .npz file: images under x_train (or train, x), x_test (or test), x_valid; labels under y_*.
+
+    Args:
+        path: the file.
+        name: what the data set is called in reports.
+        layout: the order of the axes, where it is not plain from a channel axis of length 1 or 3.
+        test_fraction: how much of train to cut off as a test split where the file has none.
+        test_seed: which images that cuts.
+
+    Returns:
+        The source.
+
+    Raises:
+        VaeklError: the file is missing or unreadable, or its arrays are not images.
+    """
+    file = _given(path, "npz", "path=FILE.npz")
+    if layout is not None and layout not in TO_NCHW:
+        raise VaeklError(f"dataset.layout={layout} is unknown; choose one of {', '.join(TO_NCHW)}.")
+    arrays = _load(file)
+    parts = {}
+    for split, keys in IMAGE_KEYS.items():
+        key = _first(keys, arrays)
+        if key is not None:
+            title = f"{key} in {file}"
+            labels = _first(LABEL_KEYS[split], arrays)
+            parts[split] = Part(_to_nchw(arrays[key], layout, title), arrays[labels] if labels else None, title)
+    if "train" not in parts:
+        raise VaeklError(f"{file} holds {', '.join(arrays) or 'no arrays'}, but no x_train; name the images that.")
+    if "test" not in parts:
+        parts |= cut_test(parts["train"], test_fraction, test_seed)
+    return build_source(name, parts)
+
+
+def binarized_mnist(path: str | None = None, root: str | None = None, name: str = "binarized_mnist") -> Source:
+    """MNIST binarised once and for all, 1x28x28, Larochelle's split: 50,000 to train, 10,000 each to validate and test.
+
+    Args:
+        path: binarized_mnist.npz, or a folder with it or the three files binarized_mnist_{train,valid,test}.amat;
+            None looks in the data directory.
+        root: the data directory; None means VAEKL_DATA_DIR, or else the user's cache.
+        name: what the data set is called in reports.
+
+    Returns:
+        The source, with its own validation split.
+
+    Raises:
+        VaeklError: the files are missing, truncated or not this data set.
+
+    Source: Larochelle and Murray, The neural autoregressive distribution estimator, 2011.
+    """
+    place = Path(path).expanduser() if path else data_root(root)
+    packed = place if place.suffix == ".npz" else place / "binarized_mnist.npz"
+    if packed.is_file():
+        arrays = _load(packed)
+        missing = [split for split in BINARIZED_ROWS if split not in arrays]
+        if missing:
+            raise VaeklError(f"{packed} lacks the array {missing[0]}; replace it by a whole copy.")
+        rows = {split: (_unpacked(arrays[split]), f"{split} in {packed}") for split in BINARIZED_ROWS}
+    else:
+        files = {split: place / f"binarized_mnist_{split}.amat" for split in BINARIZED_ROWS}
+        absent = [file.name for file in files.values() if not file.is_file()]
+        if absent:
+            raise VaeklError(
+                f"{name} is fetched by no one: put binarized_mnist.npz, or the three files "
+                f"binarized_mnist_{{train,valid,test}}.amat ({', '.join(absent)} missing), in {packed.parent}, "
+                "or use dataset=digits or dataset=patches, which need no files."
+            )
+        rows = {split: (_amat(file), str(file)) for split, file in files.items()}
+    parts = {}
+    for split, (array, title) in rows.items():
+        if array.shape != (BINARIZED_ROWS[split], 784) or array.max() > 1:
+            raise VaeklError(
+                f"{title} is not {BINARIZED_ROWS[split]:,} rows of 784 binary values (found the shape {array.shape}): "
+                "it is truncated or another data set; replace it."
+            )
+        parts[split] = Part(array.reshape(-1, 1, 28, 28), None, title)
+    return build_source(name, parts, levels=2)
+
+
+def image_folder(
+    path: str | None = None,
+    name: str = "image_folder",
+    size: int | None = None,
+    grayscale: bool = False,
+    test_fraction: float = 0.1,
+    test_seed: int = 0,
+) -> Source:
+    """Image files from path/train and path/test (and path/valid), or from path alone; subfolders are classes.
+
+    Args:
+        path: the folder.
+        name: what the data set is called in reports.
+        size: the side in pixels that the central square is resized to; None keeps the images' own, common size.
+        grayscale: one channel in place of three.
+        test_fraction: how much to cut off as a test split where there is no folder test.
+        test_seed: which images that cuts.
+
+    Returns:
+        The source, 256 levels; labelled by the sorted names of the subfolders if every image is in one.
+
+    Raises:
+        VaeklError: a folder is missing or empty, or an image is unreadable or of another size than the rest.
+    """
+    folder = _given(path, "image_folder", "path=FOLDER")
+    if not folder.is_dir():
+        raise VaeklError(f"{folder} is a file, not a folder of images; set dataset.path to the folder.")
+    if size is not None and size < 1:
+        raise VaeklError(f"dataset.size={size} leaves no pixels; set it to 1 or more, or to null.")
+    train = folder / "train" if (folder / "train").is_dir() else folder
+    classes = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
+    parts = {"train": _folder_part(train, classes, size, grayscale)}
+    for split in ("valid", "test"):
+        if train != folder and (folder / split).is_dir():
+            parts[split] = _folder_part(folder / split, classes, size, grayscale)
+    if "test" not in parts:
+        parts |= cut_test(parts["train"], test_fraction, test_seed)
+    return build_source(name, parts, levels=256)
+
+
+def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: bool) -> Part:
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+    if not paths:
+        raise VaeklError(f"The folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); put some there.")
+    owners = [path.relative_to(folder).parts[0] for path in paths]
+    strangers = [str(path) for path, owner in zip(paths, owners, strict=True) if owner not in classes]
+    labels = None
+    if classes and not strangers:
+        labels = np.array([classes.index(owner) for owner in owners])
+    elif classes and any(path.parent != folder for path in paths):
+        raise VaeklError(
+            f"{strangers[0]} belongs to none of the training classes ({', '.join(classes)}); "
+            "put every image in a class's folder, or all of them in none."
+        )
+    return Part(read_images(paths, size, grayscale), labels, str(folder))
+
+
+def _given(path: str | None, dataset: str, setting: str) -> Path:
+    if not path:
+        raise VaeklError(f"dataset={dataset} does not say where the images are; add dataset.{setting}.")
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise VaeklError(f"{place.absolute()} does not exist; set dataset.{setting} to where the images are.")
+    return place
+
+
+def _first(keys: tuple[str, ...], arrays: Mapping[str, Array]) -> str | None:
+    return next((key for key in keys if key in arrays), None)
+
+
+def _load(file: Path) -> dict[str, Array]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise VaeklError(
+            f"{file} cannot be read as an .npz file of plain arrays ({reason}); "
+            "it may be truncated: replace it, or write it again with numpy.savez."
+        ) from error
+
+
+def _to_nchw(array: Array, layout: Layout | None, title: str) -> Array:
+    fitting = [name for name in TO_NCHW if len(name) == array.ndim]
+    if layout is None and len(fitting) == 2:
+        fitting = [name for name in fitting if array.shape[name.index("C")] in (1, 3)]
+    if layout is not None:
+        fitting = [layout] if layout in fitting else []
+    if len(fitting) != 1:
+        raise VaeklError(
+            f"{title} has the shape {array.shape}, from which the order of the axes is not plain; "
+            "store it as NHWC, NCHW or NHW and set dataset.layout to that."
+        )
+    return TO_NCHW[fitting[0]](array)
+
+
+def _unpacked(array: Array) -> Array:
+    """Rows of 784 values, from rows of 98 bytes that each hold 8."""
+    if array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == 98:
+        return np.unpackbits(array, axis=1)
+    return array
+
+
+def _amat(file: Path) -> Array:
+    """Rows of 784 zeros and ones from text; a thousand times faster than numpy.loadtxt."""
+    text = np.fromfile(file, np.uint8)
+    digit = text >> 1 == ord("0") >> 1  # "0" and "1" differ in their last bit alone
+    blanks = sum(np.count_nonzero(text == ord(blank)) for blank in " \n\r\t")
+    digits = np.count_nonzero(digit)
+    if digits + blanks != len(text) or digits % 784:
+        raise VaeklError(f"{file} is not rows of 784 zeros and ones: it is truncated or another file; replace it.")
+    rows: Array = text[digit] - ord("0")
+    return rows.reshape(-1, 784)

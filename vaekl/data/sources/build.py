@@ -1,0 +1,153 @@
+"""From arrays to a `Source`: every source ends here, so that every data set passes the same checks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekl.data.order import shuffled
+from vaekl.data.spec import DataSpec, Source, Support
+from vaekl.errors import VaeklError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split's arrays before they are checked.
+
+    Args:
+        images: [N, C, H, W] of booleans, whole numbers from 0 to 255, or floats.
+        labels: [N] whole numbers, or None.
+        title: how a sentence names the images, e.g. "x_train in data.npz".
+    """
+
+    images: Array
+    labels: Array | None
+    title: str
+
+
+def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None) -> Source:
+    """Check the splits and say what their values are.
+
+    Args:
+        name: the data set, as the user typed it.
+        parts: "train", "test" and perhaps "valid".
+        levels: how many values a pixel can take where that is known; else it is read off the data: booleans, and
+            numbers that are all 0 or 1, are binary, other whole numbers have 256 levels, and floats have none.
+
+    Returns:
+        The source, its images uint8 or float32.
+
+    Raises:
+        VaeklError: an array is empty, not finite, of a wrong type or shape, or does not match the training images.
+    """
+    images = {split: _checked(part) for split, part in parts.items()}
+    for split, array in images.items():
+        _same("shape", array.shape[1:], images["train"].shape[1:], parts[split], parts["train"])
+        _same("type", array.dtype, images["train"].dtype, parts[split], parts["train"])
+    support: Support
+    if levels is None and all(_is_binary(array) for array in images.values()):
+        levels, support = 2, "binary"
+        images = {split: array.astype(np.uint8, copy=False) for split, array in images.items()}
+    elif images["train"].dtype == np.uint8:
+        levels = levels or 256
+        support = "binary" if levels == 2 else "levels"
+    else:
+        in_unit = all(array.min() >= 0 and array.max() <= 1 for array in images.values())
+        support = "unit_interval" if in_unit else "real"
+    _, channels, height, width = images["train"].shape
+    tensors = {split: torch.from_numpy(np.ascontiguousarray(array)) for split, array in images.items()}
+    labels = {split: _checked_labels(part) for split, part in parts.items()}
+    return Source(
+        spec=DataSpec(name, (channels, height, width), levels, support),
+        train=tensors["train"],
+        test=tensors["test"],
+        valid=tensors.get("valid"),
+        train_labels=labels["train"],
+        test_labels=labels["test"],
+        valid_labels=labels.get("valid"),
+    )
+
+
+def cut_test(part: Part, fraction: float, seed: int) -> dict[str, Part]:
+    """Cut a test split from the only images there are.
+
+    Args:
+        part: all images.
+        fraction: of them, in (0, 1), at least one image each side.
+        seed: which ones.
+
+    Returns:
+        "train" and "test".
+
+    Raises:
+        VaeklError: the fraction is outside (0, 1) or there are fewer than two images.
+    """
+    n = len(part.images)
+    if not 0 < fraction < 1:
+        raise VaeklError(f"dataset.test_fraction={fraction} is not between 0 and 1; 0.1 is usual.")
+    if n < 2:
+        raise VaeklError(f"{part.title} holds {n} images, too few to cut a test split from; give 2 or more.")
+    count = min(n - 1, max(1, int(fraction * n)))
+    order = shuffled(n, "test", seed).numpy()
+    index = {"train": np.sort(order[count:]), "test": np.sort(order[:count])}
+    return {
+        split: replace(part, images=part.images[i], labels=None if part.labels is None else part.labels[i])
+        for split, i in index.items()
+    }
+
+
+def _checked(part: Part) -> Array:
+    """The images as uint8 (whole numbers, booleans) or finite float32."""
+    array = part.images
+    if array.ndim != 4 or 0 in array.shape:
+        raise VaeklError(
+            f"{part.title} has the shape {array.shape}, which holds no images; "
+            "give at least one image, with every side 1 or longer."
+        )
+    if array.dtype.kind in "iu" and array.dtype != np.uint8 and (array.min() < 0 or array.max() > 255):
+        raise VaeklError(
+            f"{part.title} holds whole numbers from {array.min()} to {array.max()}, not 8-bit values from 0 to 255; "
+            "rescale them, or store them as float32."
+        )
+    if array.dtype.kind in "biu":
+        return array.astype(np.uint8, copy=False)
+    if array.dtype.kind != "f":
+        raise VaeklError(f"{part.title} has the type {array.dtype}; store it as uint8, bool or float32.")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        nans, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+        raise VaeklError(
+            f"{part.title} has {nans} NaN and {infinite} infinite values out of {array.size}; remove or replace them."
+        )
+    return array
+
+
+def _checked_labels(part: Part) -> Tensor | None:
+    if part.labels is None:
+        return None
+    labels = part.labels.reshape(-1)
+    if labels.dtype.kind not in "biu" or len(labels) != len(part.images):
+        raise VaeklError(
+            f"The labels of {part.title} have the type {part.labels.dtype} and the shape {part.labels.shape}; "
+            f"store {len(part.images)} whole numbers, one an image, or leave them out."
+        )
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def _is_binary(array: Array) -> bool:
+    if array.dtype == np.uint8:
+        return bool(array.max() <= 1)
+    return bool(((array == 0) | (array == 1)).all())
+
+
+def _same(what: str, found: object, expected: object, part: Part, train: Part) -> None:
+    if found != expected:
+        raise VaeklError(
+            f"{part.title} has images of {what} {found}, but {train.title} of {what} {expected}; make them the same."
+        )

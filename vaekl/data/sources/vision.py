@@ -1,0 +1,190 @@
+"""Data sets that torchvision knows: fetched once into the data directory, then uint8 [N, C, H, W] in memory."""
+
+import logging
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from vaekl.data.sources.build import Array, Part, build_source
+from vaekl.data.sources.images import read_images
+from vaekl.data.sources.staging import data_root, obtain
+from vaekl.data.spec import Source
+from vaekl.errors import VaeklError
+from vaekl.libraries import torchvision
+
+log = logging.getLogger(__name__)
+EMNIST_SPLITS = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
+TRAIN = {"train": True, "test": False}
+
+
+def mnist(root: str | None = None, name: str = "mnist") -> Source:
+    """Handwritten digits, 1x28x28, 60,000 to train and 10,000 to test; `root` and `name` as in every function here.
+
+    Args:
+        root: the data directory; None means VAEKL_DATA_DIR, or else the user's cache.
+        name: what the data set is called in reports.
+
+    Returns:
+        The source, 256 levels, with labels.
+
+    Raises:
+        VaeklError: the data is neither there nor to be fetched, an archive is corrupt, or torchvision does not load.
+    """
+    return _idx("MNIST", root, name)
+
+
+def fashion_mnist(root: str | None = None, name: str = "fashion_mnist") -> Source:
+    """Photographs of clothes, 1x28x28, 60,000 to train and 10,000 to test."""
+    return _idx("FashionMNIST", root, name)
+
+
+def kmnist(root: str | None = None, name: str = "kmnist") -> Source:
+    """Handwritten Japanese characters, 1x28x28, 60,000 to train and 10,000 to test."""
+    return _idx("KMNIST", root, name)
+
+
+def emnist(root: str | None = None, name: str = "emnist", split: str = "balanced") -> Source:
+    """Handwritten letters and digits, 1x28x28 and upright; "balanced" has 112,800 to train and 18,800 to test.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+        split: byclass, bymerge, balanced, letters, digits or mnist.
+
+    Raises:
+        VaeklError: as for `mnist`, or an unknown split.
+    """
+    if split not in EMNIST_SPLITS:
+        raise VaeklError(f"dataset.split={split} is no split of EMNIST; choose one of {', '.join(EMNIST_SPLITS)}.")
+    return _idx("EMNIST", root, name, split=split)
+
+
+def cifar10(root: str | None = None, name: str = "cifar10") -> Source:
+    """Small photographs of 10 classes, 3x32x32, 50,000 to train and 10,000 to test."""
+    return _cifar("CIFAR10", root, name)
+
+
+def cifar100(root: str | None = None, name: str = "cifar100") -> Source:
+    """Small photographs of 100 classes, 3x32x32, 50,000 to train and 10,000 to test."""
+    return _cifar("CIFAR100", root, name)
+
+
+def svhn(root: str | None = None, name: str = "svhn") -> Source:
+    """House numbers from the street, 3x32x32, 73,257 to train and 26,032 to test."""
+    kind = torchvision("datasets").SVHN
+
+    def read(folder: Path, download: bool) -> dict[str, Part]:
+        sets = {split: kind(folder, split=split, download=download) for split in TRAIN}
+        return {split: Part(found.data, found.labels, f"{split} of {name}") for split, found in sets.items()}
+
+    archives = [(file, md5) for _, file, md5 in (kind.split_list[split] for split in TRAIN)]
+    return _load(name, kind.__name__, root, archives, read)
+
+
+def omniglot(root: str | None = None, name: str = "omniglot", size: int = 28) -> Source:
+    """Handwritten characters, 1xSxS, bright strokes on black: the 19,280 background images to train, 13,180 to test.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+        size: the side in pixels that the 105x105 originals are resized to.
+    """
+    kind = torchvision("datasets").Omniglot
+
+    def one(folder: Path, download: bool, split: str) -> Part:
+        found = kind(folder, background=TRAIN[split], download=download)
+        images = Path(found.target_folder)
+        # Sorted here: torchvision's own order is the file system's, and so are its labels.
+        paths = sorted(images.glob("*/*/*.png"))
+        with zipfile.ZipFile(f"{images}.zip") as archive:
+            expected = sum(member.endswith(".png") for member in archive.namelist())
+        if len(paths) != expected:
+            raise RuntimeError(f"{images} holds {len(paths)} of {expected} images")
+        _, labels = np.unique([str(path.parent) for path in paths], return_inverse=True)
+        return Part(255 - read_images(paths, size, grayscale=True), labels, f"{split} of {name}")
+
+    def read(folder: Path, download: bool) -> dict[str, Part]:
+        return {split: one(folder, download, split) for split in TRAIN}
+
+    archives = [(f"{kind.folder}/{file}.zip", md5) for file, md5 in kind.zips_md5.items()]
+    return _load(name, kind.__name__, root, archives, read, unpack=True)
+
+
+def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: int = 148) -> Source:
+    """Faces, 3xSxS: 162,770 to train, 19,867 of its own to validate and 19,962 to test.
+
+    A set that vaekl unpacked keeps its decoded images beside the originals, so that they are decoded once.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+        size: the side in pixels after resizing.
+        crop: the side of the central square that is cut from the aligned 178x218 images before that.
+    """
+    kind = torchvision("datasets").CelebA
+
+    def read(folder: Path, download: bool) -> dict[str, Part]:
+        kept = folder / kind.base_folder / f"vaekl-{crop}-{size}.npz"
+        arrays: dict[str, Array] = {}
+        if kept.is_file():
+            with np.load(kept) as file:
+                arrays = dict(file)
+        else:
+            for split in ("train", "valid", "test"):
+                found = kind(folder, split=split, download=download)
+                log.info("decoding %s images of %s", f"{len(found):,}", name)
+                originals = folder / kind.base_folder / "img_align_celeba"
+                arrays[split] = read_images([originals / file for file in found.filename], size, crop=crop)
+            if download:  # then `folder` is the staging folder, and this file moves into place with the rest
+                np.savez(kept, **arrays)  # type: ignore[arg-type]
+        return {split: Part(array, None, f"{split} of {name}") for split, array in arrays.items()}
+
+    archives = [(f"{kind.base_folder}/{file}", md5) for _, md5, file in kind.file_list]
+    return _load(name, kind.__name__, root, archives, read, unpack=True)
+
+
+def _idx(kind_name: str, root: str | None, name: str, **arguments: str) -> Source:
+    """MNIST and the sets in its format."""
+    kind = getattr(torchvision("datasets"), kind_name)
+
+    def one(folder: Path, download: bool, split: str) -> Part:
+        found = kind(folder, train=TRAIN[split], download=download, **arguments)
+        images = found.data.numpy()[:, None]
+        if kind_name == "EMNIST":
+            images = images.swapaxes(2, 3)  # its files hold each image on its side
+        return Part(images, found.targets.numpy(), f"{split} of {name}")
+
+    def read(folder: Path, download: bool) -> dict[str, Part]:
+        return {split: one(folder, download, split) for split in TRAIN}
+
+    files = [("gzip.zip", kind.md5)] if kind_name == "EMNIST" else kind.resources
+    return _load(name, kind_name, root, [(f"{kind_name}/raw/{file}", md5) for file, md5 in files], read)
+
+
+def _cifar(kind_name: str, root: str | None, name: str) -> Source:
+    kind = getattr(torchvision("datasets"), kind_name)
+
+    def one(folder: Path, download: bool, split: str) -> Part:
+        found = kind(folder, train=TRAIN[split], download=download)
+        return Part(found.data.transpose(0, 3, 1, 2), np.array(found.targets), f"{split} of {name}")
+
+    def read(folder: Path, download: bool) -> dict[str, Part]:
+        return {split: one(folder, download, split) for split in TRAIN}
+
+    return _load(name, kind_name, root, [(kind.filename, kind.tgz_md5)], read)
+
+
+def _load(
+    name: str,
+    kind: str,
+    root: str | None,
+    archives: Sequence[tuple[str, str]],
+    read: Callable[[Path, bool], dict[str, Part]],
+    unpack: bool = False,
+) -> Source:
+    return build_source(name, obtain(name, kind, data_root(root), archives, read, unpack), levels=256)

@@ -1,0 +1,72 @@
+"""What a data set is, as the rest of the program sees it: a shape, a number of levels, a support, and its images."""
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
+
+from torch import Tensor
+
+Support = Literal["binary", "levels", "unit_interval", "real"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """One image's shape and the set that its values lie in.
+
+    Args:
+        name: the data set, as the user typed it.
+        shape: (C, H, W).
+        levels: how many values a pixel can take (256 for 8-bit data, 2 for binary data), or None.
+        support: "binary" {0, 1}, "levels" {0..levels−1}, "unit_interval" [0, 1], or "real".
+        protocol: what was done to the stored values, as every reported figure must name it.
+        dequantized: whether the values are `(k + U)/levels`, so that log2(levels) turns a density's bits/dim
+            into a bound on those of the integers.
+
+    >>> DataSpec("digits", (1, 8, 8), levels=17, support="levels").dims
+    64
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    levels: int | None
+    support: Support
+    protocol: str = "as stored"
+    dequantized: bool = False
+
+    @property
+    def dims(self) -> int:
+        """D, the number of values in one image."""
+        return prod(self.shape)
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        """The values as the networks and the pictures see them: levels become k/(levels−1), all else stays."""
+        if self.support == "levels" and self.levels is not None:
+            return x.float() / (self.levels - 1)
+        return x
+
+    def with_(self, **changes: object) -> "DataSpec":
+        """A copy with some fields changed; what a transform returns."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it is stored, before any transform: images in memory and what their values are.
+
+    Args:
+        spec: of the stored values: "levels" or "binary" for uint8, "unit_interval" or "real" for float32.
+        train: [N, C, H, W], uint8 or float32.
+        test: [N, C, H, W], of the same type; no training step ever sees it.
+        valid: [N, C, H, W] where the data set has a validation split of its own, else None.
+        train_labels: int64 [N], or None.
+        valid_labels: int64 [N], or None.
+        test_labels: int64 [N], or None.
+    """
+
+    spec: DataSpec
+    train: Tensor
+    test: Tensor
+    valid: Tensor | None = None
+    train_labels: Tensor | None = None
+    valid_labels: Tensor | None = None
+    test_labels: Tensor | None = None

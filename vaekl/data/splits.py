@@ -1,0 +1,168 @@
+"""Train, validation and test: images in memory, gathered and transformed a whole batch at a time on their device."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from vaekl.data.order import shuffled
+from vaekl.data.spec import DataSpec, Source, Support
+from vaekl.data.transforms import Auto, Transform
+from vaekl.errors import VaeklError
+
+MAX_VALID = 5000
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Args:
+        images: [N, C, H, W], as stored (uint8 or float32).
+        labels: int64 [N], or None.
+        transform: what turns stored values into those that the likelihood models.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    transform: Transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, index: Tensor | slice, generator: Generator | None = None) -> Tensor:
+        """Some images, transformed on their device.
+
+        Args:
+            index: int64 [B], best on the images' device, or a slice.
+            generator: for a random transform, on the images' device; None means torch's global one.
+
+        Returns:
+            [B, C, H, W].
+        """
+        if isinstance(index, slice):
+            return self.transform(self.images[index], generator)
+        return self.transform(self.images.index_select(0, index.to(self.images.device)), generator)
+
+    def to(self, device: torch.device | str) -> "Split":
+        """The same split with its images and labels on `device`."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, images=self.images.to(device), labels=labels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set ready for training.
+
+    Args:
+        spec: of the values that `batch` returns.
+        stored: of the values as stored.
+        train: what training sees.
+        valid: what choices are made by, or None.
+        test: what is reported, always the data set's own test images.
+    """
+
+    spec: DataSpec
+    stored: DataSpec
+    train: Split
+    valid: Split | None
+    test: Split
+
+    @classmethod
+    def from_source(
+        cls,
+        source: Source,
+        transform: Transform | Auto,
+        accepts: tuple[Support, ...],
+        valid: float = 0.1,
+        split_seed: int = 0,
+    ) -> "Data":
+        """Split a source, and fit the transform to it.
+
+        Args:
+            source: the stored images.
+            transform: a transform, or `Auto()` to have one chosen.
+            accepts: the supports that the likelihood accepts, by which `Auto` chooses.
+            valid: how much of train to hold out for validation: a fraction below 1 (never more than 5000 images), or
+                a count; 0 holds out nothing. A source's own validation split is used instead, unless valid is 0.
+            split_seed: which images are held out; the test split does not depend on it.
+
+        Returns:
+            The data, on the CPU.
+
+        Raises:
+            VaeklError: the transform does not fit the data, or valid does not fit the number of images.
+        """
+        chosen = transform.resolve(source.spec, accepts)
+        spec = chosen.spec(source.spec)
+        train = Split(source.train, source.train_labels, chosen)
+        held_out = None
+        if source.valid is not None:
+            held_out = Split(source.valid, source.valid_labels, chosen) if valid != 0 else None
+        elif count := _valid_count(valid, len(train), source.spec.name):
+            order = shuffled(len(train), "valid", split_seed)
+            held_out = _take(train, order[:count])
+            train = _take(train, order[count:])
+        test = Split(source.test, source.test_labels, chosen)
+        return cls(spec, source.spec, train, held_out, test)
+
+    def to(self, device: torch.device | str) -> "Data":
+        """The same data with every split on `device`."""
+        valid = None if self.valid is None else self.valid.to(device)
+        return replace(self, train=self.train.to(device), valid=valid, test=self.test.to(device))
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """The order in which an epoch visits the images: a pure function of (seed, epoch).
+
+    Args:
+        n: how many images.
+        seed: the run's seed, any whole number.
+        epoch: counted from 0.
+
+    Returns:
+        int64 [n], a permutation, on the CPU.
+    """
+    return shuffled(n, "epoch", seed, epoch)
+
+
+def batch_slices(n: int, batch_size: int, drop_last: bool = True) -> list[slice]:
+    """Where the batches of n images lie.
+
+    Args:
+        n: how many images.
+        batch_size: images in a batch.
+        drop_last: whether to leave out a ragged last batch, so that every step weighs the same; evaluation must not.
+            Where n < batch_size, the one batch holds all n images either way.
+
+    Returns:
+        Slices of an order (or of the images themselves).
+
+    Raises:
+        VaeklError: batch_size is below 1.
+
+    >>> batch_slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    if batch_size < 1:
+        raise VaeklError(f"A batch of {batch_size} images is none; set the batch size to 1 or more.")
+    end = n - n % batch_size if drop_last and n >= batch_size else n
+    return [slice(start, min(start + batch_size, n)) for start in range(0, end, batch_size)]
+
+
+def _take(split: Split, index: Tensor) -> Split:
+    index = index.sort().values
+    labels = None if split.labels is None else split.labels[index]
+    return replace(split, images=split.images[index], labels=labels)
+
+
+def _valid_count(valid: float, n: int, name: str) -> int:
+    whole = 1 <= valid < float("inf") and valid == int(valid)
+    if not (0 <= valid < 1 or whole):
+        raise VaeklError(f"valid={valid} is neither a fraction from 0 to below 1 nor a count; try 0.1, or 0 for none.")
+    if valid == 0:
+        return 0
+    count = int(valid) if whole else min(MAX_VALID, max(1, int(valid * n)))
+    if count >= n:
+        raise VaeklError(f"valid={valid} would leave none of the {n} training images of {name}; use fewer, or valid=0.")
+    return count

@@ -1,0 +1,285 @@
+"""From stored values to the values that a likelihood models: done on a whole batch, on the batch's device.
+
+A transform says what it makes of a `DataSpec`, so that a mismatch is refused before the first batch, and it writes
+what it did into `DataSpec.protocol`, because a figure in nats without its protocol means nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Generator, Tensor
+
+from vaekl.data.spec import DataSpec, Support
+from vaekl.errors import VaeklError
+
+BinarizeMode = Literal["threshold", "stochastic"]
+
+
+class Transform(ABC):
+    """A map of a batch [B, C, H, W] and of the spec that describes it."""
+
+    def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """The transformed batch.
+
+        Args:
+            x: [B, C, H, W], as stored.
+            generator: where the random numbers come from, on x's device; None means torch's global one.
+
+        Returns:
+            [B, C, H, W], float32 (`Levels` alone gives int64).
+        """
+        return self.apply(x, generator)
+
+    @abstractmethod
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        """What `__call__` returns; a subclass writes this."""
+
+    @abstractmethod
+    def spec(self, spec: DataSpec) -> DataSpec:
+        """The spec of the transformed values.
+
+        Raises:
+            VaeklError: this transform does not fit such data.
+        """
+
+    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> "Transform":
+        """The transform to use on such data for a likelihood that accepts such supports: this one, told of the levels.
+
+        Args:
+            spec: of the stored values.
+            accepts: the supports that the likelihood accepts.
+        """
+        return self
+
+
+def _after(spec: DataSpec, step: str) -> str:
+    return step if spec.protocol == "as stored" else f"{spec.protocol}, then {step}"
+
+
+def _refuse(step: str, spec: DataSpec, needs: str) -> VaeklError:
+    return VaeklError(
+        f"transform={step} needs {needs}, but {spec.name} is {spec.support!r} at that point ({spec.protocol}); "
+        "choose transform=auto, or a data set that fits."
+    )
+
+
+class AsStored(Transform):
+    """The values unchanged, as float32."""
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        return x.float()
+
+    def spec(self, spec: DataSpec) -> DataSpec:
+        return spec
+
+
+class Levels(Transform):
+    """The integers themselves, k, as int64: for a categorical likelihood."""
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        return x.long()
+
+    def spec(self, spec: DataSpec) -> DataSpec:
+        if spec.levels is None or spec.support not in ("levels", "binary"):
+            raise _refuse("levels", spec, "whole-numbered levels")
+        return spec.with_(support="levels", protocol=_after(spec, "integers"))
+
+
+@dataclass(frozen=True)
+class _OfLevels(Transform):
+    """A transform that must know the largest value that a pixel can take.
+
+    Args:
+        top: that value, K − 1 for levels and 1 on the unit interval; `resolve` fills it in from the spec.
+    """
+
+    top: int | None = None
+
+    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        whole = spec.levels is not None and spec.support in ("levels", "binary")
+        return replace(self, top=cast(int, spec.levels) - 1 if whole else 1)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """x / top, float32."""
+        return x.float() / self.known_top()
+
+    def known_top(self) -> int:
+        """`top`, once it is known."""
+        if self.top is None:
+            raise TypeError(f"{type(self).__name__} has not seen the data: use what resolve(spec, accepts) returns")
+        return self.top
+
+
+class Scale(_OfLevels):
+    """Levels onto the unit interval, ends included: k / (K − 1)."""
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        return self.scaled(x)
+
+    def spec(self, spec: DataSpec) -> DataSpec:
+        if spec.support in ("binary", "unit_interval"):
+            return spec
+        if spec.levels is None or spec.support != "levels":
+            raise _refuse("scale", spec, "levels to divide by")
+        return spec.with_(support="unit_interval", protocol=_after(spec, f"scaled k/{spec.levels - 1}"))
+
+
+class Dequantize(_OfLevels):
+    """Levels made continuous, each filling its own bin: (k + U) / K with U uniform on (0, 1).
+
+    The result is strictly inside (0, 1), and floor(x K) is k again, in float32 also.
+    """
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        levels = self.known_top() + 1
+        noise = torch.rand(x.shape, generator=generator, device=x.device)
+        # k + U rounds up to k + 1 in float32 when U is within half a unit in the last place of 1, and division by K
+        # can round across either edge: this margin is twice the worst rounding error.
+        margin = levels * 2.0**-22
+        return (x + noise.clamp_(margin, 1 - margin)) / levels
+
+    def spec(self, spec: DataSpec) -> DataSpec:
+        if spec.levels is None or spec.support not in ("levels", "binary"):
+            raise _refuse("dequantize", spec, "whole-numbered levels")
+        protocol = _after(spec, f"dequantized (k + U)/{spec.levels}")
+        return spec.with_(support="unit_interval", dequantized=True, protocol=protocol)
+
+
+@dataclass(frozen=True)
+class Binarize(_OfLevels):
+    """Grey values made 0 or 1, by 1[v ≥ threshold] or by v's own chance, x ~ Bernoulli(v), with v = k / (K − 1).
+
+    Args:
+        mode: "threshold", or "stochastic", which draws anew at every call.
+        threshold: in (0, 1]; used by "threshold" alone.
+
+    Raises:
+        VaeklError: an unknown mode or a threshold outside (0, 1].
+    """
+
+    mode: BinarizeMode = field(default="threshold", kw_only=True)
+    threshold: float = field(default=0.5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(BinarizeMode):
+            raise VaeklError(f"transform.mode={self.mode} is unknown; choose threshold or stochastic.")
+        if not 0 < self.threshold <= 1:
+            raise VaeklError(f"transform.threshold={self.threshold} is not in (0, 1]; 0.5 is the usual choice.")
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        values = self.scaled(x)
+        if self.mode == "threshold":
+            return (values >= self.threshold).float()
+        return (torch.rand(x.shape, generator=generator, device=x.device) < values).float()
+
+    def spec(self, spec: DataSpec) -> DataSpec:
+        if spec.support == "binary":
+            return spec
+        if spec.support == "real":
+            raise _refuse("binarize", spec, "levels or values in [0, 1]")
+        value = f"k/{spec.levels - 1}" if spec.support == "levels" and spec.levels is not None else "x"
+        rule = f"1[{value} >= {self.threshold:g}]" if self.mode == "threshold" else f"Bernoulli({value}) at each draw"
+        protocol = _after(spec, f"binarized {rule}")
+        return spec.with_(support="binary", levels=2, dequantized=False, protocol=protocol)
+
+
+class Warp(Transform):
+    """Values in [0, 1] moved towards the ends (γ < 0) or towards the middle (γ > 0).
+
+        f(x) = 1[x ≥ ½]                          γ = −½
+               clip((x + γ)/(1 + 2γ), 0, 1)      −½ < γ < 0
+               γ + (1 − 2γ) x                    γ ≥ 0
+
+    Levels are dequantized first.
+
+    Args:
+        gamma: γ in [−½, ½].
+
+    Raises:
+        VaeklError: γ lies outside.
+
+    Source: Loaiza-Ganem and Cunningham, The continuous Bernoulli, 2019, section 5.
+    """
+
+    def __init__(self, gamma: float = 0.0) -> None:
+        if not abs(gamma) <= 0.5:
+            raise VaeklError(f"transform.gamma={gamma} is not in [-0.5, 0.5]; -0.5 binarizes and 0 changes nothing.")
+        self.gamma = gamma
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        x, gamma = x.float(), self.gamma
+        if gamma == -0.5:
+            return (x >= 0.5).float()
+        if gamma < 0:
+            return ((x + gamma) / (1 + 2 * gamma)).clamp(0, 1)
+        return gamma + (1 - 2 * gamma) * x
+
+    def spec(self, spec: DataSpec) -> DataSpec:
+        if spec.support != "unit_interval":
+            raise _refuse("warp", spec, "values in [0, 1]")
+        if self.gamma == 0:
+            return spec
+        protocol = _after(spec, f"warped gamma={self.gamma:g}")
+        if self.gamma == -0.5:
+            return spec.with_(support="binary", levels=2, dequantized=False, protocol=protocol)
+        return spec.with_(levels=None, dequantized=False, protocol=protocol)
+
+    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        return Compose([Dequantize(), self]).resolve(spec, accepts) if spec.support == "levels" else self
+
+
+class Compose(Transform):
+    """Several transforms, one after the other.
+
+    Args:
+        steps: applied first to last.
+    """
+
+    def __init__(self, steps: Iterable[Transform]) -> None:
+        self.steps = tuple(steps)
+
+    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        steps = []
+        for step in self.steps:
+            steps.append(step.resolve(spec, accepts))
+            spec = steps[-1].spec(spec)
+        return Compose(steps)
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        for step in self.steps:
+            x = step(x, generator)
+        return x
+
+    def spec(self, spec: DataSpec) -> DataSpec:
+        for step in self.steps:
+            spec = step.spec(spec)
+        return spec
+
+
+class Auto:
+    """The choice left to the data and the likelihood: `resolve` makes it.
+
+    Binary data and floats stay as they are; levels are dequantized for a density, kept for a categorical likelihood,
+    and otherwise scaled, so that the likelihood's own check can name what it accepts.
+    """
+
+    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        """The transform that such data needs for a likelihood that accepts such supports.
+
+        Args:
+            spec: of the stored values.
+            accepts: the supports that the likelihood accepts.
+        """
+        return self._pick(spec, accepts).resolve(spec, accepts)
+
+    def _pick(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        if spec.support in ("unit_interval", "real"):
+            return AsStored()
+        if spec.support == "binary":
+            return Levels() if "levels" in accepts and "binary" not in accepts else AsStored()
+        if "unit_interval" in accepts or "real" in accepts:
+            return Dequantize()
+        return Levels() if "levels" in accepts else Scale()

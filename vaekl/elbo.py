@@ -1,0 +1,59 @@
+"""The ledger: what the ELBO is made of, before anyone weighs anything.
+
+    ELBO = −E/φ + ln C(η, φ) − KL(q(z|x) ‖ p(z))                (nats; a lower bound on ln p(x))
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class ElboTerms:
+    """The parts of a batch's ELBO under its implied density.
+
+    Args:
+        energy: E summed over every axis along which φ is constant, [B, *dispersion.shape]; not divided by φ.
+        log_norm_const: ln C(η, φ) summed over the image, [B], nats.
+        kl: KL(q(z|x) ‖ N(0, 1)) of each latent, [B, Z], nats.
+        dispersion: φ of the implied density, [1, 1, 1], [C, 1, 1] or [C, H, W].
+        posterior_mean: the mean of q(z|x), [B, Z]; active units are counted from it.
+
+    >>> one = torch.ones
+    >>> ElboTerms(one(2, 1, 1, 1), one(2), one(2, 3), one(1, 1, 1) / 2, one(2, 3)).elbo()
+    tensor([-4., -4.])
+    """
+
+    energy: Tensor
+    log_norm_const: Tensor
+    kl: Tensor
+    dispersion: Tensor
+    posterior_mean: Tensor
+
+    def energy_nats(self) -> Tensor:
+        """E/φ, [B], nats."""
+        return (self.energy / self.dispersion).flatten(1).sum(1)
+
+    def total_energy(self) -> Tensor:
+        """E, [B], in units of φ: the reconstruction loss of other programs."""
+        return self.energy.flatten(1).sum(1)
+
+    def total_kl(self) -> Tensor:
+        """KL summed over the latents and never weighted, [B], nats."""
+        return self.kl.sum(1)
+
+    def elbo(self) -> Tensor:
+        """The ELBO of the implied density, [B], nats; higher is better, whatever loss was minimised."""
+        return self.log_norm_const - self.energy_nats() - self.total_kl()
+
+
+def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
+    """KL(N(m, s²) ‖ N(0, 1)) = ½(m² + s² − 1) − ln s, for each element, nats.
+
+    Source: Kingma, Welling 2014, appendix B.
+
+    >>> gaussian_kl(torch.tensor([1.0]), torch.tensor([0.0]))
+    tensor([0.5000])
+    """
+    return 0.5 * (mean.square() + torch.exp(2 * log_std) - 1) - log_std

@@ -1,0 +1,128 @@
+"""The ruler: the ELBO of the implied density over a whole split, and what else a run is judged by."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from vaekl.data import Split
+from vaekl.model import VAE
+from vaekl.units import bits_per_dim
+
+#: A latent is active if the variance of its posterior mean over the data exceeds this (Burda et al. 2016).
+ACTIVE_VARIANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Averages over a split's images, in nats per image unless the name says otherwise.
+
+    Args:
+        energy_nats: E/φ, so that elbo = −energy_nats + log_norm_const − kl.
+        energy: E, in units of φ.
+        log_norm_const: ln C.
+        kl: summed over the latents, unweighted.
+        elbo: of the implied density.
+        elbo_standard_error: over images.
+        loss: what training minimises, at the step's schedule.
+        bits_per_dim: see `vaekl.units.bits_per_dim`.
+        dispersion: φ; a geometric mean where there are several.
+        implied_sigma: the root of the density's average variance, on the scale of pictures.
+        rmse: root mean square error of the density's mean, same scale; calibrated if equal to implied_sigma.
+        beta_kl: the KL's coefficient in the loss.
+        effective_beta_kl: the KL's weight over the energy's, a geometric mean.
+        active_units: latents whose posterior mean has variance above 0.01.
+        kl_per_latent: [Z].
+        dispersions: φ, flattened.
+        images: how many there were.
+    """
+
+    energy_nats: float
+    energy: float
+    log_norm_const: float
+    kl: float
+    elbo: float
+    elbo_standard_error: float
+    loss: float
+    bits_per_dim: float
+    dispersion: float
+    implied_sigma: float
+    rmse: float
+    beta_kl: float
+    effective_beta_kl: float
+    active_units: int
+    kl_per_latent: Tensor
+    dispersions: Tensor
+    images: int
+
+    def figures(self) -> dict[str, float]:
+        """The scalars under the names that TensorBoard, `metrics.csv` and `results.json` share."""
+        return {
+            "energy_nats": self.energy_nats,
+            "energy": self.energy,
+            "log_norm_const_nats": self.log_norm_const,
+            "kl_nats": self.kl,
+            "elbo_nats": self.elbo,
+            "elbo_standard_error_nats": self.elbo_standard_error,
+            "loss": self.loss,
+            "bits_per_dim": self.bits_per_dim,
+            "dispersion": self.dispersion,
+            "implied_sigma": self.implied_sigma,
+            "rmse": self.rmse,
+            "beta_kl": self.beta_kl,
+            "effective_beta_kl": self.effective_beta_kl,
+            "active_units": self.active_units,
+        }
+
+
+@torch.no_grad()
+def evaluate(model: VAE, split: Split, schedule: float = 1.0, seed: int = 0, batch_size: int = 500) -> Evaluation:
+    """One pass over a split with one posterior sample per image.
+
+    All noise comes from a generator of its own, so that training is not disturbed and two evaluations of the same
+    weights agree to the last digit.
+    """
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    training = model.training
+    model.eval()
+    columns: list[Tensor] = []
+    kl, posterior_means = [], []
+    loss = variance = square_error = torch.zeros((), dtype=torch.float64, device=device)
+    for start in range(0, len(split), batch_size):
+        x = split.batch(slice(start, start + batch_size), generator)
+        noise = torch.randn(len(x), model.latents, generator=generator, device=device)
+        terms, eta = model.terms(x, noise)
+        columns.append(torch.stack([terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.elbo()]))
+        kl.append(terms.kl)
+        posterior_means.append(terms.posterior_mean)
+        loss = loss + model.weighting.loss(terms, schedule).double() * len(x)
+        mean, spread = model.moments(eta)
+        square_error = square_error + (mean - model.spec.to_unit(x)).double().square().sum()
+        variance = variance + spread.double().sum()
+    energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).double()
+    kl_per_latent = torch.cat(kl).double().mean(0)
+    dispersion = model.weighting.dispersion.flatten()
+    geometric = dispersion.log().mean().exp()
+    model.train(training)
+    images = len(split)
+    return Evaluation(
+        energy_nats=energy_nats.mean().item(),
+        energy=energy.mean().item(),
+        log_norm_const=log_norm_const.mean().item(),
+        kl=kl_per_latent.sum().item(),
+        elbo=elbo.mean().item(),
+        elbo_standard_error=elbo.std().item() / sqrt(images) if images > 1 else float("nan"),
+        loss=loss.item() / images,
+        bits_per_dim=bits_per_dim(elbo.mean().item(), model.spec),
+        dispersion=geometric.item(),
+        implied_sigma=sqrt(variance.item() / (images * model.spec.dims)),
+        rmse=sqrt(square_error.item() / (images * model.spec.dims)),
+        beta_kl=model.weighting.beta_kl,
+        effective_beta_kl=model.weighting.effective_beta_kl(geometric, schedule).item(),
+        active_units=int((torch.cat(posterior_means).var(0) > ACTIVE_VARIANCE).sum()) if images > 1 else 0,
+        kl_per_latent=kl_per_latent.cpu(),
+        dispersions=dispersion.cpu(),
+        images=images,
+    )

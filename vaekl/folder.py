@@ -1,0 +1,110 @@
+"""A run folder: what makes it one, and what makes it finished."""
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaekl.checkpoint import replacing
+from vaekl.errors import VaeklError
+
+CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
+
+
+def claim(path: Path, config_yaml: str, overrides: list[str]) -> None:
+    """Make a folder a run's, by creating its config; fails if another run is there.
+
+    Raises:
+        VaeklError: if the folder holds a run already.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with (path / CONFIG).open("x", encoding="utf-8") as file:
+            file.write(config_yaml)
+    except FileExistsError as error:
+        raise VaeklError(
+            f"{path} holds a run already: go on with it by `vaekl resume {path}`, or choose another folder."
+        ) from error
+    _write_json(path / VERSIONS, versions(overrides))
+
+
+def remove_if_empty(path: Path) -> None:
+    """Take away a folder in which nothing was written."""
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+
+
+def config(path: Path) -> dict[str, Any]:
+    """The resolved config of the run in a folder.
+
+    Raises:
+        VaeklError: if there is no run, or its config cannot be read.
+    """
+    file = path / CONFIG
+    if not file.is_file():
+        inside = sorted(p.parent for p in path.glob(f"*/{CONFIG}"))
+        hint = f", but {inside[-1]} does: give that" if inside else ": give a folder that `vaekl train` made"
+        raise VaeklError(f"{path} holds no run ({CONFIG} is missing){hint}.")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise VaeklError(f"{file} cannot be read as YAML: restore it, or train afresh.") from error
+    if not isinstance(content, dict) or "choices" not in content:
+        raise VaeklError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")
+    return content
+
+
+def results(path: Path) -> dict[str, Any] | None:
+    """The figures of a finished run, or None."""
+    file = path / RESULTS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def finish(path: Path, figures: dict[str, Any]) -> None:
+    """Write the results, which makes the run a finished one."""
+    _write_json(path / RESULTS, figures)
+
+
+def versions(overrides: list[str]) -> dict[str, Any]:
+    """What the figures depend on beside the config."""
+    packages = ("vaekl", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy")
+    installed = {name: metadata.version(name) for name in packages if _is_installed(name)}
+    command = shlex.join(["vaekl", "train", *overrides])
+    return {"command": command, "python": sys.version.split()[0], "platform": platform.platform(), **installed} | {
+        "git_revision": _git_revision()
+    }
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _git_revision() -> str | None:
+    """The revision of the checkout that vaekl runs from, with + if it was changed; None for an installed wheel."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", __file__) is None or (revision := git("rev-parse", "HEAD")) is None:
+        return None
+    return revision + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path, "file") as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,33 @@
+"""The config groups and their options, read from `conf/` without Hydra, so that --help is instant."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+#: in a wheel conf/ lies inside the package, in a checkout beside it
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+
+
+def groups(more: Sequence[Path] = ()) -> list[str]:
+    """The names of the config groups, in the order in which a user meets them.
+
+    Args:
+        more: the user's own config folders.
+    """
+    order = ["dataset", "transform", "likelihood", "weighting", "schedule", "model", "optim", "lr_schedule", "trainer"]
+    found = {folder.name for root in (CONF, *more) for folder in root.iterdir() if folder.is_dir()} - {"hydra"}
+    return [name for name in order if name in found] + sorted(found - set(order))
+
+
+def options(group: str, more: Sequence[Path] = ()) -> dict[str, str]:
+    """Each option of a group and the comment on its file's first line."""
+    files = [file for root in (CONF, *more) for file in sorted((root / group).glob("*.yaml"))]
+    return {file.stem: _description(file) for file in files if not file.stem.startswith("_")}
+
+
+def _description(file: Path) -> str:
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("# ") and not line.startswith("# @"):
+                return line[2:].strip()
+    return ""

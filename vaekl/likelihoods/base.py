@@ -1,0 +1,150 @@
+"""A likelihood is a density with an energy, a dispersion φ and a normalising constant.
+
+    ln p(x | z) = −E(x, η)/φ + ln C(η, φ)                (summed over the D values of x, in nats)
+
+`E` is what everyone calls the reconstruction loss. `C` makes the density integrate to 1; whether it depends on η
+decides whether it may be dropped. Energy and constant are two methods because they are two ideas.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vaekl.data.spec import DataSpec, Support
+from vaekl.errors import VaeklError
+
+
+class Likelihood(ABC):
+    """Base class of the families; a subclass writes the methods below for each value of x, the base class sums.
+
+    Shapes: η is the decoder's output [B, P, C, H, W] with P = `outputs`; x is [B, C, H, W]; a dispersion broadcasts
+    against x (one scalar [1, 1, 1], one per channel [C, 1, 1] or one per pixel [C, H, W]). Every method returns
+    [B, C, H, W] on the scale of x, log-probabilities in nats.
+    """
+
+    name: ClassVar[str]
+    accepts: ClassVar[tuple[Support, ...]]
+    #: whether x is a whole number
+    discrete: ClassVar[bool] = False
+    #: decoder outputs P for each value of x
+    outputs: int = 1
+    #: s in ln C(φ) = −s ln φ + const where φ is a scale that can be learned or solved; None where tempering only
+    #: rescales η, so that φ could not be told from the decoder's last layer
+    scale_power: ClassVar[float | None] = None
+    #: the smallest φ for which every η still gives a density
+    min_dispersion: ClassVar[float] = 0.0
+    #: E and ln C as the start-up summary prints them
+    energy_text: ClassVar[str]
+    log_norm_const_text: ClassVar[str]
+
+    @property
+    def protocol(self) -> str:
+        """Any clip that figures under this likelihood depend on, in words."""
+        return "nothing clipped"
+
+    @abstractmethod
+    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
+        """E(x, η), the part of −φ ln p that depends on x."""
+
+    @abstractmethod
+    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        """ln C(η, φ) in nats."""
+
+    @abstractmethod
+    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        """E[x] under the density (not under its energy)."""
+
+    @abstractmethod
+    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        """Var[x] under the density; the root of its average is the implied σ."""
+
+    @abstractmethod
+    def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x."""
+
+    @abstractmethod
+    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        """P(X ≤ x)."""
+
+    def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        """ln p(x | η) = −E/φ + ln C, in nats for each value of x."""
+        return self.log_norm_const(eta, dispersion) - self.energy(eta, x) / dispersion
+
+    def check_spec(self, spec: DataSpec) -> None:
+        """Refuse data whose support this family does not have.
+
+        Raises:
+            VaeklError: one sentence that names the data, what the family accepts and what would work.
+        """
+        if spec.support not in self.accepts:
+            raise VaeklError(
+                f"likelihood={self.name} takes {' or '.join(_WORDS[s] for s in self.accepts)}, but dataset="
+                f"{spec.name} ({spec.protocol}) holds {_WORDS[spec.support]}: use {_CURES[spec.support]}."
+            )
+
+    def check_support(self, x: Tensor) -> None:
+        """Refuse values outside the support.
+
+        Raises:
+            VaeklError: one sentence with the offending range.
+        """
+        low, high = x.min().item(), x.max().item()
+        lower, upper = self._support_bounds()
+        if not (lower <= low and high <= upper):
+            raise VaeklError(
+                f"likelihood={self.name} has support [{lower:g}, {upper:g}], but the data reach from {low:g} to "
+                f"{high:g}: rescale them, or use likelihood=gaussian or laplace, whose support is the real line."
+            )
+        if self.discrete and (broken := x[x != x.round()]).numel():
+            raise VaeklError(
+                f"likelihood={self.name} takes whole numbers, but the data hold {broken[0].item():.4g}: make them "
+                "whole with transform=binarize or levels, or use likelihood=cb."
+            )
+
+    def check_dispersion(self, dispersion: float) -> None:
+        """Refuse a fixed φ under which some η give no density.
+
+        Raises:
+            VaeklError: one sentence with the smallest φ.
+        """
+        if not dispersion > 0 or dispersion < self.min_dispersion or dispersion == float("inf"):
+            bound = f"at least {self.min_dispersion:g}" if self.min_dispersion else "positive"
+            raise VaeklError(
+                f"the dispersion of likelihood={self.name} must be {bound} and finite, not {dispersion:g}: otherwise "
+                "exp(−E/φ) cannot be normalised, so change weighting.beta or weighting.dispersion."
+            )
+
+    def _support_bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+
+def is_number(value: object) -> bool:
+    """Whether an option's value is an int or a float, and no bool."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def positive(value: float | None, key: str) -> float | None:
+    """The option's value, if it is a positive number or None.
+
+    Raises:
+        VaeklError: names the key.
+    """
+    if value is not None and not (is_number(value) and 0 < value < float("inf")):
+        raise VaeklError(f"{key} must be a positive number or null, not {value!r}.")
+    return value
+
+
+_WORDS: dict[str, str] = {
+    "binary": "binary data {0, 1}",
+    "levels": "integer levels",
+    "unit_interval": "grey values in [0, 1]",
+    "real": "real values",
+}
+_CURES: dict[str, str] = {
+    "binary": "likelihood=bernoulli, or likelihood=categorical with transform=levels",
+    "levels": "likelihood=categorical, or transform=dequantize with likelihood=cb, beta or gaussian",
+    "unit_interval": "likelihood=cb, beta, gaussian or laplace, or make the data binary with transform=binarize",
+    "real": "likelihood=gaussian or laplace, or rescale the data to [0, 1]",
+}

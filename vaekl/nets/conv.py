@@ -1,0 +1,58 @@
+"""Strided convolutions for any image of at least 8 × 8, with one channel or three."""
+
+from math import prod
+
+from torch import nn
+
+from vaekl.errors import VaeklError
+from vaekl.nets.base import Nets, PosteriorHead, Shape, activation_layer, whole
+
+_SMALLEST = 4
+
+
+def conv(
+    shape: Shape, outputs: int, latents: int, width: int = 32, hidden: int = 256, activation: str = "relu"
+) -> Nets:
+    """Strided 3 × 3 convolutions that halve the image until a further halving would leave less than 4 × 4, and back.
+
+    Args:
+        shape: (C, H, W) of x.
+        outputs: decoder outputs P for each value of x.
+        latents: Z.
+        width: channels after the first convolution; doubled at each further one, up to four times.
+        hidden: width of the fully connected layer on both sides of z.
+        activation: relu, silu, gelu, tanh or elu.
+
+    Raises:
+        VaeklError: if the image is smaller than 8 × 8.
+    """
+    channels, height, image_width = shape
+    if min(height, image_width) < 8:
+        raise VaeklError(
+            f"model=conv needs images of at least 8 × 8, but these are {height} × {image_width}: use model=mlp."
+        )
+    for value, key in ((latents, "latents"), (width, "width"), (hidden, "hidden")):
+        whole(value, f"model.{key}")
+    sizes = [(height, image_width)]
+    while min(sizes[-1]) >= 2 * _SMALLEST - 1:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    widths = [channels] + [width * min(2**stage, 4) for stage in range(len(sizes) - 1)]
+    inner = (widths[-1], *sizes[-1])
+
+    encoder = nn.Sequential()
+    for before, after in zip(widths, widths[1:], strict=False):
+        encoder.extend([nn.Conv2d(before, after, 3, stride=2, padding=1), activation_layer(activation)])
+    encoder.extend([nn.Flatten(), nn.Linear(prod(inner), hidden), activation_layer(activation)])
+    encoder.append(PosteriorHead(hidden, latents))
+
+    decoder = nn.Sequential(nn.Linear(latents, hidden), activation_layer(activation))
+    decoder.extend([nn.Linear(hidden, prod(inner)), activation_layer(activation), nn.Unflatten(1, inner)])
+    back = [outputs * channels, *widths[1:]]
+    for stage in range(len(sizes) - 1, 0, -1):
+        # ceil-halving loses a bit of the size: the output padding gives it back
+        odd = tuple(large - (2 * small - 1) for large, small in zip(sizes[stage - 1], sizes[stage], strict=True))
+        decoder.append(nn.ConvTranspose2d(back[stage], back[stage - 1], 3, 2, padding=1, output_padding=odd))
+        if stage > 1:
+            decoder.append(activation_layer(activation))
+    decoder.append(nn.Unflatten(1, (outputs, channels)))
+    return Nets(encoder, decoder)

@@ -1,0 +1,37 @@
+"""Fully connected networks: 784-500-500-20 and back is the continuous Bernoulli paper's."""
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import nn
+
+from vaekl.nets.base import Nets, PosteriorHead, Shape, activation_layer, whole
+
+
+def mlp(
+    shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 500), activation: str = "relu"
+) -> Nets:
+    """An encoder and a decoder with the same hidden layers in mirrored order.
+
+    Args:
+        shape: (C, H, W) of x.
+        outputs: decoder outputs P for each value of x.
+        latents: Z.
+        hidden: widths of the encoder's hidden layers.
+        activation: relu, silu, gelu, tanh or elu.
+    """
+    widths = [whole(width, "model.hidden") for width in hidden]
+    whole(latents, "model.latents")
+    encoder = nn.Sequential(nn.Flatten(), *_layers([prod(shape), *widths], activation))
+    encoder.append(PosteriorHead(([prod(shape), *widths])[-1], latents))
+    decoder = nn.Sequential(*_layers([latents, *reversed(widths)], activation))
+    decoder.append(nn.Linear(([latents, *reversed(widths)])[-1], outputs * prod(shape)))
+    decoder.append(nn.Unflatten(1, (outputs, *shape)))
+    return Nets(encoder, decoder)
+
+
+def _layers(widths: list[int], activation: str) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before, after in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(before, after), activation_layer(activation)]
+    return layers

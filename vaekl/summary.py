@@ -1,0 +1,65 @@
+"""What a run says of itself at its start and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from vaekl import __version__
+from vaekl.evaluate import Evaluation
+from vaekl.trainer import Trainer
+
+
+def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
+    """The data, the model's size, the loss as an equation, and which weighting `auto` took."""
+    model, data, cadence = trainer.model, trainer.data, trainer.cadence
+    likelihood, weighting = model.likelihood, model.weighting
+    shape = "×".join(map(str, data.spec.shape))
+    counts = f"{len(data.train):,} train, {len(data.valid or []):,} valid, {len(data.test):,} test"
+    parameters = sum(p.numel() for p in model.parameters())
+    taken = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
+    machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
+    lines = {
+        "data": f"{choices['dataset']}: {counts} images of {shape}; {data.spec.protocol}",
+        "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
+        "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
+        f"; {likelihood.protocol}",
+        "loss": f"{weighting.equation()}, averaged over images",
+        "weighting": f"{taken}: {weighting.explanation()}",
+        "training": f"{cadence.total_steps:,} steps of {cadence.batch_size} images, "
+        f"{choices['optim']}, seed {trainer.seed}, {machine}",
+        "run": str(path),
+    }
+    head = f"vaekl {__version__}" + (f", resumed at step {trainer.step}" if trainer.step else "")
+    return "\n".join([head, *(f"  {name:<11} {text}" for name, text in lines.items())])
+
+
+def end(trainer: Trainer, test: Evaluation) -> Table:
+    """The test ELBO's parts in nats per image and bits/dim."""
+    model = trainer.model
+    table = Table()
+    table.add_column(f"test, {test.images:,} images")
+    table.add_column("nats per image", justify="right")
+    table.add_row("−E/φ", f"{-test.energy_nats:,.3f}")
+    table.add_row("ln C", f"{test.log_norm_const:,.3f}")
+    table.add_row("−KL", f"{-test.kl:,.3f}")
+    table.add_row("ELBO", f"{test.elbo:,.3f} ± {test.elbo_standard_error:,.3f}", style="bold", end_section=True)
+    table.add_row("bits/dim", f"{test.bits_per_dim:.4f}")
+    table.add_row("dispersion φ", f"{test.dispersion:.5g}")
+    table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
+    table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")
+    table.add_row("active units", f"{test.active_units} of {model.latents}")
+    return table
+
+
+def closing(trainer: Trainer, path: Path) -> str:
+    """The protocol of the figures above, where the run is, and how to look at it."""
+    lines = {
+        "protocol": f"{trainer.data.spec.protocol}; {trainer.model.likelihood.protocol}",
+        "run": str(path),
+        "tensorboard": f"tensorboard --logdir {path.parent}",
+    }
+    return "\n".join(f"  {name:<11} {text}" for name, text in lines.items())

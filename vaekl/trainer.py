@@ -1,0 +1,240 @@
+"""The loop. It receives objects, never a config; what happens around a step is the callbacks' business."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, nan
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vaekl.callbacks.base import Callback
+from vaekl.data import Data, epoch_order
+from vaekl.errors import VaeklError
+from vaekl.evaluate import Evaluation, evaluate
+from vaekl.model import VAE
+from vaekl.schedules import LearningRate, Schedule
+from vaekl.units import bits_per_dim
+
+#: what each training step leaves behind on the device
+COLUMNS = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss")
+
+
+class DivergedError(VaeklError):
+    """The loss or the parameters stopped being finite."""
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How long and how often, in steps.
+
+    Args:
+        total_steps: the run's length.
+        batch_size: images per step.
+        log_every: training figures are averaged over this many steps; the only waiting for the device.
+        valid_every: validation, images and a checkpoint.
+        clip_norm: largest gradient norm, or None.
+        ema: decay of an exponential moving average of the weights, which is then what is judged; or None.
+        patience: stop after this many validations without a better ELBO, and keep the best; or None.
+    """
+
+    total_steps: int
+    batch_size: int
+    log_every: int = 50
+    valid_every: int = 500
+    clip_norm: float | None = None
+    ema: float | None = None
+    patience: int | None = None
+
+
+class Trainer:
+    """Minimises a weighting's loss over a data set and tells its callbacks how it goes."""
+
+    def __init__(
+        self,
+        model: VAE,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        lr_schedule: LearningRate,
+        data: Data,
+        cadence: Cadence,
+        seed: int,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.data, self.cadence, self.seed, self.callbacks = data, cadence, seed, callbacks
+        self.lr_scheduler = LambdaLR(optimizer, lr_schedule)
+        self.device = next(model.parameters()).device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.steps_per_epoch = max(1, len(data.train) // cadence.batch_size)
+        self.average = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(cadence.ema), use_buffers=False)
+            if cadence.ema is not None
+            else None
+        )
+        self.rows = torch.full((cadence.log_every, len(COLUMNS)), nan, device=self.device)
+        self.step = 0
+        self.best_elbo, self.stale_validations = -inf, 0
+        self.stop_requested = False
+        self._gradient_norm: Tensor | None = None
+        self._clock = (0, time.perf_counter())
+
+    @property
+    def judged(self) -> VAE:
+        """The weights that are validated and tested: the moving average if there is one."""
+        return self.average.module if self.average is not None else self.model
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether early stopping has ended the run."""
+        return self.cadence.patience is not None and self.stale_validations >= self.cadence.patience
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.step >= self.cadence.total_steps or self.out_of_patience
+
+    def fit(self) -> None:
+        """Train from the current step to the end, or until someone sets `stop_requested`."""
+        self.model.train()
+        self._tell(lambda callback: callback.started(self))
+        self._clock = (self.step, time.perf_counter())
+        try:
+            for index in self._batches():
+                self.train_step(index)
+                last = self.step == self.cadence.total_steps
+                if self.step % self.cadence.log_every == 0 or last:
+                    self._log()
+                if self.step % self.cadence.valid_every == 0 or last:
+                    self._validate()
+                if self.stop_requested or self.finished:
+                    break
+        except BaseException:
+            self._tell(lambda callback: callback.failed(self))
+            raise
+        self._tell(lambda callback: callback.paused(self))
+
+    def train_step(self, index: Tensor) -> None:
+        """One optimiser step, whole. Nothing in it waits for the device."""
+        schedule = self.schedule(self.step)
+        x = self.data.train.batch(index, self.generator)
+        noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
+
+        terms = self.model(x, noise)
+        loss = self.model.weighting.loss(terms, schedule)
+        self.optimizer.zero_grad()
+        loss.backward()
+        row = self.step % self.cadence.log_every
+        if self.cadence.clip_norm is not None:
+            self._gradient_norm = clip_grad_norm_(self.model.parameters(), self.cadence.clip_norm)
+        elif row == self.cadence.log_every - 1:
+            self._gradient_norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        self.optimizer.step()
+        self.lr_scheduler.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+        with torch.no_grad():
+            parts = [terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.total_kl(), terms.elbo()]
+            self.rows[row, :-1] = torch.stack(parts).mean(1)
+            self.rows[row, -1] = loss
+        self.step += 1
+
+    def _batches(self) -> Iterator[Tensor]:
+        """Indices of the batches that are still to come; the ragged last batch of an epoch is left out."""
+        size = self.cadence.batch_size
+        while not self.finished:
+            epoch, first = divmod(self.step, self.steps_per_epoch)
+            order = epoch_order(len(self.data.train), self.seed, epoch).to(self.device)
+            for position in range(first, self.steps_per_epoch):
+                if self.step == self.cadence.total_steps:
+                    return
+                yield order[position * size : (position + 1) * size]
+
+    def _log(self) -> None:
+        count = (self.step - 1) % self.cadence.log_every + 1
+        rows = self.rows[:count].double().cpu()
+        if not rows.isfinite().all():
+            self._diverged(rows)
+        steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
+        weighting, schedule = self.model.weighting, self.schedule(self.step - 1)
+        dispersion = weighting.dispersion.detach().log().mean().exp()
+        figures = dict(zip(COLUMNS, rows.mean(0).tolist(), strict=True)) | {
+            "bits_per_dim": bits_per_dim(rows.mean(0)[COLUMNS.index("elbo_nats")].item(), self.data.spec),
+            "dispersion": dispersion.item(),
+            "beta_kl": weighting.beta_kl,
+            "effective_beta_kl": weighting.effective_beta_kl(dispersion, schedule).item(),
+            "schedule": schedule,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
+            "images_per_second": steps * min(self.cadence.batch_size, len(self.data.train)) / seconds,
+        }
+        self._tell(lambda callback: callback.logged(self, figures))
+        self._clock = (self.step, time.perf_counter())
+
+    def _validate(self) -> None:
+        self._check_parameters()
+        evaluation: Evaluation | None = None
+        improved = False
+        if self.data.valid is not None:
+            evaluation = evaluate(self.judged, self.data.valid, self.schedule(self.step - 1), self.seed)
+            improved = evaluation.elbo > self.best_elbo
+            self.best_elbo = max(self.best_elbo, evaluation.elbo)
+            self.stale_validations = 0 if improved else self.stale_validations + 1
+        self._tell(lambda callback: callback.validated(self, evaluation, improved))
+        self._clock = (self.step, time.perf_counter())
+
+    def _tell(self, what: Callable[[Callback], None]) -> None:
+        for callback in self.callbacks:
+            what(callback)
+
+    def _check_parameters(self) -> None:
+        for name, parameter in self.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise DivergedError(
+                    f"training diverged: parameter {name} is not finite after step {self.step}; {_LAST_GOOD}"
+                )
+
+    def _diverged(self, rows: Tensor) -> None:
+        first = int((~rows.isfinite().all(1)).nonzero()[0])
+        parts = [name for name, value in zip(COLUMNS, rows[first].tolist(), strict=True) if not abs(value) < inf]
+        step = self.step - len(rows) + first + 1
+        bad = [name for name, p in self.model.named_parameters() if not p.isfinite().all()]
+        raise DivergedError(
+            f"training diverged: {parts[0]} is not finite at step {step}"
+            f"{f' and parameter {bad[0]} followed' if bad else ', with every parameter still finite'}; {_LAST_GOOD}"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything from which `fit` would go on as if it had never stopped."""
+        return {
+            "step": self.step,
+            "seed": self.seed,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "lr_scheduler": self.lr_scheduler.state_dict(),
+            "generator": self.generator.get_state().cpu(),
+            "rows": self.rows,
+            "best_elbo": self.best_elbo,
+            "stale_validations": self.stale_validations,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+        self.generator.set_state(state["generator"].cpu())
+        self.rows.copy_(state["rows"])
+        self.best_elbo, self.stale_validations = state["best_elbo"], state["stale_validations"]
+
+
+_LAST_GOOD = "the last good checkpoint is kept: lower optim.lr, or set trainer.clip_norm."
