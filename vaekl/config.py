@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vaekl.errors import VaeklError
+from vaekl.errors import StoppedError, VaeklError
 from vaekl.groups import CONF, groups, options
 
 Task = Callable[[DictConfig, Path], float | None]
@@ -32,25 +32,49 @@ def _folder_name(text: str) -> str:
 OmegaConf.register_new_resolver("folder_name", _folder_name, replace=True)
 
 
+class _Stopped(BaseException):
+    pass
+
+
 def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
     """Compose conf/train.yaml with the overrides and call the task, once or for every job of a sweep.
+
+    A failing job does not stop the others of its sweep.
 
     Raises:
         VaeklError: one sentence for any mistake in the overrides, or the task's own.
     """
-    _check_flags(arguments)
+    _check(arguments)
     sys.argv = ["vaekl", *arguments]
     # Hydra prints tracebacks and exits by itself unless it is told to let errors through
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    process, failures, jobs = os.getpid(), [], []
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
     def job(cfg: DictConfig) -> float | None:
-        return task(with_choices(cfg), Path(HydraConfig.get().runtime.output_dir))
+        jobs.append(job_number())
+        try:
+            return task(with_choices(cfg), Path(HydraConfig.get().runtime.output_dir))
+        except StoppedError as error:
+            # not an Exception to Hydra, which would go on with the next job
+            raise _Stopped(str(error)) from error
+        except Exception as error:
+            if os.getpid() != process:  # a launcher's worker: the launcher carries the error over
+                raise
+            failures.append(error)
+            return None
 
     try:
         job()
+    except _Stopped as stop:
+        raise StoppedError(str(stop)) from stop
     except (HydraException, OmegaConfBaseException) as error:
         raise VaeklError(_sentence(error, arguments)) from error
+    if len(jobs) > 1 and failures:
+        reasons = "; ".join(dict.fromkeys(str(error) for error in failures))
+        raise VaeklError(f"{len(failures)} of {len(jobs)} runs failed: {reasons}") from failures[0]
+    if failures:
+        raise failures[0]
 
 
 def with_choices(cfg: DictConfig) -> DictConfig:
@@ -71,55 +95,87 @@ def job_number() -> int | None:
     return int(config.job.num) if config.mode.name == "MULTIRUN" else None
 
 
-def _check_flags(arguments: Sequence[str]) -> None:
+def _check(arguments: Sequence[str]) -> None:
+    """What can be seen to be wrong before anything is composed or written."""
     known = ["-m", "--multirun", "--config-dir", "-cd", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i"]
-    for argument in arguments:
-        flag = argument.split("=")[0]
-        if flag.startswith("-") and flag not in known:
-            raise VaeklError(f"unknown option {flag}{_did_you_mean(flag, known)}: see `vaekl train --help`.")
+    directories = _config_dirs(arguments)
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        flag, _, _ = argument.partition("=")
+        if flag.startswith("-"):
+            if flag not in known:
+                raise VaeklError(f"unknown option {flag}{_did_you_mean(flag, known)}: see `vaekl train --help`.")
+        elif before in ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i"):
+            continue
+        elif "=" not in argument and not argument.startswith("~"):
+            raise VaeklError(f"cannot read {argument!r}: write key=value, as in likelihood=gaussian.")
+        else:
+            _check_choice(argument, directories)
+
+
+def _check_choice(argument: str, directories: Sequence[Path]) -> None:
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException as error:
+        raise VaeklError(f"cannot read {argument!r}: put quotes around values with special characters.") from error
+    group = override.key_or_group
+    if group not in groups(directories) or override.is_delete():
+        return
+    names = list(options(group, directories))
+    sweep = override.is_sweep_override()
+    for value in map(str, override.sweep_string_iterator() if sweep else [override.value()]):
+        if value not in (*names, "None", "null"):
+            raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{_did_you_mean(value, names)}.")
 
 
 def _sentence(error: Exception, arguments: Sequence[str]) -> str:
-    """Name the override that does not fit, and what was probably meant."""
-    directories = [Path(b) for a, b in zip(arguments, arguments[1:], strict=False) if a in ("--config-dir", "-cd")]
-    known_groups = groups(directories)
-    typed = [a for a in arguments if "=" in a and not a.startswith("-")]
-    for text in typed:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except HydraException:
-            return f"cannot read the override {text!r}: write key=value, with quotes around special characters."
-        key = override.key_or_group
-        if key in known_groups and not key.startswith("hydra/"):
-            names = list(options(key, directories))
-            sweep = override.is_sweep_override()
-            values = [str(v) for v in (override.sweep_string_iterator() if sweep else [override.value()])]
-            for value in values:
-                if value not in names and value not in ("None", "null"):
-                    return f"{key}={value} is not one of {', '.join(names)}{_did_you_mean(value, names)}."
-    default, keys = _default_config(arguments)
-    for text in typed:
-        key = text.lstrip("+~").split("=")[0].split("@")[0]
-        if text[0] in "+~" or key in known_groups or key.startswith("hydra") or key in keys:
+    """Name the key that does not exist, and what was probably meant."""
+    directories = _config_dirs(arguments)
+    known = groups(directories)
+    keys = _known_keys(arguments, directories)
+    for argument in arguments:
+        key = argument.split("=")[0].split("@")[0]
+        if "=" not in argument or key[0] in "+~-" or key in (*known, *keys) or key.startswith("hydra"):
             continue
+        group, _, rest = key.partition(".")
+        owners = [name for name in options(group, directories) if _sets(group, name, rest, directories)]
         same_end = [k for k in keys if k.split(".")[-1] == key.split(".")[-1]]
-        hint = f" (did you mean {same_end[0]}?)" if same_end else _did_you_mean(key, [*known_groups, *keys])
+        if group in known and owners:
+            hint = f"; {rest} belongs to {' or '.join(f'{group}={name}' for name in owners)}"
+        elif same_end:
+            hint = f" (did you mean {same_end[0]}?)"
+        else:
+            hint = _did_you_mean(key, [*known, *keys])
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
     return " ".join(str(error).split())[:300]
 
 
-def _default_config(arguments: Sequence[str]) -> tuple[DictConfig, list[str]]:
-    """The config without the faulty overrides, and its dotted keys."""
-    picks = []
-    known = groups([])
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key in known and value in options(key, []):
-            picks.append(argument)
+def _config_dirs(arguments: Sequence[str]) -> list[Path]:
+    """The user's own config folders."""
+    found = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            found.append(Path(value or following))
+    for folder in found:
+        if not folder.is_dir():
+            raise VaeklError(f"--config-dir {folder} is no folder: give one that holds groups like likelihood/.")
+    return found
+
+
+def _sets(group: str, name: str, key: str, directories: Sequence[Path]) -> bool:
+    files = [root / group / f"{name}.yaml" for root in (CONF, *directories)]
+    return any(key in (OmegaConf.load(file) or {}) for file in files if file.exists())
+
+
+def _known_keys(arguments: Sequence[str], directories: Sequence[Path]) -> list[str]:
+    """The dotted keys of the config that the chosen options make, without the overrides of single keys."""
+    known = groups(directories)
+    picks = [a for a in arguments if a.partition("=")[0] in known and "," not in a]
     GlobalHydra.instance().clear()
+    path = [f"hydra.searchpath=[{','.join(f'file://{d.resolve()}' for d in directories)}]"] if directories else []
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", picks)
-    return cfg, list(_dotted(OmegaConf.to_container(cfg), ""))
+        cfg = compose("train", [*picks, *path])
+    return _dotted(OmegaConf.to_container(cfg), "")
 
 
 def _dotted(node: Any, prefix: str) -> list[str]:

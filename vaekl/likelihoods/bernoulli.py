@@ -18,8 +18,10 @@ class _Logit(Likelihood):
     energy_text = "softplus(a) − a x"
 
     def __init__(self, max_logit: float | None = None) -> None:
-        """Args:
-        max_logit: clip the logits to ±max_logit (9.21 is the published λ in [1e-4, 1 − 1e-4]); None: no clip.
+        """Fix the clip that belongs to every reported figure.
+
+        Args:
+            max_logit: clip the logits to ±max_logit (9.21 is the published λ in [1e-4, 1 − 1e-4]); None: no clip.
         """
         self.max_logit = positive(max_logit, "likelihood.max_logit")
 

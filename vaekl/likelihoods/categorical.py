@@ -24,8 +24,10 @@ class Categorical(Likelihood):
     log_norm_const_text = "0"
 
     def __init__(self, levels: int = 0) -> None:
-        """Args:
-        levels: K; 0 takes it from the data.
+        """Fix the number of levels, or leave it to the data.
+
+        Args:
+            levels: K; 0 takes it from the data.
         """
         self.outputs = levels
 

@@ -18,8 +18,10 @@ class _LocationScale(Likelihood):
     accepts = ("real", "unit_interval", "binary")
 
     def __init__(self, link: Literal["identity", "sigmoid"] = "identity") -> None:
-        """Args:
-        link: how the decoder's output becomes μ; `sigmoid` keeps it inside (0, 1).
+        """Fix the link from the decoder to μ.
+
+        Args:
+            link: how the decoder's output becomes μ; `sigmoid` keeps it inside (0, 1).
         """
         if link not in ("identity", "sigmoid"):
             raise VaeklError(f"likelihood.link must be identity or sigmoid, not {link!r}.")
