@@ -54,7 +54,8 @@ class ContinuousBernoulliByMpmath:
     def cdf(self, x):
         if not self.a:
             return np.ravel(x)
-        return np.array([float(mp.expm1(self.a * mp.mpf(float(v))) / mp.expm1(self.a)) for v in np.ravel(x)])
+        total = mp.expm1(self.a)
+        return np.array([float(mp.expm1(self.a * mp.mpf(float(value))) / total) for value in np.ravel(x)])
 
     def mean(self):
         return float(1 / (1 - mp.exp(-self.a)) - 1 / self.a) if self.a else 0.5

@@ -7,7 +7,7 @@ import torch
 from likelihood_cases import LEVELS, Case, beta_eta
 from numpy.testing import assert_allclose
 
-from vaekl.likelihoods import Beta, Categorical, ContinuousBernoulli, Laplace
+from vaekl.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Laplace
 from vaekl.likelihoods import continuous_bernoulli as cb
 
 _MAGNITUDES = np.unique(
@@ -68,6 +68,14 @@ def test_cb_is_finite_at_huge_logits(dtype):
             assert answer.isfinite().all() and slope.isfinite().all()
         others = [likelihood.variance(eta, one), likelihood.cdf(eta, x, one), likelihood.sample(eta, one)]
         assert all(answer.isfinite().all() for answer in others)
+
+
+def test_half_precision_logits_are_computed_in_float32():
+    eta = torch.linspace(-20, 20, 41).bfloat16().view(-1, 1, 1, 1, 1)
+    x, one = torch.full((41, 1, 1, 1), 0.3), torch.ones(1, 1, 1)
+    for likelihood in (ContinuousBernoulli(), Bernoulli()):
+        assert torch.equal(likelihood.energy(eta, x), likelihood.energy(eta.float(), x))
+        assert torch.equal(likelihood.log_prob(eta, x, one), likelihood.log_prob(eta.float(), x, one))
 
 
 def test_cb_agrees_with_torch_at_small_logits():
