@@ -1,5 +1,6 @@
 """The verbs. Nothing heavy is imported before a verb needs it, so that help is instant."""
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -104,7 +105,7 @@ def _dispatch(words: list[str]) -> int:
 def _train(words: list[str]) -> int:
     if "-h" in words or "--help" in words:
         print(_TRAIN_HELP)
-        print(_groups_help([Path(b) for a, b in zip(words, words[1:], strict=False) if a == "--config-dir"]), end="")
+        print(_groups_help([Path(b) for a, b in itertools.pairwise(words) if a == "--config-dir"]), end="")
         return 0
     # a user's own classes are found in the folder where the command is typed
     sys.path.append(os.getcwd())

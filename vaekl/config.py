@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -92,7 +93,7 @@ def overrides() -> list[str]:
 def job_number() -> int | None:
     """This job's place in its sweep, or None outside a sweep."""
     config = HydraConfig.get()
-    return int(config.job.num) if config.mode.name == "MULTIRUN" else None
+    return int(config.job.num) if config.mode == RunMode.MULTIRUN else None
 
 
 def _check(arguments: Sequence[str]) -> None:

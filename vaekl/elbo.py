@@ -1,6 +1,6 @@
 """The ledger: what the ELBO is made of, before anyone weighs anything.
 
-    ELBO = −E/φ + ln C(η, φ) − KL(q(z|x) ‖ p(z))                (nats; a lower bound on ln p(x))
+ELBO = −E/φ + ln C(η, φ) − KL(q(z|x) ‖ p(z))                (nats; a lower bound on ln p(x))
 """
 
 from dataclasses import dataclass

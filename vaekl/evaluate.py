@@ -1,12 +1,13 @@
 """The ruler: the ELBO of the implied density over a whole split, and what else a run is judged by."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 
 import torch
 from torch import Tensor
 
-from vaekl.data import Split
+from vaekl.data import Split, batch_slices
 from vaekl.model import VAE
 from vaekl.units import bits_per_dim
 
@@ -76,22 +77,27 @@ class Evaluation:
         }
 
 
-@torch.no_grad()
 def evaluate(model: VAE, split: Split, schedule: float = 1.0, seed: int = 0, batch_size: int = 500) -> Evaluation:
     """One pass over a split with one posterior sample per image.
 
     All noise comes from a generator of its own, so that training is not disturbed and two evaluations of the same
     weights agree to the last digit.
     """
-    device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    parts = batch_slices(len(split), batch_size, drop_last=False)
+    return judge(model, (split.batch(part, generator) for part in parts), generator, schedule)
+
+
+@torch.no_grad()
+def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float = 1.0) -> Evaluation:
+    """The same for batches x [B, C, H, W] that are already transformed, with posterior noise from `generator`."""
+    device = generator.device
     training = model.training
     model.eval()
     columns: list[Tensor] = []
     kl, posterior_means = [], []
     loss = variance = square_error = torch.zeros((), dtype=torch.float64, device=device)
-    for start in range(0, len(split), batch_size):
-        x = split.batch(slice(start, start + batch_size), generator)
+    for x in batches:
         noise = torch.randn(len(x), model.latents, generator=generator, device=device)
         terms, eta = model.terms(x, noise)
         columns.append(torch.stack([terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.elbo()]))
@@ -106,7 +112,7 @@ def evaluate(model: VAE, split: Split, schedule: float = 1.0, seed: int = 0, bat
     dispersion = model.weighting.dispersion.flatten()
     geometric = dispersion.log().mean().exp()
     model.train(training)
-    images = len(split)
+    images = len(elbo)
     return Evaluation(
         energy_nats=energy_nats.mean().item(),
         energy=energy.mean().item(),

@@ -71,7 +71,7 @@ class VAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """η of p(x|z), [B, P, C, H, W], float32."""
         with self._precision(z):
-            eta = self.decoder(z)
+            eta: Tensor = self.decoder(z)
         return eta.float()
 
     def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:

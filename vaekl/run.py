@@ -39,7 +39,7 @@ def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | 
     """
     claimed = False
     try:
-        run = build(cfg, path, console or Console())
+        run = build(cfg, path, console or _console())
         folder.claim(path, OmegaConf.to_yaml(cfg), overrides)
         claimed = True
         return execute(run)
@@ -54,10 +54,10 @@ def resume(path: Path, console: Console | None = None) -> float | None:
     Raises:
         VaeklError: if the folder holds no run, or its checkpoint does not fit.
     """
-    console = console or Console()
+    console = console or _console()
     cfg = OmegaConf.create(folder.config(path))
     if (results := folder.results(path)) is not None:
-        console.print(f"{path} is finished: nothing to resume.", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"{path} is finished: nothing to resume.")
         elbo = results.get("valid", {}).get("elbo_nats")
         return float(elbo) if elbo is not None else None
     assert isinstance(cfg, DictConfig)
@@ -121,8 +121,8 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Run:
 def execute(run: Run) -> float | None:
     """Train, test, and write `results.json`, whose presence means that the run is finished."""
     trainer, console = run.trainer, run.console
-    console.print(summary.start(trainer, run.cfg.choices, run.path), highlight=False, soft_wrap=True, markup=False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    console.print(summary.start(trainer, run.cfg.choices, run.path))
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask_to_stop(number: int, frame: Any) -> None:
         trainer.stop_requested = True
@@ -143,7 +143,12 @@ def execute(run: Run) -> float | None:
     if trainer.cadence.patience is not None and (run.path / BEST).exists():
         step = trainer.step
         trainer.load_state_dict(checkpoint.load(run.path / BEST, trainer.device))
-        console.print(f"  the best validation ELBO was at step {trainer.step} of {step}", highlight=False, soft_wrap=True, markup=False)
+        console.print(
+            f"  the best validation ELBO was at step {trainer.step} of {step}",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
     data, seed = trainer.data, trainer.seed
     valid = evaluate(trainer.judged, data.valid, seed=seed) if data.valid is not None else None
     test = evaluate(trainer.judged, data.test, seed=seed)
@@ -154,8 +159,12 @@ def execute(run: Run) -> float | None:
     except OSError as error:
         raise VaeklError(checkpoint.unwritable(run.path, "run folder", error)) from error
     console.print(summary.end(trainer, test))
-    console.print(summary.closing(trainer, run.path), highlight=False, soft_wrap=True, markup=False)
+    console.print(summary.closing(trainer, run.path))
     return valid.elbo if valid is not None else None
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def _results(run: Run, valid: Evaluation | None, test: Evaluation) -> dict[str, Any]:

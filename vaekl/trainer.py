@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, nan
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -12,16 +12,37 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vaekl.callbacks.base import Callback
-from vaekl.data import Data, epoch_order
+from vaekl.data import Data, batch_slices, epoch_order
 from vaekl.errors import VaeklError
-from vaekl.evaluate import Evaluation, evaluate
+from vaekl.evaluate import Evaluation, evaluate, judge
 from vaekl.model import VAE
 from vaekl.schedules import LearningRate, Schedule
 from vaekl.units import bits_per_dim
 
 #: what each training step leaves behind on the device
 COLUMNS = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss")
+
+
+class Callback:
+    """What may happen around a step. Callbacks read the trainer and never change it; every hook does nothing here."""
+
+    def started(self, trainer: "Trainer") -> None:
+        """Before the first step, or the first after a resume; `trainer.step` says which."""
+
+    def logged(self, trainer: "Trainer", figures: dict[str, float]) -> None:
+        """Training figures, averaged since the last call."""
+
+    def validated(self, trainer: "Trainer", evaluation: Evaluation | None, improved: bool) -> None:
+        """At the validation cadence; `evaluation` is None where no images were held out."""
+
+    def paused(self, trainer: "Trainer") -> None:
+        """After the last step, whether the run is finished or was asked to stop."""
+
+    def failed(self, trainer: "Trainer") -> None:
+        """When an error ends the run in between; nothing of this state may be kept."""
+
+    def finished(self, trainer: "Trainer", evaluation: Evaluation) -> None:
+        """After the test."""
 
 
 class DivergedError(VaeklError):
@@ -70,7 +91,7 @@ class Trainer:
         self.lr_scheduler = LambdaLR(optimizer, lr_schedule)
         self.device = next(model.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.steps_per_epoch = max(1, len(data.train) // cadence.batch_size)
+        self.batches = batch_slices(len(data.train), cadence.batch_size)
         self.average = (
             AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(cadence.ema), use_buffers=False)
             if cadence.ema is not None
@@ -86,7 +107,7 @@ class Trainer:
     @property
     def judged(self) -> VAE:
         """The weights that are validated and tested: the moving average if there is one."""
-        return self.average.module if self.average is not None else self.model
+        return cast(VAE, self.average.module) if self.average is not None else self.model
 
     @property
     def out_of_patience(self) -> bool:
@@ -122,6 +143,7 @@ class Trainer:
         """One optimiser step, whole. Nothing in it waits for the device."""
         schedule = self.schedule(self.step)
         x = self.data.train.batch(index, self.generator)
+        self._x = x
         noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
 
         terms = self.model(x, noise)
@@ -131,7 +153,7 @@ class Trainer:
         row = self.step % self.cadence.log_every
         if self.cadence.clip_norm is not None:
             self._gradient_norm = clip_grad_norm_(self.model.parameters(), self.cadence.clip_norm)
-        elif row == self.cadence.log_every - 1:
+        elif row == self.cadence.log_every - 1 or self.step == self.cadence.total_steps - 1:
             self._gradient_norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         self.optimizer.step()
         self.lr_scheduler.step()
@@ -146,14 +168,11 @@ class Trainer:
 
     def _batches(self) -> Iterator[Tensor]:
         """Indices of the batches that are still to come; the ragged last batch of an epoch is left out."""
-        size = self.cadence.batch_size
         while not self.finished:
-            epoch, first = divmod(self.step, self.steps_per_epoch)
+            epoch, first = divmod(self.step, len(self.batches))
             order = epoch_order(len(self.data.train), self.seed, epoch).to(self.device)
-            for position in range(first, self.steps_per_epoch):
-                if self.step == self.cadence.total_steps:
-                    return
-                yield order[position * size : (position + 1) * size]
+            for batch in self.batches[first:]:
+                yield order[batch]
 
     def _log(self) -> None:
         count = (self.step - 1) % self.cadence.log_every + 1
@@ -163,15 +182,19 @@ class Trainer:
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         weighting, schedule = self.model.weighting, self.schedule(self.step - 1)
         dispersion = weighting.dispersion.detach().log().mean().exp()
+        now = judge(self.model, [self._x], torch.Generator(self.device).manual_seed(self.seed))
         figures = dict(zip(COLUMNS, rows.mean(0).tolist(), strict=True)) | {
             "bits_per_dim": bits_per_dim(rows.mean(0)[COLUMNS.index("elbo_nats")].item(), self.data.spec),
             "dispersion": dispersion.item(),
+            "implied_sigma": now.implied_sigma,
+            "rmse": now.rmse,
+            "active_units": now.active_units,
             "beta_kl": weighting.beta_kl,
             "effective_beta_kl": weighting.effective_beta_kl(dispersion, schedule).item(),
             "schedule": schedule,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
-            "images_per_second": steps * min(self.cadence.batch_size, len(self.data.train)) / seconds,
+            "images_per_second": steps * len(self._x) / seconds,
         }
         self._tell(lambda callback: callback.logged(self, figures))
         self._clock = (self.step, time.perf_counter())

@@ -1,10 +1,10 @@
 """What happens around a step: TensorBoard, images, `metrics.csv`, progress, checkpoints."""
 
-from vaekl.callbacks.base import Callback
 from vaekl.callbacks.checkpoints import BEST, LAST, Checkpoints
 from vaekl.callbacks.images import Images
 from vaekl.callbacks.metrics_csv import MetricsCsv
 from vaekl.callbacks.progress import ProgressDisplay
 from vaekl.callbacks.tensorboard import TensorBoard
+from vaekl.trainer import Callback
 
 __all__ = ["BEST", "LAST", "Callback", "Checkpoints", "Images", "MetricsCsv", "ProgressDisplay", "TensorBoard"]

@@ -1,16 +1,10 @@
 """`last.pt` at every validation and when asked to stop; `best.pt` where early stopping will want it back."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vaekl import checkpoint
-from vaekl.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from vaekl.evaluate import Evaluation
-    from vaekl.trainer import Trainer
+from vaekl.evaluate import Evaluation
+from vaekl.trainer import Callback, Trainer
 
 LAST, BEST = "last.pt", "best.pt"
 

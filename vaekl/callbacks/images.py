@@ -3,22 +3,16 @@
 A reconstruction is the *mean* of the density, which for the continuous Bernoulli is not its logit's sigmoid.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from vaekl.callbacks.base import Callback
 from vaekl.callbacks.tensorboard import TensorBoard
+from vaekl.evaluate import Evaluation
 from vaekl.libraries import torchvision
 from vaekl.model import VAE
-
-if TYPE_CHECKING:
-    from vaekl.evaluate import Evaluation
-    from vaekl.trainer import Trainer
+from vaekl.trainer import Callback, Trainer
 
 _COLUMNS = 8
 _SHARE = 10
@@ -63,9 +57,7 @@ def pictures(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor
     grids = {
         "inputs_above_reconstructions": _beside(shown, _mean(model, posterior)),
         "prior_means": model.moments(prior_eta)[0],
-        "prior_samples": model.spec.to_unit(
-            model.likelihood.sample(prior_eta, model.weighting.dispersion, generator)
-        ),
+        "prior_samples": model.spec.to_unit(model.likelihood.sample(prior_eta, model.weighting.dispersion, generator)),
         "latent_traversal": _mean(model, _traversal(model.latents, kl_per_latent, device)),
     }
     model.train(training)
@@ -78,7 +70,7 @@ def _mean(model: VAE, z: Tensor) -> Tensor:
 
 
 def _beside(x: Tensor, reconstruction: Tensor) -> Tensor:
-    rows = zip(x.split(_COLUMNS), reconstruction.split(_COLUMNS), strict=True)
+    rows = zip(torch.split(x, _COLUMNS), torch.split(reconstruction, _COLUMNS), strict=True)
     return torch.cat([part for pair in rows for part in pair])
 
 

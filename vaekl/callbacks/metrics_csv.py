@@ -1,17 +1,12 @@
 """`metrics.csv`: every figure that TensorBoard gets, a row for each step and split."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-from vaekl.callbacks.base import Callback
 from vaekl.checkpoint import replacing
-
-if TYPE_CHECKING:
-    from vaekl.evaluate import Evaluation
-    from vaekl.trainer import Trainer
+from vaekl.evaluate import Evaluation
+from vaekl.trainer import Callback, Trainer
 
 FIELDS = (
     "step", "split", "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "elbo_standard_error_nats", "loss",

@@ -1,17 +1,10 @@
 """What the terminal shows while a run goes on: a bar, or plain lines where the output is no terminal."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vaekl.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from vaekl.evaluate import Evaluation
-    from vaekl.trainer import Trainer
+from vaekl.evaluate import Evaluation
+from vaekl.trainer import Callback, Trainer
 
 _PLAIN_LINES = 10
 
@@ -50,7 +43,12 @@ class ProgressDisplay(Callback):
         before = max(0, trainer.step - trainer.cadence.valid_every)
         due = trainer.step * _PLAIN_LINES // total > before * _PLAIN_LINES // total
         if self.bar is None and (due or trainer.finished):
-            self.console.print(f"  step {trainer.step:>6,}/{total:,} · {self._train}{self._valid}", highlight=False, soft_wrap=True, markup=False)
+            self.console.print(
+                f"  step {trainer.step:>6,}/{total:,} · {self._train}{self._valid}",
+                highlight=False,
+                soft_wrap=True,
+                markup=False,
+            )
 
     def paused(self, trainer: Trainer) -> None:
         if self.bar is not None:

@@ -1,17 +1,11 @@
 """TensorBoard: scalars with their units, the ledger's page, histograms, the config, and the HParams tab."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch.utils.tensorboard import SummaryWriter
 
-from vaekl.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from vaekl.evaluate import Evaluation
-    from vaekl.trainer import Trainer
+from vaekl.evaluate import Evaluation
+from vaekl.trainer import Callback, Trainer
 
 _LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
 _ACROSS = {

@@ -1,6 +1,6 @@
 """Data: what a data set is (`spec`), where it comes from (`sources`), what is done to it and how it is served."""
 
 from vaekl.data.spec import DataSpec
-from vaekl.data.splits import Data, Split, epoch_order
+from vaekl.data.splits import Data, Split, batch_slices, epoch_order
 
-__all__ = ["Data", "DataSpec", "Split", "epoch_order"]
+__all__ = ["Data", "DataSpec", "Split", "batch_slices", "epoch_order"]

@@ -64,7 +64,8 @@ class _Mean(torch.autograd.Function):
 
 def log_norm_const(a: Tensor) -> Tensor:
     """ln C(a) = ln(a / tanh(a/2)) = ln a − ln(1 − e^−a) + ln(1 + e^−a), at least ln 2; nats, any shape."""
-    return _LogNormConst.apply(a)
+    result: Tensor = _LogNormConst.apply(a)
+    return result
 
 
 def log_norm_const_slope(a: Tensor) -> Tensor:
@@ -78,7 +79,8 @@ def log_norm_const_slope(a: Tensor) -> Tensor:
 
 def mean(a: Tensor) -> Tensor:
     """E[x] = 1/(1 − e^−a) − 1/a, in (0, 1); any shape."""
-    return _Mean.apply(a)
+    result: Tensor = _Mean.apply(a)
+    return result
 
 
 def variance(a: Tensor) -> Tensor:

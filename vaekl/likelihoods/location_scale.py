@@ -68,7 +68,8 @@ class Gaussian(_LocationScale):
         return location + dispersion.sqrt() * noise
 
     def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        return torch.special.ndtr((x - self.location(eta)) / dispersion.sqrt())
+        mass: Tensor = torch.special.ndtr((x - self.location(eta)) / dispersion.sqrt())
+        return mass
 
 
 class Laplace(_LocationScale):

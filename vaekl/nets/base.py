@@ -10,7 +10,7 @@ Shape = tuple[int, int, int]
 
 
 class Nets(NamedTuple):
-    """An encoder x [B, C, H, W] -> (mean, log_std) of q(z|x), each [B, Z], and a decoder z [B, Z] -> η [B, P, C, H, W]."""
+    """Encoder x [B, C, H, W] -> (mean, log_std) of q(z|x), each [B, Z]; decoder z [B, Z] -> η [B, P, C, H, W]."""
 
     encoder: nn.Module
     decoder: nn.Module
@@ -35,7 +35,13 @@ def activation_layer(name: str) -> nn.Module:
     Raises:
         VaeklError: names the choices.
     """
-    layers = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tanh, "elu": nn.ELU}
+    layers: dict[str, type[nn.Module]] = {
+        "relu": nn.ReLU,
+        "silu": nn.SiLU,
+        "gelu": nn.GELU,
+        "tanh": nn.Tanh,
+        "elu": nn.ELU,
+    }
     if name not in layers:
         raise VaeklError(f"model.activation must be one of {', '.join(layers)}, not {name!r}.")
     return layers[name]()

@@ -1,5 +1,6 @@
 """Strided convolutions for any image of at least 8 × 8, with one channel or three."""
 
+import itertools
 from math import prod
 
 from torch import nn
@@ -40,7 +41,7 @@ def conv(
     inner = (widths[-1], *sizes[-1])
 
     encoder = nn.Sequential()
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         encoder.extend([nn.Conv2d(before, after, 3, stride=2, padding=1), activation_layer(activation)])
     encoder.extend([nn.Flatten(), nn.Linear(prod(inner), hidden), activation_layer(activation)])
     encoder.append(PosteriorHead(hidden, latents))
@@ -50,7 +51,8 @@ def conv(
     back = [outputs * channels, *widths[1:]]
     for stage in range(len(sizes) - 1, 0, -1):
         # ceil-halving loses a bit of the size: the output padding gives it back
-        odd = tuple(large - (2 * small - 1) for large, small in zip(sizes[stage - 1], sizes[stage], strict=True))
+        (large_h, large_w), (small_h, small_w) = sizes[stage - 1], sizes[stage]
+        odd = (large_h - 2 * small_h + 1, large_w - 2 * small_w + 1)
         decoder.append(nn.ConvTranspose2d(back[stage], back[stage - 1], 3, 2, padding=1, output_padding=odd))
         if stage > 1:
             decoder.append(activation_layer(activation))

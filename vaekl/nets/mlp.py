@@ -1,5 +1,6 @@
 """Fully connected networks: 784-500-500-20 and back is the continuous Bernoulli paper's."""
 
+import itertools
 from collections.abc import Sequence
 from math import prod
 
@@ -8,9 +9,7 @@ from torch import nn
 from vaekl.nets.base import Nets, PosteriorHead, Shape, activation_layer, whole
 
 
-def mlp(
-    shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 500), activation: str = "relu"
-) -> Nets:
+def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 500), activation: str = "relu") -> Nets:
     """An encoder and a decoder with the same hidden layers in mirrored order.
 
     Args:
@@ -32,6 +31,6 @@ def mlp(
 
 def _layers(widths: list[int], activation: str) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), activation_layer(activation)]
     return layers

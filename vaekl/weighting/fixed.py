@@ -52,7 +52,7 @@ class FixedBeta(_Fixed):
 
 
 class FixedDispersion(_Fixed):
-    """loss = E/φ − ln C + KL at a given φ: the plain negative ELBO, with nothing dropped and nothing to tune at φ = 1."""
+    """loss = E/φ − ln C + KL at a given φ: the plain negative ELBO, with nothing dropped."""
 
     name = "fixed_dispersion"
 

@@ -4,11 +4,8 @@ import logging
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
-import torch
 
 from vaekl.data.sources.build import Array, Part, build_source
 from vaekl.data.sources.images import read_images

@@ -1,0 +1,62 @@
+# Needs Python 3.11 to 3.13, make and a package index; `make` lists the targets.
+# ARGS goes to the command: make train ARGS="likelihood=gaussian", make test ARGS="-k wheel".
+
+VENV = .venv
+PY = $(VENV)/bin/python
+# one OpenMP thread a worker: spinning threads on busy cores are many times slower than none
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup
+
+supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# the first of these that is new enough, and not too new; or make train PYTHON=/path/to/python
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
+
+.PHONY: help train test nightly lint wheel clean
+.NOTPARALLEL:
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: $(VENV)/installed  ## train a VAE; ARGS="key=value ..." as for `vaekl train`
+	@$(PY) -m vaekl train $(ARGS)
+
+test: $(VENV)/installed-dev  ## run the tests, on all cores
+	@$(PYTEST) $(ARGS)
+
+nightly: $(VENV)/installed-dev  ## run the slow proofs
+	@$(PYTEST) -m nightly $(ARGS)
+
+lint: $(VENV)/installed-dev  ## ruff and mypy
+	@failed=0; \
+	$(PY) -m ruff check || failed=1; \
+	$(PY) -m ruff format --check || failed=1; \
+	$(PY) -m mypy || failed=1; \
+	exit $$failed
+
+wheel: $(VENV)/installed-dev  ## build the sdist and the wheel in dist/
+	@$(PY) -m build --no-isolation
+
+clean:  ## remove all that was installed or built; the runs in outputs/ stay
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find vaekl tests -name __pycache__ -prune -exec rm -rf {} +
+
+# the last line of an install writes its stamp, so that a broken one is done again
+define install
+rm -f $(VENV)/installed*
+$(PYTHON) -c "$(supported)" || { \
+	echo "vaekl needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is not one:" \
+	"$$($(PYTHON) --version 2>&1 | head -n 1). Name another: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; } >&2
+$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { \
+	echo "$(PYTHON) comes without its venv module: on Debian and Ubuntu, apt install python3-venv."; exit 1; } >&2
+$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+echo "Installing vaekl and what it needs in $(VENV): PyTorch is large, this takes some minutes the first time."
+$(PY) -m pip install -c constraints.txt -e '$(1)'
+endef
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(call install,.)
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt
+	@$(call install,.[dev])
+	@touch $(VENV)/installed $@
