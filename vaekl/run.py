@@ -143,12 +143,7 @@ def execute(run: Run) -> float | None:
     if trainer.cadence.patience is not None and (run.path / BEST).exists():
         step = trainer.step
         trainer.load_state_dict(checkpoint.load(run.path / BEST, trainer.device))
-        console.print(
-            f"  the best validation ELBO was at step {trainer.step} of {step}",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
+        console.print(f"  the best validation ELBO was at step {trainer.step} of {step}")
     data, seed = trainer.data, trainer.seed
     valid = evaluate(trainer.judged, data.valid, seed=seed) if data.valid is not None else None
     test = evaluate(trainer.judged, data.test, seed=seed)

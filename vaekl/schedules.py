@@ -53,10 +53,10 @@ class Linear:
     def __post_init__(self) -> None:
         if not 0 <= self.start <= 1:
             raise VaeklError(f"schedule.start must lie in [0, 1], not {self.start!r}.")
-        if self.steps is None and not 0 < self.fraction < 1:
+        if self.steps is None and not 0 < self.fraction * self.total_steps <= self.total_steps - 1:
             raise VaeklError(
-                f"schedule.fraction={self.fraction!r} would not reach 1 inside the run: choose a number between 0 "
-                "and 1, or give schedule.steps."
+                f"schedule.fraction={self.fraction!r} would not reach 1 inside a run of {self.total_steps} steps: "
+                "choose a smaller number above 0, or a longer trainer.epochs."
             )
         if self.steps is not None and not 0 < self.steps < self.total_steps:
             raise VaeklError(

@@ -35,20 +35,18 @@ class ProgressDisplay(Callback):
     def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
         self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {figures['images_per_second']:,.0f} images/s"
         if self.bar is not None:
-            self.bar.update(self._task, completed=trainer.step, description=self._train + self._valid)
+            self.bar.update(self._task, completed=trainer.step, description=self._said())
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
-        self._valid = f" · valid ELBO {evaluation.elbo:,.2f} nats" if evaluation is not None else ""
+        self._valid = f"valid ELBO {evaluation.elbo:,.2f} nats" if evaluation is not None else ""
         total = trainer.cadence.total_steps
         before = max(0, trainer.step - trainer.cadence.valid_every)
         due = trainer.step * _PLAIN_LINES // total > before * _PLAIN_LINES // total
         if self.bar is None and (due or trainer.finished):
-            self.console.print(
-                f"  step {trainer.step:>6,}/{total:,} · {self._train}{self._valid}",
-                highlight=False,
-                soft_wrap=True,
-                markup=False,
-            )
+            self.console.print(f"  step {trainer.step:>6,}/{total:,} · {self._said()}")
+
+    def _said(self) -> str:
+        return " · ".join(part for part in (self._train, self._valid) if part)
 
     def paused(self, trainer: Trainer) -> None:
         if self.bar is not None:

@@ -28,6 +28,8 @@ class Likelihood(ABC):
     accepts: ClassVar[tuple[Support, ...]]
     #: whether x is a whole number
     discrete: ClassVar[bool] = False
+    #: the smallest and the largest value of x
+    bounds: tuple[float, float] = (0.0, 1.0)
     #: decoder outputs P for each value of x
     outputs: int = 1
     #: s in ln C(φ) = −s ln φ + const where φ is a scale that can be learned or solved; None where tempering only
@@ -91,7 +93,7 @@ class Likelihood(ABC):
             VaeklError: one sentence with the offending range.
         """
         low, high = x.min().item(), x.max().item()
-        lower, upper = self._support_bounds()
+        lower, upper = self.bounds
         if not (lower <= low and high <= upper):
             raise VaeklError(
                 f"likelihood={self.name} has support [{lower:g}, {upper:g}], but the data reach from {low:g} to "
@@ -115,9 +117,6 @@ class Likelihood(ABC):
                 f"the dispersion of likelihood={self.name} must be {bound} and finite, not {dispersion:g}: otherwise "
                 "exp(−E/φ) cannot be normalised, so change weighting.beta or weighting.dispersion."
             )
-
-    def _support_bounds(self) -> tuple[float, float]:
-        return 0.0, 1.0
 
 
 def is_number(value: object) -> bool:

@@ -29,7 +29,7 @@ class Categorical(Likelihood):
         Args:
             levels: K; 0 takes it from the data.
         """
-        self.outputs = levels
+        self._set_levels(levels)
 
     def check_spec(self, spec: DataSpec) -> None:
         super().check_spec(spec)
@@ -38,7 +38,10 @@ class Categorical(Likelihood):
                 f"likelihood.levels={self.outputs} does not fit dataset={spec.name}, which has {spec.levels} levels: "
                 "leave it at 0."
             )
-        self.outputs = spec.levels or 0
+        self._set_levels(spec.levels or 0)
+
+    def _set_levels(self, levels: int) -> None:
+        self.outputs, self.bounds = levels, (0.0, float(levels - 1))
 
     def energy(self, eta: Tensor, x: Tensor) -> Tensor:
         return -eta.log_softmax(1).gather(1, x.unsqueeze(1).long()).squeeze(1)
@@ -63,9 +66,6 @@ class Categorical(Likelihood):
     def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         below = self._levels(eta) <= x.unsqueeze(1)
         return (self._mass(eta, dispersion) * below).sum(1)
-
-    def _support_bounds(self) -> tuple[float, float]:
-        return 0.0, float(self.outputs - 1)
 
     def _levels(self, eta: Tensor) -> Tensor:
         return torch.arange(self.outputs, device=eta.device, dtype=eta.dtype).view(1, -1, 1, 1, 1)

@@ -4,7 +4,7 @@ Their `ln C` does not depend on η, so dropping it moves no optimum: E + β_KL·
 φ = β_KL, times φ.
 """
 
-from math import log, pi
+from math import inf, log, pi
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from vaekl.likelihoods.base import Likelihood
 
 class _LocationScale(Likelihood):
     accepts = ("real", "unit_interval", "binary")
+    bounds = (-inf, inf)
 
     def __init__(self, link: Literal["identity", "sigmoid"] = "identity") -> None:
         """Fix the link from the decoder to μ.
@@ -33,9 +34,6 @@ class _LocationScale(Likelihood):
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return self.location(eta)
-
-    def _support_bounds(self) -> tuple[float, float]:
-        return -float("inf"), float("inf")
 
 
 class Gaussian(_LocationScale):

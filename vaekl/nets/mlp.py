@@ -6,6 +6,7 @@ from math import prod
 
 from torch import nn
 
+from vaekl.errors import VaeklError
 from vaekl.nets.base import Nets, PosteriorHead, Shape, activation_layer, whole
 
 
@@ -18,7 +19,12 @@ def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 
         latents: Z.
         hidden: widths of the encoder's hidden layers.
         activation: relu, silu, gelu, tanh or elu.
+
+    Raises:
+        VaeklError: if a size is no whole number from 1, or the activation is unknown.
     """
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+        raise VaeklError(f"model.hidden must be a list of widths such as [500,500], not {hidden!r}.")
     widths = [whole(width, "model.hidden") for width in hidden]
     whole(latents, "model.latents")
     encoder = nn.Sequential(nn.Flatten(), *_layers([prod(shape), *widths], activation))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vaekl.elbo import ElboTerms
 from vaekl.errors import VaeklError
 from vaekl.likelihoods import Likelihood
+from vaekl.likelihoods.base import is_number
 
 Per = Literal["scalar", "channel", "pixel"]
 
@@ -93,6 +94,6 @@ def positive_scalar(value: float, key: str) -> Tensor:
     Raises:
         VaeklError: if it is no positive number.
     """
-    if isinstance(value, (str, bool)) or not 0 < value < float("inf"):
+    if not is_number(value) or not 0 < value < float("inf"):
         raise VaeklError(f"{key} must be a positive number, not {value!r}.")
     return torch.full((1, 1, 1), float(value))

@@ -67,7 +67,9 @@ class FixedDispersion(_Fixed):
         return super().equation()
 
     def explanation(self) -> str:
-        return "nothing to weigh" if self.phi.item() == 1 else f"φ = {self.phi.item():g} throughout"
+        if self.likelihood.scale_power is None and self.phi.item() == 1:
+            return "nothing to weigh"
+        return f"φ = {self.phi.item():g} throughout"
 
 
 class CBNormalizer(FixedDispersion):

@@ -1,0 +1,55 @@
+"""What the README shows is what the program does."""
+
+import re
+from math import inf
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.stats import kstest
+
+from vaekl.cli import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def source() -> str:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    return code
+
+
+def test_the_likelihood_of_the_readme_is_a_density(source):
+    names: dict = {}
+    exec(source, names)
+    likelihood = names["Quartic"]()
+    mean, phi = 0.3, torch.full((1, 1, 1), 0.2, dtype=torch.float64)
+    eta = torch.full((1, 1, 1, 1, 1), mean, dtype=torch.float64)
+
+    def density(x: float) -> float:
+        return likelihood.log_prob(eta, torch.full((1, 1, 1, 1), x, dtype=torch.float64), phi).exp().item()
+
+    assert quad(density, -inf, inf)[0] == pytest.approx(1, abs=1e-6)
+    variance = quad(lambda x: (x - mean) ** 2 * density(x), -inf, inf)[0]
+    assert likelihood.variance(eta, phi).item() == pytest.approx(variance, rel=1e-6)
+
+    torch.manual_seed(0)
+    draws = likelihood.sample(eta.expand(1, 1, 1, 100, 100), phi).flatten()
+
+    def cdf(x):
+        x = torch.as_tensor(x).view(1, 1, 1, -1)
+        return likelihood.cdf(eta.expand(1, 1, 1, 1, x.numel()), x, phi).flatten().numpy()
+
+    assert kstest(draws.numpy(), cdf).pvalue > 1e-3
+    assert likelihood.cdf(eta, torch.full((1, 1, 1, 1), 0.7, dtype=torch.float64), phi).item() == pytest.approx(
+        quad(density, -inf, 0.7)[0], abs=1e-6
+    )
+
+
+def test_the_likelihood_of_the_readme_trains(source, tmp_path, monkeypatch, capsys):
+    (tmp_path / "quartic.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "likelihood=custom", "likelihood._target_=quartic.Quartic", "trainer.steps=2"]) == 0
+    assert "auto → learned_precision" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("outputs/*/results.json"))) == 1
