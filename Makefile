@@ -7,7 +7,7 @@ PY = $(VENV)/bin/python
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-# the first of these that is new enough, and not too new; or make train PYTHON=/path/to/python
+# the first of these that is new enough, and not too new; to change it: make clean, make train PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 

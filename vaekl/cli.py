@@ -96,7 +96,7 @@ def _dispatch(words: list[str]) -> int:
     if verb not in verbs:
         import difflib
 
-        close = difflib.get_close_matches(verb, verbs, n=1)
+        close = difflib.get_close_matches(verb, [*verbs, "--help", "--version", "--debug"], n=1)
         hint = f"did you mean `vaekl {close[0]}`?" if close else f"the verbs are {', '.join(verbs)}."
         raise VaeklError(f"there is no verb {verb!r}: {hint}")
     return verbs[verb](rest)
@@ -105,7 +105,8 @@ def _dispatch(words: list[str]) -> int:
 def _train(words: list[str]) -> int:
     if "-h" in words or "--help" in words:
         print(_TRAIN_HELP)
-        print(_groups_help([Path(b) for a, b in itertools.pairwise(words) if a == "--config-dir"]), end="")
+        pairs = itertools.pairwise(part for word in words for part in word.split("=", 1))
+        print(_groups_help([Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]), end="")
         return 0
     # a user's own classes are found in the folder where the command is typed
     sys.path.append(os.getcwd())
@@ -128,6 +129,8 @@ def _resume(words: list[str]) -> int:
         return 0
     if len(words) != 1:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
+    if words[0].startswith("-"):
+        raise VaeklError(f"unknown option {words[0]} (did you mean --help?): see `vaekl resume --help`.")
     sys.path.append(os.getcwd())
     from vaekl import run
 

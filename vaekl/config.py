@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vaekl.errors import StoppedError, VaeklError
 from vaekl.groups import CONF, groups, options
@@ -81,7 +81,10 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
 def with_choices(cfg: DictConfig) -> DictConfig:
     """The resolved config, with the name that was chosen in each group under `choices`."""
     chosen = {group: name for group, name in HydraConfig.get().runtime.choices.items() if "hydra/" not in group}
-    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
     return OmegaConf.create({**plain, "choices": chosen})  # type: ignore[dict-item]
 
 
@@ -107,7 +110,7 @@ def _check(arguments: Sequence[str]) -> None:
                 raise VaeklError(f"unknown option {flag}{_did_you_mean(flag, known)}: see `vaekl train --help`.")
         elif before in ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i"):
             continue
-        elif "=" not in argument and not argument.startswith("~"):
+        elif argument.startswith("=") or ("=" not in argument and not argument.startswith("~")):
             raise VaeklError(f"cannot read {argument!r}: write key=value, as in likelihood=gaussian.")
         else:
             _check_choice(argument, directories)
@@ -119,12 +122,17 @@ def _check_choice(argument: str, directories: Sequence[Path]) -> None:
     except HydraException as error:
         raise VaeklError(f"cannot read {argument!r}: put quotes around values with special characters.") from error
     group = override.key_or_group
-    if group not in groups(directories) or override.is_delete():
+    if group not in groups(directories):
         return
     names = list(options(group, directories))
+    if override.is_delete():
+        if group == "experiment":
+            return
+        raise VaeklError(f"no run can do without a {group}: choose one of {', '.join(names)}.")
     sweep = override.is_sweep_override()
-    for value in map(str, override.sweep_string_iterator() if sweep else [override.value()]):
-        if value not in (*names, "None", "null"):
+    values = override.sweep_string_iterator() if sweep else [override.value()]
+    for value in map(str, values):
+        if value not in names:
             raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{_did_you_mean(value, names)}.")
 
 
@@ -138,14 +146,15 @@ def _sentence(error: Exception, arguments: Sequence[str]) -> str:
         if "=" not in argument or key[0] in "+~-" or key in (*known, *keys) or key.startswith("hydra"):
             continue
         group, _, rest = key.partition(".")
-        owners = [name for name in options(group, directories) if _sets(group, name, rest, directories)]
+        owners = [name for name in options(group, directories) if rest in _keys(group, name, directories)]
+        own = [f"{group}.{k}" for name in options(group, directories) for k in _keys(group, name, directories)]
         same_end = [k for k in keys if k.split(".")[-1] == key.split(".")[-1]]
         if group in known and owners:
             hint = f"; {rest} belongs to {' or '.join(f'{group}={name}' for name in owners)}"
         elif same_end:
             hint = f" (did you mean {same_end[0]}?)"
         else:
-            hint = _did_you_mean(key, [*known, *keys])
+            hint = _did_you_mean(key, [*known, *keys, *own])
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
     return " ".join(str(error).split())[:300]
 
@@ -163,9 +172,9 @@ def _config_dirs(arguments: Sequence[str]) -> list[Path]:
     return found
 
 
-def _sets(group: str, name: str, key: str, directories: Sequence[Path]) -> bool:
+def _keys(group: str, name: str, directories: Sequence[Path]) -> list[str]:
     files = [root / group / f"{name}.yaml" for root in (CONF, *directories)]
-    return any(key in (OmegaConf.load(file) or {}) for file in files if file.exists())
+    return [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]
 
 
 def _known_keys(arguments: Sequence[str], directories: Sequence[Path]) -> list[str]:

@@ -20,6 +20,11 @@ from vaekl.evaluate import Evaluation, evaluate
 from vaekl.model import VAE
 from vaekl.trainer import Cadence, Trainer
 
+_COMPARED = (
+    "weighting.beta", "weighting.dispersion", "likelihood.max_logit", "schedule.fraction", "model.latents", "optim.lr",
+    "trainer.batch_size", "trainer.epochs", "trainer.steps", "trainer.ema", "seed",
+)  # fmt: skip
+
 
 @dataclass
 class Run:
@@ -63,7 +68,14 @@ def resume(path: Path, console: Console | None = None) -> float | None:
     assert isinstance(cfg, DictConfig)
     run = build(cfg, path, console)
     if (path / LAST).exists():
-        run.trainer.load_state_dict(checkpoint.load(path / LAST, run.trainer.device))
+        state = checkpoint.load(path / LAST, run.trainer.device)
+        try:
+            run.trainer.load_state_dict(state)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise VaeklError(
+                f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
+                "restore the two as they were, or train afresh."
+            ) from error
     return execute(run)
 
 
@@ -104,7 +116,7 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Run:
         ema=_number(options.ema, "trainer.ema", 1.0),
         patience=options.patience and _whole(options.patience, "trainer.patience", 1),
     )
-    tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _hparams(cfg))
+    tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
     trainer = Trainer(
         model,
         _make("optim", cfg, params=model.parameters()),
@@ -197,15 +209,10 @@ def _make(group: str, cfg: DictConfig, **objects: Any) -> Any:
         ) from error
 
 
-def _hparams(cfg: DictConfig) -> dict[str, str | float | bool]:
-    chosen: dict[str, str | float | bool] = {
-        str(group): str(name) for group, name in cfg.choices.items() if name is not None
-    }
-    for key in ("weighting.beta", "weighting.dispersion", "model.latents", "optim.lr", "seed"):
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, (int, float, bool)):
-            chosen[key] = value
-    return chosen
+def _settings(cfg: DictConfig) -> dict[str, str | float | None]:
+    """What runs are compared by: the choices, and numbers that are often swept; None for a key that this run lacks."""
+    numbers = {key: OmegaConf.select(cfg, key) for key in _COMPARED}
+    return {str(group): str(name or "none") for group, name in cfg.choices.items()} | numbers
 
 
 def _autocast(name: str | None) -> torch.dtype | None:

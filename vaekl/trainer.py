@@ -134,6 +134,8 @@ class Trainer:
                     self._validate()
                 if self.stop_requested or self.finished:
                     break
+            # what comes next is a checkpoint
+            self._check_parameters()
         except BaseException:
             self._tell(lambda callback: callback.failed(self))
             raise
@@ -192,7 +194,8 @@ class Trainer:
             "beta_kl": weighting.beta_kl,
             "effective_beta_kl": weighting.effective_beta_kl(dispersion, schedule).item(),
             "schedule": schedule,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            # the scheduler already holds the next step's
+            "learning_rate": self.lr_scheduler.base_lrs[0] * self.lr_scheduler.lr_lambdas[0](self.step - 1),
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
             "images_per_second": steps * len(self._x) / seconds,
         }

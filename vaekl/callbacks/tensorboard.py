@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from vaekl.evaluate import Evaluation
 from vaekl.trainer import Callback, Trainer
@@ -23,17 +24,17 @@ class TensorBoard(Callback):
     Args:
         folder: the run folder.
         config: the resolved config, as YAML.
-        hparams: what the HParams tab compares runs by.
+        settings: what the HParams tab compares runs by, the same keys for every run; None where this run lacks one.
     """
 
-    def __init__(self, folder: Path, config: str, hparams: dict[str, str | float | bool]) -> None:
-        self.folder, self.config, self.hparams = folder, config, hparams
+    def __init__(self, folder: Path, config: str, settings: dict[str, str | float | None]) -> None:
+        self.folder, self.config, self.settings = folder, config, settings
         self.writer: SummaryWriter | None = None
 
     def started(self, trainer: Trainer) -> None:
         resumed = trainer.step > 0
-        # events of steps after the checkpoint are about to be written again
-        self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else None)
+        # events of steps after the checkpoint are about to be written again; without one, all of them
+        self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)
         if not resumed:
             self.writer.add_text("config", "```yaml\n" + self.config + "\n```", 0)
             self.writer.add_custom_scalars(
@@ -62,10 +63,22 @@ class TensorBoard(Callback):
         if self.writer is None:
             return
         self._evaluation("test", evaluation, trainer.step)
-        metrics = {f"hparam/test_{tag}": value for tag, value in evaluation.figures().items()}
-        self.writer.add_hparams(self.hparams, metrics, run_name=".", global_step=trainer.step)
-        self._flush()
+        self._compare(list(evaluation.figures()), trainer.step)
         self.writer.close()
+
+    def _compare(self, tags: list[str], step: int) -> None:
+        """The HParams tab: settings beside the test's figures.
+
+        `SummaryWriter.add_hparams` would write the figures a second time, and only the columns that this run has, while
+        TensorBoard takes the columns for all runs from whichever it meets first.
+        """
+        figures = {f"test/{tag}": 0.0 for tag in tags}
+        columns = {key: 0.0 if value is None else value for key, value in self.settings.items()}
+        experiment, _, _ = hparams(columns, figures)
+        _, start, end = hparams({key: value for key, value in self.settings.items() if value is not None}, figures)
+        if self.writer is not None:
+            for summary in (experiment, start, end):
+                self.writer._get_file_writer().add_summary(summary, step)
 
     def _evaluation(self, split: str, evaluation: Evaluation, step: int) -> None:
         self._scalars(split, evaluation.figures(), step)
