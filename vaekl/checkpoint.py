@@ -1,9 +1,11 @@
 """Checkpoints: atomic, versioned, and without pickled code."""
 
 import errno
+import io
 import os
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,11 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         VaeklError: if it cannot be written; the previous checkpoint is untouched.
     """
+    # torch's own writer reports a full disk as a RuntimeError about positions in a zip file
+    content = io.BytesIO()
+    torch.save({"format": FORMAT, "state": state}, content)
     with replacing(path, "checkpoint") as partial:
-        torch.save({"format": FORMAT, "state": state}, partial)
+        partial.write_bytes(content.getbuffer())
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -40,7 +45,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         raise VaeklError(
             f"the checkpoint {path} cannot be read ({_first_line(error)}): copy it again, or train afresh."
         ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int) or "state" not in content:
         raise VaeklError(f"{path} is no vaekl checkpoint: give a run folder that `vaekl train` made.")
     if content["format"] > FORMAT:
         raise VaeklError(
@@ -73,9 +78,9 @@ class replacing:  # noqa: N801 - reads as a verb in `with replacing(path) as par
                 return
         except OSError as late:
             error = late
-        self.partial.unlink(missing_ok=True)
-        # torch's zip writer reports a failed write as a RuntimeError
-        if isinstance(error, OSError) or (isinstance(error, RuntimeError) and "write" in str(error)):
+        with suppress(OSError):
+            self.partial.unlink()
+        if isinstance(error, OSError):
             raise VaeklError(unwritable(self.path, self.what, error)) from error
 
 

@@ -3,7 +3,8 @@
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vaekl.groups import CONF, groups, options
 Task = Callable[[DictConfig, Path], float | None]
 
 _LONGEST_NAME = 120
+_TAKE_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
 
 
 def _folder_name(text: str) -> str:
@@ -46,9 +48,6 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
         VaeklError: one sentence for any mistake in the overrides, or the task's own.
     """
     _check(arguments)
-    sys.argv = ["vaekl", *arguments]
-    # Hydra prints tracebacks and exits by itself unless it is told to let errors through
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     process, failures, jobs = os.getpid(), [], []
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -66,7 +65,8 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
             return None
 
     try:
-        job()
+        with _as_hydra_expects(arguments):
+            job()
     except _Stopped as stop:
         raise StoppedError(str(stop)) from stop
     except (HydraException, OmegaConfBaseException) as error:
@@ -78,12 +78,29 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
         raise failures[0]
 
 
+@contextmanager
+def _as_hydra_expects(arguments: Sequence[str]) -> Iterator[None]:
+    """Hydra reads `sys.argv`, and prints tracebacks and exits by itself unless the environment tells it not to."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["vaekl", *_overrides_first(arguments)], "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
 def with_choices(cfg: DictConfig) -> DictConfig:
     """The resolved config, with the name that was chosen in each group under `choices`."""
     chosen = {group: name for group, name in HydraConfig.get().runtime.choices.items() if "hydra/" not in group}
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
+        with suppress(OSError):  # Hydra made the run's folder; one that holds something stays
+            Path(HydraConfig.get().runtime.output_dir).rmdir()
         raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
     return OmegaConf.create({**plain, "choices": chosen})  # type: ignore[dict-item]
 
@@ -108,12 +125,19 @@ def _check(arguments: Sequence[str]) -> None:
         if flag.startswith("-"):
             if flag not in known:
                 raise VaeklError(f"unknown option {flag}{_did_you_mean(flag, known)}: see `vaekl train --help`.")
-        elif before in ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i"):
+        elif before in _TAKE_A_VALUE:
             continue
         elif argument.startswith("=") or ("=" not in argument and not argument.startswith("~")):
             raise VaeklError(f"cannot read {argument!r}: write key=value, as in likelihood=gaussian.")
         else:
             _check_choice(argument, directories)
+
+
+def _overrides_first(arguments: Sequence[str]) -> list[str]:
+    """The same with the flags last: Hydra cannot read overrides on both sides of a flag."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    flags = [argument.startswith("-") or before in _TAKE_A_VALUE for before, argument in pairs]
+    return [argument for _, argument in sorted(zip(flags, arguments, strict=True), key=lambda pair: pair[0])]
 
 
 def _check_choice(argument: str, directories: Sequence[Path]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -119,7 +118,7 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Run:
     tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
     trainer = Trainer(
         model,
-        _make("optim", cfg, params=model.parameters()),
+        _optimizer(cfg, model),
         _make("schedule", cfg, total_steps=total_steps),
         _make("lr_schedule", cfg, total_steps=total_steps),
         data,
@@ -146,6 +145,13 @@ def execute(run: Run) -> float | None:
         trainer.fit()
     except OSError as error:
         raise VaeklError(checkpoint.unwritable(run.path, "run folder", error)) from error
+    except Exception as error:
+        if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+            reason = str(error).splitlines()[0]
+            raise VaeklError(
+                f"torch.compile failed ({reason}): install a C++ compiler such as g++, or set trainer.compile=false."
+            ) from error
+        raise
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -198,12 +204,12 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
 def _make(group: str, cfg: DictConfig, **objects: Any) -> Any:
     """The object that a config group describes, with the objects that it needs."""
     try:
-        return instantiate(cfg[group], **objects)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, VaeklError):
-            raise cause from None
-        reason = str(cause or error).splitlines()[0]
+        # in two steps, because Hydra would make config nodes of the objects
+        return instantiate(cfg[group], _partial_=True, _convert_="all")(**objects)
+    except VaeklError:
+        raise
+    except Exception as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
         raise VaeklError(
             f"the {group} settings {OmegaConf.to_container(cfg[group])} do not fit ({reason}): check {group}.*."
         ) from error
@@ -213,6 +219,15 @@ def _settings(cfg: DictConfig) -> dict[str, str | float | None]:
     """What runs are compared by: the choices, and numbers that are often swept; None for a key that this run lacks."""
     numbers = {key: OmegaConf.select(cfg, key) for key in _COMPARED}
     return {str(group): str(name or "none") for group, name in cfg.choices.items()} | numbers
+
+
+def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:
+    """The optimiser, with the weighting's own parameters at their own learning rate."""
+    networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
+    optimizer: torch.optim.Optimizer = _make("optim", cfg, params=networks)
+    if own := list(model.weighting.parameters()):
+        optimizer.add_param_group({"params": own, "lr": cfg.optim.lr * model.weighting.lr_factor})
+    return optimizer
 
 
 def _autocast(name: str | None) -> torch.dtype | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from rich.table import Table
 from vaekl import __version__
 from vaekl.evaluate import Evaluation
 from vaekl.trainer import Trainer
+from vaekl.units import bits_per_dim
 
 
 def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
@@ -38,16 +40,18 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
 
 
 def end(trainer: Trainer, test: Evaluation) -> Table:
-    """The test ELBO's parts in nats per image and bits/dim."""
-    model = trainer.model
+    """The test ELBO's parts in nats per image and in bits/dim, which add up in both columns."""
+    model, spec = trainer.model, trainer.data.spec
     table = Table()
     table.add_column(f"test, {test.images:,} images")
     table.add_column("nats per image", justify="right")
-    table.add_row("−E/φ", f"{-test.energy_nats:,.3f}")
-    table.add_row("ln C", f"{test.log_norm_const:,.3f}")
-    table.add_row("−KL", f"{-test.kl:,.3f}")
-    table.add_row("ELBO", f"{test.elbo:,.3f} ± {test.elbo_standard_error:,.3f}", style="bold", end_section=True)
-    table.add_row("bits/dim", f"{test.bits_per_dim:.4f}")
+    table.add_column("bits/dim", justify="right")
+    for name, nats in {"−E/φ": -test.energy_nats, "ln C": test.log_norm_const, "−KL": -test.kl}.items():
+        table.add_row(name, f"{nats:,.3f}", f"{-nats / (spec.dims * log(2)):+.4f}")
+    if spec.dequantized:
+        table.add_row(f"bins of width 1/{spec.levels}", "", f"{bits_per_dim(0.0, spec):+.4f}")
+    elbo = f"{test.elbo:,.3f} ± {test.elbo_standard_error:,.3f}"
+    table.add_row("ELBO", elbo, f"{test.bits_per_dim:.4f}", style="bold", end_section=True)
     table.add_row("dispersion φ", f"{test.dispersion:.5g}")
     table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
     table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")

@@ -239,7 +239,6 @@ class Trainer:
         """Everything from which `fit` would go on as if it had never stopped."""
         return {
             "step": self.step,
-            "seed": self.seed,
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),

@@ -1,4 +1,3 @@
-import builtins
 import hashlib
 import multiprocessing
 import os
@@ -225,25 +224,6 @@ def test_cifar_and_svhn_arrays(tmp_path, monkeypatch):
     assert source.train[0, 2, 4, 5] == 7
     assert source.train.is_contiguous()
     assert source.test_labels.tolist() == [1, 9]
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (RuntimeError("operator torchvision::nms does not exist"), ("same index", torch.__version__)),
-        (ImportError("No module named 'torchvision'"), ("torchvision", "dataset=digits")),
-    ],
-)
-def test_a_torchvision_that_does_not_load(tmp_path, monkeypatch, error, words):
-    real = builtins.__import__
-
-    def fail(name, *args, **kwargs):
-        if name == "torchvision":
-            raise error
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
-    refused(lambda: vision.mnist(str(tmp_path)), *words)
 
 
 def test_data_root(tmp_path, monkeypatch):

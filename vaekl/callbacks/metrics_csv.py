@@ -26,9 +26,10 @@ class MetricsCsv(Callback):
         kept: list[dict[str, str]] = []
         if self.path.exists():
             with self.path.open(newline="") as file:
-                rows = csv.DictReader(file)
-                # a killed writer may leave a torn last line, which has no number in its last field's place
-                kept = [row for row in rows if row["step"].isdigit() and int(row["step"]) <= trainer.step]
+                # a killed writer may leave a torn last line, whose step may be torn too: it lacks fields
+                whole = [row for row in csv.DictReader(file) if None not in row.values()]
+                # a run that was killed after its test is tested again
+                kept = [row for row in whole if int(row["step"]) <= trainer.step and row["split"] != "test"]
         with replacing(self.path, "log") as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
             writer.writeheader()

@@ -1,5 +1,6 @@
 """TensorBoard: scalars with their units, the ledger's page, histograms, the config, and the HParams tab."""
 
+import threading
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -33,6 +34,7 @@ class TensorBoard(Callback):
 
     def started(self, trainer: Trainer) -> None:
         resumed = trainer.step > 0
+        threading.excepthook = _as_usual_but_for_the_disk
         # events of steps after the checkpoint are about to be written again; without one, all of them
         self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)
         if not resumed:
@@ -93,3 +95,9 @@ class TensorBoard(Callback):
     def _flush(self) -> None:
         if self.writer is not None:
             self.writer.flush()
+
+
+def _as_usual_but_for_the_disk(failure: threading.ExceptHookArgs) -> None:
+    """No traceback where the writer's thread cannot write: the next event raises the same error in the main thread."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)

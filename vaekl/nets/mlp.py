@@ -23,9 +23,7 @@ def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 
     Raises:
         VaeklError: if a size is no whole number from 1, or the activation is unknown.
     """
-    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
-        raise VaeklError(f"model.hidden must be a list of widths such as [500,500], not {hidden!r}.")
-    widths = [whole(width, "model.hidden") for width in hidden]
+    widths = _widths(hidden)
     whole(latents, "model.latents")
     encoder = nn.Sequential(nn.Flatten(), *_layers([prod(shape), *widths], activation))
     encoder.append(PosteriorHead(([prod(shape), *widths])[-1], latents))
@@ -33,6 +31,12 @@ def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 
     decoder.append(nn.Linear(([latents, *reversed(widths)])[-1], outputs * prod(shape)))
     decoder.append(nn.Unflatten(1, (outputs, *shape)))
     return Nets(encoder, decoder)
+
+
+def _widths(hidden: object) -> list[int]:
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+        raise VaeklError(f"model.hidden must be a list of widths such as [500,500], not {hidden!r}.")
+    return [whole(width, "model.hidden") for width in hidden]
 
 
 def _layers(widths: list[int], activation: str) -> list[nn.Module]:

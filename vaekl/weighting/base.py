@@ -29,6 +29,8 @@ class Weighting(nn.Module):
     name: ClassVar[str]
     #: the KL's coefficient in the loss, before the schedule
     beta_kl: float = 1.0
+    #: the learning rate of the weighting's own parameters, over that of the networks
+    lr_factor: float = 1.0
     #: whether `observe` must see a training batch's energies before φ is read
     observes: ClassVar[bool] = False
 

@@ -1,0 +1,140 @@
+"""A checkpoint is whole or not there, says what is wrong with it, and runs no code of a stranger."""
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+import torch
+from cli_helpers import vaekl
+
+from vaekl import checkpoint
+from vaekl.errors import VaeklError
+
+STATE = {"step": 3, "model": {"weight": torch.arange(1000.0)}, "rng": torch.get_rng_state(), "best": -1.5, "none": None}
+
+#: forks a writer that saves for ever, kills it at a random moment, loads; twenty times
+KILLER = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from vaekl import checkpoint
+
+path = Path(sys.argv[1])
+state = {"weight": torch.arange(500_000.0)}
+checkpoint.save(path, state | {"writer": -1})
+torn = 0
+for writer in range(20):
+    child = os.fork()
+    if not child:
+        while True:
+            checkpoint.save(path, state | {"writer": writer})
+    time.sleep(random.uniform(0.005, 0.05))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    torn += path.with_name(f".{path.name}.partial").exists()
+    loaded = checkpoint.load(path)
+    assert torch.equal(loaded["weight"], state["weight"])
+print(torn, loaded["writer"])
+"""
+
+
+def sentence(call, *arguments):
+    with pytest.raises(VaeklError) as caught:
+        call(*arguments)
+    text = str(caught.value)
+    assert "\n" not in text and text.endswith(".")
+    return text
+
+
+def test_a_state_comes_back_as_it_was(tmp_path):
+    checkpoint.save(tmp_path / "a.pt", STATE)
+    loaded = checkpoint.load(tmp_path / "a.pt")
+    assert loaded.keys() == STATE.keys()
+    assert torch.equal(loaded["model"]["weight"], STATE["model"]["weight"])
+    assert torch.equal(loaded["rng"], STATE["rng"])
+    assert (loaded["step"], loaded["best"], loaded["none"]) == (3, -1.5, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_killed_writer_leaves_the_file_whole(tmp_path):
+    command = [sys.executable, "-c", KILLER, str(tmp_path / "last.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    torn, writer = map(int, done.stdout.split())
+    # else no kill came while a file was being written, or no writer ever got to the end of one
+    assert torn > 0 and writer >= 0
+    checkpoint.save(tmp_path / "last.pt", STATE)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("kept", [Fraction(0), Fraction(1, 1000), Fraction(1, 2), Fraction(99, 100)], ids=str)
+def test_a_truncated_file_is_refused(kept, tmp_path):
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, STATE)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    assert str(path) in sentence(checkpoint.load, path)
+
+
+def test_a_file_short_of_one_byte_is_refused(tmp_path):
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, STATE)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert str(path) in sentence(checkpoint.load, path)
+
+
+def test_a_later_format_asks_for_an_upgrade(tmp_path):
+    torch.save({"format": checkpoint.FORMAT + 1, "state": {}}, tmp_path / "a.pt")
+    assert "upgrade vaekl" in sentence(checkpoint.load, tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("content", [{"state": {}}, {"format": "1", "state": {}}, [1], 5, {"format": 1}], ids=str)
+def test_a_strangers_file_is_no_checkpoint(content, tmp_path):
+    torch.save(content, tmp_path / "a.pt")
+    assert "no vaekl checkpoint" in sentence(checkpoint.load, tmp_path / "a.pt")
+
+
+class Evil:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.path)!r}, 'w')",)
+
+
+def test_pickled_code_is_not_run(tmp_path):
+    torch.save({"format": 1, "state": Evil(tmp_path / "ran")}, tmp_path / "a.pt")
+    assert "cannot be read" in sentence(checkpoint.load, tmp_path / "a.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_text_and_folders_and_nothing_at_all(tmp_path):
+    (tmp_path / "a.pt").write_text("weights")
+    (tmp_path / "b.pt").mkdir()
+    for name in ("a.pt", "b.pt", "c.pt"):
+        assert name in sentence(checkpoint.load, tmp_path / name)
+
+
+def test_a_failed_save_keeps_the_earlier_one(tmp_path):
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, STATE)
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError), checkpoint.replacing(path, "checkpoint") as partial:
+        partial.write_bytes(b"half of")
+        raise ZeroDivisionError
+    assert path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_folder_that_is_gone_gets_a_sentence(tmp_path):
+    assert "could not be written" in sentence(checkpoint.save, tmp_path / "gone" / "a.pt", STATE)
+
+
+def test_nothing_is_pickled_that_the_loader_would_refuse(tmp_path):
+    """A run's own checkpoint loads without trusting it."""
+    vaekl(tmp_path, "train", "hydra.run.dir=run", "trainer.steps=2", "model.hidden=[4]", "trainer.ema=0.9")
+    state = checkpoint.load(tmp_path / "run" / "last.pt")
+    assert {"model", "average", "optimizer", "lr_scheduler", "generator", "step", "rows"} <= set(state)

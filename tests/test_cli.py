@@ -1,0 +1,150 @@
+"""What a user meets at the terminal: help at once, a suggestion for each typo, one sentence for each mistake."""
+
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+
+import pytest
+from cli_helpers import SMALL, finished, process, refused, vaekl
+
+from vaekl import cli
+from vaekl.groups import CONF, groups, options
+
+HELP = [(), ("--help",), ("-h",), ("help",), ("train", "--help"), ("train", "-h"), ("resume", "--help"), ("--version",)]
+IMPORTED = """
+import sys
+from vaekl.cli import main
+code = main(sys.argv[1:])
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
+def test_help_comes_at_once_and_loads_nothing_heavy(words, tmp_path):
+    start = time.perf_counter()
+    command = [sys.executable, "-c", IMPORTED, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0
+    assert done.stdout
+    assert not {"torch", "hydra", "omegaconf", "numpy", "yaml", "rich"} & set(done.stderr.split())
+    assert seconds < 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["-m", "vaekl"], ["-c", "import sys; from vaekl.cli import main; sys.exit(main())"]])
+def test_the_module_and_the_script_are_the_same_command(words):
+    done = subprocess.run([sys.executable, *words, "--version"], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, f"vaekl {version('vaekl')}\n")
+
+
+def test_every_group_and_option_is_listed_with_what_it_is(tmp_path):
+    lines = vaekl(tmp_path, "train", "--help").out.splitlines()
+    folders = {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert set(groups()) == folders
+    for group in groups():
+        first = lines.index(group) + 1
+        block = lines[first : lines.index("", first)]
+        listed = dict(line.strip().split(maxsplit=1) for line in block)
+        assert set(listed) == {file.stem for file in (CONF / group).glob("*.yaml")}
+        assert all(len(text) > 5 for text in listed.values())
+
+
+@pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]], ids=" ".join)
+def test_help_lists_a_users_own_options(flag, tmp_path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "tiny.yaml").write_text("# a very small one\n_target_: vaekl.nets.linear\n")
+    answer = vaekl(tmp_path, "train", *flag, "--help")
+    assert "  tiny                a very small one" in answer.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("trian", "vaekl train"),
+        ("resum run", "vaekl resume"),
+        ("--verison", "--version"),
+        ("train --cgf job", "--cfg"),
+        ("train --multirn seed=0,1", "--multirun"),
+        ("resume --hepl", "--help"),
+        ("train likelihod=cb", "likelihood"),
+        ("train wieghting=auto", "weighting"),
+        ("train likelihood=gausian", "gaussian"),
+        ("train -m likelihood=cb,gausian", "gaussian"),
+        ("train dataset=mnits", "mnist"),
+        ("train experiment=mnist_cd", "mnist_cb"),
+        ("train trainer.epohs=3", "trainer.epochs"),
+        ("train seeed=1", "seed"),
+        ("train latents=3", "model.latents"),
+        ("train weighting.bta=0.1", "weighting.beta"),
+        ("train likelihood=gaussian weighting.beta=0.1", "weighting=fixed_beta"),
+    ],
+)
+def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
+    refused(vaekl(tmp_path, *typed.split()), meant)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("train likelihood", "key=value"),
+        ("train =3", "key=value"),
+        ("train seed=[1", "quotes"),
+        ("train ~likelihood", "choose one of"),
+        ("train likelihood=null", "is not one of"),
+        ("train likelihood=custom", "likelihood._target_"),
+        ("train --config-dir nowhere", "nowhere"),
+        ("train seed=-1", "seed"),
+        ("train seed=half", "seed"),
+        ("train trainer.steps=0", "trainer.steps"),
+        ("train trainer.epochs=1.5", "trainer.epochs"),
+        ("train trainer.batch_size=0", "trainer.batch_size"),
+        ("train trainer.valid_every=0", "trainer.valid_every"),
+        ("train trainer.ema=1", "trainer.ema"),
+        ("train trainer.clip_norm=-1", "trainer.clip_norm"),
+        ("train trainer.autocast=float16", "trainer.autocast"),
+        ("train trainer.patience=2 valid=0", "valid=0.1"),
+        ("train valid=2000", "valid=2000"),
+        ("train model.latents=0", "model.latents"),
+        ("train optim.lr=fast", "optim"),
+        ("resume", "vaekl resume outputs/<run>"),
+        ("resume one two", "vaekl resume outputs/<run>"),
+        ("resume nowhere", "holds no run"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(typed, says, tmp_path):
+    refused(vaekl(tmp_path, *typed.split()), says)
+    assert not [path for path in tmp_path.rglob("*") if path.name != "outputs"]
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    plain, debug = (process(tmp_path, "train", "seed=-1", *more) for more in ((), ("--debug",)))
+    refused(finished(plain), "seed")
+    answer = finished(debug)
+    assert answer.code == 1
+    assert answer.err.startswith("Traceback") and "VaeklError: seed must be" in answer.err
+
+
+def test_a_mistake_does_not_turn_debug_on_for_the_next_call(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    assert [cli.main(["train", "seed=-1"]) for _ in range(2)] == [1, 1]
+
+
+def test_the_composed_config_can_be_printed(tmp_path):
+    answer = vaekl(tmp_path, "train", "--cfg", "job", "model.latents=3")
+    assert answer.code == 0
+    assert "latents: 3" in answer.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_says_what_it_is_and_how_it_ended(tmp_path):
+    out = vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL).out
+    for said in ("digits", "cb", "auto → cb_normalizer", "4 steps", "ELBO", "bits/dim", "active units", "tensorboard --logdir"):
+        assert said in out
+    assert "loss        [softplus(a) − a x]" in out

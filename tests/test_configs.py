@@ -1,0 +1,147 @@
+"""Every file of conf/ composes, every experiment trains, every pair of likelihood and weighting answers."""
+
+import textwrap
+from itertools import product
+
+import pytest
+import torch
+from cli_helpers import SMALL, real_data, refused, results, rows, same_weights, trained, vaekl, weights
+from omegaconf import OmegaConf
+
+from vaekl.groups import CONF
+
+FILES = sorted(CONF.glob("*/*.yaml"))
+CHOICES = [f"{file.parent.name}={file.stem}" for file in FILES]
+EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")
+WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
+
+#: what the theory allows: φ can be found only where it is a scale, the constant of the cb belongs to the cb
+FOUND = {"learned_precision", "optimal_precision"}
+SCALES = {"gaussian", "laplace"}
+
+
+def fits(likelihood, weighting):
+    if weighting in FOUND:
+        return likelihood in SCALES
+    return weighting != "cb_normalizer" or likelihood == "cb"
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_file_composes_and_resolves(choice, tmp_path):
+    answer = vaekl(tmp_path, "train", choice, "likelihood._target_=mine.Own", "--cfg", "job", "--resolve")
+    assert answer.code == 0, answer.err
+    group, name = choice.split("=")
+    cfg = OmegaConf.create(answer.out)
+    if group == "experiment":
+        chosen = OmegaConf.load(CONF / group / f"{name}.yaml")
+        assert all(cfg[part][key] == chosen[part][key] for part in ("trainer",) for key in chosen[part])
+    else:
+        written = OmegaConf.load(CONF / group / f"{name}.yaml")
+        assert set(cfg[group]) == set(written)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_trains(name, tmp_path):
+    mnist = "mnist" in name
+    data = {"VAEKL_DATA_DIR": str(real_data(tmp_path / "data", "MNIST"))} if mnist else {}
+    run = ["hydra.run.dir=run", f"experiment={name}", "trainer.steps=2"]
+    answer = vaekl(tmp_path, "train", *run, *(["model.hidden=[16]"] if mnist else []), **data)
+    assert answer.code == 0, answer.err
+    figures = results(tmp_path / "run")
+    assert figures["step"] == 2
+    assert figures["choices"]["experiment"] == name
+    assert figures["images"]["test"] == (10_000 if mnist else 360)
+
+
+def test_the_data_directory_can_be_a_setting(tmp_path):
+    data = real_data(tmp_path / "data", "MNIST")
+    assert results(trained(tmp_path, "dataset=mnist", f"data_dir={data}"))["choices"]["dataset"] == "mnist"
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_pair_trains_or_refuses(likelihood, weighting, tmp_path):
+    pair = [f"likelihood={likelihood}", f"weighting={weighting}"]
+    binary = ["transform=binarize"] if likelihood == "bernoulli" else []
+    small = ["model.hidden=[4]", "trainer.steps=1", "hydra.run.dir=run"]
+    answer = vaekl(tmp_path, "train", *pair, *binary, *small)
+    if fits(likelihood, weighting):
+        assert answer.code == 0, answer.err
+        test = results(tmp_path / "run")["test"]
+        assert test["elbo_nats"] == pytest.approx(
+            test["log_norm_const_nats"] - test["energy_nats"] - test["kl_nats"], abs=1e-3
+        )
+    else:
+        refused(answer, weighting, likelihood)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_makes_a_run_for_every_combination(tmp_path):
+    answer = vaekl(tmp_path, "train", "-m", "likelihood=cb,gaussian", "seed=0,1", "trainer.steps=2", "model.hidden=[4]")
+    assert answer.code == 0, answer.err
+    found = sorted((tmp_path / "outputs").glob("*_sweep/*/results.json"))
+    assert [path.parent.name for path in found] == [
+        f"{number}_likelihood={likelihood},model.hidden=-4-,seed={seed},trainer.steps=2"
+        for number, (likelihood, seed) in enumerate(product(("cb", "gaussian"), (0, 1)))
+    ]
+    chosen = [(results(path.parent)["choices"]["likelihood"], results(path.parent)["seed"]) for path in found]
+    assert chosen == [("cb", 0), ("cb", 1), ("gaussian", 0), ("gaussian", 1)]
+
+
+def test_a_failing_run_does_not_stop_the_others_of_its_sweep(tmp_path):
+    words = ["weighting=cb_normalizer", "likelihood=gaussian,cb", "hydra.sweep.dir=sweep", *SMALL]
+    refused(vaekl(tmp_path, "train", "-m", *words), "1 of 2 runs failed", "cb_normalizer")
+    assert len(list((tmp_path / "sweep").glob("*/results.json"))) == 1
+    assert not [folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir() and not any(folder.iterdir())]
+
+
+OWN_LIKELIHOOD = """
+    from vaekl.likelihoods import Gaussian
+
+    class Wide(Gaussian):
+        name = "wide"
+"""
+OWN_FILE = "# a Gaussian of my own\n_target_: {module}.Wide\nlink: sigmoid\n"
+
+
+def own_module(folder, name):
+    (folder / f"{name}.py").write_text(textwrap.dedent(OWN_LIKELIHOOD))
+
+
+def test_a_users_own_likelihood_in_one_file(tmp_path):
+    own_module(tmp_path, "my_first_module")
+    run = trained(tmp_path, "likelihood=custom", "likelihood._target_=my_first_module.Wide")
+    assert results(run)["weighting"] == "learned_precision"
+    assert results(run)["choices"]["likelihood"] == "custom"
+
+
+@pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"]], ids=" ".join)
+def test_a_users_own_config_folder(flag, tmp_path):
+    module = "my_second_module"
+    own_module(tmp_path, module)
+    (tmp_path / "mine" / "likelihood").mkdir(parents=True)
+    (tmp_path / "mine" / "likelihood" / "wide.yaml").write_text(OWN_FILE.format(module=module))
+    run = trained(tmp_path, *flag, "likelihood=wide")
+    assert results(run)["choices"]["likelihood"] == "wide"
+    resumed = vaekl(tmp_path, "resume", "run")
+    assert resumed.code == 0, resumed.err
+
+
+@pytest.mark.parametrize("target", ["no_such_module.Wide", "vaekl.likelihoods.NoSuch", "vaekl", "nonsense"])
+def test_a_class_that_is_not_there_gets_a_sentence(target, tmp_path):
+    refused(vaekl(tmp_path, "train", "likelihood=custom", f"likelihood._target_={target}"), target)
+
+
+def test_a_seed_repeats_itself_and_differs_from_another(tmp_path):
+    runs = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        runs.append(trained(tmp_path / name, f"seed={seed}"))
+    first, again, other = map(weights, runs)
+    assert same_weights(first, again)
+    assert not any(torch.equal(first[name], other[name]) for name in first if name.endswith("weight"))
+    assert results(runs[0])["test"] == results(runs[1])["test"] != results(runs[2])["test"]
+    speed = "images_per_second"
+    assert [row | {speed: ""} for row in rows(runs[0])] == [row | {speed: ""} for row in rows(runs[1])]

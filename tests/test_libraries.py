@@ -1,0 +1,32 @@
+"""A torch and a torchvision that are no pair are named in one sentence with the cure."""
+
+import sys
+
+import pytest
+
+from vaekl.cli import main
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "raise RuntimeError('operator torchvision::nms does not exist')",
+        "raise ImportError('libtorchvision.so: undefined symbol')",
+    ],
+)
+def test_a_torchvision_that_does_not_fit_this_torch(failure, tmp_path, monkeypatch, capsys):
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(failure, encoding="utf-8")
+    for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VAEKL_DATA_DIR", str(tmp_path / "data"))
+
+    assert main(["train", "dataset=mnist", "trainer.steps=2"]) == 1
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said
+    assert failure.split("'")[1] in said
+    assert "pip install" in said
+    assert "torch torchvision" in said
+    assert not list(tmp_path.glob("outputs/*"))

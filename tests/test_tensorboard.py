@@ -1,0 +1,198 @@
+"""What TensorBoard itself serves of a run: every promised tag, with the values of metrics.csv."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+from cli_helpers import finished, process, results, rows, trained, vaekl
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+JUDGED = {
+    "energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss", "bits_per_dim", "dispersion",
+    "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units",
+}  # fmt: skip
+PROMISED = {
+    "train": {
+        "energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss", "bits_per_dim", "dispersion",
+        "beta_kl", "effective_beta_kl", "schedule", "learning_rate", "gradient_norm", "images_per_second",
+    },
+    "valid": JUDGED,
+    "test": JUDGED,
+}  # fmt: skip
+PICTURES = {"inputs_above_reconstructions", "prior_means", "prior_samples", "latent_traversal"}
+SESSIONS = {"startIndex": 0, "sliceSize": 100, "colParams": [], "allowedStatuses": ["STATUS_SUCCESS"]}
+
+
+class Served:
+    """A TensorBoard process, asked over HTTP."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def __call__(self, path, body=None, **query):
+        url = f"{self.address}/data/{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def when_loaded(self, runs):
+        """Wait until the runs are there with their tests, which are written last."""
+        for _ in range(100):
+            tags = self("plugin/scalars/tags")
+            if all("test/elbo_nats" in tags.get(run, {}) for run in runs):
+                return self
+            time.sleep(0.1)
+        raise AssertionError(f"{runs} are not all in {tags}")
+
+
+@contextmanager
+def tensorboard(folder, *flags):
+    """The real program on a free port."""
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", *flags]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for line in running.stdout:
+            if found := re.search(r"http://[^/\s]+:(\d+)/", line):
+                yield Served(f"http://127.0.0.1:{found[1]}")
+                break
+        else:
+            pytest.fail("TensorBoard did not start")
+    finally:
+        running.kill()
+        running.communicate()
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Three runs that differ in likelihood and weighting, so that none has every setting of the others."""
+    root = tmp_path_factory.mktemp("logs")
+    for name, words in {
+        "cb": ["likelihood=cb", "schedule=linear"],
+        "beta": ["likelihood=gaussian", "weighting=fixed_beta", "weighting.beta=0.5"],
+        "dispersion": ["likelihood=gaussian", "weighting=fixed_dispersion", "weighting.dispersion=0.2"],
+    }.items():
+        (root / name).mkdir()
+        trained(root / name, "trainer.steps=8", *words)
+    return root
+
+
+@pytest.fixture(scope="module", params=["fast", "slow"])
+def served(sweep, request):
+    """By either of TensorBoard's two loaders."""
+    flag = "--load_fast=" + ("auto" if request.param == "fast" else "false")
+    with tensorboard(sweep, flag) as address:
+        yield address.when_loaded(["cb/run", "beta/run", "dispersion/run"])
+
+
+def test_each_run_is_one_run(served):
+    assert sorted(served("runs")) == ["beta/run", "cb/run", "dispersion/run"]
+
+
+def test_every_promised_scalar_is_there(served):
+    tags = served("plugin/scalars/tags")["cb/run"]
+    for split, promised in PROMISED.items():
+        assert promised <= {tag.partition("/")[2] for tag in tags if tag.startswith(f"{split}/")}
+    assert {tag.partition("/")[0] for tag in tags} == set(PROMISED)
+
+
+def test_served_values_are_those_of_metrics_csv(served, sweep):
+    for split, tags in PROMISED.items():
+        for tag in tags:
+            points = served("plugin/scalars/scalars", tag=f"{split}/{tag}", run="cb/run")
+            found = [(step, value) for _, step, value in points]
+            written = [(int(row["step"]), float(row[tag])) for row in rows(sweep / "cb" / "run", split)]
+            assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in written], tag
+
+
+def test_histograms_pictures_and_the_config_as_text(served):
+    histograms = served("plugin/histograms/tags")["cb/run"]
+    assert {"valid/kl_per_latent_nats", "test/kl_per_latent_nats"} <= set(histograms)
+    assert {f"images/{name}" for name in PICTURES} == set(served("plugin/images/tags")["cb/run"])
+    (tag,) = served("plugin/text/tags")["cb/run"]
+    (text,) = served("plugin/text/text", tag=tag, run="cb/run")
+    assert "ContinuousBernoulli" in text["text"] and "choices" in text["text"]
+
+
+def test_the_pictures_are_pictures(served):
+    for name in PICTURES:
+        last = served("plugin/images/images", tag=f"images/{name}", run="cb/run", sample=0)[-1]
+        assert last["width"] > 200 and last["height"] >= 100
+        with urllib.request.urlopen(f"{served.address}/data/plugin/images/individualImage?{last['query']}") as picture:
+            assert picture.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_custom_scalars_open_on_the_ledger(served):
+    first, second = served("plugin/custom_scalars/layout")["category"]
+    assert first["title"] == "ELBO ledger" and not first["closed"]
+    parts = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
+    for chart, split in zip(first["chart"], ("train", "valid"), strict=True):
+        assert chart["multiline"]["tag"] == [f"{split}/{tag}" for tag in parts]
+    drawn = set()
+    for chart in second["chart"]:
+        (pattern,) = chart["multiline"]["tag"]
+        drawn |= set(served("plugin/custom_scalars/scalars", run="cb/run", tag=pattern)["tag_to_events"])
+    assert {f"{split}/{tag}" for split in ("train", "valid") for tag in ("elbo_nats", "bits_per_dim", "kl_nats")} < drawn
+
+
+def test_hparams_compare_the_runs_on_their_tests(served, sweep):
+    experiment = served("plugin/hparams/experiment", {})
+    columns = {info["name"] for info in experiment["hparamInfos"]}
+    assert {"dataset", "likelihood", "weighting", "schedule", "model", "optim", "experiment"} < columns
+    assert {"weighting.beta", "weighting.dispersion", "model.latents", "optim.lr", "seed"} < columns
+    metrics = {info["name"]["tag"] for info in experiment["metricInfos"]}
+    assert metrics == {f"test/{tag}" for tag in JUDGED | {"elbo_standard_error_nats"}}
+    groups = {group["hparams"]["weighting"]: group for group in served("plugin/hparams/session_groups", SESSIONS)["sessionGroups"]}
+    assert set(groups) == {"auto", "fixed_beta", "fixed_dispersion"}
+    assert groups["fixed_beta"]["hparams"]["weighting.beta"] == 0.5
+    assert groups["fixed_dispersion"]["hparams"]["weighting.dispersion"] == 0.2
+    assert "weighting.beta" not in groups["auto"]["hparams"]
+    for weighting, name in {"auto": "cb", "fixed_beta": "beta", "fixed_dispersion": "dispersion"}.items():
+        values = {value["name"]["tag"]: value.get("value", 0.0) for value in groups[weighting]["metricValues"]}
+        test = results(sweep / name / "run")["test"]
+        assert values == {tag: pytest.approx(test[tag.removeprefix("test/")], rel=1e-6) for tag in metrics}
+
+
+def points(run, tag):
+    """What the event files hold for a tag, as TensorBoard's own reader takes them."""
+    return [(event.step, event.value) for event in EventAccumulator(str(run), {"scalars": 0}).Reload().Scalars(tag)]
+
+
+def assert_every_step_once(run):
+    accumulator = EventAccumulator(str(run), {"scalars": 0}).Reload()
+    for split in PROMISED:
+        steps = [int(row["step"]) for row in rows(run, split)]
+        assert [event.step for event in accumulator.Scalars(f"{split}/elbo_nats")] == steps
+    with tensorboard(run.parent) as address:
+        served = address.when_loaded(["run"])
+        for split in PROMISED:
+            found = served("plugin/scalars/scalars", tag=f"{split}/elbo_nats", run="run")
+            assert [step for _, step, _ in found] == [int(row["step"]) for row in rows(run, split)]
+
+
+def test_a_resumed_run_shows_no_step_twice(tmp_path):
+    words = ["model.hidden=[16]", "trainer.steps=400", "trainer.log_every=10", "trainer.valid_every=40"]
+    running = process(tmp_path, "train", "hydra.run.dir=run", *words)
+    while running.poll() is None and not (tmp_path / "run" / "last.pt").exists():
+        time.sleep(0.002)
+    time.sleep(0.03)
+    running.kill()
+    finished(running)
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert vaekl(tmp_path, "resume", "run").code == 0
+    assert_every_step_once(tmp_path / "run")
+
+
+@pytest.mark.parametrize("lost", [["results.json"], ["results.json", "last.pt"]], ids=" ".join)
+def test_a_run_killed_at_its_end_or_before_its_first_checkpoint_shows_no_step_twice(lost, tmp_path):
+    run = trained(tmp_path)
+    for name in lost:
+        (run / name).unlink()
+    assert vaekl(tmp_path, "resume", "run").code == 0
+    assert_every_step_once(run)
