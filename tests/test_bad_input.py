@@ -10,6 +10,7 @@ import torch
 from cli_helpers import SMALL, finished, process, refused, results, rows, vaekl
 
 from vaekl import checkpoint
+from vaekl.errors import VaeklError
 
 RUN = ("train", "hydra.run.dir=run", *SMALL)
 
@@ -156,7 +157,15 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-@pytest.mark.parametrize("every", [7, 1000], ids="checkpoint every {}".format)
+def test_a_save_on_a_full_disk_keeps_the_earlier_one(small_disk):
+    checkpoint.save(small_disk / "last.pt", {"weight": torch.arange(1000.0)})
+    with pytest.raises(VaeklError, match=r"^the checkpoint .*the disk is full\): free some space;.*\.$"):
+        checkpoint.save(small_disk / "last.pt", {"weight": torch.zeros(100_000)})
+    assert torch.equal(checkpoint.load(small_disk / "last.pt")["weight"], torch.arange(1000.0))
+    assert [path.name for path in small_disk.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("every", [pytest.param(7, marks=pytest.mark.nightly), 1000], ids="checkpoint every {}".format)
 def test_a_full_disk_leaves_the_earlier_checkpoint(every, small_disk):
     words = ["trainer.steps=300", f"trainer.valid_every={every}", "trainer.log_every=1"]
     answer = finished(process(small_disk, "train", "hydra.run.dir=run", *SMALL[:2], *words))

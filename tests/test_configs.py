@@ -42,22 +42,29 @@ def test_every_file_composes_and_resolves(choice, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """A data directory with MNIST's archives."""
+    return str(real_data(tmp_path_factory.mktemp("data"), "MNIST"))
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_trains(name, tmp_path):
-    mnist = "mnist" in name
-    data = {"VAEKL_DATA_DIR": str(real_data(tmp_path / "data", "MNIST"))} if mnist else {}
+def test_every_experiment_trains(name, tmp_path, request):
     run = ["hydra.run.dir=run", f"experiment={name}", "trainer.steps=2"]
-    answer = vaekl(tmp_path, "train", *run, *(["model.hidden=[16]"] if mnist else []), **data)
+    environment = {}
+    if "mnist" in name:
+        run.append("model.hidden=[16]")
+        environment["VAEKL_DATA_DIR"] = request.getfixturevalue("mnist")
+    answer = vaekl(tmp_path, "train", *run, **environment)
     assert answer.code == 0, answer.err
     figures = results(tmp_path / "run")
     assert figures["step"] == 2
     assert figures["choices"]["experiment"] == name
-    assert figures["images"]["test"] == (10_000 if mnist else 360)
+    assert figures["images"]["test"] == (10_000 if "mnist" in name else 360)
 
 
-def test_the_data_directory_can_be_a_setting(tmp_path):
-    data = real_data(tmp_path / "data", "MNIST")
-    assert results(trained(tmp_path, "dataset=mnist", f"data_dir={data}"))["choices"]["dataset"] == "mnist"
+def test_the_data_directory_can_be_a_setting(tmp_path, mnist):
+    assert results(trained(tmp_path, "dataset=mnist", f"data_dir={mnist}"))["choices"]["dataset"] == "mnist"
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)

@@ -120,7 +120,9 @@ def test_a_folder_with_other_files_is_not_taken_away(tmp_path):
 def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
     run = trained(tmp_path)
     before = contents(run)
-    refused(vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL, "seed=1"), "holds a run already", f"vaekl resume {run}")
+    refused(
+        vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL, "seed=1"), "holds a run already", f"vaekl resume {run}"
+    )
     assert contents(run) == before
 
 

@@ -34,7 +34,7 @@ def cb_values(a):
     return dict(zip(CB, (value.detach() for value in found), strict=True))
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 def test_cb_is_exact_at_every_logit(dtype, tolerance):
     a = torch.tensor(LOGITS, dtype=dtype)
     for name, found in cb_values(a).items():

@@ -47,7 +47,7 @@ def test_data_of_another_support_are_refused_with_a_cure(family, support):
 
 
 @pytest.mark.parametrize(
-    "family, low, high",
+    ("family", "low", "high"),
     [("bernoulli", -1, 1), ("cb", 0, 255), ("beta", -0.1, 1), ("categorical", 0, 17), ("cb", 0, float("nan"))],
 )
 def test_values_outside_the_support_are_refused(family, low, high):
@@ -88,14 +88,16 @@ BAD_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("family, options, key", BAD_OPTIONS, ids=lambda value: getattr(value, "name", str(value)))
+@pytest.mark.parametrize(
+    ("family", "options", "key"), BAD_OPTIONS, ids=lambda value: getattr(value, "name", str(value))
+)
 def test_bad_options_are_refused_by_name_and_value(family, options, key):
     message = refusal(lambda: family(**options))
     assert key in message and repr(*options.values()) in message
 
 
 @pytest.mark.parametrize(
-    "family, dispersion, words",
+    ("family", "dispersion", "words"),
     [
         ("beta", 0.5, "at least 1"),
         ("gaussian", 0.0, "positive"),
