@@ -178,7 +178,10 @@ def _sentence(error: Exception, arguments: Sequence[str]) -> str:
         elif same_end:
             hint = f" (did you mean {same_end[0]}?)"
         else:
-            hint = _did_you_mean(key, [*known, *keys, *own])
+            keys = [k for k in keys if not k.endswith("_")]
+            hint = _did_you_mean(key, [*keys, *own] if rest else [*known, *keys])
+            beside = [k for k in keys if k.startswith(f"{group}.")]
+            hint = hint or (f" beside {', '.join(beside)}" if rest and beside else "")
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
     return " ".join(str(error).split())[:300]
 
@@ -198,7 +201,8 @@ def _config_dirs(arguments: Sequence[str]) -> list[Path]:
 
 def _keys(group: str, name: str, directories: Sequence[Path]) -> list[str]:
     files = [root / group / f"{name}.yaml" for root in (CONF, *directories)]
-    return [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]
+    found = [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]
+    return [key for key in found if not key.startswith("_")]
 
 
 def _known_keys(arguments: Sequence[str], directories: Sequence[Path]) -> list[str]:
