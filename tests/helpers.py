@@ -10,7 +10,7 @@ from vaekl.likelihoods import Gaussian
 from vaekl.model import VAE
 from vaekl.nets import linear, mlp
 from vaekl.schedules import Constant, LearningRate
-from vaekl.trainer import Cadence, Callback, Trainer
+from vaekl.trainer import Callback, Plan, Trainer
 from vaekl.weighting import FixedDispersion
 
 SHAPE = (1, 4, 4)
@@ -80,17 +80,17 @@ class Recorder(Callback):
 def trainer_of(
     data, model, steps=20, batch_size=8, optimizer="adam", lr=None, seed=0, schedule=None, lr_schedule=None, **more
 ):
-    """A trainer and its recorder; `more` goes to the cadence."""
+    """A trainer and its recorder; `more` goes to the plan."""
     kind, usual = OPTIMIZERS[optimizer]
     recorder = Recorder()
-    cadence = Cadence(**({"log_every": 5, "valid_every": 10} | more), total_steps=steps, batch_size=batch_size)
+    plan = Plan(**({"log_every": 5, "valid_every": 10} | more), total_steps=steps, batch_size=batch_size)
     trainer = Trainer(
         model,
         kind(model.parameters(), lr or usual),
         schedule or Constant(steps),
         lr_schedule or LearningRate(steps),
         data,
-        cadence,
+        plan,
         seed,
         callbacks=[recorder],
     )

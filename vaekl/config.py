@@ -189,7 +189,7 @@ def _sentence(error: Exception, arguments: Sequence[str]) -> str:
 def _config_dirs(arguments: Sequence[str]) -> list[Path]:
     """The user's own config folders."""
     found = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         flag, _, value = argument.partition("=")
         if flag in ("--config-dir", "-cd"):
             found.append(Path(value or following))

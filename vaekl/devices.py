@@ -14,10 +14,8 @@ def pick_device(name: str) -> torch.device:
     present = ["cpu"]
     if torch.cuda.is_available():
         present += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        present.append("mps")
     if name == "auto":
-        return torch.device("cuda" if "cuda" in present else "mps" if "mps" in present else "cpu")
+        return torch.device("cuda" if "cuda" in present else "cpu")
     if name not in present:
         raise VaeklError(f"trainer.device={name} is not on this machine: choose auto or {', '.join(present)}.")
     return torch.device(name)

@@ -5,5 +5,10 @@ class VaeklError(Exception):
     """A mistake that the user can mend; `str(error)` is the sentence that is printed, without a traceback."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, short enough to be quoted in a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+
+
 class StoppedError(VaeklError):
     """A run was asked to stop and has saved its state."""

@@ -13,6 +13,9 @@ from vaekl.units import bits_per_dim
 
 #: A latent is active if the variance of its posterior mean over the data exceeds this (Burda et al. 2016).
 ACTIVE_VARIANCE = 0.01
+_MAX_BATCH = 500
+#: decoder outputs in a batch: 256 MiB in float32, which a family may need several times over
+_MAX_OUTPUTS = 2**26
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class Evaluation:
         log_norm_const: ln C.
         kl: summed over the latents, unweighted.
         elbo: of the implied density.
-        elbo_standard_error: over images.
+        elbo_standard_error: over images; None for a single one.
         loss: what training minimises, at the step's schedule.
-        bits_per_dim: see `vaekl.units.bits_per_dim`.
+        bits_per_dim: see `vaekl.units.bits_per_dim`, which also says when there is none.
         dispersion: φ; a geometric mean where there are several.
         implied_sigma: the root of the density's average variance, on the scale of pictures.
         rmse: root mean square error of the density's mean, same scale; calibrated if equal to implied_sigma.
@@ -44,9 +47,9 @@ class Evaluation:
     log_norm_const: float
     kl: float
     elbo: float
-    elbo_standard_error: float
+    elbo_standard_error: float | None
     loss: float
-    bits_per_dim: float
+    bits_per_dim: float | None
     dispersion: float
     implied_sigma: float
     rmse: float
@@ -58,8 +61,8 @@ class Evaluation:
     images: int
 
     def figures(self) -> dict[str, float]:
-        """The scalars under the names that TensorBoard, `metrics.csv` and `results.json` share."""
-        return {
+        """The scalars that there are, under the names that TensorBoard, `metrics.csv` and `results.json` share."""
+        named = {
             "energy_nats": self.energy_nats,
             "energy": self.energy,
             "log_norm_const_nats": self.log_norm_const,
@@ -75,15 +78,20 @@ class Evaluation:
             "effective_beta_kl": self.effective_beta_kl,
             "active_units": self.active_units,
         }
+        return {name: value for name, value in named.items() if value is not None}
 
 
-def evaluate(model: VAE, split: Split, schedule: float = 1.0, seed: int = 0, batch_size: int = 500) -> Evaluation:
-    """One pass over a split with one posterior sample per image.
+def evaluate(
+    model: VAE, split: Split, schedule: float = 1.0, seed: int = 0, batch_size: int | None = None
+) -> Evaluation:
+    """One pass over a split with one posterior sample per image, in batches of `batch_size` or as many as memory likes.
 
     All noise comes from a generator of its own, so that training is not disturbed and two evaluations of the same
     weights agree to the last digit.
     """
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    outputs = model.likelihood.outputs * model.spec.dims
+    batch_size = batch_size or max(1, min(_MAX_BATCH, _MAX_OUTPUTS // outputs))
     parts = batch_slices(len(split), batch_size, drop_last=False)
     return judge(model, (split.batch(part, generator) for part in parts), generator, schedule)
 
@@ -96,19 +104,20 @@ def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sch
     model.eval()
     columns: list[Tensor] = []
     kl, posterior_means = [], []
-    loss = variance = square_error = torch.zeros((), dtype=torch.float64, device=device)
+    losses, variances, square_errors = [], [], []
     for x in batches:
         noise = torch.randn(len(x), model.latents, generator=generator, device=device)
         terms, eta = model.terms(x, noise)
         columns.append(torch.stack([terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.elbo()]))
         kl.append(terms.kl)
         posterior_means.append(terms.posterior_mean)
-        loss = loss + model.weighting.loss(terms, schedule).double() * len(x)
         mean, spread = model.moments(eta)
-        square_error = square_error + (mean - model.spec.to_unit(x)).double().square().sum()
-        variance = variance + spread.double().sum()
-    energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).double()
-    kl_per_latent = torch.cat(kl).double().mean(0)
+        losses.append(model.weighting.loss(terms, schedule) * len(x))
+        variances.append(spread.flatten(1).mean(1))
+        square_errors.append((mean - model.spec.to_unit(x)).square().flatten(1).mean(1))
+    # averages over many images are taken in float64, which not every device has
+    energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
+    kl_per_latent = torch.cat(kl).cpu().double().mean(0)
     dispersion = model.weighting.dispersion.flatten()
     geometric = dispersion.log().mean().exp()
     model.train(training)
@@ -119,16 +128,16 @@ def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sch
         log_norm_const=log_norm_const.mean().item(),
         kl=kl_per_latent.sum().item(),
         elbo=elbo.mean().item(),
-        elbo_standard_error=elbo.std().item() / sqrt(images) if images > 1 else float("nan"),
-        loss=loss.item() / images,
-        bits_per_dim=bits_per_dim(elbo.mean().item(), model.spec),
+        elbo_standard_error=elbo.std().item() / sqrt(images) if images > 1 else None,
+        loss=torch.stack(losses).cpu().double().sum().item() / images,
+        bits_per_dim=bits_per_dim(elbo.mean().item(), model.spec, model.likelihood.discrete),
         dispersion=geometric.item(),
-        implied_sigma=sqrt(variance.item() / (images * model.spec.dims)),
-        rmse=sqrt(square_error.item() / (images * model.spec.dims)),
+        implied_sigma=sqrt(torch.cat(variances).cpu().double().mean().item()),
+        rmse=sqrt(torch.cat(square_errors).cpu().double().mean().item()),
         beta_kl=model.weighting.beta_kl,
         effective_beta_kl=model.weighting.effective_beta_kl(geometric, schedule).item(),
         active_units=int((torch.cat(posterior_means).var(0) > ACTIVE_VARIANCE).sum()) if images > 1 else 0,
-        kl_per_latent=kl_per_latent.cpu(),
+        kl_per_latent=kl_per_latent,
         dispersions=dispersion.cpu(),
         images=images,
     )

@@ -11,27 +11,25 @@ from typing import Any
 
 import yaml
 
-from vaekl.checkpoint import replacing
 from vaekl.errors import VaeklError
+from vaekl.files import replacing
 
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
 
 
 def claim(path: Path, config_yaml: str, overrides: list[str]) -> None:
-    """Make a folder a run's, by creating its config; fails if another run is there.
+    """Make a folder that this process holds a run's, by giving it a config.
 
     Raises:
         VaeklError: if the folder holds a run already.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        with (path / CONFIG).open("x", encoding="utf-8") as file:
-            file.write(config_yaml)
-    except FileExistsError as error:
+    if (path / CONFIG).exists():
         raise VaeklError(
             f"{path} holds a run already: go on with it by `vaekl resume {path}`, or choose another folder."
-        ) from error
+        )
     _write_json(path / VERSIONS, versions(overrides))
+    with replacing(path / CONFIG, "config") as partial:
+        partial.write_text(config_yaml, encoding="utf-8")
 
 
 def remove_if_empty(path: Path) -> None:

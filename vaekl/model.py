@@ -49,12 +49,12 @@ class VAE(nn.Module):
         """The same, and η [B, P, C, H, W]."""
         mean, log_std = self.encode(x)
         eta = self.decode(mean + log_std.exp() * noise)
+        energy = self.likelihood.energy(eta, x)
         if self.training and self.weighting.observes:
-            with torch.no_grad():
-                self.weighting.observe(self.likelihood.energy(eta, x))
+            self.weighting.observe(energy.detach())
         dispersion = self.weighting.dispersion
         terms = ElboTerms(
-            energy=self.likelihood.energy(eta, x).sum_to_size((len(x), *dispersion.shape)),
+            energy=energy.sum_to_size((len(x), *dispersion.shape)),
             log_norm_const=self.likelihood.log_norm_const(eta, dispersion).flatten(1).sum(1),
             kl=gaussian_kl(mean, log_std),
             dispersion=dispersion,

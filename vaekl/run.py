@@ -1,7 +1,5 @@
 """Config -> objects -> a run folder. With `config`, the only file that knows Hydra and OmegaConf."""
 
-import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +8,22 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from vaekl import checkpoint, folder, summary
-from vaekl.callbacks import BEST, LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, TensorBoard
-from vaekl.data import Data
+from vaekl import checkpoint, folder
+from vaekl.callbacks import LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, TensorBoard
+from vaekl.data import Data, seed_of
 from vaekl.devices import pick_device, prepare
-from vaekl.errors import StoppedError, VaeklError
-from vaekl.evaluate import Evaluation, evaluate
+from vaekl.errors import VaeklError, first_line
+from vaekl.experiment import Experiment, execute
+from vaekl.files import sole_user
+from vaekl.likelihoods import Likelihood
+from vaekl.likelihoods.base import is_number
 from vaekl.model import VAE
-from vaekl.trainer import Cadence, Trainer
+from vaekl.trainer import Plan, Trainer
 
 _COMPARED = (
     "weighting.beta", "weighting.dispersion", "likelihood.max_logit", "schedule.fraction", "model.latents", "optim.lr",
     "trainer.batch_size", "trainer.epochs", "trainer.steps", "trainer.ema", "seed",
 )  # fmt: skip
-
-
-@dataclass
-class Run:
-    """A trainer and what belongs around it."""
-
-    cfg: DictConfig
-    path: Path
-    trainer: Trainer
-    console: Console
 
 
 def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | None = None) -> float | None:
@@ -41,15 +32,14 @@ def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | 
     Raises:
         VaeklError: for any mistake of the user's; a folder with nothing in it is taken away again.
     """
-    claimed = False
     try:
         run = build(cfg, path, console or _console())
-        folder.claim(path, OmegaConf.to_yaml(cfg), overrides)
-        claimed = True
-        return execute(run)
+        path.mkdir(parents=True, exist_ok=True)
+        with sole_user(path):
+            folder.claim(path, OmegaConf.to_yaml(cfg), overrides)
+            return execute(run)
     finally:
-        if not claimed:
-            folder.remove_if_empty(path)
+        folder.remove_if_empty(path)
 
 
 def resume(path: Path, console: Console | None = None) -> float | None:
@@ -60,145 +50,102 @@ def resume(path: Path, console: Console | None = None) -> float | None:
     """
     console = console or _console()
     cfg = OmegaConf.create(folder.config(path))
-    if (results := folder.results(path)) is not None:
-        console.print(f"{path} is finished: nothing to resume.")
-        elbo = results.get("valid", {}).get("elbo_nats")
-        return float(elbo) if elbo is not None else None
-    assert isinstance(cfg, DictConfig)
-    run = build(cfg, path, console)
-    if (path / LAST).exists():
-        state = checkpoint.load(path / LAST, run.trainer.device)
-        try:
-            run.trainer.load_state_dict(state)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise VaeklError(
-                f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
-                "restore the two as they were, or train afresh."
-            ) from error
-    return execute(run)
+    with sole_user(path):
+        if (results := folder.results(path)) is not None:
+            console.print(f"{path} is finished: nothing to resume.")
+            elbo = results.get("valid", {}).get("elbo_nats")
+            return float(elbo) if elbo is not None else None
+        run = build(DictConfig(cfg), path, console)
+        if (path / LAST).exists():
+            _load(run.trainer, path)
+        return execute(run)
 
 
-def build(cfg: DictConfig, path: Path, console: Console) -> Run:
+def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     """Every object of a run; nothing is written yet."""
-    options, seed = cfg.trainer, _whole(cfg.seed, "seed", 0)
-    device = pick_device(options.device)
+    device = pick_device(cfg.trainer.device)
     prepare(device)
-    likelihood = _make("likelihood", cfg)
-    transform = _make("transform", cfg)
-    data = Data.from_source(_make("dataset", cfg), transform, likelihood.accepts, cfg.valid, cfg.split_seed)
+    seed = _whole(cfg.seed, "seed", 0)
+    likelihood: Likelihood = _make("likelihood", cfg)
+    data = build_data(cfg, likelihood).to(device)
+    model = build_model(cfg, likelihood, data).to(device)
+    plan = _plan(cfg, data)
+    if plan.ema is not None and model.weighting.observes:
+        raise VaeklError(
+            f"trainer.ema does not fit weighting={model.weighting.name}, whose φ belongs to the weights in training, "
+            "not to their average: use weighting=learned_precision, or trainer.ema=null."
+        )
+    if _flag(cfg.trainer.compile, "trainer.compile"):
+        model.compile()
+    tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
+    trainer = Trainer(
+        model,
+        _optimizer(cfg, model),
+        _make("schedule", cfg, total_steps=plan.total_steps),
+        _make("lr_schedule", cfg, total_steps=plan.total_steps),
+        data,
+        plan,
+        seed,
+        [tensorboard, MetricsCsv(path), Images(path, tensorboard), ProgressDisplay(console), Checkpoints(path)],
+    )
+    choices = {str(group): str(name or "none") for group, name in cfg.choices.items()}
+    return Experiment(trainer, choices, path, console)
+
+
+def build_data(cfg: DictConfig, likelihood: Likelihood) -> Data:
+    """The data set as the likelihood sees it, on the CPU; refused if it lies outside the support."""
+    split_seed = _whole(cfg.split_seed, "split_seed", 0)
+    data = Data.from_source(_make("dataset", cfg), _make("transform", cfg), likelihood.accepts, cfg.valid, split_seed)
     likelihood.check_spec(data.spec)
+    generator = torch.Generator().manual_seed(seed_of("support", 0))
     for split in (data.train, data.valid, data.test):
         if split is not None:
-            likelihood.check_support(split.batch(slice(None, 1000), torch.Generator().manual_seed(seed)))
-    data = data.to(device)
+            likelihood.check_support(split.batch(slice(None, 1000), generator))
+    return data
 
-    torch.manual_seed(seed)
+
+def build_model(cfg: DictConfig, likelihood: Likelihood, data: Data) -> VAE:
+    """The networks with fresh weights, and the weighting."""
+    torch.manual_seed(seed_of("weights", cfg.seed))
     weighting = _make("weighting", cfg, likelihood=likelihood, shape=data.spec.shape)
     nets = _make("model", cfg, shape=data.spec.shape, outputs=likelihood.outputs)
-    model = VAE(data.spec, nets, likelihood, weighting, cfg.model.latents, _autocast(options.autocast)).to(device)
-    if options.compile:
-        model.compile()
+    return VAE(data.spec, nets, likelihood, weighting, cfg.model.latents, _autocast(cfg.trainer.autocast))
 
+
+def _plan(cfg: DictConfig, data: Data) -> Plan:
+    options = cfg.trainer
     batch_size = min(_whole(options.batch_size, "trainer.batch_size", 1), len(data.train))
     if options.steps is not None:
         total_steps = _whole(options.steps, "trainer.steps", 1)
     else:
         total_steps = _whole(options.epochs, "trainer.epochs", 1) * (len(data.train) // batch_size)
-    if options.patience is not None and data.valid is None:
+    patience = None if options.patience is None else _whole(options.patience, "trainer.patience", 1)
+    if patience is not None and data.valid is None:
         raise VaeklError("trainer.patience needs validation images, but valid=0 holds out none: set valid=0.1.")
-    cadence = Cadence(
+    return Plan(
         total_steps=total_steps,
         batch_size=batch_size,
         log_every=_whole(options.log_every, "trainer.log_every", 1),
         valid_every=_whole(options.valid_every, "trainer.valid_every", 1),
         clip_norm=_number(options.clip_norm, "trainer.clip_norm", float("inf")),
         ema=_number(options.ema, "trainer.ema", 1.0),
-        patience=options.patience and _whole(options.patience, "trainer.patience", 1),
+        patience=patience,
     )
-    tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
-    trainer = Trainer(
-        model,
-        _optimizer(cfg, model),
-        _make("schedule", cfg, total_steps=total_steps),
-        _make("lr_schedule", cfg, total_steps=total_steps),
-        data,
-        cadence,
-        seed,
-        [tensorboard, MetricsCsv(path), Images(path, tensorboard), ProgressDisplay(console), Checkpoints(path)],
-    )
-    return Run(cfg, path, trainer, console)
 
 
-def execute(run: Run) -> float | None:
-    """Train, test, and write `results.json`, whose presence means that the run is finished."""
-    trainer, console = run.trainer, run.console
-    console.print(summary.start(trainer, run.cfg.choices, run.path))
-    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask_to_stop(number: int, frame: Any) -> None:
-        trainer.stop_requested = True
-        signal.signal(number, handlers[number])  # a second one stops at once
-
+def _load(trainer: Trainer, path: Path) -> None:
+    state = checkpoint.load(path / LAST, trainer.device)
     try:
-        for number in handlers:
-            signal.signal(number, ask_to_stop)
-        trainer.fit()
-    except OSError as error:
-        raise VaeklError(checkpoint.unwritable(run.path, "run folder", error)) from error
-    except Exception as error:
-        if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            reason = str(error).splitlines()[0]
-            raise VaeklError(
-                f"torch.compile failed ({reason}): install a C++ compiler such as g++, or set trainer.compile=false."
-            ) from error
-        raise
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if not trainer.finished:
-        raise StoppedError(f"stopped at step {trainer.step}: `vaekl resume {run.path}` goes on from there.")
-
-    if trainer.cadence.patience is not None and (run.path / BEST).exists():
-        step = trainer.step
-        trainer.load_state_dict(checkpoint.load(run.path / BEST, trainer.device))
-        console.print(f"  the best validation ELBO was at step {trainer.step} of {step}")
-    data, seed = trainer.data, trainer.seed
-    valid = evaluate(trainer.judged, data.valid, seed=seed) if data.valid is not None else None
-    test = evaluate(trainer.judged, data.test, seed=seed)
-    try:
-        for callback in trainer.callbacks:
-            callback.finished(trainer, test)
-        folder.finish(run.path, _results(run, valid, test))
-    except OSError as error:
-        raise VaeklError(checkpoint.unwritable(run.path, "run folder", error)) from error
-    console.print(summary.end(trainer, test))
-    console.print(summary.closing(trainer, run.path))
-    return valid.elbo if valid is not None else None
+        trainer.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise VaeklError(
+            f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
+            "restore the two as they were, or train afresh."
+        ) from error
 
 
 def _console() -> Console:
     return Console(highlight=False, markup=False, soft_wrap=True)
-
-
-def _results(run: Run, valid: Evaluation | None, test: Evaluation) -> dict[str, Any]:
-    trainer = run.trainer
-    return {
-        "choices": OmegaConf.to_container(run.cfg.choices),
-        "weighting": trainer.model.weighting.name,
-        "protocol": {"data": trainer.data.spec.protocol, "likelihood": trainer.model.likelihood.protocol},
-        "seed": trainer.seed,
-        "step": trainer.step,
-        "images": {"train": len(trainer.data.train), "valid": valid.images if valid else 0, "test": test.images},
-        **({"valid": _figures(valid)} if valid else {}),
-        "test": _figures(test),
-    }
-
-
-def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    return evaluation.figures() | {
-        "kl_per_latent_nats": evaluation.kl_per_latent.tolist(),
-        "dispersions": evaluation.dispersions.tolist() if len(evaluation.dispersions) <= 64 else None,
-    }
 
 
 def _make(group: str, cfg: DictConfig, **objects: Any) -> Any:
@@ -209,10 +156,8 @@ def _make(group: str, cfg: DictConfig, **objects: Any) -> Any:
     except VaeklError:
         raise
     except Exception as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise VaeklError(
-            f"the {group} settings {OmegaConf.to_container(cfg[group])} do not fit ({reason}): check {group}.*."
-        ) from error
+        settings, reason = OmegaConf.to_container(cfg[group]), first_line(error.__cause__ or error)
+        raise VaeklError(f"the {group} settings {settings} do not fit ({reason}): check {group}.*.") from error
 
 
 def _settings(cfg: DictConfig) -> dict[str, str | float | None]:
@@ -223,10 +168,14 @@ def _settings(cfg: DictConfig) -> dict[str, str | float | None]:
 
 def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:
     """The optimiser, with the weighting's own parameters at their own learning rate."""
+    rate = OmegaConf.select(cfg, "optim.lr")
+    if not is_number(rate) or not 0 < rate < float("inf"):
+        raise VaeklError(f"optim.lr must be a positive number, not {rate!r}.")
     networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
     optimizer: torch.optim.Optimizer = _make("optim", cfg, params=networks)
     if own := list(model.weighting.parameters()):
-        optimizer.add_param_group({"params": own, "lr": cfg.optim.lr * model.weighting.lr_factor})
+        # a decay of ln φ would pull φ towards 1
+        optimizer.add_param_group({"params": own, "lr": rate * model.weighting.lr_factor, "weight_decay": 0.0})
     return optimizer
 
 
@@ -238,8 +187,14 @@ def _autocast(name: str | None) -> torch.dtype | None:
 
 
 def _whole(value: Any, key: str, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
         raise VaeklError(f"{key} must be a whole number from {least}, not {value!r}.")
+    return value
+
+
+def _flag(value: Any, key: str) -> bool:
+    if not isinstance(value, bool):
+        raise VaeklError(f"{key} must be true or false, not {value!r}.")
     return value
 
 

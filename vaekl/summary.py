@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log
+from math import log, log2
 from pathlib import Path
 
 import torch
@@ -12,26 +12,26 @@ from rich.table import Table
 from vaekl import __version__
 from vaekl.evaluate import Evaluation
 from vaekl.trainer import Trainer
-from vaekl.units import bits_per_dim
 
 
 def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     """The data, the model's size, the loss as an equation, and which weighting `auto` took."""
-    model, data, cadence = trainer.model, trainer.data, trainer.cadence
+    model, data, plan = trainer.model, trainer.data, trainer.plan
     likelihood, weighting = model.likelihood, model.weighting
     shape = "×".join(map(str, data.spec.shape))
     counts = f"{len(data.train):,} train, {len(data.valid or []):,} valid, {len(data.test):,} test"
     parameters = sum(p.numel() for p in model.parameters())
     taken = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
     machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
+    multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
     lines = {
         "data": f"{choices['dataset']}: {counts} images of {shape}; {data.spec.protocol}",
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
         "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
         f"; {likelihood.protocol}",
-        "loss": f"{weighting.equation()}, averaged over images",
+        "loss": weighting.equation() + multiplied + ", averaged over images",
         "weighting": f"{taken}: {weighting.explanation()}",
-        "training": f"{cadence.total_steps:,} steps of {cadence.batch_size} images, "
+        "training": f"{plan.total_steps:,} steps of {plan.batch_size} images, "
         f"{choices['optim']}, seed {trainer.seed}, {machine}",
         "run": str(path),
     }
@@ -46,12 +46,14 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
     table.add_column(f"test, {test.images:,} images")
     table.add_column("nats per image", justify="right")
     table.add_column("bits/dim", justify="right")
+    comparable = test.bits_per_dim is not None
     for name, nats in {"−E/φ": -test.energy_nats, "ln C": test.log_norm_const, "−KL": -test.kl}.items():
-        table.add_row(name, f"{nats:,.3f}", f"{-nats / (spec.dims * log(2)):+.4f}")
-    if spec.dequantized:
-        table.add_row(f"bins of width 1/{spec.levels}", "", f"{bits_per_dim(0.0, spec):+.4f}")
-    elbo = f"{test.elbo:,.3f} ± {test.elbo_standard_error:,.3f}"
-    table.add_row("ELBO", elbo, f"{test.bits_per_dim:.4f}", style="bold", end_section=True)
+        table.add_row(name, f"{nats:,.3f}", f"{-nats / (spec.dims * log(2)):+.4f}" if comparable else "")
+    if spec.dequantized and spec.levels:
+        table.add_row(f"bins of width 1/{spec.levels}", "", f"{log2(spec.levels):+.4f}")
+    error = f" ± {test.elbo_standard_error:,.3f}" if test.elbo_standard_error is not None else ""
+    bits = f"{test.bits_per_dim:.4f}" if test.bits_per_dim is not None else ""
+    table.add_row("ELBO", f"{test.elbo:,.3f}{error}", bits, style="bold", end_section=True)
     table.add_row("dispersion φ", f"{test.dispersion:.5g}")
     table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
     table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")

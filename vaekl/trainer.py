@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vaekl.data import Data, batch_slices, epoch_order
+from vaekl.data import Data, batch_slices, epoch_order, seed_of
 from vaekl.errors import VaeklError
 from vaekl.evaluate import Evaluation, evaluate, judge
 from vaekl.model import VAE
@@ -21,6 +21,8 @@ from vaekl.units import bits_per_dim
 
 #: what each training step leaves behind on the device
 COLUMNS = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss")
+#: what is judged on the last training batch as an evaluation would
+JUDGED = ("dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units")
 
 
 class Callback:
@@ -41,7 +43,7 @@ class Callback:
     def failed(self, trainer: "Trainer") -> None:
         """When an error ends the run in between; nothing of this state may be kept."""
 
-    def finished(self, trainer: "Trainer", evaluation: Evaluation) -> None:
+    def tested(self, trainer: "Trainer", evaluation: Evaluation) -> None:
         """After the test."""
 
 
@@ -50,7 +52,7 @@ class DivergedError(VaeklError):
 
 
 @dataclass(frozen=True)
-class Cadence:
+class Plan:
     """How long and how often, in steps.
 
     Args:
@@ -60,7 +62,8 @@ class Cadence:
         valid_every: validation, images and a checkpoint.
         clip_norm: largest gradient norm, or None.
         ema: decay of an exponential moving average of the weights, which is then what is judged; or None.
-        patience: stop after this many validations without a better ELBO, and keep the best; or None.
+        patience: stop after this many validations without a better ELBO, and keep the best; or None. Only those count
+            at which the KL has its full weight.
     """
 
     total_steps: int
@@ -82,26 +85,28 @@ class Trainer:
         schedule: Schedule,
         lr_schedule: LearningRate,
         data: Data,
-        cadence: Cadence,
+        plan: Plan,
         seed: int,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
-        self.data, self.cadence, self.seed, self.callbacks = data, cadence, seed, callbacks
+        self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
         self.lr_scheduler = LambdaLR(optimizer, lr_schedule)
         self.device = next(model.parameters()).device
-        self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.batches = batch_slices(len(data.train), cadence.batch_size)
+        self.generator = torch.Generator(self.device).manual_seed(seed_of("noise", seed))
+        self.networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
+        self.batches = batch_slices(len(data.train), plan.batch_size)
         self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(cadence.ema), use_buffers=False)
-            if cadence.ema is not None
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=False)
+            if plan.ema is not None
             else None
         )
-        self.rows = torch.full((cadence.log_every, len(COLUMNS)), nan, device=self.device)
+        self.rows = torch.full((plan.log_every, len(COLUMNS)), nan, device=self.device)
         self.step = 0
         self.best_elbo, self.stale_validations = -inf, 0
         self.stop_requested = False
         self._gradient_norm: Tensor | None = None
+        self._last_x = torch.empty(0)
         self._clock = (0, time.perf_counter())
 
     @property
@@ -112,25 +117,25 @@ class Trainer:
     @property
     def out_of_patience(self) -> bool:
         """Whether early stopping has ended the run."""
-        return self.cadence.patience is not None and self.stale_validations >= self.cadence.patience
+        return self.plan.patience is not None and self.stale_validations >= self.plan.patience
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.step >= self.cadence.total_steps or self.out_of_patience
+        return self.step >= self.plan.total_steps or self.out_of_patience
 
     def fit(self) -> None:
         """Train from the current step to the end, or until someone sets `stop_requested`."""
         self.model.train()
-        self._tell(lambda callback: callback.started(self))
-        self._clock = (self.step, time.perf_counter())
         try:
+            self._tell(lambda callback: callback.started(self))
+            self._clock = (self.step, time.perf_counter())
             for index in self._batches():
                 self.train_step(index)
-                last = self.step == self.cadence.total_steps
-                if self.step % self.cadence.log_every == 0 or last:
+                last = self.step == self.plan.total_steps
+                if self.step % self.plan.log_every == 0 or last:
                     self._log()
-                if self.step % self.cadence.valid_every == 0 or last:
+                if self.step % self.plan.valid_every == 0 or last:
                     self._validate()
                 if self.stop_requested or self.finished:
                     break
@@ -144,19 +149,18 @@ class Trainer:
     def train_step(self, index: Tensor) -> None:
         """One optimiser step, whole. Nothing in it waits for the device."""
         schedule = self.schedule(self.step)
-        x = self.data.train.batch(index, self.generator)
-        self._x = x
+        x = self._last_x = self.data.train.batch(index, self.generator)
         noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
 
         terms = self.model(x, noise)
         loss = self.model.weighting.loss(terms, schedule)
         self.optimizer.zero_grad()
         loss.backward()
-        row = self.step % self.cadence.log_every
-        if self.cadence.clip_norm is not None:
-            self._gradient_norm = clip_grad_norm_(self.model.parameters(), self.cadence.clip_norm)
-        elif row == self.cadence.log_every - 1 or self.step == self.cadence.total_steps - 1:
-            self._gradient_norm = get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        row = self.step % self.plan.log_every
+        if self.plan.clip_norm is not None:
+            self._gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
+        elif row == self.plan.log_every - 1 or self.step == self.plan.total_steps - 1:
+            self._gradient_norm = get_total_norm([p.grad for p in self.networks if p.grad is not None])
         self.optimizer.step()
         self.lr_scheduler.step()
         if self.average is not None:
@@ -177,27 +181,23 @@ class Trainer:
                 yield order[batch]
 
     def _log(self) -> None:
-        count = (self.step - 1) % self.cadence.log_every + 1
-        rows = self.rows[:count].double().cpu()
+        count = (self.step - 1) % self.plan.log_every + 1
+        rows = self.rows[:count].cpu().double()
         if not rows.isfinite().all():
             self._diverged(rows)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
-        weighting, schedule = self.model.weighting, self.schedule(self.step - 1)
-        dispersion = weighting.dispersion.detach().log().mean().exp()
-        now = judge(self.model, [self._x], torch.Generator(self.device).manual_seed(self.seed))
-        figures = dict(zip(COLUMNS, rows.mean(0).tolist(), strict=True)) | {
-            "bits_per_dim": bits_per_dim(rows.mean(0)[COLUMNS.index("elbo_nats")].item(), self.data.spec),
-            "dispersion": dispersion.item(),
-            "implied_sigma": now.implied_sigma,
-            "rmse": now.rmse,
-            "active_units": now.active_units,
-            "beta_kl": weighting.beta_kl,
-            "effective_beta_kl": weighting.effective_beta_kl(dispersion, schedule).item(),
+        schedule = self.schedule(self.step - 1)
+        generator = torch.Generator(self.device).manual_seed(seed_of("log", self.seed))
+        now = judge(self.model, [self._last_x], generator, schedule).figures()
+        figures = {name: now[name] for name in JUDGED} | dict(zip(COLUMNS, rows.mean(0).tolist(), strict=True))
+        bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
+        figures |= {
+            **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
             # the scheduler already holds the next step's
             "learning_rate": self.lr_scheduler.base_lrs[0] * self.lr_scheduler.lr_lambdas[0](self.step - 1),
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
-            "images_per_second": steps * len(self._x) / seconds,
+            "images_per_second": steps * len(self._last_x) / seconds,
         }
         self._tell(lambda callback: callback.logged(self, figures))
         self._clock = (self.step, time.perf_counter())
@@ -207,10 +207,13 @@ class Trainer:
         evaluation: Evaluation | None = None
         improved = False
         if self.data.valid is not None:
-            evaluation = evaluate(self.judged, self.data.valid, self.schedule(self.step - 1), self.seed)
-            improved = evaluation.elbo > self.best_elbo
-            self.best_elbo = max(self.best_elbo, evaluation.elbo)
-            self.stale_validations = 0 if improved else self.stale_validations + 1
+            schedule = self.schedule(self.step - 1)
+            evaluation = evaluate(self.judged, self.data.valid, schedule, seed_of("valid", self.seed))
+            # while the KL has less than its full weight, a falling ELBO says nothing about the run
+            if schedule == 1:
+                improved = evaluation.elbo > self.best_elbo
+                self.best_elbo = max(self.best_elbo, evaluation.elbo)
+                self.stale_validations = 0 if improved else self.stale_validations + 1
         self._tell(lambda callback: callback.validated(self, evaluation, improved))
         self._clock = (self.step, time.perf_counter())
 
@@ -243,6 +246,7 @@ class Trainer:
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "lr_scheduler": self.lr_scheduler.state_dict(),
+            "device": self.device.type,
             "generator": self.generator.get_state().cpu(),
             "rows": self.rows,
             "best_elbo": self.best_elbo,
@@ -257,9 +261,12 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.lr_scheduler.load_state_dict(state["lr_scheduler"])
-        self.generator.set_state(state["generator"].cpu())
+        if state["device"] == self.device.type:
+            self.generator.set_state(state["generator"].cpu())
+        else:  # a generator's state fits its own kind of device only
+            self.generator.manual_seed(seed_of(f"noise from step {self.step}", self.seed))
         self.rows.copy_(state["rows"])
         self.best_elbo, self.stale_validations = state["best_elbo"], state["stale_validations"]
 
 
-_LAST_GOOD = "the last good checkpoint is kept: lower optim.lr, or set trainer.clip_norm."
+_LAST_GOOD = "what was saved before is kept: train afresh with a lower optim.lr, or with trainer.clip_norm."

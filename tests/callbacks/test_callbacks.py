@@ -69,7 +69,7 @@ def test_rows_after_the_checkpoint_and_a_test_are_dropped(tmp_path):
     callback = MetricsCsv(tmp_path)
     trainer = trainer_with(callback)
     trainer.fit()
-    callback.finished(trainer, evaluate(trainer.model, trainer.data.test))
+    callback.tested(trainer, evaluate(trainer.model, trainer.data.test))
     for step, kept in ((10, 5), (7, 3), (5, 3), (0, 1)):
         trainer.step = step
         MetricsCsv(tmp_path).started(trainer)

@@ -17,7 +17,7 @@ class Checkpoints(Callback):
         self._saved_step = -1
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
-        if improved and trainer.cadence.patience is not None:
+        if improved and trainer.plan.patience is not None:
             checkpoint.save(self.folder / BEST, trainer.state_dict())
         self._save(trainer)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekl.callbacks.tensorboard import TensorBoard
+from vaekl.data import seed_of
 from vaekl.evaluate import Evaluation
 from vaekl.libraries import torchvision
 from vaekl.model import VAE
@@ -19,10 +20,10 @@ _SHARE = 10
 
 
 class Images(Callback):
-    """About ten times in a run, from the same latents and the same held-out images each time.
+    """About ten times in a run, from the same latents and the same held-out images each time; at its end as PNG.
 
     Args:
-        folder: the run folder; the last pictures stay there as PNG.
+        folder: the run folder; pictures of the tested weights stay there as PNG.
         tensorboard: the callback whose writer is used.
     """
 
@@ -30,14 +31,16 @@ class Images(Callback):
         self.folder, self.tensorboard = folder, tensorboard
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
-        before, total = trainer.step - trainer.cadence.valid_every, trainer.cadence.total_steps
+        before, total = trainer.step - trainer.plan.valid_every, trainer.plan.total_steps
         due = trainer.step * _SHARE // total > before * _SHARE // total
         if (due or trainer.finished) and self.tensorboard.writer is not None:
             kl = evaluation.kl_per_latent if evaluation is not None else None
             for name, grid in pictures(trainer, kl).items():
                 self.tensorboard.writer.add_image(f"images/{name}", grid, trainer.step)
-                if trainer.finished:
-                    torchvision("utils").save_image(grid, self.folder / f"{name}.png")
+
+    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        for name, grid in pictures(trainer, evaluation.kl_per_latent).items():
+            torchvision("utils").save_image(grid, self.folder / f"{name}.png")
 
 
 @torch.no_grad()
@@ -46,7 +49,7 @@ def pictures(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor
     model, device = trainer.judged, trainer.device
     training = model.training
     model.eval()
-    generator = torch.Generator(device).manual_seed(trainer.seed)
+    generator = torch.Generator(device).manual_seed(seed_of("pictures", trainer.seed))
     # test images are looked at only in the test
     split = trainer.data.valid if trainer.data.valid is not None else trainer.data.train
     x = split.batch(slice(0, 2 * _COLUMNS), generator)

@@ -1,11 +1,12 @@
 """`metrics.csv`: every figure that TensorBoard gets, a row for each step and split."""
 
 import csv
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from vaekl.checkpoint import replacing
 from vaekl.evaluate import Evaluation
+from vaekl.files import replacing
 from vaekl.trainer import Callback, Trainer
 
 FIELDS = (
@@ -47,7 +48,12 @@ class MetricsCsv(Callback):
     def paused(self, trainer: Trainer) -> None:
         self._flush()
 
-    def finished(self, trainer: Trainer, evaluation: Evaluation) -> None:
+    def failed(self, trainer: Trainer) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # the error that ended the run is the one to report
+                self._file.close()
+
+    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
         self._write(trainer.step, "test", evaluation.figures())
         if self._file is not None:
             self._flush()

@@ -29,7 +29,7 @@ class ProgressDisplay(Callback):
             console=self.console,
             transient=True,
         )
-        self._task = self.bar.add_task("", total=trainer.cadence.total_steps, completed=trainer.step)
+        self._task = self.bar.add_task("", total=trainer.plan.total_steps, completed=trainer.step)
         self.bar.start()
 
     def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
@@ -39,8 +39,8 @@ class ProgressDisplay(Callback):
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
         self._valid = f"valid ELBO {evaluation.elbo:,.2f} nats" if evaluation is not None else ""
-        total = trainer.cadence.total_steps
-        before = max(0, trainer.step - trainer.cadence.valid_every)
+        total = trainer.plan.total_steps
+        before = max(0, trainer.step - trainer.plan.valid_every)
         due = trainer.step * _PLAIN_LINES // total > before * _PLAIN_LINES // total
         if self.bar is None and (due or trainer.finished):
             self.console.print(f"  step {trainer.step:>6,}/{total:,} · {self._said()}")

@@ -1,6 +1,8 @@
 """TensorBoard: scalars with their units, the ledger's page, histograms, the config, and the HParams tab."""
 
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -9,6 +11,8 @@ from torch.utils.tensorboard.summary import hparams
 from vaekl.evaluate import Evaluation
 from vaekl.trainer import Callback, Trainer
 
+_TEST = ".test"
+_LONGEST_WAIT = 2
 _LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
 _ACROSS = {
     "ELBO (nats)": "elbo_nats",
@@ -35,6 +39,9 @@ class TensorBoard(Callback):
     def started(self, trainer: Trainer) -> None:
         resumed = trainer.step > 0
         threading.excepthook = _as_usual_but_for_the_disk
+        for file in self.folder.glob(f"events.*{_TEST}"):
+            file.unlink()
+        _wait_for_a_later_name(self.folder)
         # events of steps after the checkpoint are about to be written again; without one, all of them
         self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)
         if not resumed:
@@ -61,9 +68,17 @@ class TensorBoard(Callback):
     def paused(self, trainer: Trainer) -> None:
         self._flush()
 
-    def finished(self, trainer: Trainer, evaluation: Evaluation) -> None:
+    def failed(self, trainer: Trainer) -> None:
+        if self.writer is not None:
+            with suppress(OSError):  # the error that ended the run is the one to report
+                self.writer.close()
+
+    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
         if self.writer is None:
             return
+        # a file of its own: a run that is killed before its results are written tests again
+        self.writer.close()
+        self.writer = SummaryWriter(str(self.folder), filename_suffix=_TEST)
         self._evaluation("test", evaluation, trainer.step)
         self._compare(list(evaluation.figures()), trainer.step)
         self.writer.close()
@@ -95,6 +110,13 @@ class TensorBoard(Callback):
     def _flush(self) -> None:
         if self.writer is not None:
             self.writer.flush()
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """TensorBoard reads a folder's event files in the order of their names, which begin with the second."""
+    seconds = [int(file.name.split(".")[3]) for file in folder.glob("events.out.tfevents.*")]
+    if seconds and 0 <= max(seconds) - time.time() + 1 <= _LONGEST_WAIT:
+        time.sleep(max(seconds) - time.time() + 1)
 
 
 def _as_usual_but_for_the_disk(failure: threading.ExceptHookArgs) -> None:

@@ -20,7 +20,23 @@ def shuffled(n: int, *key: int | str) -> Tensor:
     >>> shuffled(5, "test", 0).sort().values.tolist()
     [0, 1, 2, 3, 4]
     """
-    # Hashed, because numpy's own seeding from a list pads with zeros ([2**32, 0] and [0, 1] would be one seed),
-    # and torch's CPU generator keeps only 32 bits.
-    seed = int.from_bytes(blake2b(repr(key).encode(), digest_size=16).digest(), "little")
-    return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(n))
+    # numpy's own seeding from a list pads with zeros: [2**32, 0] and [0, 1] would be one seed
+    return torch.from_numpy(np.random.Generator(np.random.PCG64(_hashed(key, 16))).permutation(n))
+
+
+def seed_of(purpose: str, seed: int) -> int:
+    """A seed for torch that belongs to one purpose: equal seeds would give weights and noise the same numbers.
+
+    Args:
+        purpose: weights, noise, valid, test, pictures.
+        seed: the run's.
+
+    >>> seed_of("weights", 0) != seed_of("noise", 0)
+    True
+    """
+    # torch's CPU generator keeps 32 bits of a seed: hashed, they are at least not the low ones alone
+    return _hashed((purpose, seed), 4)
+
+
+def _hashed(key: tuple[int | str, ...], size: int) -> int:
+    return int.from_bytes(blake2b(repr(key).encode(), digest_size=size).digest(), "little")

@@ -157,6 +157,8 @@ def _take(split: Split, index: Tensor) -> Split:
 
 
 def _valid_count(valid: float, n: int, name: str) -> int:
+    if isinstance(valid, (str, bool)) or valid is None:
+        raise VaeklError(f"valid must be a fraction below 1 or a count, not {valid!r}; try valid=0.1 or valid=0.")
     whole = 1 <= valid < float("inf") and valid == int(valid)
     if not (0 <= valid < 1 or whole):
         raise VaeklError(f"valid={valid} is neither a fraction from 0 to below 1 nor a count; try 0.1, or 0 for none.")

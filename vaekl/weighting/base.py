@@ -1,6 +1,6 @@
 """A weighting decides what is done with the dispersion φ and the constant ln C.
 
-    loss = w_E · E − (ln C or nothing) + w_KL · schedule · KL,        effective β_KL = w_KL · schedule / w_E
+    loss = w_E · E − (ln C or nothing) + w_KL · schedule · KL,     effective β_KL = w_KL · schedule / w_E = φ · schedule
 
 It never changes what is reported, which is the ELBO of the density that it implies.
 """
@@ -52,7 +52,7 @@ class Weighting(nn.Module):
 
     def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
         """The KL's weight over the energy's: the one axis on which every run can be placed."""
-        return dispersion * self.beta_kl * schedule
+        return dispersion * schedule
 
     def equation(self) -> str:
         """The loss as the start-up summary prints it."""

@@ -25,7 +25,7 @@ class FixedBeta(_Fixed):
     """loss = E + β_KL · KL: the constant is dropped and the weight is tuned; the implied φ is β_KL.
 
     Where ln C does not depend on η this is the negative ELBO at φ = β_KL, times φ. Where it does (the continuous
-    Bernoulli, beta) it is the error to be studied.
+    Bernoulli, beta; Bernoulli and categorical unless β_KL = 1) it is the error to be studied.
 
     Source: Higgins et al. 2017, equation 4, without its normalisation.
     """
@@ -39,14 +39,11 @@ class FixedBeta(_Fixed):
     def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
         return (terms.total_energy() + self.beta_kl * schedule * terms.total_kl()).mean()
 
-    def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
-        return dispersion * schedule
-
     def equation(self) -> str:
         return f"{self.likelihood.energy_text} + {self.beta_kl:g} · KL"
 
     def explanation(self) -> str:
-        if self.likelihood.log_norm_const_text == "0" or self.likelihood.scale_power is not None:
+        if self.likelihood.scale_power is not None or (self.likelihood.discrete and self.beta_kl == 1):
             return f"ln C does not depend on the decoder; the weight implies φ = {self.beta_kl:g}"
         return "ln C depends on the decoder and is dropped all the same: this changes the optimum"
 

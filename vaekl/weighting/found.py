@@ -8,6 +8,7 @@ from math import log
 import torch
 from torch import Tensor, nn
 
+from vaekl.errors import VaeklError
 from vaekl.likelihoods import Likelihood
 from vaekl.weighting.base import Per, Weighting, dispersion_shape, positive_scalar, scale_power
 
@@ -71,11 +72,13 @@ class OptimalPrecision(Weighting):
     running_weight: Tensor
 
     def __init__(
-        self, likelihood: Likelihood, shape: tuple[int, int, int], per: Per = "scalar", momentum: float = 0.01
+        self, likelihood: Likelihood, shape: tuple[int, int, int], per: Per = "scalar", momentum: float = 0.05
     ) -> None:
         super().__init__(likelihood, shape)
         self.power = scale_power(likelihood, self.name)
-        self.momentum = positive_scalar(momentum, "weighting.momentum").clamp(max=1.0).item()
+        self.momentum = positive_scalar(momentum, "weighting.momentum").item()
+        if self.momentum > 1:
+            raise VaeklError(f"weighting.momentum must be at most 1, not {momentum!r}.")
         group = dispersion_shape(per, shape)
         self.register_buffer("batch_phi", torch.ones(group))
         self.register_buffer("running_phi", torch.zeros(group))

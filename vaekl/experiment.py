@@ -1,0 +1,125 @@
+"""A run from its first step to its results: train, test, and write `results.json` last."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vaekl import checkpoint, folder, summary
+from vaekl.callbacks import BEST, LAST
+from vaekl.data import seed_of
+from vaekl.errors import StoppedError, VaeklError, first_line
+from vaekl.evaluate import Evaluation, evaluate
+from vaekl.files import unwritable
+from vaekl.trainer import Trainer
+
+
+@dataclass
+class Experiment:
+    """A trainer and what belongs around it.
+
+    Args:
+        trainer: with its callbacks.
+        choices: the option that was chosen in each config group.
+        path: the run folder, which this process holds.
+        console: where it speaks.
+    """
+
+    trainer: Trainer
+    choices: Mapping[str, str]
+    path: Path
+    console: Console
+
+
+def execute(run: Experiment) -> float | None:
+    """Train, test, and write `results.json`, whose presence means that the run is finished.
+
+    Returns:
+        The validation ELBO in nats, or None without validation images.
+
+    Raises:
+        StoppedError: the run was asked to stop and has saved its state.
+        VaeklError: it diverged, or its folder cannot be written.
+    """
+    trainer, console = run.trainer, run.console
+    console.print(summary.start(trainer, run.choices, run.path))
+    try:
+        with _stops_when_asked(trainer):
+            trainer.fit()
+        if not trainer.finished:
+            raise StoppedError(f"stopped at step {trainer.step}: `vaekl resume {run.path}` goes on from there.")
+        weights = _take_best(run)
+        data, schedule = trainer.data, trainer.schedule(trainer.step - 1)
+        valid = None
+        if data.valid is not None:
+            valid = evaluate(trainer.judged, data.valid, schedule, seed_of("valid", trainer.seed))
+        test = evaluate(trainer.judged, data.test, schedule, seed_of("test", trainer.seed))
+        for callback in trainer.callbacks:
+            callback.tested(trainer, test)
+        folder.finish(run.path, _results(run, weights, valid, test))
+    except OSError as error:
+        raise VaeklError(unwritable(run.path, "run folder", error)) from error
+    except Exception as error:
+        if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+            raise VaeklError(
+                f"torch.compile failed ({first_line(error)}): install a C++ compiler such as g++, or set "
+                "trainer.compile=false."
+            ) from error
+        raise
+    console.print(summary.end(trainer, test))
+    console.print(summary.closing(trainer, run.path))
+    return valid.elbo if valid is not None else None
+
+
+@contextmanager
+def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
+    """SIGINT and SIGTERM end the step; a second one stops at once."""
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask_to_stop(number: int, frame: object) -> None:
+        trainer.stop_requested = True
+        signal.signal(number, handlers[number])
+
+    try:
+        for number in handlers:
+            signal.signal(number, ask_to_stop)
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _take_best(run: Experiment) -> str:
+    """Put the weights back that early stopping found best; returns the name of the checkpoint that is tested."""
+    trainer, last = run.trainer, run.trainer.step
+    if trainer.plan.patience is None or not (run.path / BEST).exists():
+        return LAST
+    trainer.load_state_dict(checkpoint.load(run.path / BEST, trainer.device))
+    run.console.print(f"  the best validation ELBO was at step {trainer.step} of {last}")
+    return BEST
+
+
+def _results(run: Experiment, weights: str, valid: Evaluation | None, test: Evaluation) -> dict[str, Any]:
+    trainer = run.trainer
+    return {
+        "choices": dict(run.choices),
+        "weighting": trainer.model.weighting.name,
+        "protocol": {"data": trainer.data.spec.protocol, "likelihood": trainer.model.likelihood.protocol},
+        "seed": trainer.seed,
+        "weights": weights,
+        "step": trainer.step,
+        "images": {"train": len(trainer.data.train), "valid": valid.images if valid else 0, "test": test.images},
+        **({"valid": _figures(valid)} if valid else {}),
+        "test": _figures(test),
+    }
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    return evaluation.figures() | {
+        "kl_per_latent_nats": evaluation.kl_per_latent.tolist(),
+        "dispersions": evaluation.dispersions.tolist() if len(evaluation.dispersions) <= 64 else None,
+    }

@@ -1,0 +1,70 @@
+"""Files that are whole or absent, and a folder that one process has for itself."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vaekl.errors import VaeklError, first_line
+
+
+@contextmanager
+def replacing(path: Path, what: str) -> Iterator[Path]:
+    """Give a partial path to write, then sync it and move it over `path`; on failure leave `path` as it was.
+
+    Raises:
+        VaeklError: one sentence for a full disk or a folder that cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise VaeklError(unwritable(path, what, error)) from error
+        raise
+
+
+@contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Hold a folder; the system lets go of it if this process is killed.
+
+    Raises:
+        VaeklError: if another process holds it.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise VaeklError(f"another process is training in {folder}: wait for it, or stop it first.") from error
+    except OSError as error:
+        raise VaeklError(unwritable(folder / ".lock", "lock", error)) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / ".lock").unlink()
+        lock.release()
+
+
+def unwritable(path: Path, what: str, error: BaseException) -> str:
+    """The sentence for a file that could not be written."""
+    full = getattr(error, "errno", None) == errno.ENOSPC or _is_full(path.parent)
+    reason = "the disk is full" if full else first_line(error)
+    cure = "free some space" if full else "make the folder writable"
+    return f"the {what} {path} could not be written ({reason}): {cure}; what was saved before is kept."
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return False
+    return state.f_bavail * state.f_frsize < 1 << 20
