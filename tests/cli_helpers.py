@@ -16,8 +16,11 @@ from unittest.mock import patch
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from rich.console import Console
 
-from vaekl import cli
+from vaekl import cli, run
+from vaekl.experiment import Experiment
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 #: a run of four steps that trains, validates, saves and tests in half a second
@@ -121,3 +124,16 @@ def real_data(folder: Path, name: str) -> Path:
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
+
+
+def built(folder: Path, *words: str) -> Experiment:
+    """The objects of `vaekl train WORDS` typed in a folder, before its first step."""
+    found: list[Experiment] = []
+
+    def build(cfg: DictConfig, path: Path) -> None:
+        found.append(run.build(cfg, path, Console(file=io.StringIO())))
+
+    with patch.object(cli, "train_job", build):
+        answer = vaekl(folder, "train", "hydra.run.dir=built", *SMALL, *words)
+    assert answer.code == 0, answer.err
+    return found[0]

@@ -40,6 +40,11 @@ def npz(folder, images, *words):
         ("likelihood=gaussian weighting=cb_normalizer", ["cb_normalizer", "gaussian", "auto"]),
         ("likelihood=cb weighting=learned_precision", ["learned_precision", "cb", "auto"]),
         ("likelihood=bernoulli transform=binarize weighting=optimal_precision", ["optimal_precision", "bernoulli"]),
+        ("likelihood=gaussian weighting=optimal_precision weighting.momentum=5", ["weighting.momentum", "at most 1"]),
+        (
+            "likelihood=gaussian weighting=optimal_precision trainer.ema=0.9",
+            ["trainer.ema", "optimal_precision", "learned_precision"],
+        ),
         ("weighting=fixed_beta weighting.beta=0", ["weighting.beta", "positive"]),
         ("weighting=fixed_beta weighting.beta=-1", ["weighting.beta", "positive"]),
         ("weighting=fixed_dispersion weighting.dispersion=much", ["weighting.dispersion", "positive"]),
@@ -65,6 +70,31 @@ def test_settings_that_do_not_fit(words, says, tmp_path):
 def test_values_outside_the_support(likelihood, tmp_path):
     refused(npz(tmp_path, grey(high=2.0), f"likelihood={likelihood}"), likelihood)
     no_run(tmp_path)
+
+
+OWN_SOURCE = """
+    import torch
+    from vaekl.data.spec import DataSpec, Source
+
+    def source(bad, **_):
+        images = {split: torch.rand(9, 1, 8, 8) for split in ("train", "valid", "test")}
+        if bad:
+            images[bad][4, 0, 3, 3] = 1.5
+        return Source(DataSpec("mine", (1, 8, 8), None, "unit_interval"), **images)
+"""
+
+
+@pytest.mark.parametrize("bad", ["train", "valid", "test", "null"])
+def test_every_split_must_keep_what_the_data_promise(bad, tmp_path):
+    """A user's own source that says [0, 1] and lies in one value."""
+    (tmp_path / "own_source.py").write_text(textwrap.dedent(OWN_SOURCE))
+    words = ["dataset=npz", "dataset._target_=own_source.source", f"+dataset.bad={bad}", "likelihood=cb"]
+    answer = vaekl(tmp_path, *RUN, *words)
+    if bad == "null":
+        assert answer.code == 0, answer.err
+    else:
+        refused(answer, "support [0, 1]", "to 1.5", "rescale")
+        no_run(tmp_path)
 
 
 def test_values_outside_zero_to_one_are_fine_for_a_density_on_the_line(tmp_path):
@@ -98,7 +128,9 @@ DIVERGING = ("likelihood=gaussian", "weighting=fixed_dispersion", "optim=sgd", "
 
 def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
     said = refused(vaekl(tmp_path, *RUN, *DIVERGING), "training diverged", "step 2", "optim.lr")
-    assert "last good checkpoint" in said
+    assert said.endswith(
+        "what was saved before is kept: train afresh with a lower optim.lr, or with trainer.clip_norm."
+    )
     assert not (tmp_path / "run" / "results.json").exists()
     assert not (tmp_path / "run" / "last.pt").exists()
 

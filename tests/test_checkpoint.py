@@ -21,6 +21,7 @@ import torch
 from vaekl import checkpoint
 
 path = Path(sys.argv[1])
+random.seed(0)
 state = {"weight": torch.arange(500_000.0)}
 checkpoint.save(path, state | {"writer": -1})
 torn = 0

@@ -6,7 +6,7 @@ import time
 from importlib.metadata import version
 
 import pytest
-from cli_helpers import SMALL, finished, process, refused, vaekl
+from cli_helpers import SMALL, Answer, finished, process, refused, vaekl
 
 from vaekl import cli
 from vaekl.groups import CONF, groups
@@ -107,9 +107,15 @@ def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
         ("train trainer.clip_norm=-1", "trainer.clip_norm"),
         ("train trainer.autocast=float16", "trainer.autocast"),
         ("train trainer.patience=2 valid=0", "valid=0.1"),
+        ("train trainer.patience=0", "trainer.patience"),
+        ("train trainer.compile=maybe", "trainer.compile must be true or false"),
+        ("train seed=99999999999999999999999", "seed must be"),
+        ("train valid=abc", "valid must be"),
+        ("train valid=null", "valid must be"),
         ("train valid=2000", "valid=2000"),
         ("train model.latents=0", "model.latents"),
-        ("train optim.lr=fast", "optim"),
+        ("train optim.lr=fast", "optim.lr"),
+        ("train optim.lr=null", "optim.lr"),
         ("resume", "vaekl resume outputs/<run>"),
         ("resume one two", "vaekl resume outputs/<run>"),
         ("resume nowhere", "holds no run"),
@@ -118,6 +124,15 @@ def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
 def test_a_mistake_gets_one_sentence(typed, says, tmp_path):
     refused(vaekl(tmp_path, *typed.split()), says)
     assert not [path for path in tmp_path.rglob("*") if path.name != "outputs"]
+
+
+def test_no_words_at_all_train_the_defaults(tmp_path, monkeypatch):
+    jobs = []
+    monkeypatch.setattr(cli, "train_job", lambda cfg, path: jobs.append((cfg, path)))
+    assert vaekl(tmp_path, "train") == Answer(0, "", "")
+    ((cfg, path),) = jobs
+    assert (cfg.seed, cfg.choices.dataset, cfg.choices.likelihood) == (0, "digits", "cb")
+    assert path.parent == tmp_path / "outputs"
 
 
 def test_debug_shows_the_traceback(tmp_path):

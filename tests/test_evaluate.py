@@ -5,11 +5,12 @@ import pytest
 import torch
 from helpers import grey, model_of, spec_of, split_of
 from scipy import stats
+from scipy.special import softmax
 
 from vaekl.data import DataSpec, Split
 from vaekl.data.transforms import Dequantize
 from vaekl.evaluate import evaluate
-from vaekl.likelihoods import Gaussian
+from vaekl.likelihoods import Categorical, Gaussian
 from vaekl.schedules import Linear
 from vaekl.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 
@@ -44,7 +45,6 @@ def by_numpy(model, x, seed, batch_size=500):
         "kl": kl.sum(1).mean(),
         "elbo": elbo.mean(),
         "elbo_standard_error": elbo.std(ddof=1) / np.sqrt(len(x)),
-        "bits_per_dim": -elbo.mean() / (24 * np.log(2)),
         "dispersion": stats.gmean(phi),
         "implied_sigma": np.sqrt(phi.mean()),
         "rmse": np.sqrt(((x - mu) ** 2).mean()),
@@ -71,11 +71,38 @@ def test_every_figure_is_numpy_s(name, schedule):
     expected = by_numpy(model, x, seed=5, batch_size=10)
     for key, value in expected.items():
         assert np.asarray(getattr(found, key)) == pytest.approx(value, rel=1e-5), key
+    assert found.bits_per_dim is None  # a density on values that were not dequantised
     assert 0 < found.active_units < LATENTS
     assert found.beta_kl == pytest.approx(beta_kl)
     assert found.effective_beta_kl == pytest.approx(expected["dispersion"] * schedule, rel=1e-6)
     objective = expected["energy"] if name == "fixed_beta" else expected["energy_nats"] - expected["log_norm_const"]
     assert found.loss == pytest.approx(objective + beta_kl * schedule * expected["kl"], rel=1e-5)
+
+
+def test_categorical_figures_are_numpy_s_on_the_unit_scale():
+    """Five levels k/4: the mean and the spread of softmax over them, from the weights of a linear VAE."""
+    likelihood, levels = Categorical(5), np.arange(5) / 4
+    model = model_of(DataSpec("x", SHAPE, 5, "levels"), likelihood, None, LATENTS, hidden=())
+    with torch.no_grad():
+        model.decoder[0].weight *= 5
+    x = torch.randint(0, 5, (COUNT, *SHAPE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    found = evaluate(model, split_of(x), seed=5)
+
+    weights = {name: value.detach().double().numpy() for name, value in model.state_dict().items()}
+    noise = torch.randn(COUNT, LATENTS, generator=torch.Generator().manual_seed(5)).double().numpy()
+    flat = x.numpy().reshape(COUNT, -1)
+    mean = flat / 4 @ weights["encoder.mean.weight"].T + weights["encoder.mean.bias"]
+    z = mean + np.exp(weights["encoder.log_std"]) * noise
+    logits = (z @ weights["decoder.0.weight"].T + weights["decoder.0.bias"]).reshape(COUNT, 5, 24)
+    mass = softmax(logits, 1)
+    picture = np.einsum("nkd,k->nd", mass, levels)
+    variance = np.einsum("nkd,k->nd", mass, levels**2) - picture**2
+    energy = -np.log(np.take_along_axis(mass, flat[:, None].astype(int), 1)).sum((1, 2)).mean()
+    assert found.rmse == pytest.approx(np.sqrt(((picture - flat / 4) ** 2).mean()), rel=1e-5)
+    assert found.implied_sigma == pytest.approx(np.sqrt(variance.mean()), rel=1e-5)
+    assert (found.energy, found.energy_nats) == pytest.approx((energy, energy), rel=1e-5)
+    assert found.log_norm_const == pytest.approx(0, abs=1e-5)
+    assert found.bits_per_dim == pytest.approx((energy + found.kl) / (24 * np.log(2)), rel=1e-5)
 
 
 def test_the_ledger_adds_up():
@@ -89,6 +116,7 @@ def test_figures_carry_their_units_and_every_scalar():
     in_nats = {"log_norm_const", "kl", "elbo", "elbo_standard_error"}
     scalars = set(vars(found)) - {"kl_per_latent", "dispersions", "images"}
     expected = {f"{name}_nats" if name in in_nats else name: getattr(found, name) for name in scalars}
+    assert expected.pop("bits_per_dim") is None
     assert found.figures() == expected
 
 
@@ -146,7 +174,9 @@ def test_training_is_not_disturbed(training):
 
 def test_one_image_has_no_standard_error_and_no_active_units():
     found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(1, SHAPE)))
-    assert np.isnan(found.elbo_standard_error)
+    assert found.elbo_standard_error is None
+    assert not {"elbo_standard_error_nats", "bits_per_dim"} & set(found.figures())
+    assert None not in found.figures().values()
     assert found.active_units == 0
     assert np.isfinite(found.elbo)
 

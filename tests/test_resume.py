@@ -48,12 +48,12 @@ def as_if_never_stopped(run, whole):
     assert [row | speed for row in rows(run)] == [row | speed for row in rows(whole)]
 
 
-def test_killed_at_random_moments(tmp_path, whole):
+def killed_at_random_moments(draw, tmp_path, whole):
     kills = 0
     command = ["train", "hydra.run.dir=run", *LONG]
     for _ in range(2):
         running = started(tmp_path, *command)
-        time.sleep(random.uniform(0, 0.25))
+        time.sleep(draw.uniform(0, 0.25))
         running.kill()
         finished(running)
         kills += not (tmp_path / "run" / "results.json").exists()
@@ -64,11 +64,14 @@ def test_killed_at_random_moments(tmp_path, whole):
     as_if_never_stopped(tmp_path / "run", whole)
 
 
+def test_killed_at_random_moments(tmp_path, whole):
+    killed_at_random_moments(random.Random(0), tmp_path, whole)
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(1, 11))
 def test_killed_at_random_moments_again_and_again(seed, tmp_path, whole):
-    random.seed(seed)
-    test_killed_at_random_moments(tmp_path, whole)
+    killed_at_random_moments(random.Random(seed), tmp_path, whole)
 
 
 def test_asked_to_stop(tmp_path, whole):
@@ -84,6 +87,22 @@ def test_asked_to_stop(tmp_path, whole):
     answer = vaekl(tmp_path, "resume", "run")
     assert (answer.code, f"resumed at step {step}" in answer.out) == (0, True)
     as_if_never_stopped(run, whole)
+
+
+def test_a_second_process_is_refused_and_the_first_goes_on(tmp_path, whole):
+    running = started(tmp_path, "train", "hydra.run.dir=run", *LONG)
+    running.send_signal(signal.SIGSTOP)  # so that it is in the middle of its run for as long as this takes
+    before = contents(tmp_path / "run")
+    try:
+        for words in (["resume", "run"], ["train", "hydra.run.dir=run", *LONG]):
+            refused(vaekl(tmp_path, *words), "another process is training in", "run")
+        assert contents(tmp_path / "run") == before
+    finally:
+        running.send_signal(signal.SIGCONT)
+    assert "results.json" not in before
+    assert finished(running).code == 0
+    as_if_never_stopped(tmp_path / "run", whole)
+    assert not (tmp_path / "run" / ".lock").exists()
 
 
 def test_a_sweep_that_is_asked_to_stop_starts_no_other_run(tmp_path):

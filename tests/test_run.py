@@ -23,6 +23,7 @@ TOO_FAST = ("optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trai
 def test_results_hold_every_figure_of_validation_and_test(tmp_path):
     found = results(trained(tmp_path, "likelihood=gaussian"))
     assert found["step"] == 4 and found["seed"] == 0
+    assert found["weights"] == "last.pt"
     assert found["weighting"] == "learned_precision"
     assert found["images"] == {"train": 1294, "valid": 143, "test": 360}
     assert found["choices"]["likelihood"] == "gaussian"
@@ -85,6 +86,7 @@ def test_early_stopping_brings_the_best_weights_back(tmp_path):
     assert best < max(validations) == best + 30 < 400
     assert results(run)["step"] == best == int(rows(run, "test")[0]["step"])
     assert results(run)["valid"]["elbo_nats"] == validations[best]
+    assert results(run)["weights"] == "best.pt"
     kept = torch.load(run / "best.pt", weights_only=True)["state"]
     assert kept["step"] == best
     assert any(not torch.equal(kept["model"][name], value) for name, value in weights(run).items())

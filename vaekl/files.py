@@ -49,8 +49,7 @@ def sole_user(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            (folder / ".lock").unlink()
+        # the file stays: to remove it would let a process that has it open lock what the next one cannot see
         lock.release()
 
 

@@ -156,6 +156,8 @@ def test_about_ten_pictures_and_lines_a_run(steps, every, tmp_path):
     shown = sorted(set(drawn))
     assert len(shown) == min(10, -(-steps // every)) and shown[-1] == steps
     assert len(out.getvalue().splitlines()) == len(shown)
+    assert not list(tmp_path.glob("*.png"))
+    images.tested(trainer, evaluate(trainer.model, trainer.data.test))
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 

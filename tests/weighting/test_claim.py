@@ -13,22 +13,30 @@ from torch.testing import assert_close
 from weighting_cases import SHAPE, images, model_of, noise_of
 
 from vaekl.elbo import ElboTerms
-from vaekl.likelihoods import ContinuousBernoulli, Gaussian, Laplace
+from vaekl.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian, Laplace
 from vaekl.schedules import Linear
 from vaekl.weighting import CBNormalizer, FixedBeta, FixedDispersion
 
 STEPS, RATE = 50, 0.02
 
 
+#: grey images as values of each family's support
+VALUES = {
+    "bernoulli": (lambda x: x.round(), "binary", 2),
+    "categorical": (lambda x: (4 * x).round().long(), "levels", 5),
+}
+
+
 def walk(likelihood, weighting, rate):
     """Parameters after each step, the reported ELBO at each, and how far the parameters moved."""
-    model = model_of(likelihood, weighting)
+    values, *support = VALUES.get(likelihood.name, (lambda x: x, "unit_interval", None))
+    model = model_of(likelihood, weighting, 0, *support)
     optimizer = torch.optim.SGD(model.parameters(), rate)
     schedule = Linear(STEPS, steps=10, start=0.5)
     path = [torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()]
     elbos = []
     for step in range(STEPS):
-        terms = model(images(seed=step % 4), noise_of(seed=step))
+        terms = model(values(images(seed=step % 4)), noise_of(seed=step))
         optimizer.zero_grad()
         weighting.loss(terms, schedule(step)).backward()
         optimizer.step()
@@ -75,6 +83,21 @@ def test_the_continuous_bernoulli_walks_elsewhere(beta):
     (dropped, _, moved), (kept, _, _) = both(ContinuousBernoulli(), beta)
     # 1e-6 is what rounding alone does above
     assert (dropped[-1] - kept[-1]).norm().item() > 0.05 * moved
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Categorical(5)], ids=lambda likelihood: likelihood.name)
+@pytest.mark.parametrize(("beta", "same"), [(1.0, True), (4.0, False)])
+def test_a_discrete_family_walks_the_same_way_at_beta_one_alone(likelihood, beta, same):
+    """ln C = 0 at φ = 1; tempered, it is ln Σ p^(1/φ) of the decoder's p, and dropping it changes the optimum."""
+    (dropped, dropped_elbo, moved), (kept, kept_elbo, _) = both(likelihood, beta)
+    assert moved > 0.1
+    if same:
+        assert_close(dropped, kept, rtol=1e-5, atol=1e-5)
+        assert_close(dropped_elbo, kept_elbo, rtol=1e-5, atol=1e-4)
+    else:
+        assert (dropped[-1] - kept[-1]).norm().item() > 0.05 * moved
+    said = FixedBeta(likelihood, SHAPE, beta).explanation()
+    assert ("does not depend on the decoder" in said, "changes the optimum" in said) == (same, not same)
 
 
 @pytest.mark.parametrize("mean", [0.05, 0.3, 0.8, 0.97])

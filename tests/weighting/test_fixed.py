@@ -82,7 +82,8 @@ def test_the_loss_is_printed_as_the_equation_that_is_minimised(weighting, equati
     assert "\n" not in weighting.explanation()
 
 
-def test_dropping_a_constant_that_depends_on_the_decoder_is_called_what_it_is():
-    said = {name: FixedBeta(likelihood, SHAPE).explanation() for name, likelihood in LIKELIHOODS.items()}
-    changed = {name for name, text in said.items() if "changes the optimum" in text}
-    assert changed == {"cb", "beta"}
+@pytest.mark.parametrize(("beta", "expected"), [(1, {"cb", "beta"}), (4, {"cb", "beta", "bernoulli", "categorical"})])
+def test_dropping_a_constant_that_depends_on_the_decoder_is_called_what_it_is(beta, expected):
+    said = {name: FixedBeta(likelihood, SHAPE, beta).explanation() for name, likelihood in LIKELIHOODS.items()}
+    assert {name for name, text in said.items() if "changes the optimum" in text} == expected
+    assert all(f"φ = {beta}" in text for name, text in said.items() if name not in expected)

@@ -37,11 +37,11 @@ def images(count=16, seed=0):
     return 0.05 + spread * torch.rand(count, *SHAPE, generator=generator)
 
 
-def model_of(likelihood, weighting, seed=0):
+def model_of(likelihood, weighting, seed=0, support="unit_interval", levels=None):
     """A VAE whose first weights depend on the seed alone."""
     torch.manual_seed(seed)
     nets = mlp(SHAPE, likelihood.outputs, 3, (9,), activation="tanh")
-    return VAE(DataSpec("grey", SHAPE, None, "unit_interval"), nets, likelihood, weighting, 3)
+    return VAE(DataSpec("grey", SHAPE, levels, support), nets, likelihood, weighting, 3)
 
 
 def noise_of(count=16, seed=1):

@@ -28,7 +28,7 @@ def seed_of(purpose: str, seed: int) -> int:
     """A seed for torch that belongs to one purpose: equal seeds would give weights and noise the same numbers.
 
     Args:
-        purpose: weights, noise, valid, test, pictures.
+        purpose: a word such as weights, noise, valid or test.
         seed: the run's.
 
     >>> seed_of("weights", 0) != seed_of("noise", 0)
