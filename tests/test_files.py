@@ -8,9 +8,9 @@ from vaekl.files import sole_user
 
 def test_a_folder_has_one_user_at_a_time(tmp_path):
     for _ in range(2):
-        with sole_user(tmp_path):
-            with pytest.raises(VaeklError, match=r"^another process is training in .*: wait for it, or stop it.*\.$"):
-                sole_user(tmp_path).__enter__()
+        refused = pytest.raises(VaeklError, match=r"^another process is training in .*: wait for it, or stop it.*\.$")
+        with sole_user(tmp_path), refused:
+            sole_user(tmp_path).__enter__()
 
 
 def test_a_folder_is_let_go_of_after_an_error(tmp_path):

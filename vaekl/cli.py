@@ -108,12 +108,19 @@ def _train(words: list[str]) -> int:
         pairs = itertools.pairwise(part for word in words for part in word.split("=", 1))
         print(_groups_help([Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]), end="")
         return 0
-    # a user's own classes are found in the folder where the command is typed
-    sys.path.append(os.getcwd())
+    _prepare_process()
     from vaekl import config
 
     config.run_with_hydra(train_job, words)
     return 0
+
+
+def _prepare_process() -> None:
+    """What must be set before torch is imported."""
+    # OpenMP's waiting threads spin; on cores that others keep busy this is ten times slower than to let them sleep
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # a user's own classes are found in the folder where the command is typed
+    sys.path.append(os.getcwd())
 
 
 def train_job(cfg: "DictConfig", path: Path) -> float | None:
@@ -131,7 +138,7 @@ def _resume(words: list[str]) -> int:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
     if words[0].startswith("-"):
         raise VaeklError(f"unknown option {words[0]} (did you mean --help?): see `vaekl resume --help`.")
-    sys.path.append(os.getcwd())
+    _prepare_process()
     from vaekl import run
 
     run.resume(Path(words[0]))
