@@ -24,6 +24,8 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     taken = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
     machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
     multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
+    if model._compiled_call_impl is not None:
+        machine += ", torch.compile (the first step may take a minute)"
     lines = {
         "data": f"{choices['dataset']}: {counts} images of {shape}; {data.spec.protocol}",
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
@@ -63,8 +65,10 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
 
 def closing(trainer: Trainer, path: Path) -> str:
     """The protocol of the figures above, where the run is, and how to look at it."""
+    spec, likelihood = trainer.data.spec, trainer.model.likelihood
+    none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
     lines = {
-        "protocol": f"{trainer.data.spec.protocol}; {trainer.model.likelihood.protocol}",
+        "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
         "run": str(path),
         "tensorboard": f"tensorboard --logdir {path.parent}",
     }

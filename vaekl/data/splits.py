@@ -166,5 +166,8 @@ def _valid_count(valid: float, n: int, name: str) -> int:
         return 0
     count = int(valid) if whole else min(MAX_VALID, max(1, int(valid * n)))
     if count >= n:
-        raise VaeklError(f"valid={valid} would leave none of the {n} training images of {name}; use fewer, or valid=0.")
+        raise VaeklError(
+            f"valid={valid} would leave none of the {n} training images of {name}; hold out fewer, set valid=0, or "
+            "give more images."
+        )
     return count

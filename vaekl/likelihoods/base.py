@@ -81,9 +81,11 @@ class Likelihood(ABC):
             VaeklError: one sentence that names the data, what the family accepts and what would work.
         """
         if spec.support not in self.accepts:
+            # the stored levels would do, had a transform not taken them away
+            undo = "transform=levels, or " if spec.levels and "levels" in self.accepts else ""
             raise VaeklError(
                 f"likelihood={self.name} takes {' or '.join(_WORDS[s] for s in self.accepts)}, but dataset="
-                f"{spec.name} ({spec.protocol}) holds {_WORDS[spec.support]}: use {_CURES[spec.support]}."
+                f"{spec.name} ({spec.protocol}) holds {_WORDS[spec.support]}: use {undo}{_CURES[spec.support]}."
             )
 
     def check_support(self, x: Tensor) -> None:

@@ -12,7 +12,7 @@ from vaekl.data.sources.build import Array, Part, build_source, cut_test
 from vaekl.data.sources.images import SUFFIXES, read_images
 from vaekl.data.sources.staging import data_root
 from vaekl.data.spec import Source
-from vaekl.errors import VaeklError
+from vaekl.errors import VaeklError, first_line
 
 Layout = Literal["NHWC", "NCHW", "NHW"]
 IMAGE_KEYS = {"train": ("x_train", "train", "x"), "valid": ("x_valid", "valid"), "test": ("x_test", "test")}
@@ -201,7 +201,9 @@ def _load(file: Path) -> dict[str, Array]:
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
+        if isinstance(error, ValueError) and "pickle" in reason:  # numpy takes every unknown file for a pickle
+            reason = "it holds pickled objects, or is no .npz file at all"
         raise VaeklError(
             f"{file} cannot be read as an .npz file of plain arrays ({reason}); "
             "it may be truncated: replace it, or write it again with numpy.savez."
