@@ -41,6 +41,9 @@ def test_data_of_another_support_are_refused_with_a_cure(family, support):
     message = refusal(FAMILIES[family]().check_spec, spec)
     assert f"likelihood={family} takes" in message and "dataset=mydata" in message and "warped" in message
     cures = message.split("use ", 1)[1]
+    by_transform = "transform=levels, or "
+    assert cures.startswith(by_transform) == (LEVELS[support] is not None and "levels" in ACCEPTS[family])
+    cures = cures.removeprefix(by_transform)
     named = cures.split(",")[0].split(" ")[0].removeprefix("likelihood=")
     assert support in ACCEPTS[named], "the first cure works as it is"
     assert " or " in cures
