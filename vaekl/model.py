@@ -53,9 +53,13 @@ class VAE(nn.Module):
         if self.training and self.weighting.observes:
             self.weighting.observe(energy.detach())
         dispersion = self.weighting.dispersion
+        if self.likelihood.discrete and not self.weighting.tempered:
+            log_norm_const = eta.new_zeros(len(x))
+        else:
+            log_norm_const = self.likelihood.log_norm_const(eta, dispersion).flatten(1).sum(1)
         terms = ElboTerms(
             energy=energy.sum_to_size((len(x), *dispersion.shape)),
-            log_norm_const=self.likelihood.log_norm_const(eta, dispersion).flatten(1).sum(1),
+            log_norm_const=log_norm_const,
             kl=gaussian_kl(mean, log_std),
             dispersion=dispersion,
             posterior_mean=mean.detach(),

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from vaekl.data.spec import DataSpec
 from vaekl.errors import VaeklError
@@ -44,7 +45,7 @@ class Categorical(Likelihood):
         self.outputs, self.bounds = levels, (0.0, float(levels - 1))
 
     def energy(self, eta: Tensor, x: Tensor) -> Tensor:
-        return -eta.log_softmax(1).gather(1, x.unsqueeze(1).long()).squeeze(1)
+        return cross_entropy(eta, x.long(), reduction="none")
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         # one log-sum-exp of shifted logits: at φ = 1 both are the same number and the difference is exactly 0

@@ -31,6 +31,8 @@ class Weighting(nn.Module):
     beta_kl: float = 1.0
     #: the learning rate of the weighting's own parameters, over that of the networks
     lr_factor: float = 1.0
+    #: whether φ may differ from 1; at φ = 1 the exponential of a family over discrete values already sums to 1
+    tempered: bool = True
     #: whether `observe` must see a training batch's energies before φ is read
     observes: ClassVar[bool] = False
 

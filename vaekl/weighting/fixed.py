@@ -15,6 +15,7 @@ class _Fixed(Weighting):
         super().__init__(likelihood, shape)
         self.register_buffer("phi", positive_scalar(dispersion, key))
         likelihood.check_dispersion(float(dispersion))
+        self.tempered = dispersion != 1
 
     @property
     def dispersion(self) -> Tensor:
