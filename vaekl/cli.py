@@ -2,12 +2,13 @@
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaekl.errors import StoppedError, VaeklError
+from vaekl.errors import StoppedError, VaeklError, sentence
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -18,6 +19,9 @@ vaekl: train VAEs, and know what the weight of the KL term means
   vaekl train [key=value ...]    train, validate, test; TensorBoard log and results in outputs/
   vaekl train -m key=a,b ...     a sweep: every combination
   vaekl resume RUN               go on with a run that was stopped or killed
+  vaekl eval RUN ...             measure runs by one ruler: bits/dim of the integers, IWAE bound, calibration
+  vaekl sample RUN               pictures of the prior, reconstructions, traversals, interpolations
+  vaekl audit ...                what a loss such as MSE + 0.00025 KL assumes; what a data set lets survive
   vaekl VERB --help              what a verb takes
   vaekl --version
 
@@ -50,6 +54,33 @@ vaekl resume RUN     go on with the run in a folder, from its last checkpoint
 On the CPU the final weights are bit-identical to those of a run that was never stopped.
 """
 
+_EVAL_HELP = """\
+vaekl eval RUN ... [eval.key=value ...]      measure finished runs; a folder of runs makes one table
+
+Writes RUN/eval.json. RUN is a run folder, a checkpoint in one, or a sweep. dataset=, transform= and data_dir= look at
+other data of the same shape.
+
+Examples
+  vaekl eval outputs/<run>
+  vaekl eval outputs/<run> eval.k=1,50,5000 eval.features=classifier
+  vaekl eval outputs/<sweep>
+
+Keys
+"""
+
+_SAMPLE_HELP = """\
+vaekl sample RUN [sample.key=value ...]      pictures of a trained model, in RUN/samples/
+
+The mean of the decoder's density and a draw from it are different pictures: each is in a file of its own, and labelled.
+
+Examples
+  vaekl sample outputs/<run>
+  vaekl sample outputs/<run> sample.what=prior sample.decoder=mean sample.count=100 sample.columns=10
+  vaekl sample outputs/<run> --format npz
+
+Keys
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 1 for a mistake or failure, 130 for a run that was asked to stop."""
@@ -69,17 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"vaekl: {_one_sentence(error)}", file=sys.stderr)
+        print(f"vaekl: {sentence(error)}", file=sys.stderr)
         return 1
-
-
-def _one_sentence(error: Exception) -> str:
-    if isinstance(error, VaeklError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + "."
-    first = (str(error).splitlines() or [""])[0]
-    return f"unexpected {type(error).__name__}: {first}; add --debug for the traceback, and please report it."
 
 
 def _dispatch(words: list[str]) -> int:
@@ -92,7 +114,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"vaekl {__version__}")
         return 0
     verb, rest = words[0], words[1:]
-    verbs = {"train": _train, "resume": _resume}
+    verbs = {"train": _train, "resume": _resume, "eval": _eval, "sample": _sample, "audit": _audit}
     if verb not in verbs:
         import difflib
 
@@ -143,6 +165,41 @@ def _resume(words: list[str]) -> int:
 
     run.resume(Path(words[0]))
     return 0
+
+
+def _eval(words: list[str]) -> int:
+    from vaekl.options import help_lines, parse
+
+    if "-h" in words or "--help" in words:
+        print(_EVAL_HELP + help_lines("eval"), end="")
+        return 0
+    asked = parse("eval", words)
+    _prepare_process()
+    from vaekl.verbs import evaluate
+
+    return evaluate.main(asked)
+
+
+def _sample(words: list[str]) -> int:
+    from vaekl.options import help_lines, parse
+
+    if "-h" in words or "--help" in words:
+        print(_SAMPLE_HELP + help_lines("sample"), end="")
+        return 0
+    # `--format npz` is what other programs have taught the fingers
+    words = re.sub(r"(^|\n)--format[\n=]", r"\1sample.format=", "\n".join(words)).split("\n") if words else []
+    asked = parse("sample", words)
+    _prepare_process()
+    from vaekl.verbs import sample
+
+    return sample.main(asked)
+
+
+def _audit(words: list[str]) -> int:
+    _prepare_process()
+    from vaekl import audit
+
+    return audit.main(words)
 
 
 def _groups_help(more: list[Path]) -> str:

@@ -1,8 +1,14 @@
 """Where a run computes."""
 
+import ctypes
+from contextlib import suppress
+
 import torch
 
 from vaekl.errors import VaeklError
+
+# of glibc's malloc.h; 32 MiB is the largest threshold that it takes
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def pick_device(name: str) -> torch.device:
@@ -26,3 +32,12 @@ def prepare(device: torch.device) -> None:
     if device.type == "cpu":
         # a saturated net makes denormals, and each costs a hundred cycles
         torch.set_flush_denormal(True)
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what tensors gave back: to fetch new pages for each can cost more than to compute on them."""
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for option, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 1 << 30), (_M_TOP_PAD, 64 << 20)):
+            mallopt(option, size)

@@ -12,3 +12,13 @@ def first_line(error: BaseException) -> str:
 
 class StoppedError(VaeklError):
     """A run was asked to stop and has saved its state."""
+
+
+def sentence(error: Exception) -> str:
+    """What a user is told of an error, whoever raised it."""
+    if isinstance(error, VaeklError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + "."
+    first = (str(error).splitlines() or [""])[0]
+    return f"unexpected {type(error).__name__}: {first}; add --debug for the traceback, and please report it."

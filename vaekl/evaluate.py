@@ -90,10 +90,13 @@ def evaluate(
     weights agree to the last digit.
     """
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
-    outputs = model.likelihood.outputs * model.spec.dims
-    batch_size = batch_size or max(1, min(_MAX_BATCH, _MAX_OUTPUTS // outputs))
-    parts = batch_slices(len(split), batch_size, drop_last=False)
+    parts = batch_slices(len(split), batch_size or batch_limit(model), drop_last=False)
     return judge(model, (split.batch(part, generator) for part in parts), generator, schedule)
+
+
+def batch_limit(model: VAE) -> int:
+    """How many images an evaluation takes at a time, by the size of what the decoder makes of them."""
+    return max(1, min(_MAX_BATCH, _MAX_OUTPUTS // (model.likelihood.outputs * model.spec.dims)))
 
 
 @torch.no_grad()

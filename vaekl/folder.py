@@ -27,7 +27,7 @@ def claim(path: Path, config_yaml: str, overrides: list[str]) -> None:
         raise VaeklError(
             f"{path} holds a run already: go on with it by `vaekl resume {path}`, or choose another folder."
         )
-    _write_json(path / VERSIONS, versions(overrides))
+    write_json(path / VERSIONS, versions(overrides))
     with replacing(path / CONFIG, "config") as partial:
         partial.write_text(config_yaml, encoding="utf-8")
 
@@ -66,7 +66,7 @@ def results(path: Path) -> dict[str, Any] | None:
 
 def finish(path: Path, figures: dict[str, Any]) -> None:
     """Write the results, which makes the run a finished one."""
-    _write_json(path / RESULTS, figures)
+    write_json(path / RESULTS, figures)
 
 
 def versions(overrides: list[str]) -> dict[str, Any]:
@@ -103,6 +103,11 @@ def _git_revision() -> str | None:
     return revision + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file of a run, whole or not at all.
+
+    Raises:
+        VaeklError: if it cannot be written.
+    """
     with replacing(path, "file") as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -66,7 +66,7 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     device = pick_device(cfg.trainer.device)
     prepare(device)
     seed = _whole(cfg.seed, "seed", 0)
-    likelihood: Likelihood = _make("likelihood", cfg)
+    likelihood = build_likelihood(cfg)
     data = build_data(cfg, likelihood).to(device)
     model = build_model(cfg, likelihood, data).to(device)
     plan = _plan(cfg, data)
@@ -90,6 +90,12 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     )
     choices = {str(group): str(name or "none") for group, name in cfg.choices.items()}
     return Experiment(trainer, choices, path, console)
+
+
+def build_likelihood(cfg: DictConfig) -> Likelihood:
+    """The family of p(x|z)."""
+    likelihood: Likelihood = _make("likelihood", cfg)
+    return likelihood
 
 
 def build_data(cfg: DictConfig, likelihood: Likelihood) -> Data:

@@ -28,9 +28,6 @@ class Masses:
     def logpdf(self, x):
         return np.array([float(mp.log(self.masses[int(value)])) for value in np.ravel(x)])
 
-    def cdf(self, x):
-        return np.array([float(mp.fsum(self.masses[: int(value) + 1])) for value in np.ravel(x)])
-
     def mean(self):
         return float(mp.fsum(k * mass for k, mass in enumerate(self.masses)))
 

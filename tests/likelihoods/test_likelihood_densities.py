@@ -16,7 +16,7 @@ def ask(case, method, x=None):
     """The method's answer for each value of x, in float64."""
     count = 1 if x is None else len(x)
     eta, phi = case.tensors(count)
-    given = {"energy": (x,), "log_prob": (x, phi), "cdf": (x, phi)}.get(method, (phi,))
+    given = {"energy": (x,), "log_prob": (x, phi)}.get(method, (phi,))
     given = [v.view(-1, 1, 1, 1) if v is x and x is not None else v for v in given]
     answer = getattr(case.likelihood, method)(eta, *given)
     assert answer.shape == (count, 1, 1, 1)
@@ -48,18 +48,6 @@ def test_energy_is_minus_the_untempered_log_prob_up_to_a_constant(case):
 def test_mean_and_variance_are_the_exact_ones(case):
     assert_allclose(ask(case, "mean"), case.exact.mean(), rtol=1e-12, atol=1e-300)
     assert_allclose(ask(case, "variance"), case.exact.var(), rtol=1e-10, atol=1e-300)
-
-
-@every_case
-def test_cdf_is_the_exact_one(case):
-    x = case.points()
-    assert_allclose(ask(case, "cdf", x), case.exact.cdf(x.numpy()), rtol=1e-9, atol=1e-300)
-
-
-@every_family
-def test_cdf_reaches_from_zero_to_one(family):
-    case = next(case for case in CASES if case.family == family)
-    assert_allclose(ask(case, "cdf", torch.tensor([-1e9, 1e9]).double()), [0, 1])
 
 
 @every_case
@@ -112,7 +100,6 @@ def test_a_dispersion_broadcasts_as_its_scalars_do(family, shape):
         "log_prob": lambda p: likelihood.log_prob(eta, x.double(), p),
         "mean": lambda p: likelihood.mean(eta, p),
         "variance": lambda p: likelihood.variance(eta, p),
-        "cdf": lambda p: likelihood.cdf(eta, x.double(), p),
     }
     for name, method in methods.items():
         together, each = method(phi), phi.expand(3, 2, 2)

@@ -4,7 +4,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import LEVELS, Case, beta_eta
+from likelihood_cases import LEVELS, Case, ContinuousBernoulliByMpmath, beta_eta
 from numpy.testing import assert_allclose
 
 from vaekl.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Laplace
@@ -44,14 +44,14 @@ def test_cb_is_exact_at_every_logit(dtype, tolerance):
         assert_allclose(found.numpy(), exact, rtol=tolerance, atol=0, err_msg=name)
 
 
-def test_cb_quantile_inverts_its_cdf_up_to_the_ends():
+def test_cb_quantile_inverts_the_cdf_up_to_the_ends():
     u = torch.tensor([0.0, 2**-24, 1e-3, 0.5, 0.9, 1 - 2**-24])
     for a in LOGITS:
         x = cb.quantile(torch.full_like(u, a), u)
         assert ((x >= 0) & (x <= 1)).all() and (x.diff() >= 0).all(), f"a = {a}"
         if abs(a) < 100:
             x = cb.quantile(torch.full_like(u, a).double(), u.double())
-            assert_allclose(cb.cdf(torch.full_like(x, a), x), u, atol=1e-9, err_msg=f"a = {a}")
+            assert_allclose(ContinuousBernoulliByMpmath(a).cdf(x), u, atol=1e-9, err_msg=f"a = {a}")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -66,7 +66,7 @@ def test_cb_is_finite_at_huge_logits(dtype):
             (slope,) = torch.autograd.grad(answer.sum(), eta)
             assert answer.dtype == torch.float32 and slope.dtype == dtype
             assert answer.isfinite().all() and slope.isfinite().all()
-        others = [likelihood.variance(eta, one), likelihood.cdf(eta, x, one), likelihood.sample(eta, one)]
+        others = [likelihood.variance(eta, one), likelihood.sample(eta, one)]
         assert all(answer.isfinite().all() for answer in others)
 
 
@@ -147,3 +147,21 @@ def test_a_laplace_draw_is_finite_even_when_the_uniform_is_zero(monkeypatch):
     eta = torch.zeros(2, 1, 1, 1, 1)
     assert Laplace().sample(eta, torch.ones(1, 1, 1)).isfinite().all()
     assert ContinuousBernoulli().sample(eta + 50, torch.ones(1, 1, 1)).isfinite().all()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+def test_cb_s_density_in_one_pass_and_its_gradients_are_exact(dtype, tolerance):
+    for x in (0.0, 1 / 3, 0.998, 1.0):
+        a = torch.tensor(LOGITS, dtype=dtype, requires_grad=True)
+        at = torch.full_like(a, x).detach().requires_grad_()
+        found = cb.log_prob(a, at)
+        to_a, to_x = torch.autograd.grad(found.sum(), (a, at))
+        exact = [
+            mp.mpf(v) * mp.mpf(at[0].item()) - mp.log(mp.expm1(mp.mpf(v)) / mp.mpf(v)) if v else mp.mpf(0)
+            for v in a.tolist()
+        ]
+        scale = np.array([max(1, abs(v)) for v in a.tolist()])
+        assert (np.abs(found.detach().double().numpy() - np.array([float(v) for v in exact])) < tolerance * scale).all()
+        slope = [at[0].item() - (float(1 / (1 - mp.exp(-mp.mpf(v))) - 1 / mp.mpf(v)) if v else 0.5) for v in a.tolist()]
+        assert_allclose(to_a.numpy(), slope, rtol=0, atol=tolerance)
+        assert torch.equal(to_x, a.detach())

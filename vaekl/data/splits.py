@@ -44,6 +44,11 @@ class Split:
             return self.transform(self.images[index], generator)
         return self.transform(self.images.index_select(0, index.to(self.images.device)), generator)
 
+    def first(self, images: int) -> "Split":
+        """The same split cut off after so many images."""
+        labels = None if self.labels is None else self.labels[:images]
+        return replace(self, images=self.images[:images], labels=labels)
+
     def to(self, device: torch.device | str) -> "Split":
         """The same split with its images and labels on `device`."""
         labels = None if self.labels is None else self.labels.to(device)

@@ -66,13 +66,31 @@ class Likelihood(ABC):
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x."""
 
-    @abstractmethod
-    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        """P(X ≤ x)."""
-
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         """ln p(x | η) = −E/φ + ln C, in nats for each value of x."""
         return self.log_norm_const(eta, dispersion) - self.energy(eta, x) / dispersion
+
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        """ln P(lower < X ≤ upper | η), in nats for each value of x: what a density gives to the bin of an integer.
+
+        Optional; `has_log_mass` says whether a family has it.
+
+        Args:
+            eta: [B, P, C, H, W].
+            lower: the bin's beginning, float64, broadcasts against x; −inf takes the whole tail.
+            upper: the bin's end, above `lower`; +inf takes the whole tail. Edges outside `bounds` are moved there.
+            dispersion: φ, broadcasts against x.
+
+        Returns:
+            [B, C, H, W], computed in float64 and in logarithms, so that it is finite far in the tails; in the type
+            of η, float32 at least.
+        """
+        raise NotImplementedError(f"likelihood={self.name} has no log_mass.")
+
+    @property
+    def has_log_mass(self) -> bool:
+        """Whether this family has a `log_mass`: whether its class has overridden it."""
+        return type(self).log_mass is not Likelihood.log_mass
 
     def check_spec(self, spec: DataSpec) -> None:
         """Refuse data whose support this family does not have.
@@ -119,6 +137,11 @@ class Likelihood(ABC):
                 f"the dispersion of likelihood={self.name} must be {bound} and finite, not {dispersion:g}: otherwise "
                 "exp(−E/φ) cannot be normalised, so change weighting.beta or weighting.dispersion."
             )
+
+
+def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """The value in the type of η, or in float32 where that is half precision."""
+    return value.to(torch.promote_types(dtype, torch.float32))
 
 
 def is_number(value: object) -> bool:

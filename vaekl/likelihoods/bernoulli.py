@@ -8,10 +8,10 @@ Raised to the power 1/φ both stay in their family, with logit a/φ.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from vaekl.likelihoods import continuous_bernoulli as cb
-from vaekl.likelihoods.base import Likelihood, positive
+from vaekl.likelihoods.base import Likelihood, float32_at_least, positive
 
 
 class _Logit(Likelihood):
@@ -67,9 +67,11 @@ class Bernoulli(_Logit):
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.bernoulli(self.mean(eta, dispersion), generator=generator)
 
-    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        below_one = torch.sigmoid(-self.logit(eta) / dispersion)
-        return torch.where(x < 0, 0.0, torch.where(x < 1, below_one, 1.0))
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        a = self.logit(eta) / dispersion
+        zero, one = (lower < 0) & (upper >= 0), (lower < 1) & (upper >= 1)
+        single = torch.where(one, logsigmoid(a), torch.where(zero, logsigmoid(-a), -torch.inf))
+        return single.masked_fill(zero & one, 0.0)
 
 
 class ContinuousBernoulli(_Logit):
@@ -90,6 +92,11 @@ class ContinuousBernoulli(_Logit):
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return super().log_norm_const(eta, dispersion) + cb.log_norm_const(self.logit(eta) / dispersion)
 
+    def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        # energy and constant in one pass: tempering only divides the logit
+        a = self.logit(eta) / dispersion
+        return cb.log_prob(a, x.to(a.dtype))
+
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return cb.mean(self.logit(eta) / dispersion)
 
@@ -100,5 +107,5 @@ class ContinuousBernoulli(_Logit):
         a = self.logit(eta) / dispersion
         return cb.quantile(a, torch.rand(a.shape, generator=generator, device=a.device, dtype=a.dtype))
 
-    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        return cb.cdf(self.logit(eta) / dispersion, x)
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        return float32_at_least(cb.log_mass(self.logit(eta.double()) / dispersion.double(), lower, upper), eta.dtype)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import torch
-from scipy import special
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from vaekl.errors import VaeklError
-from vaekl.likelihoods.base import Likelihood, is_number
+from vaekl.likelihoods import beta_mass
+from vaekl.likelihoods.base import Likelihood, float32_at_least, is_number
 
 _FLOOR = 1e-4
 
@@ -80,9 +80,11 @@ class Beta(Likelihood):
         draw = np.random.default_rng(seed).beta(alpha, beta)
         return torch.from_numpy(np.asarray(draw)).to(eta)
 
-    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        alpha, beta = (p.detach().cpu().double().numpy() for p in self._parameters(eta, dispersion))
-        return torch.from_numpy(special.betainc(alpha, beta, x.detach().cpu().double().clamp(0, 1).numpy())).to(x)
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        """ln P(lower < X ≤ upper), of the density as it is: no bin is clamped, so `clamp` has no part in it."""
+        alpha, beta = self._parameters(eta.double(), dispersion.double())
+        bins = torch.broadcast_tensors(alpha, beta, lower.clamp(0, 1), upper.clamp(0, 1))
+        return float32_at_least(beta_mass.log_mass(*bins), eta.dtype)
 
     def _parameters(self, eta: Tensor, dispersion: Tensor | None = None) -> tuple[Tensor, Tensor]:
         alpha, beta = (softplus(eta) + _FLOOR).unbind(1)

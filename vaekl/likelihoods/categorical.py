@@ -64,9 +64,10 @@ class Categorical(Likelihood):
         draw = torch.multinomial(mass.reshape(-1, self.outputs), 1, generator=generator)
         return draw.view(mass.shape[:-1])
 
-    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        below = self._levels(eta) <= x.unsqueeze(1)
-        return (self._mass(eta, dispersion) * below).sum(1)
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        levels = self._levels(eta)
+        inside = (levels > lower.unsqueeze(1)) & (levels <= upper.unsqueeze(1))
+        return (eta / dispersion.unsqueeze(0)).log_softmax(1).masked_fill(~inside, -torch.inf).logsumexp(1)
 
     def _levels(self, eta: Tensor) -> Tensor:
         return torch.arange(self.outputs, device=eta.device, dtype=eta.dtype).view(1, -1, 1, 1, 1)

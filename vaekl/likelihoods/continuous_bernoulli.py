@@ -62,6 +62,48 @@ class _Mean(torch.autograd.Function):
         return grad * variance(a)
 
 
+class _LogMass(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        ctx.save_for_backward(a, lower, upper)
+        b, width = a.abs().clamp(min=_TINY), upper - lower
+        # from the end where the mass sits, nothing large is subtracted
+        distance = torch.where(a < 0, lower, 1 - upper)
+        return torch.log(torch.expm1(-b * width) / torch.expm1(-b)) - b * distance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        # in an exponential family: the mean of x in the bin less the mean of x
+        a, lower, upper = ctx.saved_tensors
+        width = upper - lower
+        return grad * (lower + width * mean(a * width) - mean(a)), None, None
+
+
+class _LogProb(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(a, x)
+        minus_b = a.abs().clamp_(min=_TINY).neg_()
+        # a x − max(a, 0) as one product, which a large logit cannot cancel; −ln((1 − e^−b)/b) never overflows
+        product = (x - a.sign().clamp_(min=0)).mul_(a)
+        return product.sub_(torch.expm1(minus_b).div_(minus_b).log_())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, x = ctx.saved_tensors
+        # only what somebody asked for: no one differentiates the data in training
+        to_a = grad * (x - mean(a)) if ctx.needs_input_grad[0] else None
+        return to_a, grad * a if ctx.needs_input_grad[1] else None
+
+
+def log_prob(a: Tensor, x: Tensor) -> Tensor:
+    """ln p(x) = a x − ln((e^a − 1)/a) in one pass, equal to the sum of energy and constant; nats, shapes as given."""
+    result: Tensor = _LogProb.apply(a, x)
+    return result
+
+
 def log_norm_const(a: Tensor) -> Tensor:
     """ln C(a) = ln(a / tanh(a/2)) = ln a − ln(1 − e^−a) + ln(1 + e^−a), at least ln 2; nats, any shape."""
     result: Tensor = _LogNormConst.apply(a)
@@ -94,16 +136,14 @@ def variance(a: Tensor) -> Tensor:
     return torch.where(a.abs() < 2 * _NEAR, near, far)
 
 
-def cdf(a: Tensor, x: Tensor) -> Tensor:
-    """P(X ≤ x) = (e^{a x} − 1)/(e^a − 1) for x in [0, 1]."""
-    x = x.clamp(0, 1)
-    b = a.abs().clamp(min=_TINY)
-    falling = torch.expm1(-b * x) / torch.expm1(-b)
-    return torch.where(a < 0, falling, falling * torch.exp(-b * (1 - x)))
+def log_mass(a: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """ln[(e^{a·upper} − e^{a·lower})/(e^a − 1)], the edges clipped to [0, 1]; nats, all broadcast."""
+    result: Tensor = _LogMass.apply(*torch.broadcast_tensors(a, lower.clamp(0, 1), upper.clamp(0, 1)))
+    return result
 
 
 def quantile(a: Tensor, u: Tensor) -> Tensor:
-    """The inverse of `cdf`: ln(1 + u (e^a − 1))/a for u in [0, 1)."""
+    """The x with P(X ≤ x) = u: ln(1 + u (e^a − 1))/a for u in [0, 1)."""
     b = a.abs().clamp(min=_TINY)
     # the mass sits at 0 (a < 0) or at 1: the distance from there is what the logarithm gives exactly, but for u = 0
     distance = -torch.log1p(torch.where(a < 0, u, 1 - u) * torch.expm1(-b)) / b

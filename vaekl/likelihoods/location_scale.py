@@ -4,14 +4,15 @@ Their `ln C` does not depend on η, so dropping it moves no optimum: E + β_KL·
 φ = β_KL, times φ.
 """
 
-from math import inf, log, pi
-from typing import Literal
+from math import inf, log, pi, sqrt
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from vaekl.errors import VaeklError
-from vaekl.likelihoods.base import Likelihood
+from vaekl.likelihoods.base import Likelihood, float32_at_least
 
 
 class _LocationScale(Likelihood):
@@ -34,6 +35,16 @@ class _LocationScale(Likelihood):
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return self.location(eta)
+
+    def _standardised(self, eta: Tensor, lower: Tensor, upper: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """The edges less μ over the scale, in float64; mirrored so that more of the bin lies below μ than above."""
+        location, edges = self.location(eta.double()), []
+        for edge in (lower, upper):
+            # through an infinite edge the scale's gradient would be 0 · ∞
+            infinite = edge.isinf()
+            edges.append(torch.where(infinite, edge, (edge.masked_fill(infinite, 0) - location) / scale))
+        mirrored = edges[0] + edges[1] > 0
+        return torch.where(mirrored, -edges[1], edges[0]), torch.where(mirrored, -edges[0], edges[1])
 
 
 class Gaussian(_LocationScale):
@@ -65,9 +76,10 @@ class Gaussian(_LocationScale):
         noise = torch.randn(location.shape, generator=generator, device=eta.device, dtype=eta.dtype)
         return location + dispersion.sqrt() * noise
 
-    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        mass: Tensor = torch.special.ndtr((x - self.location(eta)) / dispersion.sqrt())
-        return mass
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        lower, upper = self._standardised(eta, lower, upper, dispersion.double().sqrt())
+        below_lower, below_upper = _log_ndtr(lower), _log_ndtr(upper)
+        return float32_at_least(below_upper + _log1mexp(below_lower - below_upper), eta.dtype)
 
 
 class Laplace(_LocationScale):
@@ -98,7 +110,35 @@ class Laplace(_LocationScale):
         two = torch.empty((2, *location.shape), device=eta.device, dtype=eta.dtype).exponential_(generator=generator)
         return location + dispersion * (two[0] - two[1])
 
-    def cdf(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        distance = (x - self.location(eta)) / dispersion
-        tail = 0.5 * torch.exp(-distance.abs())
-        return torch.where(distance < 0, tail, 1 - tail)
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        lower, upper = self._standardised(eta, lower, upper, dispersion.double())
+        beside = upper.clamp(max=0) + _log1mexp(lower - upper) - log(2)
+        around = (-0.5 * (torch.expm1(lower) + torch.expm1(-upper.clamp(min=0)))).log()
+        return float32_at_least(torch.where(upper > 0, around, beside), eta.dtype)
+
+
+class _LogNdtr(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
+        result: Tensor = torch.special.log_ndtr(z)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        # PyTorch's own loses its digits from z ≈ −1e5 on and is infinite at −1e10
+        (z,) = ctx.saved_tensors
+        slope: Tensor = sqrt(2 / pi) / torch.special.erfcx(-z / sqrt(2))
+        return grad * slope
+
+
+def _log_ndtr(z: Tensor) -> Tensor:
+    """ln Φ(z), with a slope φ(z)/Φ(z) that is accurate far in the tail."""
+    result: Tensor = _LogNdtr.apply(z)
+    return result
+
+
+def _log1mexp(x: Tensor) -> Tensor:
+    """ln(1 − eˣ) for x < 0, finite even where the difference x of two huge numbers has been rounded to 0."""
+    return torch.log(-torch.expm1(x.clamp(max=-1e-300)))

@@ -1,0 +1,29 @@
+"""Annealed importance sampling against the exact log-likelihood of probabilistic PCA."""
+
+import torch
+from pca_model import held_out, pca, vae
+
+from vaekl.measures.annealing import annealed_bound
+from vaekl.measures.importance import importance_bounds
+from vaekl.measures.ruler import log_density
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_it_reaches_the_exact_answer_from_a_posterior_that_importance_weights_cannot_mend():
+    fitted, split = pca(), held_out().first(40)
+    exact = torch.from_numpy(fitted.score_samples(split.images.flatten(1).numpy()))
+    model = vae(fitted, shrink=0.5, widen=0.7)
+    weights_alone = importance_bounds(model, split, log_density(model), [1000], generator()).bound[1000]
+    annealed = annealed_bound(model, split, generator(), 200)
+    assert (exact - weights_alone).mean() > 4
+    assert abs((exact - annealed).mean()) < 0.4
+
+
+def test_more_distributions_are_tighter_and_a_seed_repeats():
+    split, model = held_out().first(20), vae(pca(), shrink=0.3, widen=0.5)
+    few, many = (annealed_bound(model, split, generator(), steps).mean() for steps in (5, 60))
+    assert few < many
+    assert torch.equal(annealed_bound(model, split, generator(), 5), annealed_bound(model, split, generator(), 5))

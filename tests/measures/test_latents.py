@@ -1,0 +1,65 @@
+"""Mutual information and marginal KL against quadrature and limits."""
+
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from helpers import data_of, model_of
+from scipy import integrate, stats
+
+from vaekl.measures.latents import Posterior, kl, mutual_information, posterior
+
+
+def information(mean, std, seed=0):
+    found = Posterior(torch.as_tensor(mean).float(), torch.as_tensor(std).float().log())
+    return mutual_information(found, torch.Generator().manual_seed(seed))
+
+
+def test_equal_posteriors_tell_nothing_and_separate_ones_tell_the_image():
+    assert information(np.full((300, 3), 0.7), np.full((300, 3), 0.2)) == pytest.approx(0, abs=1e-6)
+    apart = np.arange(200.0)[:, None] * 10 * np.ones((1, 2))
+    assert information(apart, np.full((200, 2), 0.1)) == pytest.approx(log(200), abs=1e-6)
+
+
+def test_overlapping_posteriors_against_quadrature():
+    """I = H(q(z)) − Σ H(q(z|x_n))/N with the entropy of the mixture by quadrature."""
+    means, stds = np.array([-1.0, 0.2, 1.4, 2.0]), np.array([0.5, 1.0, 0.3, 0.8])
+
+    def mixture(z):
+        return stats.norm(means, stds).pdf(z).mean()
+
+    entropy = integrate.quad(lambda z: -mixture(z) * np.log(mixture(z)), -8, 8, limit=200)[0]
+    exact = entropy - stats.norm(means, stds).entropy().mean()
+    # a second latent that is the same for every image adds nothing; many copies average the sampling error away
+    mean = np.stack([np.tile(means, 2500), np.full(10000, 3.0)], 1)
+    std = np.stack([np.tile(stds, 2500), np.full(10000, 0.1)], 1)
+    assert information(mean, std) == pytest.approx(exact, abs=0.02)
+    assert 0.2 < exact < log(4)
+
+
+def test_the_kl_is_the_closed_form_and_splits_into_two_parts_that_are_not_negative():
+    mean, std = np.array([[1.0, 0.0], [-0.5, 0.3]]), np.array([[1.0, 0.5], [2.0, 0.1]])
+    exact = [
+        integrate.quad(
+            lambda z, m=m, s=s: stats.norm(m, s).pdf(z) * (stats.norm(m, s).logpdf(z) - stats.norm.logpdf(z)), -20, 20
+        )[0]
+        for m, s in zip(mean.ravel(), std.ravel(), strict=True)
+    ]
+    found = Posterior(torch.from_numpy(mean), torch.from_numpy(std).log())
+    assert kl(found).item() == pytest.approx(sum(exact) / 2, rel=1e-6)
+    data = data_of()
+    encoded = posterior(model_of(data.spec), data.train, torch.Generator().manual_seed(0))
+    mutual = mutual_information(encoded, torch.Generator().manual_seed(0))
+    assert -0.05 < mutual < kl(encoded).item() + 0.05
+
+
+def test_posteriors_are_those_of_the_encoder_in_the_split_s_order():
+    data = data_of(train=700)
+    model = model_of(data.spec).eval()
+    found = posterior(model, data.train, torch.Generator())
+    with torch.no_grad():
+        mean, log_std = model.encode(data.train.images[601:602])
+    assert found.mean.shape == (700, 3)
+    torch.testing.assert_close(found.mean[601:602], mean)
+    torch.testing.assert_close(found.log_std[601:602], log_std)

@@ -1,0 +1,111 @@
+"""The ruler: masses of integers that add up, and that bits/dim of dequantized data bound."""
+
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from helpers import model_of
+from scipy import stats
+
+from vaekl.data import DataSpec, Split
+from vaekl.data.transforms import Dequantize, Levels, Scale
+from vaekl.evaluate import evaluate
+from vaekl.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.measures.importance import importance_bounds
+from vaekl.measures.ruler import Ruler, log_mass, protocol, why_no_ruler
+from vaekl.weighting import FixedDispersion
+
+STORED = {17: DataSpec("digits", (1, 4, 4), 17, "levels"), 256: DataSpec("mnist", (1, 4, 4), 256, "levels")}
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def resolved(transform, stored):
+    chosen = transform.resolve(stored, ("unit_interval", "levels"))
+    return chosen, chosen.spec(stored)
+
+
+@pytest.mark.parametrize("transform", [Dequantize(), Scale(), Levels()], ids=["dequantized", "scaled", "levels"])
+@pytest.mark.parametrize("levels", STORED)
+def test_every_value_lies_in_the_bin_of_its_level_and_the_bins_meet(transform, levels):
+    chosen, spec = resolved(transform, STORED[levels])
+    k = torch.arange(levels, dtype=torch.uint8).repeat(200).view(-1, 1, 1, 1)
+    x = chosen(k, generator())
+    ruler = Ruler(spec)
+    assert torch.equal(ruler.level(x), k.double())
+    lower, upper = ruler.edges(ruler.level(x))
+    assert (lower < x).all() and (x < upper).all()
+    every = torch.arange(levels).double()
+    lower, upper = ruler.edges(every)
+    assert torch.equal(lower[1:], upper[:-1]), "no gap between neighbours"
+    assert lower[0] == -torch.inf and upper[-1] == torch.inf
+
+
+@pytest.mark.parametrize(
+    "likelihood", [Gaussian(), Laplace(), ContinuousBernoulli(), Beta()], ids=lambda family: family.name
+)
+@pytest.mark.parametrize("transform", [Dequantize(), Scale()], ids=["dequantized", "scaled"])
+@pytest.mark.parametrize("levels", STORED)
+def test_the_probabilities_of_all_levels_sum_to_one(likelihood, transform, levels):
+    chosen, spec = resolved(transform, STORED[levels])
+    torch.manual_seed(0)
+    eta = 5 * torch.randn(1, likelihood.outputs, 1, 4, 4)
+    every = torch.arange(levels, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    lower, upper = Ruler(spec).edges(Ruler(spec).level(chosen(every, generator())))
+    dispersion = torch.ones(1, 1, 1) if likelihood.name == "beta" else torch.full((1, 1, 1), 0.01)
+    total = likelihood.log_mass(eta.expand(levels, -1, -1, -1, -1), lower, upper, dispersion).double().exp().sum(0)
+    assert (total - 1).abs().max() < 1e-6
+
+
+def test_the_gaussian_s_probability_of_integers_against_scipy():
+    chosen, spec = resolved(Dequantize(), STORED[256])
+    model = model_of(spec, Gaussian(), FixedDispersion(Gaussian(), spec.shape, 0.003)).eval()
+    k = torch.randint(0, 256, (50, 1, 4, 4), generator=generator(), dtype=torch.uint8)
+    found = importance_bounds(model, Split(k, None, chosen), log_mass(model), [1], generator())
+    # the same noise again, by hand
+    again = generator()
+    x = chosen(k, again)
+    with torch.no_grad():
+        mean, log_std = model.encode(x)
+        eta = model.decode(mean + log_std.exp() * torch.randn(1, 50, 3, generator=again)[0])
+    law = stats.norm(eta[:, 0].double().numpy(), np.sqrt(0.003))
+    level = k.numpy()
+    lower = np.where(level == 0, -np.inf, level / 256)
+    upper = np.where(level == 255, np.inf, (level + 1) / 256)
+    mass = np.where(lower > law.mean(), law.sf(lower) - law.sf(upper), law.cdf(upper) - law.cdf(lower))
+    kl = (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(1)
+    expected = np.log(mass).sum((1, 2, 3)) - kl.double().numpy()
+    np.testing.assert_allclose(found.elbo, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(), Laplace(), ContinuousBernoulli()], ids=lambda family: family.name)
+def test_bits_per_dim_of_dequantized_data_bound_the_ruler_s(likelihood):
+    """Jensen: the average of ln p over a bin is at most the logarithm of its average, the mass times the levels."""
+    chosen, spec = resolved(Dequantize(), STORED[17])
+    model = model_of(spec, likelihood, FixedDispersion(likelihood, spec.shape, 0.003)).eval()
+    k = torch.randint(0, 17, (500, 1, 4, 4), generator=generator(), dtype=torch.uint8)
+    split = Split(k, None, chosen)
+    density = evaluate(model, split, seed=0)
+    masses = importance_bounds(model, split, log_mass(model), [1], generator()).elbo.mean().item()
+    assert -masses / (16 * log(2)) < density.bits_per_dim - 0.001
+
+
+def test_a_discrete_family_is_its_own_ruler():
+    chosen, spec = resolved(Levels(), STORED[17])
+    likelihood = Categorical(17)
+    model = model_of(spec, likelihood, FixedDispersion(likelihood, spec.shape)).eval()
+    split = Split(torch.randint(0, 17, (20, 1, 4, 4), generator=generator(), dtype=torch.uint8), None, chosen)
+    masses = importance_bounds(model, split, log_mass(model), [1], generator()).elbo.mean().item()
+    assert masses == pytest.approx(evaluate(model, split, seed=0).elbo, rel=1e-6)
+    assert protocol(spec, likelihood) == "probability of the values themselves"
+
+
+def test_where_there_is_no_ruler_it_says_why():
+    binary = DataSpec("b", (1, 2, 2), 2, "binary")
+    floats = DataSpec("mine", (1, 2, 2), None, "unit_interval", "as stored")
+    assert why_no_ruler(binary, Bernoulli()) is None
+    assert "mine" in why_no_ruler(floats, ContinuousBernoulli())
+    assert why_no_ruler(resolved(Scale(), STORED[17])[1], ContinuousBernoulli()) is None

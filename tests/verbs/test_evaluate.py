@@ -1,0 +1,195 @@
+"""`vaekl eval`: typed as a user types it, on runs of half a second."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import SMALL, contents, finished, process, refused, results, trained, vaekl
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run; tests that change it take a copy."""
+    return trained(tmp_path_factory.mktemp("eval"), "likelihood=gaussian", "valid=0.1")
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def evaluated(folder, *words):
+    answer = vaekl(folder.parent, "eval", str(folder), *words)
+    assert answer.code == 0, answer.err
+    return json.loads((folder / "eval.json").read_text()), answer.out
+
+
+def test_every_measure_is_in_the_file_and_in_the_table(copy):
+    report, out = evaluated(copy, "eval.k=1,5", "eval.ruler_k=1,2", "eval.ais_steps=3", "eval.ais_images=4")
+    assert [row["k"] for row in report["iwae"]] == [1, 5] and [row["k"] for row in report["ruler"]["iwae"]] == [1, 2]
+    assert report["images"] == 360 and report["split"] == "test" and report["finished"]
+    assert report["protocol"]["data"] == "dequantized (k + U)/17"
+    assert report["ais"]["images"] == 4 and report["elbo"]["active_units"] == results(copy)["test"]["active_units"]
+    assert 0 < report["knn_accuracy"] <= 1 and 0 < report["quality"]["ssim"] < 1
+    assert report["reliability"]["groups"] == 16
+    rate = report["rate"]
+    assert rate["kl_nats"] == pytest.approx(rate["mutual_information_nats"] + rate["marginal_kl_nats"])
+    assert rate["kl_nats"] == pytest.approx(report["elbo"]["kl_nats"], rel=0.05)
+    for words in ("IWAE bound, K = 5", "fair ruler", "15-NN", "mutual information", "implied σ / RMSE", "SSIM", "AIS"):
+        assert words in out
+
+
+def test_the_elbo_is_that_of_the_run_s_own_test(copy):
+    report, _ = evaluated(copy)
+    for name in ("elbo_nats", "energy_nats", "kl_nats", "bits_per_dim", "rmse"):
+        assert report["elbo"][name] == results(copy)["test"][name]
+    # a density's bits/dim bound those of the integers
+    assert report["ruler"]["bits_per_dim"] < report["elbo"]["bits_per_dim"]
+
+
+def test_the_same_seed_gives_the_same_file_and_another_one_does_not(copy):
+    words = ("eval.k=3", "eval.ais_steps=2", "eval.ais_images=3")
+    evaluated(copy, *words)
+    first = (copy / "eval.json").read_bytes()
+    evaluated(copy, *words)
+    assert (copy / "eval.json").read_bytes() == first
+    evaluated(copy, *words, "eval.seed=1")
+    assert (copy / "eval.json").read_bytes() != first
+
+
+def test_a_moving_average_is_what_is_measured(tmp_path):
+    run = trained(tmp_path, "trainer.ema=0.9")
+    report, _ = evaluated(run)
+    assert report["elbo"]["elbo_nats"] == results(run)["test"]["elbo_nats"]
+
+
+def test_early_stopping_s_best_weights_are_what_is_measured(tmp_path):
+    run = trained(tmp_path, "trainer.patience=1", "trainer.steps=40")
+    report, _ = evaluated(run)
+    assert report["weights"] == "best.pt" and report["elbo"]["elbo_nats"] == results(run)["test"]["elbo_nats"]
+    report, _ = evaluated(run, "eval.checkpoint=last")
+    assert report["weights"] == "last.pt"
+
+
+def test_other_splits_other_images_and_a_checkpoint_s_own_path(copy):
+    answer = vaekl(copy.parent, "eval", str(copy / "last.pt"), "eval.split=valid", "eval.images=20", "eval.knn=false")
+    assert answer.code == 0 and not (copy / "eval.json").exists()
+    report = json.loads((copy / "eval_valid.json").read_text())
+    assert report["images"] == 20 and "knn_accuracy" not in report
+
+
+def test_other_data_of_the_same_shape(copy, tmp_path):
+    images = load_digits().images[:50].astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", x_train=255 - 15 * images, x_test=255 - 15 * images)
+    report, _ = evaluated(copy, "dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}")
+    assert report["choices"]["dataset"] == "npz" and report["changes"] and report["images"] == 50
+    assert report["elbo"]["elbo_nats"] < results(copy)["test"]["elbo_nats"], "digits in negative are not digits"
+    report, _ = evaluated(copy, "transform=scale")
+    assert report["protocol"]["data"] == "scaled k/16"
+
+
+def test_a_run_that_was_cut_short_is_measured_and_said_to_be(copy):
+    (copy / "results.json").unlink()
+    report, _ = evaluated(copy)
+    assert not report["finished"] and report["weights"] == "last.pt"
+
+
+def test_the_scores_of_a_classifier(copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAEKL_CACHE_DIR", str(tmp_path / "cache"))
+    report, out = evaluated(copy, "eval.features=classifier", "eval.generated=150")
+    scores = report["features"]
+    assert scores["real"] == scores["generated"] == 150 and scores["frechet"] > 0 and scores["inception_mean"] >= 1
+    assert "classifier of digits" in out and len(list((tmp_path / "cache").rglob("*.pt"))) == 1
+
+
+def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_others(run, tmp_path):
+    for name in ("a", "b", "c"):
+        shutil.copytree(run, tmp_path / "sweep" / name)
+    (tmp_path / "sweep" / "b" / "last.pt").write_bytes(b"torn")
+    answer = finished(process(tmp_path, "eval", "sweep", "eval.k=2", "eval.jobs=2"))
+    assert answer.code == 1
+    assert "1 of 3 runs could not be measured" in answer.err and "sweep/b" in answer.err
+    assert "Traceback" not in answer.err and len(answer.err.splitlines()) == 1
+    reports = [(tmp_path / "sweep" / name / "eval.json").read_bytes() for name in ("a", "c")]
+    assert json.loads(reports[0])["elbo"] == json.loads(reports[1])["elbo"]
+    assert not (tmp_path / "sweep" / "b" / "eval.json").exists()
+    assert "gaussian" in answer.out and "learned_precision" in answer.out
+
+
+BAD = {
+    "no run": (["nowhere"], ["nowhere", "no run"]),
+    "nothing": ([], ["run folder"]),
+    "unknown option": (["RUN", "--k"], ["--k"]),
+    "typo in a key": (["RUN", "eval.chnk=3"], ["eval.chunk"]),
+    "key without its verb": (["RUN", "k=3"], ["eval.k"]),
+    "k = 0": (["RUN", "eval.k=0"], ["eval.k", "from 1"]),
+    "k is a word": (["RUN", "eval.k=many"], ["eval.k", "many"]),
+    "k is empty": (["RUN", "eval.k="], ["eval.k"]),
+    "unknown split": (["RUN", "eval.split=tset"], ["eval.split", "test"]),
+    "the model cannot be changed": (["RUN", "model.latents=3"], ["model.latents"]),
+    "other shape": (["RUN", "dataset=patches"], ["3×32×32", "patches"]),
+    "other number of levels": (["CAT", "dataset=npz", "dataset.path=NPZ"], ["does not fit"]),
+    "unknown data": (["RUN", "dataset=digit"], ["digits"]),
+    "unknown key of the data": (["RUN", "dataset.nam=x"], ["dataset.name"]),
+    "no labels and no pictures": (["REAL", "eval.features=classifier"], ["eval.features"]),
+    "K that does not fit": (["RUN", "eval.k=10000000000", "eval.chunk=100000000000000"], ["memory", "eval.chunk"]),
+    "no best checkpoint": (["RUN", "eval.checkpoint=best"], ["best.pt"]),
+    "unknown device": (["RUN", "eval.device=tpu"], ["tpu", "cpu"]),
+    "knn": (["RUN", "eval.knn=15"], ["eval.knn"]),
+}
+
+
+@pytest.fixture(scope="module")
+def zoo(run, tmp_path_factory):
+    """Runs for the mistakes: made once, never written to."""
+    folder = tmp_path_factory.mktemp("zoo")
+    shutil.copytree(run, folder / "RUN")
+    trained(folder, "likelihood=categorical").rename(folder / "CAT")
+    rng = np.random.default_rng(0)
+    np.savez(
+        folder / "NPZ.npz",
+        x_train=rng.integers(0, 256, (40, 8, 8), np.uint8),
+        x_test=rng.integers(0, 256, (9, 8, 8), np.uint8),
+    )
+    np.savez(folder / "REAL.npz", x_train=rng.normal(size=(40, 8, 8)), x_test=rng.normal(size=(9, 8, 8)))
+    trained(folder, "likelihood=gaussian", "dataset=npz", f"dataset.path={folder / 'REAL.npz'}").rename(folder / "REAL")
+    return folder
+
+
+@pytest.mark.parametrize("mistake", BAD)
+def test_bad_input_gets_one_sentence_and_nothing_is_written(zoo, mistake):
+    words, parts = BAD[mistake]
+    before = contents(zoo)
+    refused(vaekl(zoo, "eval", *(word.replace("=NPZ", "=NPZ.npz") for word in words)), *parts)
+    assert contents(zoo) == before
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut short", "later version", "no checkpoint", "config that is none", "other model"]
+)
+def test_a_damaged_run_gets_one_sentence_and_nothing_is_written(copy, damage):
+    file = copy / "last.pt"
+    if damage == "cut short":
+        file.write_bytes(file.read_bytes()[:-2000])
+    elif damage == "later version":
+        torch.save({"format": 99, "state": {}}, file)
+    elif damage == "no checkpoint":
+        file.unlink()
+    elif damage == "other model":
+        torch.save({"format": 1, "state": {"step": 1, "model": {"x": torch.zeros(1)}, "average": None}}, file)
+    else:
+        (copy / "config.yaml").write_text("- 1\n")
+    before = contents(copy)
+    refused(vaekl(copy.parent, "eval", str(copy)), str(copy))
+    assert contents(copy) == before
+
+
+def test_help_names_every_key(tmp_path):
+    answer = vaekl(tmp_path, "eval", "--help")
+    assert answer.code == 0
+    for key in ("eval.k=[1,50]", "eval.split=test", "eval.features=none", "eval.chunk=null"):
+        assert key in answer.out
+    assert SMALL

@@ -1,0 +1,1 @@
+"""What finished models are measured by: bounds, rulers, latents, calibration, pictures."""

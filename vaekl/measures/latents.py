@@ -1,0 +1,68 @@
+"""What the posterior tells: active units, and how the KL splits into information and mismatch.
+
+    E_x KL(q(z|x) ‖ p(z)) = I_q(x; z) + KL(q(z) ‖ p(z)),    q(z) = 1/N Σ q(z|x_n)                             (nats)
+
+I is the mutual information between an image's index and its latent, at most ln N; the rest is the marginal KL, the
+price of an aggregate posterior that is not the prior.
+
+Source: Hoffman, Johnson 2016, section 2; active units: Burda, Grosse, Salakhutdinov 2016, section 3.
+"""
+
+from dataclasses import dataclass
+from math import log
+
+import torch
+from torch import Tensor
+
+from vaekl.data import Split, batch_slices
+from vaekl.elbo import gaussian_kl
+from vaekl.model import VAE
+
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z|x) of every image of a split, in its order.
+
+    Args:
+        mean: [N, Z].
+        log_std: [N, Z].
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+
+def kl(found: Posterior) -> Tensor:
+    """KL(q(z|x) ‖ p(z)) averaged over the images, nats."""
+    return gaussian_kl(found.mean.double(), found.log_std.double()).sum(1).mean()
+
+
+@torch.inference_mode()
+def posterior(model: VAE, split: Split, generator: torch.Generator) -> Posterior:
+    """Encode a split, on the CPU; random transforms draw from `generator`."""
+    parts = [model.encode(split.batch(part, generator)) for part in batch_slices(len(split), _BATCH, drop_last=False)]
+    means, log_stds = zip(*parts, strict=True)
+    return Posterior(torch.cat(means).cpu(), torch.cat(log_stds).cpu())
+
+
+def mutual_information(found: Posterior, generator: torch.Generator) -> float:
+    """I_q(x; z) in nats by one sample of each image: the average of ln q(z|x) − ln q(z), q(z) over all N images.
+
+    Args:
+        found: the posteriors of N images.
+        generator: of the samples, on the CPU.
+    """
+    mean, log_std = found.mean.double(), found.log_std.double()
+    noise = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+    z = mean + log_std.exp() * noise
+    own = (-0.5 * noise.square() - log_std).sum(1)
+    # Σ (z − m)²/s² for all pairs as three matrix products; (2π)^(−Z/2) cancels
+    weight = torch.exp(-2 * log_std)
+    constant = (-0.5 * mean.square() * weight - log_std).sum(1)
+    aggregate = [
+        torch.logsumexp(constant + part @ (mean * weight).T - 0.5 * part.square() @ weight.T, 1) - log(len(mean))
+        for part in z.split(_BATCH)
+    ]
+    return (own - torch.cat(aggregate)).mean().item()

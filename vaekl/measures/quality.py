@@ -1,0 +1,91 @@
+"""How close the mean reconstruction is to the image: PSNR and SSIM."""
+
+import torch
+from torch import Generator, Tensor
+
+from vaekl.data import Split, batch_slices
+from vaekl.libraries import torchmetrics
+from vaekl.model import VAE
+
+#: what a perfect reconstruction counts as, so that averages stay finite; one of 28 × 28 bytes off by one has 77 dB
+MAX_PSNR = 100.0
+_BATCH = 250
+_GAUSSIAN, _UNIFORM = 11, 7
+
+
+@torch.inference_mode()
+def figures(model: VAE, split: Split, generator: Generator) -> dict[str, float] | None:
+    """PSNR and SSIM of the mean of p(x | z = the posterior's mean), averaged over a split.
+
+    Means outside [0, 1] are clamped, as a stored picture would be.
+
+    Args:
+        model: the VAE, on the split's device.
+        split: the images.
+        generator: of random transforms, on the same device.
+
+    Returns:
+        `psnr_db` and `ssim`; None for data with the whole real line as support, which are no pictures.
+    """
+    if model.spec.support == "real":
+        return None
+    training = model.training
+    model.eval()
+    totals = torch.zeros(2, dtype=torch.float64)
+    for part in batch_slices(len(split), _BATCH, drop_last=False):
+        x = split.batch(part, generator)
+        mean = model.moments(model.decode(model.encode(x)[0]))[0].clamp(0, 1)
+        target = model.spec.to_unit(x).float()
+        totals += torch.stack([psnr(target, mean), ssim(target, mean)]).cpu().double().sum(1)
+    model.train(training)
+    psnr_db, similarity = (totals / len(split)).tolist()
+    return {"psnr_db": psnr_db, "ssim": similarity}
+
+
+def psnr(x: Tensor, y: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio −10 log10(mean square error), dB, peak 1; at most `MAX_PSNR`.
+
+    Args:
+        x: [B, C, H, W] in [0, 1].
+        y: the same.
+
+    Returns:
+        [B].
+
+    >>> round(psnr(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.1)).item(), 4)
+    20.0
+    """
+    square_error = (x - y).square().flatten(1).mean(1)
+    return -10 * square_error.clamp(min=10 ** (-MAX_PSNR / 10)).log10()
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Structural similarity, averaged over the windows that lie inside the image and over the channels.
+
+        (2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)),    C1 = 0.01², C2 = 0.03²
+
+    The window is Gaussian, 11 × 11 with σ = 1.5; for images with a side below 11 it is uniform, 7 × 7, and for those
+    below 7 as large as an odd side can be.
+
+    Args:
+        x: [B, C, H, W] in [0, 1].
+        y: the same.
+
+    Returns:
+        [B], 1 for equal images.
+
+    Source: Wang, Bovik, Sheikh, Simoncelli 2004, equation 13, with their window and constants; the uniform window is
+    scikit-image's.
+    """
+    height, width = x.shape[-2:]
+    side = min(height, width)
+    gaussian = side >= _GAUSSIAN
+    size = _GAUSSIAN if gaussian else min(_UNIFORM, side - 1 + side % 2)
+    # torchmetrics averages over windows that reach beyond the border too, into a reflection of the image
+    _, image = torchmetrics("functional.image").structural_similarity_index_measure(
+        x, y, gaussian_kernel=gaussian, sigma=1.5, kernel_size=size, data_range=1.0, reduction="none",
+        return_full_image=True,
+    )  # fmt: skip
+    half = size // 2
+    inside: Tensor = image[..., half : height - half, half : width - half]
+    return inside.flatten(1).mean(1)

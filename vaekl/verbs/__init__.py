@@ -1,0 +1,1 @@
+"""One file a verb that looks at finished runs: eval, sample."""

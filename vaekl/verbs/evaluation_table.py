@@ -1,0 +1,103 @@
+"""What `vaekl eval` prints."""
+
+from typing import Any
+
+from rich.table import Table
+
+
+def one(report: dict[str, Any]) -> Table:
+    """The figures of one run, each with its unit."""
+    table = Table(
+        title=f"{report['run']}, {report['weights']}: {report['images']:,} {report['split']} images",
+        title_justify="left",
+    )
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_column("protocol")
+    elbo, protocol = report["elbo"], report["protocol"]
+    table.add_row("−E/φ, nats", f"{-elbo['energy_nats']:,.3f}")
+    table.add_row("ln C, nats", f"{elbo['log_norm_const_nats']:,.3f}")
+    table.add_row("−KL, nats", f"{-elbo['kl_nats']:,.3f}")
+    density = "; ".join((protocol["data"], protocol["likelihood"]))
+    table.add_row("ELBO, nats", _with_error(elbo["elbo_nats"], elbo.get("elbo_standard_error_nats"), 3), density)
+    for row in report["iwae"]:
+        table.add_row(f"IWAE bound, K = {row['k']:,}, nats", _with_error(row["nats"], row["standard_error_nats"], 3))
+    if ais := report.get("ais"):
+        what = f"{ais['steps']:,} distributions, {ais['images']:,} images"
+        table.add_row("AIS bound, nats", _with_error(ais["nats"], ais["standard_error_nats"], 3), what)
+    if "bits_per_dim" in elbo:
+        table.add_row("bits/dim from the ELBO", f"{elbo['bits_per_dim']:.4f}", protocol["bits_per_dim"])
+    if ruler := report.get("ruler"):
+        bits = _with_error(ruler["bits_per_dim"], ruler["standard_error_bits_per_dim"], 4)
+        table.add_row("bits/dim on the fair ruler", bits, protocol["ruler"], style="bold")
+        for row in ruler["iwae"]:
+            if row["k"] > 1:
+                table.add_row(f"  the same, IWAE, K = {row['k']:,}", f"{row['bits_per_dim']:.4f}")
+    else:
+        table.add_row("bits/dim on the fair ruler", "none", protocol["ruler"])
+    table.add_section()
+    rate = report["rate"]
+    latents = len(elbo["kl_per_latent_nats"])
+    table.add_row("active units", f"{elbo['active_units']} of {latents}", "variance of the posterior mean above 0.01")
+    most = f"at most ln {rate['images']:,} = {rate['largest_mutual_information_nats']:.2f}"
+    table.add_row("mutual information, nats", f"{rate['mutual_information_nats']:,.3f}", most)
+    table.add_row("marginal KL, nats", f"{rate['marginal_kl_nats']:,.3f}", "KL(q(z) ‖ p(z))")
+    table.add_section()
+    for name, figures in report["calibration"].items():
+        what = "" if name == "all" else f", {name}"
+        sigmas = f"{figures['implied_sigma']:.4f} / {figures['rmse']:.4f} = {_ratio(figures)}"
+        calibrated = f"calibrated β_KL = {figures['calibrated_beta_kl']:.5g}" if "calibrated_beta_kl" in figures else ""
+        table.add_row(f"implied σ / RMSE{what}", sigmas, calibrated)
+    if curve := report["reliability"]:
+        what = f"|predicted − observed| frequency, {curve['groups']} groups of levels"
+        table.add_row("calibration error of levels", f"{curve['error']:.5f}", what)
+    table.add_section()
+    if "knn_accuracy" in report:
+        table.add_row("15-NN accuracy", f"{report['knn_accuracy']:.4f}", "posterior means, neighbours from train")
+    if quality := report["quality"]:
+        table.add_row("PSNR, dB", f"{quality['psnr_db']:.2f}", "mean of p(x|z) at the posterior's mean")
+        table.add_row("SSIM", f"{quality['ssim']:.4f}", "the same")
+    if scores := report.get("features"):
+        table.add_row("Fréchet distance", f"{scores['frechet']:,.3f}", scores["protocol"])
+        table.add_row("inception score", _with_error(scores["inception_mean"], scores["inception_std"], 3), "the same")
+    return table
+
+
+def many(reports: list[dict[str, Any]]) -> Table:
+    """One line a run, best on the fair ruler first."""
+    table = Table()
+    samples = {report["iwae"][-1]["k"] for report in reports}
+    iwae = f"IWAE, K = {samples.pop():,}"
+    for name in ("run", "likelihood", "weighting", "seed"):
+        table.add_column(name, no_wrap=True)
+    for name in ("bits/dim, ruler", "from the ELBO", "ELBO", iwae, "KL", "active", "σ/RMSE", "15-NN", "PSNR", "SSIM"):
+        table.add_column(name, justify="right")
+    last = float("inf")
+    for report in sorted(reports, key=lambda r: r["ruler"]["bits_per_dim"] if "ruler" in r else last):
+        elbo = report["elbo"]
+        quality = report["quality"]
+        table.add_row(
+            report["run"].rsplit("/", 1)[-1],
+            report["choices"]["likelihood"],
+            report["weighting"],
+            str(report["run_seed"]),
+            f"{report['ruler']['bits_per_dim']:.4f}" if "ruler" in report else "none",
+            f"{elbo['bits_per_dim']:.4f}" if "bits_per_dim" in elbo else "none",
+            f"{elbo['elbo_nats']:,.2f}",
+            f"{report['iwae'][-1]['nats']:,.2f}",
+            f"{elbo['kl_nats']:,.2f}",
+            str(elbo["active_units"]),
+            _ratio(report["calibration"]["all"]),
+            f"{report['knn_accuracy']:.3f}" if "knn_accuracy" in report else "",
+            f"{quality['psnr_db']:.2f}" if quality else "",
+            f"{quality['ssim']:.3f}" if quality else "",
+        )
+    return table
+
+
+def _with_error(value: float, error: float | None, digits: int) -> str:
+    return f"{value:,.{digits}f}" + (f" ± {error:,.{digits}f}" if error is not None else "")
+
+
+def _ratio(figures: dict[str, Any]) -> str:
+    return f"{figures['sigma_over_rmse']:.3f}" if figures["sigma_over_rmse"] is not None else "none"
