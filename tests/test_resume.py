@@ -4,6 +4,7 @@ import random
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 from cli_helpers import contents, finished, process, refused, results, rows, same_weights, trained, vaekl, weights
@@ -139,7 +140,7 @@ def test_killed_between_the_test_and_its_results(tmp_path):
 
 
 def test_killed_before_the_first_checkpoint(tmp_path):
-    run = unfinished(tmp_path)
+    run = unfinished(tmp_path, "trainer.valid_every=4")
     figures, ended = rows(run), weights(run)
     (run / "last.pt").unlink()
     answer = vaekl(tmp_path, "resume", "run")
@@ -147,6 +148,26 @@ def test_killed_before_the_first_checkpoint(tmp_path):
     assert same_weights(weights(run), ended)
     speed = {"images_per_second": ""}
     assert [row | speed for row in rows(run)] == [row | speed for row in figures]
+
+
+def test_a_checkpoint_that_was_taken_away_is_not_the_same_as_none_yet(tmp_path):
+    run = trained(tmp_path)
+    (run / "results.json").unlink()
+    (run / "last.pt").unlink()
+    before = contents(run)
+    refused(vaekl(tmp_path, "resume", "run"), "last.pt", "step 4")
+    assert {name: before[name] for name in before if name != ".lock"}.items() <= contents(run).items()
+
+
+def test_data_named_by_a_relative_path_are_found_from_another_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", x_train=rng.random((40, 8, 8)), x_test=rng.random((9, 8, 8)))
+    run = trained(tmp_path, "dataset=npz", "dataset.path=mine.npz")
+    first = results(run)
+    (run / "results.json").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    assert vaekl(tmp_path / "elsewhere", "resume", str(run)).code == 0
+    assert results(run) == first
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,9 @@ def with_choices(cfg: DictConfig) -> DictConfig:
         with suppress(OSError):  # Hydra made the run's folder; one that holds something stays
             Path(HydraConfig.get().runtime.output_dir).rmdir()
         raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
+    data = plain["dataset"]  # type: ignore[index,call-overload]
+    if isinstance(data.get("path"), str):  # the run is resumed and measured from other folders too
+        data["path"] = str(Path(data["path"]).expanduser().absolute())
     return OmegaConf.create({**plain, "choices": chosen})  # type: ignore[dict-item]
 
 

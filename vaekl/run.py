@@ -58,6 +58,8 @@ def resume(path: Path, console: Console | None = None) -> float | None:
         run = build(DictConfig(cfg), path, console)
         if (path / LAST).exists():
             _load(run.trainer, path)
+        else:
+            _check_never_saved(run.trainer, path)
         return execute(run)
 
 
@@ -148,6 +150,15 @@ def _load(trainer: Trainer, path: Path) -> None:
             f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
             "restore the two as they were, or train afresh."
         ) from error
+
+
+def _check_never_saved(trainer: Trainer, path: Path) -> None:
+    """Refuse to start a run again, and to replace its figures, where a checkpoint was and is no more."""
+    step = max((int(row["step"]) for row in MetricsCsv(path).rows()), default=0)
+    if step > trainer.plan.valid_every:  # the first checkpoint belongs to the first validation
+        raise VaeklError(
+            f"{path / LAST} is missing though the run went on to step {step}: put the checkpoint back, or train afresh."
+        )
 
 
 def _console() -> Console:

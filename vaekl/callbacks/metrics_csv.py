@@ -23,14 +23,17 @@ class MetricsCsv(Callback):
         self.path = folder / "metrics.csv"
         self._file: IO[str] | None = None
 
+    def rows(self) -> list[dict[str, str]]:
+        """The whole rows that are in the file."""
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            # a killed writer may leave a torn last line, whose step may be torn too: it lacks fields
+            return [row for row in csv.DictReader(file) if None not in row.values()]
+
     def started(self, trainer: Trainer) -> None:
-        kept: list[dict[str, str]] = []
-        if self.path.exists():
-            with self.path.open(newline="") as file:
-                # a killed writer may leave a torn last line, whose step may be torn too: it lacks fields
-                whole = [row for row in csv.DictReader(file) if None not in row.values()]
-                # a run that was killed after its test is tested again
-                kept = [row for row in whole if int(row["step"]) <= trainer.step and row["split"] != "test"]
+        # a run that was killed after its test is tested again
+        kept = [row for row in self.rows() if int(row["step"]) <= trainer.step and row["split"] != "test"]
         with replacing(self.path, "log") as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
             writer.writeheader()
