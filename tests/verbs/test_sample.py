@@ -1,0 +1,121 @@
+"""`vaekl sample`: typed as a user types it."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import contents, refused, trained, vaekl
+from PIL import Image
+
+KINDS = ("prior", "reconstructions", "traversal", "interpolation")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("sample"), "valid=0")
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def drawn(folder, *words):
+    answer = vaekl(folder.parent, "sample", str(folder), *words)
+    assert answer.code == 0, answer.err
+    return {path.name: path for path in (folder / "samples").iterdir()}, answer.out
+
+
+def test_every_picture_is_there_twice_as_mean_and_as_draw_and_says_so(copy):
+    files, out = drawn(copy)
+    assert set(files) == {f"{kind}_{decoder}.png" for kind in KINDS for decoder in ("mean", "sample")}
+    for name, path in files.items():
+        with Image.open(path) as image:
+            words = image.text["Description"]
+        assert ("a draw from p(x|z)" if "sample" in name else "mean of p(x|z)") in words
+        assert "cb, digits, last.pt at step 4, seed 0" in words and name in out
+    assert "not the sigmoid" in out
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_else_is_drawn(copy):
+    first = {name: path.read_bytes() for name, path in drawn(copy)[0].items()}
+    shutil.rmtree(copy / "samples")
+    again, _ = drawn(copy, "sample.what=traversal,prior", "sample.decoder=sample")
+    assert set(again) == {"prior_sample.png", "traversal_sample.png"}
+    assert all(path.read_bytes() == first[name] for name, path in again.items())
+    other, _ = drawn(copy, "sample.seed=1")
+    assert other["prior_mean.png"].read_bytes() != first["prior_mean.png"]
+
+
+def test_arrays_hold_what_the_pictures_show(copy):
+    from vaekl.loaded import load
+
+    files, _ = drawn(copy, "--format", "npz", "sample.count=70", "sample.latents=3,1", "sample.columns=5")
+    arrays = {name: dict(np.load(path, allow_pickle=False)) for name, path in files.items()}
+    model = load(copy).model
+    for kind in KINDS:
+        array = arrays[f"{kind}_mean.npz"]
+        with torch.no_grad():
+            expected = model.moments(model.decode(torch.from_numpy(array["z"])))[0]
+        np.testing.assert_allclose(array["images"], expected, atol=1e-6)
+        assert np.array_equal(array["z"], arrays[f"{kind}_sample.npz"]["z"]), "the same latents for mean and draw"
+        assert "mean of p(x|z)" in str(array["label"])
+    assert arrays["prior_mean.npz"]["images"].shape == (70, 1, 8, 8)
+    steps = arrays["traversal_mean.npz"]
+    assert steps["latents"].tolist() == [3, 1] and steps["values"].tolist() == [-3, -1.5, 0, 1.5, 3]
+    ends = arrays["interpolation_mean.npz"]
+    z, mean = ends["z"].reshape(8, 5, -1), ends["posterior_mean"].reshape(8, 2, -1)
+    np.testing.assert_allclose(z[:, [0, -1]], mean, atol=1e-6)
+    inputs = arrays["reconstructions_mean.npz"]
+    with torch.no_grad():
+        encoded = model.encode(torch.from_numpy(inputs["inputs"]))
+    np.testing.assert_allclose(inputs["posterior_mean"], encoded[0], atol=1e-5)
+
+
+def test_colour_and_real_data(tmp_path):
+    colour = trained(
+        tmp_path, "dataset=patches", "dataset.train_size=100", "dataset.test_size=40", "likelihood=gaussian"
+    )
+    with Image.open(drawn(colour, "sample.what=reconstructions")[0]["reconstructions_mean.png"]) as image:
+        pixels = np.asarray(image)
+    assert (pixels.max(2) - pixels.min(2)).max() > 30, "there is colour in it"
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "real.npz", x_train=rng.normal(size=(40, 8, 8)), x_test=rng.normal(size=(9, 8, 8)))
+    (tmp_path / "other").mkdir()
+    real = trained(tmp_path / "other", "likelihood=gaussian", "dataset=npz", f"dataset.path={tmp_path / 'real.npz'}")
+    with Image.open(drawn(real)[0]["prior_mean.png"]) as image:
+        assert "black is -" in image.text["Description"]
+
+
+BAD = {
+    "no run": (["nowhere"], ["nowhere", "no run"]),
+    "two runs": (["RUN", "RUN"], ["one run"]),
+    "unknown key": (["RUN", "sample.cout=3"], ["sample.count"]),
+    "format": (["RUN", "--format", "jpg"], ["sample.format", "png", "npz"]),
+    "count": (["RUN", "sample.count=0"], ["sample.count", "from 1"]),
+    "columns": (["RUN", "sample.columns=1"], ["sample.columns"]),
+    "what": (["RUN", "sample.what=prior,posterior"], ["sample.what", "posterior"]),
+    "decoder": (["RUN", "sample.decoder=logit"], ["sample.decoder", "mean"]),
+    "latents": (["RUN", "sample.latents=0,4"], ["sample.latents=4", "0 to 3"]),
+    "no validation images": (["RUN", "sample.split=valid"], ["validation"]),
+    "span": (["RUN", "sample.span=-1"], ["sample.span"]),
+    "the model cannot be changed": (["RUN", "model.latents=3"], ["model.latents"]),
+    "torn": (["TORN"], ["last.pt", "cannot be read"]),
+}
+
+
+@pytest.mark.parametrize("mistake", BAD)
+def test_bad_input_gets_one_sentence_and_nothing_is_written(run, tmp_path, mistake):
+    shutil.copytree(run, tmp_path / "RUN")
+    shutil.copytree(run, tmp_path / "TORN")
+    (tmp_path / "TORN" / "last.pt").write_bytes((run / "last.pt").read_bytes()[:-1000])
+    words, parts = BAD[mistake]
+    before = contents(tmp_path)
+    refused(vaekl(tmp_path, "sample", *words), *parts)
+    assert contents(tmp_path) == before and not (tmp_path / "RUN" / "samples").exists()
+
+
+def test_help_names_every_key(tmp_path):
+    answer = vaekl(tmp_path, "sample", "--help")
+    assert answer.code == 0 and "sample.decoder=[mean,sample]" in answer.out and "--format npz" in answer.out

@@ -1,0 +1,274 @@
+"""`vaekl sample`: a trained model's prior, reconstructions, traversals and interpolations, as PNG or as arrays."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from vaekl import options
+from vaekl.data import seed_of
+from vaekl.errors import VaeklError, first_line
+from vaekl.evaluate import evaluate
+from vaekl.files import replacing, unwritable
+from vaekl.likelihoods import ContinuousBernoulli
+from vaekl.likelihoods.base import is_number
+from vaekl.loaded import Loaded, load
+from vaekl.pictures import BLOCK, beside, decoded, grid, interpolation, most_kl, save_png, shaded, shades, traversal
+
+FOLDER = "samples"
+WHAT = ("prior", "reconstructions", "traversal", "interpolation")
+DECODERS = {"mean": "mean of p(x|z)", "sample": "a draw from p(x|z)"}
+_ROWS = 8
+_FEW_HUNDRED = 512
+_LEAST_PIXELS = 64
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The keys of `conf/sample.yaml`, checked; their meanings stand there."""
+
+    what: list[str]
+    decoder: list[str]
+    format: str
+    count: int
+    columns: int
+    span: float
+    latents: list[int] | None
+    split: str
+    seed: int
+    checkpoint: str | None
+    device: str
+
+    @classmethod
+    def checked(cls, given: dict[str, Any]) -> "Asked":
+        """Refuse what makes no sense, before anything is loaded."""
+
+        def whole(key: str, least: int) -> Any:
+            return options.whole(given, "sample", key, least)
+
+        def some_of(key: str, choices: Sequence[str]) -> list[str]:
+            asked = options.some_of(given, "sample", key, tuple(choices))
+            return [choice for choice in choices if choice in asked]
+
+        span = given["span"]
+        if not is_number(span) or not 0 < span < float("inf"):
+            raise VaeklError(f"sample.span must be a positive number, not {span!r}.")
+        return cls(
+            what=some_of("what", WHAT),
+            decoder=some_of("decoder", tuple(DECODERS)),
+            format=options.one_of(given, "sample", "format", ("png", "npz")),
+            count=whole("count", 1),
+            columns=whole("columns", 2),
+            span=float(span),
+            latents=_latents(given["latents"]),
+            split=options.one_of(given, "sample", "split", ("test", "valid", "train")),
+            seed=whole("seed", 0),
+            checkpoint=given["checkpoint"] and options.one_of(given, "sample", "checkpoint", ("last", "best")),
+            device=str(given["device"]),
+        )
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One kind of picture before it is decoded.
+
+    Args:
+        words: what it is, before the decoder is named.
+        z: [at least `keep`, Z]; in whole blocks, where more could be asked for.
+        keep: how many of the decoded images are shown.
+        columns: of the grid.
+        arrays: what an npz holds beside images and z.
+        lay_out: decoded images, shaded -> the grid's images in their order.
+        rows: labels of the grid's rows.
+    """
+
+    words: str
+    z: Tensor
+    keep: int
+    columns: int
+    arrays: dict[str, Any] = field(default_factory=dict)
+    lay_out: Callable[[Tensor], Tensor] = lambda images: images
+    rows: Sequence[str] = ()
+
+
+def main(words: options.Words) -> int:
+    """Write the pictures into RUN/samples and name them; returns the exit code."""
+    asked = Asked.checked(words.options)
+    if len(words.runs) != 1:
+        names = " ".join(map(str, words.runs))
+        raise VaeklError(f"sample takes one run, not {len(words.runs)} ({names}): call it once for each.")
+    run = load(words.runs[0], asked.device, asked.checkpoint, words.changes)
+    try:
+        draw(run, asked)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error) and "memory" not in str(error):
+            raise
+        raise VaeklError(f"the pictures do not fit the memory ({first_line(error)}): lower sample.count.") from error
+    return 0
+
+
+@torch.no_grad()
+def draw(run: Loaded, asked: Asked) -> None:
+    """Every file that is asked for, and a line on each.
+
+    Noise of each kind of picture has a stream of its own and is drawn in whole blocks, so that a picture depends on
+    the seed alone: not on what else is drawn, nor on how many follow.
+    """
+    spec, split = run.model.spec, run.split(asked.split)
+    ends = shades(spec, spec.to_unit(split.batch(slice(0, _FEW_HUNDRED), _stream(run, asked, "shades"))))
+    makers = dict(zip(WHAT, (_prior, _reconstructions, _traversal, _interpolation), strict=True))
+    plates = {what: makers[what](run, asked, ends) for what in asked.what}
+    origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {asked.seed}"
+    folder = run.path / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise VaeklError(unwritable(folder, "folder", error)) from error
+    print(f"{folder}: {origin}")
+    for what, plate in plates.items():
+        for decoder in asked.decoder:
+            generator = _stream(run, asked, f"{what} decoder") if decoder == "sample" else None
+            images = decoded(run.model, plate.z, generator)[: plate.keep]
+            label = f"{plate.words}, {DECODERS[decoder]}"
+            path = folder / f"{what}_{decoder}.{asked.format}"
+            if asked.format == "npz":
+                arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
+                _save_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, f"{label}: {origin}")
+            else:
+                drawn = grid(plate.lay_out(shaded(images, ends)), plate.columns, _LEAST_PIXELS)
+                save_png(path, drawn, f"{label}: {origin}{_how_drawn(images, ends)}", plate.rows)
+            print(f"  {path.name:<27} {label}")
+    if "mean" in asked.decoder and isinstance(run.model.likelihood, ContinuousBernoulli):
+        print("  (the mean of a continuous Bernoulli is 1/(1 - e^-a) - 1/a, not the sigmoid of its logit a)")
+
+
+def _prior(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
+    generator = torch.Generator().manual_seed(seed_of("sample prior", asked.seed))
+    # block by block, because a longer draw at once would not begin with the same numbers
+    blocks = -(-asked.count // BLOCK)
+    z = torch.cat([torch.randn(BLOCK, run.model.latents, generator=generator) for _ in range(blocks)])
+    return Plate("prior", z, asked.count, asked.columns)
+
+
+def _reconstructions(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
+    inputs, mean, log_std = _posterior(run, asked, asked.count)
+    keep = min(asked.count, len(inputs))
+    return Plate(
+        f"{asked.split} inputs above reconstructions from posterior means",
+        mean,
+        keep,
+        asked.columns,
+        _inputs(inputs[:keep], mean, log_std),
+        lambda images: beside(shaded(inputs[:keep], ends), images, asked.columns),
+    )
+
+
+def _traversal(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
+    latents, span = run.model.latents, asked.span
+    if asked.latents and max(asked.latents) >= latents:
+        raise VaeklError(
+            f"sample.latents={max(asked.latents)} is not there: the model has {latents} latents, 0 to {latents - 1}."
+        )
+    few = run.split(asked.split, _FEW_HUNDRED)
+    kl = evaluate(run.model, few, seed=seed_of("sample kl", asked.seed)).kl_per_latent
+    chosen = asked.latents or most_kl(kl, _ROWS)
+    z = traversal(chosen, latents, asked.columns, span)
+    order = "" if asked.latents else ", most KL first,"
+    return Plate(
+        f"traversal of latents {', '.join(map(str, chosen))}{order} from {-span:g} to {span:g} with all others at 0",
+        z,
+        len(z),
+        asked.columns,
+        {
+            "latents": np.array(chosen),
+            "values": torch.linspace(-span, span, asked.columns),
+            "kl_nats": kl[chosen].float(),
+        },
+        rows=[f"z{latent}" for latent in chosen],
+    )
+
+
+def _interpolation(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
+    inputs, mean, log_std = _posterior(run, asked, 2 * _ROWS)
+    pairs = min(_ROWS, len(inputs) // 2)
+    if pairs == 0:
+        raise VaeklError(
+            f"an interpolation needs two images, but sample.split={asked.split} has one: choose another split, or "
+            "sample.what=prior,reconstructions,traversal."
+        )
+    inputs, (first, last) = inputs[: 2 * pairs], mean[: 2 * pairs].unflatten(0, (pairs, 2)).unbind(1)
+    z = interpolation(first, last, asked.columns)
+
+    def between(images: Tensor) -> Tensor:
+        left, right = shaded(inputs, ends).unflatten(0, (pairs, 1, 2)).unbind(2)
+        return torch.cat([left, images.unflatten(0, (pairs, -1)), right], 1).flatten(0, 1)
+
+    return Plate(
+        f"interpolation, linear in z between the posterior means of the {asked.split} inputs at both ends of a row",
+        z,
+        len(z),
+        asked.columns + 2,
+        _inputs(inputs, mean, log_std) | {"weights": torch.linspace(0, 1, asked.columns)},
+        between,
+    )
+
+
+def _posterior(run: Loaded, asked: Asked, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The split's first images, in whole blocks, as pictures; mean and log std of q(z|x); all on the CPU."""
+    split, generator = run.split(asked.split), _stream(run, asked, "inputs")
+    parts = []
+    for start in range(0, min(count, len(split)), BLOCK):
+        x = split.batch(slice(start, start + BLOCK), generator)
+        parts.append([part.cpu() for part in (run.model.spec.to_unit(x).float(), *run.model.encode(x))])
+    inputs, mean, log_std = map(torch.cat, zip(*parts, strict=True))
+    return inputs, mean, log_std
+
+
+def _inputs(inputs: Tensor, mean: Tensor, log_std: Tensor) -> dict[str, Any]:
+    """What an npz says of the images that were encoded; `indices` count from the start of their split."""
+    count = len(inputs)
+    return {
+        "inputs": inputs,
+        "posterior_mean": mean[:count],
+        "posterior_log_std": log_std[:count],
+        "indices": np.arange(count),
+    }
+
+
+def _stream(run: Loaded, asked: Asked, purpose: str) -> Generator:
+    return Generator(run.device).manual_seed(seed_of(f"sample {purpose}", asked.seed))
+
+
+def _how_drawn(images: Tensor, ends: tuple[float, float]) -> str:
+    """What a picture does not show of its values."""
+    channels = f"; the first of {images.shape[1]} channels" if images.shape[1] not in (1, 3) else ""
+    scale = f"; black is {ends[0]:.3g}, white is {ends[1]:.3g}" if ends != (0, 1) else ""
+    beyond = (images < ends[0]) | (images > ends[1])
+    share = f"; clipped: {beyond.float().mean():.1%} of the values" if beyond.any() else ""
+    return channels + scale + share
+
+
+def _save_npz(path: Path, arrays: dict[str, np.ndarray[Any, Any]], label: str) -> None:
+    with replacing(path, "arrays") as partial, partial.open("wb") as file:
+        np.savez(file, label=np.array(label), **arrays)  # type: ignore[arg-type]
+
+
+def _latents(value: Any) -> list[int] | None:
+    """One number, or several with commas between them, each once in the order of asking; None for null."""
+    if value is None:
+        return None
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    numbers = [int(word) if isinstance(word, str) and word.strip().isdecimal() else word for word in words]
+    if not numbers:
+        return None
+    return list(dict.fromkeys(_latent(number) for number in numbers))
+
+
+def _latent(number: Any) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise VaeklError(f"sample.latents must be whole numbers from 0, such as 0,5,7, or null, not {number!r}.")
+    return number
