@@ -97,15 +97,15 @@ def with_choices(cfg: DictConfig) -> DictConfig:
     """The resolved config, with the name that was chosen in each group under `choices`."""
     chosen = {group: name for group, name in HydraConfig.get().runtime.choices.items() if "hydra/" not in group}
     try:
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         with suppress(OSError):  # Hydra made the run's folder; one that holds something stays
             Path(HydraConfig.get().runtime.output_dir).rmdir()
         raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
-    data = plain["dataset"]  # type: ignore[index,call-overload]
+    data = plain["dataset"]
     if isinstance(data.get("path"), str):  # the run is resumed and measured from other folders too
         data["path"] = str(Path(data["path"]).expanduser().absolute())
-    return OmegaConf.create({**plain, "choices": chosen})  # type: ignore[dict-item]
+    return OmegaConf.create({**plain, "choices": chosen})
 
 
 def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
