@@ -1,5 +1,6 @@
 """Every file of conf/ composes, every experiment trains, every pair of likelihood and weighting answers."""
 
+import json
 import textwrap
 from itertools import product
 
@@ -86,22 +87,31 @@ def test_every_pair_trains_or_refuses(likelihood, weighting, tmp_path):
 
 
 def test_a_sweep_makes_a_run_for_every_combination(tmp_path):
-    answer = vaekl(tmp_path, "train", "-m", "likelihood=cb,gaussian", "seed=0,1", "trainer.steps=2", "model.hidden=[4]")
+    words = ["likelihood=cb,gaussian", "seed=0,1", "trainer.steps=2", "model.hidden=[4]", "hydra/launcher=basic"]
+    answer = vaekl(tmp_path, "train", "-m", *words)
     assert answer.code == 0, answer.err
-    found = sorted((tmp_path / "outputs").glob("*_sweep/*/results.json"))
-    assert [path.parent.name for path in found] == [
-        f"{number}_likelihood={likelihood},model.hidden=-4-,seed={seed},trainer.steps=2"
-        for number, (likelihood, seed) in enumerate(product(("cb", "gaussian"), (0, 1)))
+    found = sorted((tmp_path / "outputs").glob("sweep_likelihood-seed_*/*/results.json"))
+    # what differs and only that, then what makes it this config's folder and no other's
+    assert [path.parent.name.rpartition("_")[0] for path in found] == [
+        f"likelihood={likelihood},seed={seed}" for likelihood, seed in product(("cb", "gaussian"), (0, 1))
     ]
     chosen = [(results(path.parent)["choices"]["likelihood"], results(path.parent)["seed"]) for path in found]
     assert chosen == [("cb", 0), ("cb", 1), ("gaussian", 0), ("gaussian", 1)]
 
 
 def test_a_failing_run_does_not_stop_the_others_of_its_sweep(tmp_path):
-    words = ["weighting=cb_normalizer", "likelihood=gaussian,cb", "hydra.sweep.dir=sweep", *SMALL]
+    words = [
+        "weighting=cb_normalizer",
+        "likelihood=gaussian,cb",
+        "hydra.sweep.dir=sweep",
+        "hydra/launcher=basic",
+        *SMALL,
+    ]
     refused(vaekl(tmp_path, "train", "-m", *words), "1 of 2 runs failed", "cb_normalizer")
     assert len(list((tmp_path / "sweep").glob("*/results.json"))) == 1
     assert not [folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir() and not any(folder.iterdir())]
+    states = json.loads((tmp_path / "sweep" / "manifest.json").read_text())["runs"]
+    assert sorted(run["status"] for run in states.values()) == ["failed", "finished"]
 
 
 OWN_LIKELIHOOD = """

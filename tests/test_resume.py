@@ -109,6 +109,7 @@ def test_a_sweep_that_is_asked_to_stop_starts_no_other_run(tmp_path):
     words = [
         "train",
         "-m",
+        "hydra/launcher=basic",
         "hydra.sweep.dir=.",
         "hydra.sweep.subdir=${seed}",
         "seed=0,1",

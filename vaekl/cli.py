@@ -147,8 +147,13 @@ def _prepare_process() -> None:
 
 def train_job(cfg: "DictConfig", path: Path) -> float | None:
     """One run of `vaekl train`; a launcher may call it in another process."""
-    from vaekl import config, run
+    from vaekl import config, multirun, run
 
+    if multirun.in_worker():
+        logs = path.parent / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:
+            return run.train(cfg, path, config.overrides(), run.new_console(log))
     return run.train(cfg, path, config.overrides())
 
 

@@ -3,8 +3,9 @@
 import difflib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from rich.console import Console
 
+from vaekl import folder, multirun, sweep
 from vaekl.errors import StoppedError, VaeklError
 from vaekl.groups import CONF, groups, options
 
@@ -32,7 +35,25 @@ def _folder_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "=,.-_+" else "-" for c in text)[:_LONGEST_NAME]
 
 
+def _fingerprint(*, _root_: DictConfig) -> str:
+    """The name that belongs to the config, without Hydra's own part, whose paths contain this name."""
+    return folder.fingerprint(
+        plain(OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in folder.NO_PART_OF_A_RUN]))
+    )
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config with paths of data made absolute: a run is resumed and measured from other folders too."""
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    data = content.get("dataset")
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        data["path"] = str(Path(data["path"]).expanduser().absolute())
+    found: dict[str, Any] = content
+    return found
+
+
 OmegaConf.register_new_resolver("folder_name", _folder_name, replace=True)
+OmegaConf.register_new_resolver("fingerprint", _fingerprint, replace=True)
 
 
 class _Stopped(BaseException):
@@ -42,27 +63,66 @@ class _Stopped(BaseException):
 def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
     """Compose conf/train.yaml with the overrides and call the task, once or for every job of a sweep.
 
-    A failing job does not stop the others of its sweep.
+    A failing job does not stop the others of its sweep, and what became of each is in the sweep's manifest.
 
     Raises:
         VaeklError: one sentence for any mistake in the overrides, or the task's own.
     """
     _check(arguments)
-    process, failures, jobs = os.getpid(), [], []
+    if not _is_sweep(arguments):
+        _call_hydra(task, arguments)
+        return
+    begun, chosen, console = (
+        time.time(),
+        multirun.plan(arguments),
+        Console(highlight=False, markup=False, soft_wrap=True),
+    )
+    words = [*arguments, *multirun.settings(arguments, chosen)]
+    sweep_dir = _sweep_dir(words)
+    shown: AbstractContextManager[None] = nullcontext()
+    if chosen is not None:
+        console.print(f"{chosen.text()}\n  sweep       {sweep_dir}")
+        if chosen.at_once > 1:
+            shown = multirun.spread(chosen, sweep_dir, console)
+    with shown:
+        _call_hydra(task, words)
+    runs = {name: run for name, run in sweep.read(sweep_dir).items() if run["started"] >= begun}
+    failed = [f"{name}: {run['reason']}" for name, run in runs.items() if run["status"] == "failed"]
+    if runs:
+        console.print(f"{sweep.summary(runs)}\n  tensorboard tensorboard --logdir {sweep_dir}")
+    if failed:
+        raise VaeklError(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)}")
+
+
+def _call_hydra(task: Task, arguments: Sequence[str]) -> None:
+    failures: list[Exception] = []
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
     def job(cfg: DictConfig) -> float | None:
-        jobs.append(job_number())
+        path, several = Path(HydraConfig.get().runtime.output_dir), job_number() is not None
+        if (path.parent / multirun.STOP).exists() and several:
+            return None
+        if multirun.in_worker():
+            multirun.prepare_worker()
         try:
-            return task(with_choices(cfg), Path(HydraConfig.get().runtime.output_dir))
+            with sweep.recorded(path, overrides()) if several else nullcontext():
+                resolved = with_choices(cfg)
+                if several and folder.same_run(path, plain(resolved)) and (figures := folder.results(path)):
+                    return folder.validation_elbo(figures)  # nothing of it needs torch
+                return task(resolved, path)
         except StoppedError as error:
+            if multirun.in_worker():  # the others are told by whoever asked this one
+                return None
             # not an Exception to Hydra, which would go on with the next job
             raise _Stopped(str(error)) from error
         except Exception as error:
-            if os.getpid() != process:  # a launcher's worker: the launcher carries the error over
-                raise
+            if several:  # the manifest has it; a sweeper that learns from figures learns that there is none
+                return float("nan")
             failures.append(error)
             return None
+        finally:
+            if multirun.in_worker():
+                multirun.rest_worker()
 
     try:
         with _as_hydra_expects(arguments):
@@ -71,11 +131,21 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
         raise StoppedError(str(stop)) from stop
     except (HydraException, OmegaConfBaseException) as error:
         raise VaeklError(_sentence(error, arguments)) from error
-    if len(jobs) > 1 and failures:
-        reasons = "; ".join(dict.fromkeys(str(error) for error in failures))
-        raise VaeklError(f"{len(failures)} of {len(jobs)} runs failed: {reasons}") from failures[0]
     if failures:
         raise failures[0]
+
+
+def _is_sweep(arguments: Sequence[str]) -> bool:
+    return bool({"-m", "--multirun"} & set(arguments)) and not any(
+        a.startswith(("--cfg", "-c", "--info")) for a in arguments
+    )
+
+
+def _sweep_dir(words: Sequence[str]) -> Path:
+    """Where the runs of a sweep will be."""
+    values = [word.partition("=")[2].strip("'") for word in words if word.startswith("hydra.sweep.dir=")]
+    outputs = [word.partition("=")[2] for word in words if word.startswith("output_dir=")] or ["outputs"]
+    return Path(values[-1].replace("${output_dir}", outputs[-1])).absolute()
 
 
 @contextmanager
@@ -97,15 +167,12 @@ def with_choices(cfg: DictConfig) -> DictConfig:
     """The resolved config, with the name that was chosen in each group under `choices`."""
     chosen = {group: name for group, name in HydraConfig.get().runtime.choices.items() if "hydra/" not in group}
     try:
-        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         with suppress(OSError):  # Hydra made the run's folder; one that holds something stays
             Path(HydraConfig.get().runtime.output_dir).rmdir()
         raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
-    data = plain["dataset"]
-    if isinstance(data.get("path"), str):  # the run is resumed and measured from other folders too
-        data["path"] = str(Path(data["path"]).expanduser().absolute())
-    return OmegaConf.create({**plain, "choices": chosen})
+    return OmegaConf.create({**plain(cfg), "choices": chosen})
 
 
 def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -132,8 +199,7 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
             own = [f"{group}.{name}" for name in cfg[group] if not str(name).startswith("_")]
             raise VaeklError(f"there is no key {key}{_did_you_mean(key, own)}: there are {', '.join(own)}.")
         OmegaConf.update(cfg, key, OverridesParser.create().parse_override(f"{key}={value}").value())
-    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    return plain
+    return plain(cfg)
 
 
 def _option(group: str, name: str, data_dir: str | None) -> dict[str, Any]:
@@ -234,9 +300,9 @@ def _config_dirs(arguments: Sequence[str]) -> list[Path]:
         flag, _, value = argument.partition("=")
         if flag in ("--config-dir", "-cd"):
             found.append(Path(value or following))
-    for folder in found:
-        if not folder.is_dir():
-            raise VaeklError(f"--config-dir {folder} is no folder: give one that holds groups like likelihood/.")
+    for directory in found:
+        if not directory.is_dir():
+            raise VaeklError(f"--config-dir {directory} is no folder: give one that holds groups like likelihood/.")
     return found
 
 

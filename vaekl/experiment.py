@@ -78,7 +78,8 @@ def execute(run: Experiment) -> float | None:
 @contextmanager
 def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
     """SIGINT and SIGTERM end the step; a second one stops at once."""
-    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers: dict[int, Any] = {number: handler for number, handler in both.items() if handler != signal.SIG_IGN}
 
     def ask_to_stop(number: int, frame: object) -> None:
         trainer.stop_requested = True

@@ -5,6 +5,8 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,52 @@ from vaekl.files import replacing
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
 
 
+#: what may differ between two configs that describe one run: where things are, and where it computes
+NO_PART_OF_A_RUN = ("hydra", "choices", "output_dir", "run_name", "data_dir")
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that belong to a run's resolved config: the same run in another place has the same.
+
+    >>> fingerprint({"seed": 0, "output_dir": "a"}) == fingerprint({"seed": 0, "output_dir": "b"})
+    True
+    >>> fingerprint({"seed": 0}) == fingerprint({"seed": 1})
+    False
+    """
+    told = {key: dict(part) if isinstance(part, Mapping) else part for key, part in content.items()}
+    told = {key: part for key, part in told.items() if key not in NO_PART_OF_A_RUN}
+    for group, key in (("dataset", "root"), ("trainer", "device")):
+        if isinstance(told.get(group), dict):
+            told[group].pop(key, None)
+    return blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def holds_run(path: Path) -> bool:
+    """Whether there is a run in a folder, finished or not."""
+    return (path / CONFIG).exists()
+
+
+def same_run(path: Path, content: Mapping[str, Any]) -> bool:
+    """Whether a folder holds the run of a resolved config."""
+    return holds_run(path) and fingerprint(config(path)) == fingerprint(content)
+
+
+def validation_elbo(figures: Mapping[str, Any]) -> float | None:
+    """The validation ELBO of a finished run's results, nats, or None without validation images."""
+    elbo = figures.get("valid", {}).get("elbo_nats")
+    return float(elbo) if elbo is not None else None
+
+
 def claim(path: Path, config_yaml: str, overrides: list[str]) -> None:
     """Make a folder that this process holds a run's, by giving it a config.
 
     Raises:
         VaeklError: if the folder holds a run already.
     """
-    if (path / CONFIG).exists():
+    if holds_run(path):
         raise VaeklError(
-            f"{path} holds a run already: go on with it by `vaekl resume {path}`, or choose another folder."
+            f"{path} holds a run already, of another config: go on with it by `vaekl resume {path}`, or choose another "
+            "folder."
         )
     write_json(path / VERSIONS, versions(overrides))
     with replacing(path / CONFIG, "config") as partial:

@@ -1,14 +1,14 @@
 """Config -> objects -> a run folder. With `config`, the only file that knows Hydra and OmegaConf."""
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from vaekl import checkpoint, folder
+from vaekl import checkpoint, config, folder
 from vaekl.callbacks import LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, TensorBoard
 from vaekl.data import Data, seed_of
 from vaekl.devices import pick_device, prepare
@@ -27,13 +27,18 @@ _COMPARED = (
 
 
 def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | None = None) -> float | None:
-    """A new run in a folder that holds none yet; returns the validation ELBO in nats, or None without validation.
+    """A new run, or the rest of the same one; returns the validation ELBO in nats, or None without validation.
+
+    A finished run is left as it is: the same config would end at the same figures.
 
     Raises:
-        VaeklError: for any mistake of the user's; a folder with nothing in it is taken away again.
+        VaeklError: for any mistake of the user's, or a folder that holds another run; a folder with nothing in it is
+            taken away again.
     """
+    if folder.same_run(path, config.plain(cfg)):
+        return resume(path, console)
     try:
-        run = build(cfg, path, console or _console())
+        run = build(cfg, path, console or new_console())
         path.mkdir(parents=True, exist_ok=True)
         with sole_user(path):
             folder.claim(path, OmegaConf.to_yaml(cfg), overrides)
@@ -48,13 +53,12 @@ def resume(path: Path, console: Console | None = None) -> float | None:
     Raises:
         VaeklError: if the folder holds no run, or its checkpoint does not fit.
     """
-    console = console or _console()
+    console = console or new_console()
     cfg = OmegaConf.create(folder.config(path))
     with sole_user(path):
         if (results := folder.results(path)) is not None:
             console.print(f"{path} is finished: nothing to resume.")
-            elbo = results.get("valid", {}).get("elbo_nats")
-            return float(elbo) if elbo is not None else None
+            return folder.validation_elbo(results)
         run = build(DictConfig(cfg), path, console)
         if (path / LAST).exists():
             _load(run.trainer, path)
@@ -161,8 +165,9 @@ def _check_never_saved(trainer: Trainer, path: Path) -> None:
         )
 
 
-def _console() -> Console:
-    return Console(highlight=False, markup=False, soft_wrap=True)
+def new_console(file: IO[str] | None = None) -> Console:
+    """Where a run speaks: the terminal, or a file."""
+    return Console(file=file, highlight=False, markup=False, soft_wrap=True)
 
 
 def _make(group: str, cfg: DictConfig, **objects: Any) -> Any:
