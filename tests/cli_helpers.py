@@ -58,11 +58,12 @@ def vaekl(folder: Path, *words: str, **environment: str) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
-def process(folder: Path, *words: str) -> subprocess.Popen[str]:
+def process(folder: Path, *words: str, threads: int = 1) -> subprocess.Popen[str]:
     """`python -m vaekl WORDS` started in a folder, as a process of its own."""
     command = [sys.executable, "-m", "vaekl", *words]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
 def finished(started: subprocess.Popen[str], timeout: float = 120) -> Answer:

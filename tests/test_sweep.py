@@ -10,7 +10,7 @@ import time
 import pytest
 from cli_helpers import SMALL, contents, finished, process, results, same_weights, trained, vaekl, weights
 
-from vaekl import sweep
+from vaekl import machine, sweep
 from vaekl.folder import fingerprint
 
 SERIAL = "hydra/launcher=basic"
@@ -121,8 +121,8 @@ def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_onc
 
 
 def test_cores_and_memory_are_those_that_this_process_has():
-    assert 1 <= sweep.free_cores() <= len(os.sched_getaffinity(0))
-    assert 1e8 < sweep.free_memory() < 1e14
+    assert 1 <= machine.free_cores() <= len(os.sched_getaffinity(0))
+    assert 1e8 < machine.free_memory() < 1e14
 
 
 def test_a_fingerprint_is_the_run_s_and_not_its_place_s():

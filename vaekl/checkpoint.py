@@ -36,7 +36,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
-        raise VaeklError(f"there is no checkpoint at {path}: the run stopped before its first one.") from error
+        raise VaeklError(
+            f"there is no checkpoint at {path}: the run stopped before its first one, or it was taken away."
+        ) from error
     except Exception as error:  # what is no checkpoint can fail in any way while it is read
         raise VaeklError(
             f"the checkpoint {path} cannot be read ({first_line(error)}): copy it again, or train afresh."

@@ -193,6 +193,8 @@ def _sample(words: list[str]) -> int:
         return 0
     # `--format npz` is what other programs have taught the fingers
     words = re.sub(r"(^|\n)--format[\n=]", r"\1sample.format=", "\n".join(words)).split("\n") if words else []
+    if words and words[-1] == "--format":
+        raise VaeklError("--format needs a value: png or npz.")
     asked = parse("sample", words)
     _prepare_process()
     from vaekl.verbs import sample

@@ -189,6 +189,8 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         if "root" in cfg.dataset:
             cfg.dataset.root = values["data_dir"]
     for group in ("dataset", "transform"):
+        if OverridesParser.create().parse_override(f"{group}={values.get(group, group)}").is_sweep_override():
+            raise VaeklError(f"{group}={values[group]} names several: look at one at a time.")
         if group in values:
             cfg[group], cfg.choices[group] = _option(group, values[group], cfg.data_dir), values[group]
     for key, value in values.items():

@@ -1,18 +1,23 @@
 """Where a run computes."""
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
-from vaekl.errors import VaeklError
+from vaekl.errors import VaeklError, first_line
 
 # of glibc's malloc.h; 32 MiB is the largest threshold that it takes
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, key: str = "trainer.device") -> torch.device:
     """The device of that name; `auto` takes a GPU if there is one.
+
+    Args:
+        name: auto, cpu, cuda or cuda:1 and the like.
+        key: how the user said it.
 
     Raises:
         VaeklError: names the devices that are there.
@@ -23,8 +28,29 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if "cuda" in present else "cpu")
     if name not in present:
-        raise VaeklError(f"trainer.device={name} is not on this machine: choose auto or {', '.join(present)}.")
+        raise VaeklError(f"{key}={name} is not on this machine: choose auto or {', '.join(present)}.")
     return torch.device(name)
+
+
+@contextmanager
+def enough_memory(what: str, cure: str) -> Iterator[None]:
+    """Turn what runs out of memory inside into a sentence.
+
+    Raises:
+        VaeklError: names `what` and how to make it smaller.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # the CPU's allocator has no exception of its own
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+        if (
+            not full
+            and "not enough memory" not in str(error)
+            and "Storage size calculation overflowed" not in str(error)
+        ):
+            raise
+        raise VaeklError(f"{what} does not fit the memory ({first_line(error)}): {cure}.") from error
 
 
 def prepare(device: torch.device) -> None:

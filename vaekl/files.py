@@ -33,6 +33,24 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
 
 
 @contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Wait until no other process writes this file, then be the one that does.
+
+    Raises:
+        VaeklError: if the folder cannot be written.
+    """
+    lock = FileLock(path.with_name(f".{path.stem}.lock"))
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise VaeklError(unwritable(path, "file", error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
     """Hold a folder; the system lets go of it if this process is killed.
 

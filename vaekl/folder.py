@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from vaekl.errors import VaeklError
+from vaekl.errors import VaeklError, first_line
 from vaekl.files import replacing
 
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
@@ -55,8 +55,14 @@ def validation_elbo(figures: Mapping[str, Any]) -> float | None:
     return float(elbo) if elbo is not None else None
 
 
-def claim(path: Path, config_yaml: str, overrides: list[str]) -> None:
+def claim(path: Path, config_yaml: str, overrides: list[str], facts: dict[str, Any]) -> None:
     """Make a folder that this process holds a run's, by giving it a config.
+
+    Args:
+        path: the folder.
+        config_yaml: the resolved config.
+        overrides: what the user typed.
+        facts: what the config leads to and does not say: the shape, the weighting that `auto` took.
 
     Raises:
         VaeklError: if the folder holds a run already.
@@ -66,7 +72,7 @@ def claim(path: Path, config_yaml: str, overrides: list[str]) -> None:
             f"{path} holds a run already, of another config: go on with it by `vaekl resume {path}`, or choose another "
             "folder."
         )
-    write_json(path / VERSIONS, versions(overrides))
+    write_json(path / VERSIONS, versions(overrides) | facts)
     with replacing(path / CONFIG, "config") as partial:
         partial.write_text(config_yaml, encoding="utf-8")
 
@@ -94,13 +100,16 @@ def config(path: Path) -> dict[str, Any]:
         raise VaeklError(f"{file} cannot be read as YAML: restore it, or train afresh.") from error
     if not isinstance(content, dict) or "choices" not in content:
         raise VaeklError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")
+    groups = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
+    if lacking := [group for group in groups if not isinstance(content.get(group), dict)]:
+        raise VaeklError(f"{file} lacks {lacking[0]}: restore it, or train afresh.")
     return content
 
 
 def results(path: Path) -> dict[str, Any] | None:
     """The figures of a finished run, or None."""
     file = path / RESULTS
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return read_json(file) if file.is_file() else None
 
 
 def finish(path: Path, figures: dict[str, Any]) -> None:
@@ -142,11 +151,30 @@ def _git_revision() -> str | None:
     return revision + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
+def read_json(file: Path) -> dict[str, Any]:
+    """What `write_json` wrote.
+
+    Raises:
+        VaeklError: if the file is damaged.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VaeklError(f"{file} cannot be read ({first_line(error)}): restore it, or take it away.") from error
+    if not isinstance(content, dict):
+        raise VaeklError(f"{file} holds no figures: restore it, or take it away.")
+    return content
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a file of a run, whole or not at all.
 
     Raises:
-        VaeklError: if it cannot be written.
+        VaeklError: if it cannot be written, or a figure is not finite, which JSON cannot say.
     """
+    try:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise VaeklError(f"{path.name} would hold figures that are not finite: the weights or the data do.") from error
     with replacing(path, "file") as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(text + "\n", encoding="utf-8")

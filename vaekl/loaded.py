@@ -27,6 +27,8 @@ class Loaded:
         weights: the name of the checkpoint.
         step: at which it was written.
         results: `results.json` of a finished run, else None.
+        data: of every split, on the model's device.
+        model: in evaluation mode.
     """
 
     path: Path
@@ -69,7 +71,9 @@ def find(path: Path) -> list[Path]:
     return inside
 
 
-def load(path: Path, device: str = "auto", which: str | None = None, changes: tuple[str, ...] = ()) -> Loaded:
+def load(
+    path: Path, device: str = "auto", which: str | None = None, changes: tuple[str, ...] = (), verb: str = "eval"
+) -> Loaded:
     """Build the run's data and model and give it its weights; nothing is written.
 
     Args:
@@ -77,6 +81,7 @@ def load(path: Path, device: str = "auto", which: str | None = None, changes: tu
         device: auto, cpu or cuda.
         which: last or best; None takes the checkpoint that the run tested. A path to a checkpoint decides by itself.
         changes: Hydra overrides of dataset, transform and data_dir.
+        verb: whose `device` it is.
 
     Raises:
         VaeklError: the folder holds no run, its checkpoint cannot be read, or the data do not fit the model.
@@ -88,7 +93,9 @@ def load(path: Path, device: str = "auto", which: str | None = None, changes: tu
         name = path.name
     else:
         name = {"last": LAST, "best": BEST, None: (results or {}).get("weights", LAST)}[which]
-    place = pick_device(device)
+    if name == BEST and not (run / name).exists():
+        raise VaeklError(f"{run} kept no best weights, since it had no trainer.patience: take checkpoint=last.")
+    place = pick_device(device, f"{verb}.device")
     prepare(place)
     state = checkpoint.load(run / name, place)
     cfg = DictConfig(OmegaConf.create(config.changed(content, changes)))

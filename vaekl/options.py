@@ -15,6 +15,7 @@ from vaekl.groups import CONF
 
 #: what may be changed of a run that is looked at: its data, never its model
 _OF_THE_RUN = ("dataset", "transform", "data_dir")
+_MOST = 2**62
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,12 @@ def parse(verb: str, words: list[str]) -> Words:
         VaeklError: names the word, and what was probably meant.
     """
     options, runs, changes = defaults(verb), [], []
+    given: set[str] = set()
     for word in words:
         key, equals, value = word.partition("=")
         group = key.split(".")[0]
+        if not word:
+            raise VaeklError(f"an empty word is no run folder: `vaekl {verb} outputs/<run>`; is a variable unset?")
         if word.startswith("-"):
             raise VaeklError(f"unknown option {word}: see `vaekl {verb} --help`.")
         if not equals or Path(word).exists():
@@ -50,6 +54,9 @@ def parse(verb: str, words: list[str]) -> Words:
             name = key.removeprefix(f"{verb}.")
             if name not in options:
                 raise VaeklError(f"there is no key {key}{_meant(key, verb)}: `vaekl {verb} --help` lists them.")
+            if name in given:
+                raise VaeklError(f"{key} is given twice: leave one of them away.")
+            given.add(name)
             options[name] = _value(key, value, options[name])
         elif group in _OF_THE_RUN:
             changes.append(word)
@@ -90,9 +97,9 @@ def whole(options: dict[str, Any], verb: str, key: str, least: int = 0, optional
     value = options[key]
     if optional and value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**62:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < _MOST:
         null = "null or " if optional else ""
-        raise VaeklError(f"{verb}.{key} must be {null}a whole number from {least}, not {value!r}.")
+        raise VaeklError(f"{verb}.{key} must be {null}a whole number from {least} to below 2^62, not {value!r}.")
     return value
 
 
@@ -107,6 +114,11 @@ def one_of(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...
     if value not in choices:
         raise VaeklError(f"{verb}.{key} must be {' or '.join(choices)}, not {value}.")
     return str(value)
+
+
+def one_of_or_none(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> str | None:
+    """The same, or null."""
+    return None if options[key] is None else one_of(options, verb, key, choices)
 
 
 def some_of(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> list[str]:
@@ -130,7 +142,7 @@ def _value(key: str, text: str, default: Any) -> Any:
 
 
 def _meant(key: str, verb: str) -> str:
-    known = [f"{verb}.{name}" for name in defaults(verb)]
-    same = [name for name in known if name.split(".")[1] == key.split(".")[-1]]
+    known = [*(f"{verb}.{name}" for name in defaults(verb)), *_OF_THE_RUN]
+    same = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
     close = same or difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -41,7 +41,7 @@ def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | 
         run = build(cfg, path, console or new_console())
         path.mkdir(parents=True, exist_ok=True)
         with sole_user(path):
-            folder.claim(path, OmegaConf.to_yaml(cfg), overrides)
+            folder.claim(path, OmegaConf.to_yaml(cfg), overrides, _facts(run.trainer))
             return execute(run)
     finally:
         folder.remove_if_empty(path)
@@ -96,6 +96,24 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     )
     choices = {str(group): str(name or "none") for group, name in cfg.choices.items()}
     return Experiment(trainer, choices, path, console)
+
+
+def _facts(trainer: Trainer) -> dict[str, Any]:
+    """What `vaekl audit RUN` and the report say of a run without building it again."""
+    model, spec = trainer.model, trainer.data.spec
+    likelihood = model.likelihood
+    return {
+        "data": {"shape": list(spec.shape), "protocol": spec.protocol},
+        "likelihood": {
+            "name": likelihood.name,
+            "energy": likelihood.energy_text,
+            "log_norm_const": likelihood.log_norm_const_text,
+            "discrete": likelihood.discrete,
+            "scale": likelihood.scale_power is not None,
+        },
+        "weighting": {"name": model.weighting.name, "loss": model.weighting.equation()},
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
 
 
 def build_likelihood(cfg: DictConfig) -> Likelihood:

@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from vaekl.errors import StoppedError, sentence
 from vaekl.files import replacing
+from vaekl.machine import free_cores, free_memory
 
 MANIFEST = "manifest.json"
 #: a process that trains a small net: PyTorch, the data, TensorBoard
@@ -51,25 +52,6 @@ def plan(runs: int, gpu: bool) -> Plan:
     at_once = min(runs, cores, fit)
     reason = f"{cores} cores" if at_once < fit or cores <= fit else f"{free_memory() / 1e9:.0f} GB of free memory"
     return Plan(runs, at_once, max(1, cores // at_once), reason)
-
-
-def free_cores() -> int:
-    """Cores that this process may use: by its affinity, and by the quota of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
-def free_memory() -> float:
-    """Bytes that can be had without swapping; infinite where the system does not say."""
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            name, amount, *_ = line.split()
-            if name == "MemAvailable:":
-                return int(amount) * 1024.0
-    return float("inf")
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 from cli_helpers import results, trained
 
 from vaekl import audit
-from vaekl.audit.runs import read_run, values_per_image
+from vaekl.audit.runs import read_run
 from vaekl.errors import VaeklError
 
 
@@ -21,7 +21,7 @@ def card(capsys, run):
         (
             "likelihood=gaussian weighting=fixed_beta weighting.beta=0.04",
             [
-                "Σ [½(x − μ)²] + 0.04 · KL", "φ = 0.04   (weighting.beta)", "0.2 = 51 grey levels of 255",
+                "½(x − μ)² + 0.04 · KL", "φ = 0.04   (weighting.beta)", "0.2 = 51 grey levels of 255",
                 "normalised β_KL · Z/N = 0.0025", "does not depend on the decoder", "weighting.beta=0.04",
             ],
         ),
@@ -47,8 +47,7 @@ def test_cards_of_runs(words, parts, tmp_path, capsys):
         assert part in out, out
     test = results(run)["test"]
     assert f"{test['elbo_nats']:,.2f}".replace("-", "−") in out
-    if "beta" not in words.split()[0]:
-        assert values_per_image(read_run(run)) == 64
+    assert read_run(run).values == 64
 
 
 def test_an_unfinished_run_says_where_its_figures_are_from(tmp_path, capsys):
@@ -73,5 +72,25 @@ def test_folders_that_are_no_runs(tmp_path):
     with pytest.raises(VaeklError, match="holds no run"):
         audit.main([str(tmp_path)])
     (tmp_path / "config.yaml").write_text("choices: {likelihood: cb}\n")
-    with pytest.raises(VaeklError, match="lacks the likelihood"):
+    with pytest.raises(VaeklError, match="lacks dataset"):
         audit.main([str(tmp_path)])
+
+
+def test_a_family_of_the_user_s_own_is_what_the_run_made_of_it(tmp_path, capsys):
+    """`auto` is asked, not guessed from the name: here a scale is learned, finished or not."""
+    (tmp_path / "wider.py").write_text(
+        "from vaekl.likelihoods import Gaussian\n\nclass Wider(Gaussian):\n    name = 'wider'\n"
+    )
+    run = trained(tmp_path, "likelihood=custom", "likelihood._target_=wider.Wider")
+    (run / "results.json").unlink()
+    capsys.readouterr()
+    out = card(capsys, run)
+    assert "auto → learned_precision" in out and "wider" in out and "nothing; ln C" in out
+    assert read_run(run).dispersion[0] != 1 and "φ = 1 " not in out
+
+
+def test_a_folder_of_another_program(tmp_path):
+    run = trained(tmp_path)
+    (run / "versions.json").write_text("{}")
+    with pytest.raises(VaeklError, match="does not say what was trained"):
+        audit.main([str(run)])

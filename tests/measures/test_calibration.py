@@ -118,3 +118,13 @@ def test_without_levels_there_is_no_curve():
     spec = DataSpec("real", (1, 4, 4), None, "real")
     split = Split(torch.zeros(3, 1, 4, 4), None, AsStored())
     assert reliability(model_of(spec, Gaussian(), torch.zeros(1, 1, 4, 4)), split, generator()) is None
+
+
+def test_equal_predictions_make_one_point_in_whatever_order_the_images_come():
+    spec = DataSpec("coins", (1, 4, 4), 2, "binary")
+    images = torch.zeros(1000, 1, 4, 4)
+    images[:300] = 1.0
+    model = model_of(spec, Bernoulli(), torch.full((1, 1, 4, 4), float(np.log(0.3 / 0.7))))
+    found = reliability(model, Split(images, None, AsStored()), generator())
+    assert found.predicted == pytest.approx([0.3, 0.7]) and found.observed == pytest.approx([0.3, 0.7])
+    assert found.error < 1e-6 and found.images == 1000

@@ -48,6 +48,21 @@ def test_the_same_seed_gives_the_same_bytes_whatever_else_is_drawn(copy):
     assert other["prior_mean.png"].read_bytes() != first["prior_mean.png"]
 
 
+def test_the_first_pictures_are_the_same_however_many_follow(tmp_path):
+    """Also for beta, whose draws come from two gamma variates of each value."""
+    folder = trained(tmp_path, "likelihood=beta")
+    words = ("--format=npz", "sample.what=prior,reconstructions")
+    few, many = (
+        {name: dict(np.load(path)) for name, path in drawn(folder, *words, f"sample.count={count}")[0].items()}
+        for count in (70, 150)
+    )
+    assert len(few) == 4
+    for name, arrays in few.items():
+        for key in arrays.keys() - {"label"}:
+            assert len(many[name][key]) == 150
+            assert np.array_equal(arrays[key], many[name][key][:70]), (name, key)
+
+
 def test_arrays_hold_what_the_pictures_show(copy):
     from vaekl.loaded import load
 
@@ -94,6 +109,8 @@ BAD = {
     "unknown key": (["RUN", "sample.cout=3"], ["sample.count"]),
     "format": (["RUN", "--format", "jpg"], ["sample.format", "png", "npz"]),
     "count": (["RUN", "sample.count=0"], ["sample.count", "from 1"]),
+    "a PNG too many": (["RUN", "sample.count=10001"], ["10001", "npz"]),
+    "no end of arrays": (["RUN", "sample.count=4000000000000000000", "--format", "npz"], ["memory", "sample.count"]),
     "columns": (["RUN", "sample.columns=1"], ["sample.columns"]),
     "what": (["RUN", "sample.what=prior,posterior"], ["sample.what", "posterior"]),
     "decoder": (["RUN", "sample.decoder=logit"], ["sample.decoder", "mean"]),

@@ -1,6 +1,6 @@
 """The card of a loss: the equation that it is, what it claims about pixels, and what it lacks."""
 
-from math import log, sqrt
+from math import isclose, log, sqrt
 
 from vaekl.audit.loss import GREY_LEVELS, Loss
 
@@ -67,7 +67,7 @@ def gaussian_verdict(sigma: float) -> str:
     if sigma > _WIDEST:
         return (
             f"{said}: more than any data in [0, 1] can scatter (0.5 at most).\n"
-            "To the decoder nearly every difference between images is noise, so most latents collapse."
+            "A latent survives only where its part of the data varies more: `vaekl audit dataset=NAME` counts them."
         )
     if sigma > 0.2:
         return f"{said}: coarse. Whatever varies less than this along a latent is noise, and that latent collapses."
@@ -165,7 +165,7 @@ def _dropped(loss: Loss) -> str:
         text += "\nIt depends on the decoder, so the optimum moves"
         if loss.values and loss.phi >= 1:
             # for φ ≥ 1 ln C grows with |a|, from ln 2/φ at a = 0
-            least = "N ln 2" if loss.phi == 1 else "N ln 2/φ"
+            least = "N ln 2" if isclose(loss.phi, 1, rel_tol=1e-4) else "N ln 2/φ"
             text += f"; ln C is at least {least} = {number(loss.values * log(2) / loss.phi)} nats per image"
         return text
     formula = "−(N/2) ln(2πφ)" if loss.likelihood == "gaussian" else "−N ln(2φ)"
@@ -190,6 +190,10 @@ def _notes(loss: Loss) -> str:
         )
     if loss.kl_reduction == "mean":
         notes.append("The KL is a sum over latents by definition; its mean makes φ depend on how many there are.")
+    if loss.beta_norm is not None and "mean" in (loss.reduction, loss.kl_reduction):
+        notes.append(
+            "β_norm already divides by N and Z, and a mean does so again: with means, β is usually what is meant."
+        )
     if loss.batch_reduction != loss.kl_batch_reduction:
         notes.append("One term is summed over the batch and the other averaged: another batch size is another φ.")
     if loss.kl_weight == "M_N":

@@ -1,10 +1,8 @@
 """The card of a run, from the files in its folder: neither its data nor its weights are needed."""
 
 import csv
-import json
-import re
 from dataclasses import dataclass
-from math import log, pi
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,6 @@ from vaekl.audit.card import gaussian_verdict, in_grey_levels, lines, number
 from vaekl.errors import VaeklError
 
 _METRICS = "metrics.csv"
-_ENERGY = {
-    "gaussian": "½(x − μ)²",
-    "laplace": "|x − μ|",
-    "bernoulli": "softplus(a) − a x",
-    "cb": "softplus(a) − a x",
-    "beta": "−(α−1) ln x − (β−1) ln(1−x)",
-    "categorical": "−ln softmax(a)[x]",
-}
-_CONSTANT = {"gaussian": "−½ ln(2πφ)", "laplace": "−ln(2φ)", "cb": "ln(a / tanh(a/2)) at φ = 1", "beta": "−ln B(α, β)"}
-_SCALES = ("gaussian", "laplace")
-_DISCRETE = ("bernoulli", "categorical")
 
 
 @dataclass(frozen=True)
@@ -35,22 +22,34 @@ class Run:
         config: its resolved config.
         figures: measured last: of the test if the run is finished, else the last row of metrics.csv; may be empty.
         where: where the figures are from, in words.
-        protocol: what was done to the data, if the run is finished.
-        resolved: the weighting that `auto` took.
+        facts: what the run wrote at its start: the data's shape, the family, the weighting that `auto` took.
     """
 
     path: Path
     config: dict[str, Any]
     figures: dict[str, float]
     where: str
-    protocol: str
-    resolved: str
+    facts: dict[str, Any]
 
     @property
     def likelihood(self) -> str:
-        """The family's name; that of the class for one of the user's."""
-        name = str(self.config["choices"].get("likelihood") or "")
-        return name if name in _ENERGY else str(self.config["likelihood"]["_target_"]).split(".")[-1]
+        """The family's name."""
+        return str(self.facts["likelihood"]["name"])
+
+    @property
+    def resolved(self) -> str:
+        """The weighting's name, whatever `auto` took."""
+        return str(self.facts["weighting"]["name"])
+
+    @property
+    def scale(self) -> bool:
+        """Whether φ is a scale of the family, so that ln C does not depend on the decoder."""
+        return bool(self.facts["likelihood"]["scale"])
+
+    @property
+    def values(self) -> int:
+        """N, the number of values in an image."""
+        return prod(self.facts["data"]["shape"])
 
     @property
     def latents(self) -> int | None:
@@ -101,23 +100,14 @@ def read_run(path: Path) -> Run:
         VaeklError: if there is no run, or a file is damaged.
     """
     config = folder.config(path)
-    if not isinstance(config["choices"], dict) or not all(
-        isinstance(config.get(group), dict) and "_target_" in config[group] for group in ("likelihood", "weighting")
-    ):
-        raise VaeklError(f"{path / folder.CONFIG} lacks the likelihood or the weighting: restore it, or train afresh.")
+    facts = folder.read_json(path / folder.VERSIONS)
+    if not {"data", "likelihood", "weighting"} <= facts.keys():
+        raise VaeklError(f"{path / folder.VERSIONS} does not say what was trained: it is no run of this vaekl.")
     results = folder.results(path)
-    chosen = str(config["choices"].get("weighting"))
-    likelihood = str(config["choices"].get("likelihood"))
-    taken = {"gaussian": "learned_precision", "laplace": "learned_precision", "cb": "cb_normalizer"}
-    if results is not None:
-        figures = {name: value for name, value in results.get("test", {}).items() if isinstance(value, float | int)}
-        where = f"test, step {results.get('step', 0):,}"
-        protocol, resolved = str(results.get("protocol", {}).get("data", "")), str(results.get("weighting", chosen))
-    else:
-        figures, where = _last_row(path / _METRICS)
-        protocol = ""
-        resolved = taken.get(likelihood, "fixed_dispersion") if chosen == "auto" else chosen
-    return Run(path, config, figures, where, protocol, resolved)
+    if results is None:
+        return Run(path, config, *_last_row(path / _METRICS), facts)
+    figures = {name: value for name, value in results.get("test", {}).items() if isinstance(value, float | int)}
+    return Run(path, config, figures, f"test, step {results.get('step', 0):,}", facts)
 
 
 def _last_row(file: Path) -> tuple[dict[str, float], str]:
@@ -137,47 +127,20 @@ def _last_row(file: Path) -> tuple[dict[str, float], str]:
     return figures, f"{_METRICS}, last row: {row['split']}, step {row['step']}"
 
 
-def values_per_image(run: Run) -> int | None:
-    """N, which the config does not hold, from figures that are proportional to it; None where there are none.
-
-    The Gaussian's ln C is −(N/2) ln(2πφ) and the Laplace's −N ln(2φ), with the geometric mean of φ where there are
-    several; else bits/dim is −ELBO/(N ln 2), plus log2 K for data that were dequantized from K levels.
-    """
-    figures, found = run.figures, 0.0
-    if run.likelihood in _SCALES and {"dispersion", "log_norm_const_nats"} <= figures.keys():
-        phi = figures["dispersion"]
-        each = -0.5 * log(2 * pi * phi) if run.likelihood == "gaussian" else -log(2 * phi)
-        found = figures["log_norm_const_nats"] / each if each else 0.0
-    elif {"bits_per_dim", "elbo_nats"} <= figures.keys():
-        levels = re.search(r"^dequantized \(k \+ U\)/(\d+)$", run.protocol)
-        if levels or run.likelihood in _DISCRETE:
-            each = figures["bits_per_dim"] * log(2) - (log(int(levels[1])) if levels else 0.0)
-            found = -figures["elbo_nats"] / each if each else 0.0
-    whole = round(found)
-    # a training row's ln C is an average over steps in which φ moved: then there is no whole number
-    return whole if whole > 0 and abs(found - whole) < 1e-3 * whole else None
-
-
 def _head(run: Run) -> str:
-    choices = run.config["choices"]
-    data = f"{choices.get('dataset')}" + (f", {run.protocol}" if run.protocol else "")
-    size = values_per_image(run)
-    shape = f", N = {size:,} values an image" if size else ""
-    return f"{choices.get('model')}, Z = {run.latents} latents; {data}{shape}"
+    choices, data = run.config["choices"], run.facts["data"]
+    return (
+        f"{choices.get('model')}, Z = {run.latents} latents; {choices.get('dataset')}, {data['protocol']}, "
+        f"N = {run.values:,} values an image"
+    )
 
 
 def _loss(run: Run) -> str:
-    energy = _ENERGY.get(run.likelihood, "E(x, η)")
     schedule = str(run.config["choices"].get("schedule") or "constant")
-    kl = "KL" if schedule == "constant" else f"schedule={schedule} · KL"
+    multiplied = "" if schedule == "constant" else f" · schedule={schedule}"
     weighting = str(run.config["choices"].get("weighting"))
     taken = f"weighting={weighting}" + (f" → {run.resolved}" if run.resolved != weighting else "")
-    if run.resolved == "fixed_beta" and run.dispersion:
-        text = f"Σ [{energy}] + {number(run.dispersion[0])} · {kl}"
-    else:
-        constant = _CONSTANT.get(run.likelihood, "" if run.likelihood in _DISCRETE else "ln C(η, φ)")
-        text = f"Σ [{energy}]/φ" + (f" − Σ [{constant}]" if constant else "") + f" + {kl}"
-    return f"{text}, averaged over images\n({taken})"
+    return f"{run.facts['weighting']['loss']}{multiplied}, summed over an image and averaged over images\n({taken})"
 
 
 def _likelihood(run: Run) -> str:
@@ -195,10 +158,10 @@ def _sigma(run: Run) -> str:
         text = in_grey_levels(run.figures["implied_sigma"])
         if "rmse" in run.figures:
             text += f", beside an RMSE of {run.figures['rmse']:.4g}"
-        if run.protocol == "as stored":
+        if run.facts["data"]["protocol"] == "as stored":
             text += ", if the data span [0, 1]"
         return f"{text}   ({run.where})"
-    if run.dispersion and run.likelihood in _SCALES:
+    if run.dispersion and run.likelihood in ("gaussian", "laplace"):
         return in_grey_levels(_sigma_of(run.likelihood, run.dispersion[0]))
     return ""
 
@@ -216,8 +179,7 @@ def _beta(run: Run) -> str:
     text = number(beta)
     if multiplier != 1:
         text += f" at this step, {number(run.dispersion[0])} once the schedule ends"
-    size = values_per_image(run)
-    return text + (f"; normalised β_KL · Z/N = {number(beta * run.latents / size)}" if size and run.latents else "")
+    return text + (f"; normalised β_KL · Z/N = {number(beta * run.latents / run.values)}" if run.latents else "")
 
 
 def _dropped(run: Run) -> str:
@@ -226,10 +188,10 @@ def _dropped(run: Run) -> str:
     phi = run.dispersion[0] if run.dispersion else None
     if run.resolved != "fixed_beta":
         return f"nothing; ln C = {amount}" if constant else "nothing"
-    if run.likelihood in _DISCRETE and phi == 1:
+    if run.facts["likelihood"]["discrete"] and phi == 1:
         return "nothing: at φ = 1 the distribution already sums to 1"
     text = f"ln C = {amount}"
-    if run.likelihood in _SCALES:
+    if run.scale:
         return f"{text}\nIt does not depend on the decoder, so the optimum stays where it is"
     return f"{text}\nIt depends on the decoder, so the optimum moves"
 
@@ -249,7 +211,7 @@ def _measured(run: Run) -> str:
 def _verdict(run: Run) -> str:
     if run.resolved == "fixed_beta" and run.likelihood == "cb":
         return "binary cross-entropy on grey values without its constant: not an ELBO of any density on [0, 1]"
-    if run.likelihood not in _SCALES or run.dispersion is None:
+    if run.likelihood not in ("gaussian", "laplace") or run.dispersion is None:
         return ""
     sigma = run.figures.get("implied_sigma", _sigma_of(run.likelihood, run.dispersion[0]))
     text, rmse = gaussian_verdict(sigma), run.figures.get("rmse", sigma)
@@ -260,8 +222,4 @@ def _verdict(run: Run) -> str:
 
 
 def _command(run: Run) -> str:
-    try:
-        content = json.loads((run.path / folder.VERSIONS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return str(content.get("command", "")) if isinstance(content, dict) else ""
+    return str(run.facts.get("command", ""))

@@ -75,13 +75,16 @@ class Reliability:
         predicted: the average predicted probability, ascending.
         observed: how often it came true.
         error: the average of |predicted − observed|, every prediction counted alike.
-        groups: into how many groups the range of values was cut.
+        groups: into how many groups G the range of values was cut; most predictions are then small, and so is the
+            error: a model that says 1/G everywhere while one group always comes true has (2/G)(1 − 1/G).
+        images: how many images were looked at, the split's first.
     """
 
     predicted: list[float]
     observed: list[float]
     error: float
     groups: int
+    images: int
 
 
 @torch.inference_mode()
@@ -101,15 +104,17 @@ def reliability(model: VAE, split: Split, generator: torch.Generator) -> Reliabi
         for first, end in pairwise(starts):
             predictions.append(_probability(model, eta, first, end).flatten().float().cpu())
             outcomes.append(((level >= first) & (level < end)).flatten().cpu())
-    probability, order = torch.cat(predictions).sort()
-    outcome = torch.cat(outcomes)[order].double()
-    points = [
-        (p.double().mean().item(), o.mean().item(), len(p))
-        for p, o in zip(probability.tensor_split(_POINTS), outcome.tensor_split(_POINTS), strict=True)
-        if len(p)
-    ]
-    error = sum(abs(p - o) * count for p, o, count in points) / len(probability)
-    return Reliability([p for p, _, _ in points], [o for _, o, _ in points], error, groups)
+    # equal predictions stay together: to cut between them would make the curve depend on the order of the images
+    value, which, count = torch.cat(predictions).unique(return_inverse=True, return_counts=True)
+    came_true = torch.zeros(len(value), dtype=torch.float64).index_add_(0, which, torch.cat(outcomes).double())
+    middle = count.cumsum(0) - count / 2
+    point = (middle * _POINTS / count.sum()).long().clamp(max=_POINTS - 1)
+    sums = torch.zeros(3, _POINTS, dtype=torch.float64)
+    sums.index_add_(1, point, torch.stack([value.double() * count, came_true, count.double()]))
+    predicted, observed, counts = sums[:, sums[2] > 0]
+    predicted, observed = predicted / counts, observed / counts
+    error = ((predicted - observed).abs() * counts).sum() / counts.sum()
+    return Reliability(predicted.tolist(), observed.tolist(), error.item(), groups, len(split))
 
 
 def _probability(model: VAE, eta: Tensor, first: int, end: int) -> Tensor:

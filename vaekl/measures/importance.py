@@ -16,9 +16,12 @@ from torch import Tensor
 from vaekl.data import Split, batch_slices, seed_of
 from vaekl.elbo import gaussian_kl
 from vaekl.evaluate import batch_limit
+from vaekl.machine import free_memory
 from vaekl.model import VAE
 
 _PASSES = 500
+#: of each value that the decoder gives, with what scoring it takes: four times float32
+_BYTES_A_PASS = 16
 
 #: ln p(x|z) from η [B, P, C, H, W] and x [B, C, H, W]: nats per image, [B]
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
@@ -57,14 +60,18 @@ def importance_bounds(
         chunk: decoder passes held at once, or None for as many as fit the caches.
         done: is told of decoder passes that were made.
     """
-    # the first sample as `evaluate` draws it, so that both give one ELBO; the others from a stream of their own
-    further = torch.Generator(generator.device).manual_seed(seed_of("further samples", generator.initial_seed()))
+    needed = _BYTES_A_PASS * model.likelihood.outputs * model.spec.dims * min(chunk or 0, ks[-1] * len(split))
+    if needed > free_memory():
+        raise MemoryError(f"{needed / 1e9:,.0f} GB for the decoder's outputs, {free_memory() / 1e9:,.0f} GB are free")
     elbos: list[Tensor] = []
     columns: dict[int, list[Tensor]] = {k: [] for k in ks}
-    for part in batch_slices(len(split), min(chunk or _PASSES, batch_limit(model)), drop_last=False):
+    for part in batch_slices(len(split), batch_limit(model), drop_last=False):
+        # x and the first sample are drawn as `evaluate` draws them, so that both give one ELBO
         x = split.batch(part, generator)
-        first = torch.randn(1, len(x), model.latents, generator=generator, device=x.device)
-        samples = _Samples(first, further, max(1, (chunk or _PASSES) // len(x)))
+        first = torch.randn(len(x), model.latents, generator=generator, device=x.device)
+        # the others are a batch's own, so that L_K depends neither on which other K are asked for nor on the chunks
+        further = torch.Generator(x.device).manual_seed(seed_of(f"samples {part.start}", generator.initial_seed()))
+        samples = _Samples(first, further, chunk or _PASSES)
         elbo, bounds = _batch_bounds(model, x, log_likelihood, ks, samples, done)
         elbos.append(elbo)
         for k, bound in bounds.items():
@@ -80,20 +87,29 @@ def mean_and_error(values: Tensor) -> tuple[float, float | None]:
 
 @dataclass(frozen=True)
 class _Samples:
-    """Standard normal noise [K, B, Z], a chunk at a time."""
+    """Standard normal noise [K, B, Z] of one batch, some samples at a time.
+
+    Args:
+        first: [B, Z].
+        further: draws the others, one [B, Z] after the other whatever is asked for.
+        chunk: decoder passes held at once.
+    """
 
     first: Tensor
     further: torch.Generator
-    at_once: int
+    chunk: int
 
-    def up_to(self, start: int, end: int) -> Iterator[Tensor]:
-        """The samples start..end−1."""
+    def between(self, start: int, end: int) -> Iterator[Tensor]:
+        """The samples start..end−1, as many at a time as make a chunk."""
+        at_once = max(1, self.chunk // len(self.first))
         if start == 0:
-            yield self.first
+            yield self.first.unsqueeze(0)
             start = 1
-        for begin in range(start, end, self.at_once):
-            shape = (min(self.at_once, end - begin), *self.first.shape[1:])
-            yield torch.randn(shape, generator=self.further, device=self.first.device)
+        for begin in range(start, end, at_once):
+            yield torch.stack([self._next() for _ in range(min(at_once, end - begin))])
+
+    def _next(self) -> Tensor:
+        return torch.randn(self.first.shape, generator=self.further, device=self.first.device)
 
 
 @torch.inference_mode()
@@ -107,20 +123,28 @@ def _batch_bounds(
 ) -> tuple[Tensor, dict[int, Tensor]]:
     mean, log_std = model.encode(x)
     std, entropy_part, kl = log_std.exp(), log_std.sum(1), gaussian_kl(mean, log_std).sum(1)
-    elbo = torch.empty(0)
+    elbo: Tensor | None = None
     # a log-sum-exp in float64: 5,000 float32 terms would lose the fourth decimal of small gains
     total = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
     bounds: dict[int, Tensor] = {}
     for start, end in pairwise([0, *ks]):
-        for noise in samples.up_to(start, end):
+        for noise in samples.between(start, end):
             z = mean + std * noise
-            seen = x if len(noise) == 1 else x.repeat(len(noise), 1, 1, 1)
-            log_px = log_likelihood(model.decode(z.flatten(0, 1)), seen).view(noise.shape[:2])
+            log_px = _decoded(model, x, z, log_likelihood, samples.chunk)
             # ln p(z) − ln q(z|x): the two (2π)^(−Z/2) cancel
             log_ratio = 0.5 * (noise.square() - z.square()).sum(2) + entropy_part
-            if noise is samples.first:
-                elbo = log_px[0] - kl
+            elbo = log_px[0] - kl if elbo is None else elbo
             total = total.logaddexp((log_px + log_ratio).double().logsumexp(0))
             done(len(noise) * len(x))
         bounds[end] = total - log(end)
+    assert elbo is not None
     return elbo.double().cpu(), {k: bound.cpu() for k, bound in bounds.items()}
+
+
+def _decoded(model: VAE, x: Tensor, z: Tensor, log_likelihood: LogLikelihood, chunk: int) -> Tensor:
+    """ln p(x|z), [K, B], of x [B, C, H, W] and z [K, B, Z], at most `chunk` passes at once."""
+    if len(z) == 1 and len(x) <= chunk:
+        return log_likelihood(model.decode(z[0]), x).unsqueeze(0)
+    image = torch.arange(len(x), device=x.device).repeat(len(z))
+    parts = zip(z.flatten(0, 1).split(chunk), image.split(chunk), strict=True)
+    return torch.cat([log_likelihood(model.decode(part), x[which]) for part, which in parts]).view(z.shape[:2])

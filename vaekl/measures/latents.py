@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vaekl.data import Split, batch_slices
 from vaekl.elbo import gaussian_kl
+from vaekl.evaluate import batch_limit
 from vaekl.model import VAE
 
 _BATCH = 500
@@ -23,15 +24,21 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(z|x) of every image of a split, in its order.
+    """q(z|x) of every image of a split, in its order, and one sample of each.
 
     Args:
         mean: [N, Z].
         log_std: [N, Z].
+        noise: [N, Z]; z = mean + exp(log_std) · noise.
     """
 
     mean: Tensor
     log_std: Tensor
+    noise: Tensor
+
+    def first(self, images: int) -> "Posterior":
+        """Those of the first images."""
+        return Posterior(self.mean[:images], self.log_std[:images], self.noise[:images])
 
 
 def kl(found: Posterior) -> Tensor:
@@ -41,21 +48,19 @@ def kl(found: Posterior) -> Tensor:
 
 @torch.inference_mode()
 def posterior(model: VAE, split: Split, generator: torch.Generator) -> Posterior:
-    """Encode a split, on the CPU; random transforms draw from `generator`."""
-    parts = [model.encode(split.batch(part, generator)) for part in batch_slices(len(split), _BATCH, drop_last=False)]
-    means, log_stds = zip(*parts, strict=True)
-    return Posterior(torch.cat(means).cpu(), torch.cat(log_stds).cpu())
+    """Encode a split and sample, drawing as `evaluate` does: equal seeds give its KL again. On the CPU."""
+    parts = []
+    for part in batch_slices(len(split), batch_limit(model), drop_last=False):
+        x = split.batch(part, generator)
+        noise = torch.randn(len(x), model.latents, generator=generator, device=generator.device)
+        parts.append((*model.encode(x), noise))
+    mean, log_std, noise = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+    return Posterior(mean, log_std, noise)
 
 
-def mutual_information(found: Posterior, generator: torch.Generator) -> float:
-    """I_q(x; z) in nats by one sample of each image: the average of ln q(z|x) − ln q(z), q(z) over all N images.
-
-    Args:
-        found: the posteriors of N images.
-        generator: of the samples, on the CPU.
-    """
-    mean, log_std = found.mean.double(), found.log_std.double()
-    noise = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+def mutual_information(found: Posterior) -> float:
+    """I_q(x; z) in nats by one sample of each image: the average of ln q(z|x) − ln q(z), q(z) over all N images."""
+    mean, log_std, noise = found.mean.double(), found.log_std.double(), found.noise.double()
     z = mean + log_std.exp() * noise
     own = (-0.5 * noise.square() - log_std).sum(1)
     # Σ (z − m)²/s² for all pairs as three matrix products; (2π)^(−Z/2) cancels

@@ -2,8 +2,9 @@
 
     −log2 P(k)/D,   P(k_d | z) = ∫ p(x | z) dx over the bin of level k_d, tails folded into the end bins   (bits/dim)
 
-A density's own nats are no such thing: they change with the unit of x. Bits/dim of dequantized data bound this from
-above, since they average ln p over a bin where the ruler takes the logarithm of the average.
+A density's own nats are no such thing: they change with the unit of x. Bits/dim of dequantized data are another bound
+on the same −log2 P(k): they average ln p over a bin where the ruler takes the logarithm of the average, but their
+posterior has seen the noise in x, so that either may be the lower.
 """
 
 from dataclasses import dataclass

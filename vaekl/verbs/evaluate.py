@@ -1,10 +1,9 @@
 """`vaekl eval`: every measure of finished runs, as `eval.json` and a table."""
 
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import log
+from hashlib import blake2b
+from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,19 @@ from torch import Tensor
 
 from vaekl import folder, options
 from vaekl.data import Split, batch_slices, seed_of
-from vaekl.errors import VaeklError, first_line, sentence
+from vaekl.devices import enough_memory
+from vaekl.errors import VaeklError, sentence
 from vaekl.evaluate import batch_limit, evaluate
+from vaekl.files import sole_writer
 from vaekl.loaded import Loaded, find, load
+from vaekl.machine import free_cores
 from vaekl.measures import annealing, calibration, classifier, features, latents, neighbours, quality, ruler
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, mean_and_error
 from vaekl.model import VAE
 from vaekl.verbs.evaluation_table import many, one
 
 _PAIRWISE_IMAGES = 10_000
+_TABLE_WIDTH = 170
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Asked:
     chunk: int | None
     device: str
     jobs: int | None
+    threads: int
 
     @classmethod
     def checked(cls, given: dict[str, Any]) -> "Asked":
@@ -66,26 +70,29 @@ class Asked:
             features=options.one_of(given, "eval", "features", ("none", "classifier", "inception")),
             generated=whole("generated", 2),
             seed=whole("seed"),
-            checkpoint=given["checkpoint"] and options.one_of(given, "eval", "checkpoint", ("last", "best")),
+            checkpoint=options.one_of_or_none(given, "eval", "checkpoint", ("last", "best")),
             chunk=whole("chunk", 1, optional=True),
             device=str(given["device"]),
             jobs=whole("jobs", 1, optional=True),
+            threads=whole("threads", 1),
         )
 
 
 def main(words: options.Words) -> int:
     """Measure the runs, write `eval.json` into each, print a table; returns the exit code."""
     asked = Asked.checked(words.options)
-    runs = [run for path in words.runs for run in find(path)]
-    console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    runs = list(dict.fromkeys(run for path in words.runs for run in find(path)))
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    # a figure that is cut is worse than a line that wraps
+    console.width = max(console.width, _TABLE_WIDTH)
     if len(runs) == 1:
         console.print(one(_measure_and_write(runs[0], asked, words.changes, console)))
-        console.print(f"  written     {_target(runs[0], asked.split)}")
+        console.print(f"  written     {_target(runs[0], asked, words.changes)}")
         return 0
-    jobs = min(len(runs), asked.jobs or _free_cores())
+    jobs = min(len(runs), asked.jobs or max(1, (1 if _on_gpu(asked) else free_cores()) // asked.threads))
     console.print(f"{len(runs)} runs, {jobs} at a time")
-    work = (joblib.delayed(_quietly)(run, asked, words.changes, jobs) for run in runs)
-    answers = list(joblib.Parallel(n_jobs=jobs, return_as="generator")(work))
+    work = (joblib.delayed(_quietly)(run, asked, words.changes) for run in runs)
+    answers = joblib.Parallel(n_jobs=jobs)(work)
     done = [answer for answer in answers if isinstance(answer, dict)]
     if done:
         console.print(many(done))
@@ -119,6 +126,8 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
 
     say("ELBO", 0)
     ledger = evaluate(model, split, 1.0, samples)
+    if not isfinite(ledger.elbo):
+        raise VaeklError(f"the ELBO of {run.path} is not finite: its weights or its data are not either.")
     density = bounds(ruler.log_density(model), asked.k, "importance-weighted bound")
     missing = ruler.why_no_ruler(spec, likelihood)
     report: dict[str, Any] = {
@@ -149,21 +158,26 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
         few = split.first(images)
         found = annealing.annealed_bound(model, few, stream("annealing"), asked.ais_steps, say("annealing", images))
         nats, error = mean_and_error(found)
-        report["ais"] = {"nats": nats, "standard_error_nats": error, "images": images, "steps": asked.ais_steps}
+        report["ais"] = {
+            "nats": nats,
+            "standard_error_nats": error,
+            "images": images,
+            "steps": asked.ais_steps,
+            "iwae_of_these_images_nats": mean_and_error(density.bound[asked.k[-1]][:images])[0],
+        }
 
     say("latents, calibration, pictures", 0)
-    posterior = latents.posterior(model, split, stream("posterior"))
-    few_images = latents.Posterior(posterior.mean[:_PAIRWISE_IMAGES], posterior.log_std[:_PAIRWISE_IMAGES])
-    information = latents.mutual_information(few_images, stream("information", "cpu"))
-    kl = float(latents.kl(few_images))
+    same = torch.Generator(run.device)
+    posterior = latents.posterior(model, split, same.manual_seed(samples))
+    few_images = posterior.first(_PAIRWISE_IMAGES)
+    information = latents.mutual_information(few_images)
     report["rate"] = {
-        "kl_nats": kl,
         "mutual_information_nats": information,
-        "marginal_kl_nats": kl - information,
+        "marginal_kl_nats": float(latents.kl(few_images)) - information,
         "largest_mutual_information_nats": log(len(few_images.mean)),
         "images": len(few_images.mean),
     }
-    report["calibration"] = calibration.figures(calibration.calibration(model, split, stream("calibration")))
+    report["calibration"] = calibration.figures(calibration.calibration(model, split, same.manual_seed(samples)))
     curve = calibration.reliability(model, split, stream("reliability"))
     report["reliability"] = vars(curve) if curve is not None else None
     report["quality"] = quality.figures(model, split, stream("quality"))
@@ -177,42 +191,48 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
 
 
 def _measure_and_write(path: Path, asked: Asked, changes: tuple[str, ...], console: Console | None) -> dict[str, Any]:
-    run = load(path, asked.device, asked.checkpoint, changes)
+    prior_threads = torch.get_num_threads()
+    torch.set_num_threads(asked.threads)
     try:
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
-            disable=console is None or not console.is_terminal,
-        ) as display:  # fmt: skip
+        run = load(path, asked.device, asked.checkpoint, changes)
+        with (
+            enough_memory(f"measuring {path}", "set eval.chunk to fewer passes at once, or lower eval.images"),
+            Progress(
+                TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
+                disable=console is None or not console.is_terminal,
+            ) as display,
+        ):  # fmt: skip
 
             def say(what: str, total: int) -> Callable[[int], None]:
                 task = display.add_task(what, total=total or None)
                 return lambda passes: display.advance(task, passes)
 
             report = measure(run, asked, say)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error) and "memory" not in str(error):
-            raise
-        raise VaeklError(
-            f"measuring {path} does not fit the memory ({first_line(error)}): set eval.chunk to fewer decoder passes "
-            "at once, or eval.images to fewer images."
-        ) from error
+    finally:
+        torch.set_num_threads(prior_threads)
     report["changes"] = list(changes)
-    folder.write_json(_target(path, asked.split), report)
+    target = _target(path, asked, changes)
+    with sole_writer(target):
+        folder.write_json(target, report)
     return report
 
 
-def _quietly(path: Path, asked: Asked, changes: tuple[str, ...], jobs: int) -> dict[str, Any] | str:
+def _quietly(path: Path, asked: Asked, changes: tuple[str, ...]) -> dict[str, Any] | str:
     """One run of several, in a process of its own; a sentence instead of figures where it fails."""
-    torch.set_num_threads(max(1, _free_cores() // jobs))
     try:
         return _measure_and_write(path, asked, changes, None)
     except Exception as error:  # it must not stop the others
         return sentence(error)
 
 
-def _target(path: Path, split: str) -> Path:
+def _target(path: Path, asked: Asked, changes: tuple[str, ...]) -> Path:
+    """`eval.json` for all of the run's own test images, another name for what is not comparable with it."""
     run = path.parent if path.is_file() else path
-    return run / ("eval.json" if split == "test" else f"eval_{split}.json")
+    other = [path.name if path.is_file() else None, asked.checkpoint, asked.images, *sorted(changes)]
+    parts = ["eval"] + ([] if asked.split == "test" else [asked.split])
+    if any(part is not None for part in other):
+        parts.append(blake2b(repr(other).encode(), digest_size=3).hexdigest())
+    return run / f"{'_'.join(parts)}.json"
 
 
 def _bounds(found: Bounds, dims: int | None) -> list[dict[str, Any]]:
@@ -241,7 +261,7 @@ def _density_protocol(run: Loaded) -> str:
     if run.model.likelihood.discrete:
         return "−ELBO/(D ln 2): a probability"
     if spec.dequantized:
-        return f"−ELBO/(D ln 2) + log2 {spec.levels}: a bound on the ruler's"
+        return f"−ELBO/(D ln 2) + log2 {spec.levels}: another bound on the same bits"
     return "none: a density on values that were not dequantized has no bits/dim"
 
 
@@ -250,7 +270,7 @@ def _features(run: Loaded, asked: Asked, split: Split, generator: torch.Generato
     if run.model.spec.support == "real":
         raise VaeklError(f"eval.features={asked.features} needs pictures, but {run.model.spec.name} holds real values.")
     if asked.features == "inception":
-        network, protocol = features.inception(), "InceptionV3"
+        network, protocol = features.inception().to(run.device), "InceptionV3"
     else:
         trained = classifier.classifier(run.data)
         network, protocol = trained, f"a classifier of {run.data.stored.name}, accuracy {trained.accuracy:.3f}"
@@ -269,5 +289,5 @@ def _generated(model: VAE, images: int, generator: torch.Generator) -> Tensor:
     return model.moments(model.decode(z))[0]
 
 
-def _free_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _on_gpu(asked: Asked) -> bool:
+    return asked.device.startswith("cuda") or (asked.device == "auto" and torch.cuda.is_available())

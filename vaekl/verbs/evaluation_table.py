@@ -7,10 +7,9 @@ from rich.table import Table
 
 def one(report: dict[str, Any]) -> Table:
     """The figures of one run, each with its unit."""
-    table = Table(
-        title=f"{report['run']}, {report['weights']}: {report['images']:,} {report['split']} images",
-        title_justify="left",
-    )
+    weights = report["weights"] + _unfinished(report)
+    title = f"{report['run']}, {weights}: {report['images']:,} {report['split']} images"
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
     table.add_column("protocol")
@@ -23,7 +22,8 @@ def one(report: dict[str, Any]) -> Table:
     for row in report["iwae"]:
         table.add_row(f"IWAE bound, K = {row['k']:,}, nats", _with_error(row["nats"], row["standard_error_nats"], 3))
     if ais := report.get("ais"):
-        what = f"{ais['steps']:,} distributions, {ais['images']:,} images"
+        few = f"the first {ais['images']:,} images, whose IWAE bound is {ais['iwae_of_these_images_nats']:,.3f}"
+        what = f"{ais['steps']:,} distributions; {few}"
         table.add_row("AIS bound, nats", _with_error(ais["nats"], ais["standard_error_nats"], 3), what)
     if "bits_per_dim" in elbo:
         table.add_row("bits/dim from the ELBO", f"{elbo['bits_per_dim']:.4f}", protocol["bits_per_dim"])
@@ -49,7 +49,7 @@ def one(report: dict[str, Any]) -> Table:
         calibrated = f"calibrated β_KL = {figures['calibrated_beta_kl']:.5g}" if "calibrated_beta_kl" in figures else ""
         table.add_row(f"implied σ / RMSE{what}", sigmas, calibrated)
     if curve := report["reliability"]:
-        what = f"|predicted − observed| frequency, {curve['groups']} groups of levels"
+        what = f"|predicted − observed| frequency of {curve['groups']} groups of levels, {curve['images']:,} images"
         table.add_row("calibration error of levels", f"{curve['error']:.5f}", what)
     table.add_section()
     if "knn_accuracy" in report:
@@ -68,16 +68,18 @@ def many(reports: list[dict[str, Any]]) -> Table:
     table = Table()
     samples = {report["iwae"][-1]["k"] for report in reports}
     iwae = f"IWAE, K = {samples.pop():,}"
-    for name in ("run", "likelihood", "weighting", "seed"):
+    # a long name is folded before a figure is cut
+    table.add_column("run", overflow="fold", min_width=20)
+    for name in ("likelihood", "weighting", "seed"):
         table.add_column(name, no_wrap=True)
     for name in ("bits/dim, ruler", "from the ELBO", "ELBO", iwae, "KL", "active", "σ/RMSE", "15-NN", "PSNR", "SSIM"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     last = float("inf")
     for report in sorted(reports, key=lambda r: r["ruler"]["bits_per_dim"] if "ruler" in r else last):
         elbo = report["elbo"]
         quality = report["quality"]
         table.add_row(
-            report["run"].rsplit("/", 1)[-1],
+            report["run"].rsplit("/", 1)[-1] + _unfinished(report),
             report["choices"]["likelihood"],
             report["weighting"],
             str(report["run_seed"]),
@@ -93,6 +95,10 @@ def many(reports: list[dict[str, Any]]) -> Table:
             f"{quality['ssim']:.3f}" if quality else "",
         )
     return table
+
+
+def _unfinished(report: dict[str, Any]) -> str:
+    return "" if report["finished"] else f" (unfinished, step {report['step']:,})"
 
 
 def _with_error(value: float, error: float | None, digits: int) -> str:

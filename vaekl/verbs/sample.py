@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 
 from vaekl import options
 from vaekl.data import seed_of
-from vaekl.errors import VaeklError, first_line
+from vaekl.devices import enough_memory
+from vaekl.errors import VaeklError
 from vaekl.evaluate import evaluate
 from vaekl.files import replacing, unwritable
 from vaekl.likelihoods import ContinuousBernoulli
@@ -25,6 +26,7 @@ DECODERS = {"mean": "mean of p(x|z)", "sample": "a draw from p(x|z)"}
 _ROWS = 8
 _FEW_HUNDRED = 512
 _LEAST_PIXELS = 64
+_MOST_IN_A_PNG = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Asked:
         span = given["span"]
         if not is_number(span) or not 0 < span < float("inf"):
             raise VaeklError(f"sample.span must be a positive number, not {span!r}.")
+        if whole("count", 1) > _MOST_IN_A_PNG and given["format"] == "png":
+            raise VaeklError(f"no PNG holds sample.count={given['count']} images (most: {_MOST_IN_A_PNG:,}): use npz.")
         return cls(
             what=some_of("what", WHAT),
             decoder=some_of("decoder", tuple(DECODERS)),
@@ -67,7 +71,7 @@ class Asked:
             latents=_latents(given["latents"]),
             split=options.one_of(given, "sample", "split", ("test", "valid", "train")),
             seed=whole("seed", 0),
-            checkpoint=given["checkpoint"] and options.one_of(given, "sample", "checkpoint", ("last", "best")),
+            checkpoint=options.one_of_or_none(given, "sample", "checkpoint", ("last", "best")),
             device=str(given["device"]),
         )
 
@@ -101,13 +105,9 @@ def main(words: options.Words) -> int:
     if len(words.runs) != 1:
         names = " ".join(map(str, words.runs))
         raise VaeklError(f"sample takes one run, not {len(words.runs)} ({names}): call it once for each.")
-    run = load(words.runs[0], asked.device, asked.checkpoint, words.changes)
-    try:
+    run = load(words.runs[0], asked.device, asked.checkpoint, words.changes, "sample")
+    with enough_memory("a picture of so many images", "lower sample.count"):
         draw(run, asked)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error) and "memory" not in str(error):
-            raise
-        raise VaeklError(f"the pictures do not fit the memory ({first_line(error)}): lower sample.count.") from error
     return 0
 
 
@@ -148,10 +148,11 @@ def draw(run: Loaded, asked: Asked) -> None:
 
 def _prior(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
     generator = torch.Generator().manual_seed(seed_of("sample prior", asked.seed))
+    z = torch.empty(-(-asked.count // BLOCK), BLOCK, run.model.latents)
     # block by block, because a longer draw at once would not begin with the same numbers
-    blocks = -(-asked.count // BLOCK)
-    z = torch.cat([torch.randn(BLOCK, run.model.latents, generator=generator) for _ in range(blocks)])
-    return Plate("prior", z, asked.count, asked.columns)
+    for block in z:
+        block.normal_(generator=generator)
+    return Plate("prior", z.flatten(0, 1), asked.count, asked.columns)
 
 
 def _reconstructions(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
@@ -164,6 +165,7 @@ def _reconstructions(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Pl
         asked.columns,
         _inputs(inputs[:keep], mean, log_std),
         lambda images: beside(shaded(inputs[:keep], ends), images, asked.columns),
+        ["input", ""] * -(-keep // asked.columns),
     )
 
 
