@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaekl.errors import StoppedError, VaeklError, sentence
+from vaekl.errors import StoppedError, VaeklError, did_you_mean, sentence
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -116,11 +116,8 @@ def _dispatch(words: list[str]) -> int:
     verb, rest = words[0], words[1:]
     verbs = {"train": _train, "resume": _resume, "eval": _eval, "sample": _sample, "audit": _audit}
     if verb not in verbs:
-        import difflib
-
-        close = difflib.get_close_matches(verb, [*verbs, "--help", "--version", "--debug"], n=1)
-        hint = f"did you mean `vaekl {close[0]}`?" if close else f"the verbs are {', '.join(verbs)}."
-        raise VaeklError(f"there is no verb {verb!r}: {hint}")
+        meant = did_you_mean(verb, [*verbs, "--help", "--version", "--debug"])
+        raise VaeklError(f"there is no verb {verb!r}{meant}: the verbs are {', '.join(verbs)}.")
     return verbs[verb](rest)
 
 

@@ -1,6 +1,5 @@
 """The command line's overrides -> a config. Knows Hydra, does not import torch: mistakes are answered at once."""
 
-import difflib
 import os
 import sys
 import time
@@ -21,7 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from rich.console import Console
 
 from vaekl import folder, multirun, sweep
-from vaekl.errors import StoppedError, VaeklError
+from vaekl.errors import StoppedError, VaeklError, did_you_mean
 from vaekl.groups import CONF, groups, options
 
 Task = Callable[[DictConfig, Path], float | None]
@@ -199,7 +198,7 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         group, _, name = key.partition(".")
         if name not in cfg[group]:
             own = [f"{group}.{name}" for name in cfg[group] if not str(name).startswith("_")]
-            raise VaeklError(f"there is no key {key}{_did_you_mean(key, own)}: there are {', '.join(own)}.")
+            raise VaeklError(f"there is no key {key}{did_you_mean(key, own)}: there are {', '.join(own)}.")
         OmegaConf.update(cfg, key, OverridesParser.create().parse_override(f"{key}={value}").value())
     return plain(cfg)
 
@@ -233,7 +232,7 @@ def _check(arguments: Sequence[str]) -> None:
         flag, _, _ = argument.partition("=")
         if flag.startswith("-"):
             if flag not in known:
-                raise VaeklError(f"unknown option {flag}{_did_you_mean(flag, known)}: see `vaekl train --help`.")
+                raise VaeklError(f"unknown option {flag}{did_you_mean(flag, known)}: see `vaekl train --help`.")
         elif before in _TAKE_A_VALUE:
             continue
         elif argument.startswith("=") or ("=" not in argument and not argument.startswith("~")):
@@ -266,7 +265,7 @@ def _check_choice(argument: str, directories: Sequence[Path]) -> None:
     values = override.sweep_string_iterator() if sweep else [override.value()]
     for value in map(str, values):
         if value not in names:
-            raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{_did_you_mean(value, names)}.")
+            raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{did_you_mean(value, names)}.")
 
 
 def _sentence(error: Exception, arguments: Sequence[str]) -> str:
@@ -288,7 +287,7 @@ def _sentence(error: Exception, arguments: Sequence[str]) -> str:
             hint = f" (did you mean {same_end[0]}?)"
         else:
             keys = [k for k in keys if not k.endswith("_")]
-            hint = _did_you_mean(key, [*keys, *own] if rest else [*known, *keys])
+            hint = did_you_mean(key, [*keys, *own] if rest else [*known, *keys])
             beside = [k for k in keys if k.startswith(f"{group}.")]
             hint = hint or (f" beside {', '.join(beside)}" if rest and beside else "")
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
@@ -329,8 +328,3 @@ def _dotted(node: Any, prefix: str) -> list[str]:
     if not isinstance(node, dict):
         return [prefix]
     return [key for name, child in node.items() for key in _dotted(child, f"{prefix}.{name}" if prefix else name)]
-
-
-def _did_you_mean(word: str, choices: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""

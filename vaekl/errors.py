@@ -1,5 +1,8 @@
 """The errors that reach a user: a sentence saying what is wrong, where, and what to do."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class VaeklError(Exception):
     """A mistake that the user can mend; `str(error)` is the sentence that is printed, without a traceback."""
@@ -22,3 +25,13 @@ def sentence(error: Exception) -> str:
         return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + "."
     first = (str(error).splitlines() or [""])[0]
     return f"unexpected {type(error).__name__}: {first}; add --debug for the traceback, and please report it."
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """What was probably meant, in brackets, or nothing.
+
+    >>> did_you_mean("gausian", ["gaussian", "cb"])
+    ' (did you mean gaussian?)'
+    """
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -3,14 +3,13 @@
 The keys, their defaults and their one-line meanings stand in `conf/VERB.yaml`.
 """
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from vaekl.errors import VaeklError
+from vaekl.errors import VaeklError, did_you_mean
 from vaekl.groups import CONF
 
 #: what may be changed of a run that is looked at: its data, never its model
@@ -144,5 +143,4 @@ def _value(key: str, text: str, default: Any) -> Any:
 def _meant(key: str, verb: str) -> str:
     known = [*(f"{verb}.{name}" for name in defaults(verb)), *_OF_THE_RUN]
     same = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
-    close = same or difflib.get_close_matches(key, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return did_you_mean(same[0] if same else key, known)

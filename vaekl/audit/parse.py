@@ -1,12 +1,11 @@
 """The words after `vaekl audit`: key=value, with a sentence for every mistake."""
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any
 
 from vaekl.audit.loss import Loss
-from vaekl.errors import VaeklError
+from vaekl.errors import VaeklError, did_you_mean
 
 Reader = Callable[[str, str], Any]
 
@@ -90,12 +89,6 @@ def parts(text: str) -> list[str]:
     """
     inside = text.strip().removeprefix("[").removesuffix("]")
     return [part.strip() for part in inside.split(",")] if inside.strip() else []
-
-
-def did_you_mean(word: str, choices: Sequence[str]) -> str:
-    """What was probably meant, in brackets, or nothing."""
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _one_of(*choices: str) -> Reader:
