@@ -63,8 +63,8 @@ def test_help_lists_a_users_own_options(flag, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("trian", "vaekl train"),
-        ("resum run", "vaekl resume"),
+        ("trian", "did you mean train?"),
+        ("resum run", "did you mean resume?"),
         ("--verison", "--version"),
         ("train --cgf job", "--cfg"),
         ("train --multirn seed=0,1", "--multirun"),

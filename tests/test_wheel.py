@@ -70,7 +70,8 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(installed: Installed
     def files(folder: Path, *suffixes: str) -> set[str]:
         return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.suffix in suffixes}
 
-    assert files(installed.site_packages / "vaekl", ".py") == files(ROOT / "vaekl", ".py")
+    code = (".py", ".html", ".css", ".js")
+    assert files(installed.site_packages / "vaekl", *code) == files(ROOT / "vaekl", *code)
     assert files(installed.site_packages / "vaekl" / "conf", ".yaml") == files(ROOT / "conf", ".yaml")
     owned = {path.name for path in installed.site_packages.iterdir()}
     assert not owned & {"conf", "tests", "docs", "outputs"}

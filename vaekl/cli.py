@@ -21,6 +21,7 @@ vaekl: train VAEs, and know what the weight of the KL term means
   vaekl resume RUN               go on with a run that was stopped or killed
   vaekl eval RUN ...             measure runs by one ruler: bits/dim of the integers, IWAE bound, calibration
   vaekl sample RUN               pictures of the prior, reconstructions, traversals, interpolations
+  vaekl report SWEEP ...         one HTML page: a table of groups, figures, pictures, what was run
   vaekl audit ...                what a loss such as MSE + 0.00025 KL assumes; what a data set lets survive
   vaekl VERB --help              what a verb takes
   vaekl --version
@@ -81,6 +82,19 @@ Examples
 Keys
 """
 
+_REPORT_HELP = """\
+vaekl report SWEEP ... [report.key=value ...]      one page that needs no network, with its figures and tables
+
+Writes report.html, report.md, runs.csv and figures/ into SWEEP/report. SWEEP is a folder of runs; one that is missing,
+broken or not measured is listed or measured, never dropped.
+
+Examples
+  vaekl report outputs/<sweep>
+  vaekl report outputs/<sweep> outputs/<other sweep> report.output=paper
+
+Keys
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 1 for a mistake or failure, 130 for a run that was asked to stop."""
@@ -114,7 +128,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"vaekl {__version__}")
         return 0
     verb, rest = words[0], words[1:]
-    verbs = {"train": _train, "resume": _resume, "eval": _eval, "sample": _sample, "audit": _audit}
+    verbs = {"train": _train, "resume": _resume, "eval": _eval, "sample": _sample, "audit": _audit, "report": _report}
     if verb not in verbs:
         meant = did_you_mean(verb, [*verbs, "--help", "--version", "--debug"])
         raise VaeklError(f"there is no verb {verb!r}{meant}: the verbs are {', '.join(verbs)}.")
@@ -197,6 +211,19 @@ def _sample(words: list[str]) -> int:
     from vaekl.verbs import sample
 
     return sample.main(asked)
+
+
+def _report(words: list[str]) -> int:
+    from vaekl.options import help_lines, parse
+
+    if "-h" in words or "--help" in words:
+        print(_REPORT_HELP + help_lines("report"), end="")
+        return 0
+    asked = parse("report", words)
+    _prepare_process()
+    from vaekl import report
+
+    return report.main(asked)
 
 
 def _audit(words: list[str]) -> int:

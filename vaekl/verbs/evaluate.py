@@ -86,7 +86,7 @@ def main(words: options.Words) -> int:
     # a figure that is cut is worse than a line that wraps
     console.width = max(console.width, _TABLE_WIDTH)
     if len(runs) == 1:
-        console.print(one(_measure_and_write(runs[0], asked, words.changes, console)))
+        console.print(one(measure_and_write(runs[0], asked, words.changes, console)))
         console.print(f"  written     {_target(runs[0], asked, words.changes)}")
         return 0
     jobs = min(len(runs), asked.jobs or max(1, (1 if _on_gpu(asked) else free_cores()) // asked.threads))
@@ -190,7 +190,8 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
     return report
 
 
-def _measure_and_write(path: Path, asked: Asked, changes: tuple[str, ...], console: Console | None) -> dict[str, Any]:
+def measure_and_write(path: Path, asked: Asked, changes: tuple[str, ...], console: Console | None) -> dict[str, Any]:
+    """The figures of a run, which are then in its `eval.json`; the console, if there is one, shows how far it is."""
     prior_threads = torch.get_num_threads()
     torch.set_num_threads(asked.threads)
     try:
@@ -220,7 +221,7 @@ def _measure_and_write(path: Path, asked: Asked, changes: tuple[str, ...], conso
 def _quietly(path: Path, asked: Asked, changes: tuple[str, ...]) -> dict[str, Any] | str:
     """One run of several, in a process of its own; a sentence instead of figures where it fails."""
     try:
-        return _measure_and_write(path, asked, changes, None)
+        return measure_and_write(path, asked, changes, None)
     except Exception as error:  # it must not stop the others
         return sentence(error)
 

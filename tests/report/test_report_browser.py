@@ -1,0 +1,69 @@
+"""The page in a real browser: it sorts, asks no network, and runs no script but its own."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from report_cases import Page
+
+BROWSER = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+
+
+def dumped(tmp_path: Path, address: str, *flags: str) -> str:
+    """The page's DOM after its scripts have run."""
+    assert BROWSER is not None
+    command = [
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+        "--disable-component-update", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}", *flags,
+        "--dump-dom", address,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+def column(text: str, place: int) -> list[float]:
+    return [float(row[place][1]) for row in Page(text).tables["table-groups"][1:]]
+
+
+@pytest.mark.parametrize("direction", ["ascending", "descending"])
+def test_tables_sort(made, tmp_path, direction):
+    address = (made / "sweep/report/report.html").as_uri()
+    text = dumped(tmp_path, f"{address}#sort=table-groups:5:{direction}")
+    values = column(text, 5)
+    assert len(values) == 4 and values == sorted(values, reverse=direction == "descending")
+    assert [attrs["aria-sort"] for tag, attrs in Page(text).tags if tag == "th" and attrs.get("aria-sort") == direction]
+
+
+def asked_for(tmp_path: Path, address: str) -> tuple[str, list[str]]:
+    """The DOM, and the addresses that were looked for outside this machine's files."""
+    log = tmp_path / "net.json"
+    text = dumped(tmp_path, address, f"--log-net-log={log}")
+    events = json.loads(log.read_text())
+    kinds = {number: name for name, number in events["constants"]["logEventTypes"].items()}
+    started = [event.get("params", {}) for event in events["events"] if kinds[event["type"]] == "URL_REQUEST_START_JOB"]
+    # what the browser asks for its own sake (the time, a dictionary) has no page as its origin
+    urls = [str(params.get("url")) for params in started if params.get("initiator") != "not an origin"]
+    return text, [url for url in urls if url.startswith(("http:", "https:", "ws:", "wss:", "ftp:"))]
+
+
+def test_nothing_is_asked_of_any_network(made, tmp_path):
+    text, urls = asked_for(tmp_path, (made / "sweep/report/report.html").as_uri())
+    assert "vaekl report: sweep" in text and not urls
+    # the log would have shown it
+    (tmp_path / "other.html").write_text('<img src="http://vaekl.invalid/x.png">')
+    _, urls = asked_for(tmp_path, (tmp_path / "other.html").as_uri())
+    assert urls == ["http://vaekl.invalid/x.png"]
+
+
+def test_a_script_that_got_in_would_not_run(made, tmp_path):
+    page = (made / "sweep/report/report.html").read_text(encoding="utf-8")
+    for name, script in (("evil", "<script>document.title = 'hacked'</script>"), ("good", "")):
+        (tmp_path / f"{name}.html").write_text(page.replace("</main>", f"{script}</main>"), encoding="utf-8")
+        text = dumped(tmp_path, (tmp_path / f"{name}.html").as_uri() + "#sort=table-groups:5:descending")
+        assert "<title>vaekl report: sweep</title>" in text and 'aria-sort="descending"' in text

@@ -1,0 +1,60 @@
+"""`vaekl report`: runs -> one page, a table as text and CSV, and the figures as files."""
+
+from collections import Counter
+from pathlib import Path
+
+from vaekl import options
+from vaekl.errors import VaeklError
+from vaekl.files import replacing, unwritable
+from vaekl.report.collect import collect
+
+
+def main(asked: options.Words) -> int:
+    """Write the report and name its files; returns the exit code.
+
+    Raises:
+        VaeklError: one sentence for a mistake in the words, for paths without runs, and for a folder that cannot be
+            written. A run that is missing or broken is no error: the report lists it.
+    """
+    given = asked.options
+    if asked.changes:
+        raise VaeklError(f"report shows runs on their own data: leave {' '.join(asked.changes)} away.")
+    if not isinstance(given["measure"], bool):
+        raise VaeklError(f"report.measure must be true or false, not {given['measure']!r}.")
+    count = options.whole(given, "report", "pictures")
+    seed = options.whole(given, "report", "seed")
+    jobs = options.whole(given, "report", "jobs", 1, optional=True)
+    device, output = str(given["device"]), given["output"]
+    if output is not None and (not isinstance(output, str | int | float) or not str(output)):
+        raise VaeklError(f"report.output must be a folder, not {output!r}.")
+    assert count is not None and seed is not None
+    first = asked.runs[0].parent if asked.runs[0].is_file() else asked.runs[0]
+    folder = first / "report" if output is None else Path(str(output))
+    runs = collect(asked.runs)
+    _writable(folder)
+    # torch and matplotlib are only needed once there is something to show
+    from vaekl.report import build
+
+    build.build([_titled(path) for path in asked.runs], runs, folder, given["measure"], count, seed, device, jobs)
+    done = Counter(run.status for run in runs)
+    print(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in done.items())}")
+    for run in runs:
+        if not run.finished:
+            print(f"  {run.name}: {run.status}: {run.reason}")
+    print(f"  {folder / 'report.html'}")
+    return 0
+
+
+def _titled(path: Path) -> str:
+    return (path.parent if path.is_file() else path).resolve().name
+
+
+def _writable(folder: Path) -> None:
+    """Say so before hours of measuring, not after."""
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        with replacing(folder / ".writable", "report") as partial:
+            partial.write_text("")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise VaeklError(unwritable(folder, "folder", error)) from error

@@ -1,0 +1,68 @@
+"""What a sweep's folder says of runs that left no whole folder of their own."""
+
+import json
+import re
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaekl import folder
+
+_OF_A_RUN = ("metrics.csv", "last.pt", folder.VERSIONS, folder.RESULTS)
+_MANIFEST, _MULTIRUN = "manifest.json", "multirun.yaml"
+
+
+def left_over(base: Path) -> dict[Path, tuple[str, str]]:
+    """Runs of a folder that are not whole run folders, and what manifests say: status and reason."""
+    found: dict[Path, tuple[str, str]] = {}
+    for sweep in [base, *sorted(child for child in base.iterdir() if child.is_dir())]:
+        for child in sorted(sweep.iterdir()):
+            if child.is_dir() and not (child / folder.CONFIG).exists() and child != base:
+                if any((child / file).exists() for file in _OF_A_RUN):
+                    found[child] = ("broken", f"{folder.CONFIG} is missing")
+                elif re.match(r"\d+_", child.name) and (sweep / _MULTIRUN).exists():
+                    found[child] = ("missing", "its folder is empty: the run failed before its first step")
+        manifest = (read_json(sweep / _MANIFEST) or {}).get("runs")
+        if isinstance(manifest, dict):
+            for name, facts in manifest.items():
+                if isinstance(facts, dict) and "/" not in name and name not in ("", ".", ".."):
+                    status, reason = str(facts.get("status")), str(facts.get("reason") or "")
+                    if (sweep / name / folder.CONFIG).is_file() or status != "finished":
+                        found[sweep / name] = (status, reason)
+                    else:
+                        found[sweep / name] = ("missing", "the manifest calls it finished, but its folder is gone")
+        else:
+            found |= _gaps(sweep)
+    return found
+
+
+def _gaps(sweep: Path) -> dict[Path, tuple[str, str]]:
+    """Jobs of a sweep that left no folder at all, by their numbers."""
+    if not (sweep / _MULTIRUN).is_file():
+        return {}
+    there = {int(match[1]) for child in sweep.iterdir() if (match := re.match(r"(\d+)_", child.name))}
+    try:
+        task = yaml.safe_load((sweep / _MULTIRUN).read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
+        count = prod(len(_values(str(word).partition("=")[2])) for word in task)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
+        count = 0
+    jobs = range(max([count, *(number + 1 for number in there)]))
+    why = "job of this sweep without a folder: it failed before its first step, or was taken away"
+    return {sweep / f"{number}_": ("missing", why) for number in jobs if number not in there}
+
+
+def _values(text: str) -> list[str]:
+    """What stands between the commas that are in no bracket and no quotes."""
+    bare = re.sub(r"\[[^\]]*\]|\{[^}]*\}|'[^']*'|\"[^\"]*\"", "x", text)
+    return bare.split(",")
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """The object in a file; None if there is none, or it cannot be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
