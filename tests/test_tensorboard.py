@@ -206,7 +206,7 @@ def test_a_resumed_run_shows_no_step_twice(tmp_path):
 
 
 def test_a_run_killed_before_its_first_checkpoint_shows_no_step_twice(tmp_path):
-    run = trained(tmp_path)
+    run = trained(tmp_path, "trainer.valid_every=4")
     for name in ("results.json", "last.pt"):
         (run / name).unlink()
     resume(tmp_path)

@@ -36,9 +36,7 @@ def _folder_name(text: str) -> str:
 
 def _fingerprint(*, _root_: DictConfig) -> str:
     """The name that belongs to the config, without Hydra's own part, whose paths contain this name."""
-    return folder.fingerprint(
-        plain(OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in folder.NO_PART_OF_A_RUN]))
-    )
+    return folder.fingerprint(plain(OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

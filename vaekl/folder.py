@@ -20,7 +20,7 @@ CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
 
 
 #: what may differ between two configs that describe one run: where things are, and where it computes
-NO_PART_OF_A_RUN = ("hydra", "choices", "output_dir", "run_name", "data_dir")
+_PLACES = ("choices", "output_dir", "run_name", "data_dir")
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
@@ -32,7 +32,7 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     False
     """
     told = {key: dict(part) if isinstance(part, Mapping) else part for key, part in content.items()}
-    told = {key: part for key, part in told.items() if key not in NO_PART_OF_A_RUN}
+    told = {key: part for key, part in told.items() if key not in _PLACES}
     for group, key in (("dataset", "root"), ("trainer", "device")):
         if isinstance(told.get(group), dict):
             told[group].pop(key, None)

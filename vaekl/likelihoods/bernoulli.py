@@ -94,7 +94,10 @@ class ContinuousBernoulli(_Logit):
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         # energy and constant in one pass: tempering only divides the logit
-        a = self.logit(eta) / dispersion
+        a = self.logit(eta)
+        # to look costs nothing on the CPU, and a division is a twelfth of the work
+        if dispersion.device.type != "cpu" or not bool((dispersion == 1).all()):
+            a = a / dispersion
         return cb.log_prob(a, x.to(a.dtype))
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:

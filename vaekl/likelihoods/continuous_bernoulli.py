@@ -86,7 +86,8 @@ class _LogProb(torch.autograd.Function):
         ctx.save_for_backward(a, x)
         minus_b = a.abs().clamp_(min=_TINY).neg_()
         # a x − max(a, 0) as one product, which a large logit cannot cancel; −ln((1 − e^−b)/b) never overflows
-        product = (x - a.sign().clamp_(min=0)).mul_(a)
+        step = a.sign().clamp_(min=0)
+        product = torch.sub(x, step, out=step).mul_(a)
         return product.sub_(torch.expm1(minus_b).div_(minus_b).log_())
 
     @staticmethod
