@@ -9,9 +9,9 @@ import pytest
 import torch
 from cli_helpers import contents, finished, process, refused, results, rows, same_weights, trained, vaekl, weights
 
-#: twenty checkpoints in about a second
-LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=400", "trainer.valid_every=20", "trainer.log_every=10")
-STEPS = {"train": range(10, 401, 10), "valid": range(20, 401, 20), "test": [400]}
+#: twenty checkpoints in some seconds: there is time to stop it
+LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=1600", "trainer.valid_every=80", "trainer.log_every=40")
+STEPS = {"train": range(40, 1601, 40), "valid": range(80, 1601, 80), "test": [1600]}
 
 
 def unfinished(folder, *words):
@@ -83,7 +83,7 @@ def test_asked_to_stop(tmp_path, whole):
     run = tmp_path / "run"
     step = torch.load(run / "last.pt", weights_only=True)["state"]["step"]
     assert answer.err == f"vaekl: stopped at step {step}: `vaekl resume {run}` goes on from there.\n"
-    assert 20 <= step < 400
+    assert 80 <= step < 1600
     assert not (run / "results.json").exists()
     answer = vaekl(tmp_path, "resume", "run")
     assert (answer.code, f"resumed at step {step}" in answer.out) == (0, True)
