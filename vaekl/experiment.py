@@ -15,6 +15,7 @@ from vaekl.data import seed_of
 from vaekl.errors import StoppedError, VaeklError, first_line
 from vaekl.evaluate import Evaluation, evaluate
 from vaekl.files import unwritable
+from vaekl.multirun import in_worker
 from vaekl.trainer import Trainer
 
 
@@ -78,8 +79,9 @@ def execute(run: Experiment) -> float | None:
 @contextmanager
 def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
     """SIGINT and SIGTERM end the step; a second one stops at once."""
-    both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers: dict[int, Any] = {number: handler for number, handler in both.items() if handler != signal.SIG_IGN}
+    # in a sweep's worker Ctrl-C is the business of the process that started it
+    numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def ask_to_stop(number: int, frame: object) -> None:
         trainer.stop_requested = True
