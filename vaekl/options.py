@@ -1,4 +1,4 @@
-"""The words after `vaekl eval` and `vaekl sample`: run folders, `VERB.key=value`, and changes of the run's data.
+"""The words after eval, sample and report: run folders, `VERB.key=value`, and changes of the run's data.
 
 The keys, their defaults and their one-line meanings stand in `conf/VERB.yaml`.
 """

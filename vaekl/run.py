@@ -1,4 +1,4 @@
-"""Config -> objects -> a run folder. With `config`, the only file that knows Hydra and OmegaConf."""
+"""Config -> objects -> a run folder. The only file that makes objects of Hydra configs."""
 
 from pathlib import Path
 from typing import IO, Any
