@@ -11,7 +11,7 @@ supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 
-.PHONY: help train test nightly lint wheel clean
+.PHONY: help train test nightly slurm lint wheel clean
 .NOTPARALLEL:
 
 help:
@@ -25,6 +25,10 @@ test: $(VENV)/installed-dev  ## run the tests, on all cores
 
 nightly: $(VENV)/installed-dev  ## run the slow proofs
 	@$(PYTEST) -m nightly $(ARGS)
+
+slurm: $(VENV)/installed-dev  ## start a one-node Slurm (as root, from Debian's packages), run the tests that need it, stop it
+	@conf=$$(tests/slurm/cluster.sh start) && eval "$$conf" && trap 'tests/slurm/cluster.sh stop' EXIT && \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm $(ARGS)
 
 lint: $(VENV)/installed-dev  ## ruff and mypy
 	@failed=0; \

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from vaekl.groups import CONF
 
-FILES = sorted(CONF.glob("*/*.yaml"))
+#: a sweep is several runs, which tests/sweep composes
+FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name != "sweep")
 CHOICES = [f"{file.parent.name}={file.stem}" for file in FILES]
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")

@@ -1,18 +1,13 @@
 """What TensorBoard itself serves of a run: every promised tag, with the values of metrics.csv."""
 
-import json
-import re
 import struct
-import subprocess
-import sys
 import time
-import urllib.parse
 import urllib.request
-from contextlib import contextmanager
 
 import pytest
-from cli_helpers import finished, process, results, rows, trained, vaekl
+from cli_helpers import SMALL, finished, process, results, rows, trained, vaekl
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard_helpers import LEDGER, PICTURES, SESSIONS, tensorboard
 
 JUDGED = {
     "energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss", "bits_per_dim", "dispersion",
@@ -26,48 +21,6 @@ PROMISED = {
     "valid": JUDGED,
     "test": JUDGED,
 }  # fmt: skip
-PICTURES = {"inputs_above_reconstructions", "prior_means", "prior_samples", "latent_traversal"}
-SESSIONS = {"startIndex": 0, "sliceSize": 100, "colParams": [], "allowedStatuses": ["STATUS_SUCCESS"]}
-
-
-class Served:
-    """A TensorBoard process, asked over HTTP."""
-
-    def __init__(self, address):
-        self.address = address
-
-    def __call__(self, path, body=None, **query):
-        url = f"{self.address}/data/{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def when_loaded(self, runs):
-        """Wait until the runs are there with their tests, which are written last."""
-        for _ in range(100):
-            tags = self("plugin/scalars/tags")
-            if all("test/elbo_nats" in tags.get(run, {}) for run in runs):
-                return self
-            time.sleep(0.1)
-        raise AssertionError(f"{runs} are not all in {tags}")
-
-
-@contextmanager
-def tensorboard(folder, *flags):
-    """The real program on a free port."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", *flags]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        for line in running.stdout:
-            if found := re.search(r"http://[^/\s]+:(\d+)/", line):
-                yield Served(f"http://127.0.0.1:{found[1]}")
-                break
-        else:
-            pytest.fail("TensorBoard did not start")
-    finally:
-        running.kill()
-        running.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +87,8 @@ def test_the_pictures_are_pictures(served):
 def test_the_custom_scalars_open_on_the_ledger(served):
     first, second = served("plugin/custom_scalars/layout")["category"]
     assert first["title"] == "ELBO ledger" and not first["closed"]
-    parts = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
     for chart, split in zip(first["chart"], ("train", "valid"), strict=True):
-        assert chart["multiline"]["tag"] == [f"{split}/{tag}" for tag in parts]
+        assert chart["multiline"]["tag"] == [f"{split}/{tag}" for tag in LEDGER]
     drawn = set()
     for chart in second["chart"]:
         (pattern,) = chart["multiline"]["tag"]
@@ -146,25 +98,87 @@ def test_the_custom_scalars_open_on_the_ledger(served):
     } < drawn
 
 
-def test_hparams_compare_the_runs_on_their_tests(served, sweep):
+def final(run):
+    """The figures of results.json under their tags."""
+    found = results(run)
+    return {
+        f"{split}/{tag}": pytest.approx(value, rel=1e-6)
+        for split in ("valid", "test")
+        for tag, value in found[split].items()
+        if isinstance(value, float | int)
+    }
+
+
+def sessions(served):
+    """Of each run that the HParams tab compares: its settings, and its figures."""
+    return {
+        group["sessions"][0]["name"]: (
+            group["hparams"],
+            {value["name"]["tag"]: value.get("value", 0.0) for value in group["metricValues"]},
+        )
+        for group in served("plugin/hparams/session_groups", SESSIONS)["sessionGroups"]
+    }
+
+
+def first_columns(served):
+    """What the HParams tab shows before anything is clicked: five settings, five figures."""
+    experiment = served("plugin/hparams/experiment", {})
+    settings = [info["name"] for info in experiment["hparamInfos"]]
+    return settings[:5], [info["name"]["tag"] for info in experiment["metricInfos"]][:5]
+
+
+def test_hparams_compare_the_runs_on_their_final_figures(served, sweep):
     experiment = served("plugin/hparams/experiment", {})
     columns = {info["name"] for info in experiment["hparamInfos"]}
     assert {"dataset", "likelihood", "weighting", "schedule", "model", "optim", "experiment"} < columns
-    assert {"weighting.beta", "weighting.dispersion", "model.latents", "optim.lr", "seed"} < columns
-    metrics = {info["name"]["tag"] for info in experiment["metricInfos"]}
-    assert metrics == {f"test/{tag}" for tag in JUDGED | {"elbo_standard_error_nats"}}
-    groups = {
-        group["hparams"]["weighting"]: group
-        for group in served("plugin/hparams/session_groups", SESSIONS)["sessionGroups"]
-    }
-    assert set(groups) == {"auto", "fixed_beta", "fixed_dispersion"}
-    assert groups["fixed_beta"]["hparams"]["weighting.beta"] == 0.5
-    assert groups["fixed_dispersion"]["hparams"]["weighting.dispersion"] == 0.2
-    assert "weighting.beta" not in groups["auto"]["hparams"]
-    for weighting, name in {"auto": "cb", "fixed_beta": "beta", "fixed_dispersion": "dispersion"}.items():
-        values = {value["name"]["tag"]: value.get("value", 0.0) for value in groups[weighting]["metricValues"]}
-        test = results(sweep / name / "run")["test"]
-        assert values == {tag: pytest.approx(test[tag.removeprefix("test/")], rel=1e-6) for tag in metrics}
+    assert {"weighting.beta", "weighting.dispersion", "model.latents", "optim.lr", "model.hidden", "seed"} < columns
+    assert not {"output_dir", "data_dir", "run_name", "choices.dataset", "dataset.name"} & columns
+    found = sessions(served)
+    assert set(found) == {"cb/run", "beta/run", "dispersion/run"}
+    assert found["beta/run"][0]["weighting.beta"] == 0.5
+    assert found["dispersion/run"][0]["weighting.dispersion"] == 0.2
+    assert "weighting.beta" not in found["cb/run"][0]
+    for name, (settings, figures) in found.items():
+        assert settings["model.hidden"] == "[16]" and settings["seed"] == "0"
+        assert figures == final(sweep / name)
+
+
+def test_hparams_show_what_matters_without_a_click(served):
+    settings, figures = first_columns(served)
+    assert settings == ["dataset", "likelihood", "model", "seed", "weighting"]
+    assert figures[:4] == ["test/elbo_nats", "test/bits_per_dim", "valid/elbo_nats", "valid/bits_per_dim"]
+
+
+@pytest.mark.parametrize("flag", ["auto", "false"])
+def test_hparams_begin_with_what_was_swept(tmp_path, flag):
+    """Whatever it was, and in a run that was resumed too."""
+    words = ["likelihood=gaussian", "model.hidden=[8],[8,8]", "likelihood.link=identity,sigmoid"]
+    answer = vaekl(tmp_path, "train", "-m", *SMALL[1:], *words, "trainer.clip_norm=null,2", "hydra/launcher=basic")
+    assert answer.code == 0, answer.err
+    runs = sorted(path.parent for path in tmp_path.rglob("results.json"))
+    (runs[0] / "results.json").unlink()
+    time.sleep(1)
+    answer = vaekl(tmp_path, "resume", str(runs[0]))
+    assert answer.code == 0, answer.err
+    with tensorboard(runs[0].parent, f"--load_fast={flag}") as address:
+        served = address.when_loaded([run.name for run in runs])
+        assert first_columns(served)[0][:3] == ["likelihood.link", "model.hidden", "trainer.clip_norm"]
+        seen = {
+            (settings["likelihood.link"], settings["model.hidden"], settings.get("trainer.clip_norm"))
+            for settings, _ in sessions(served).values()
+        }
+    assert seen == {(a, b, c) for a in ("identity", "sigmoid") for b in ("[8]", "[8, 8]") for c in (None, 2.0)}
+
+
+@pytest.mark.parametrize("flag", ["auto", "false"])
+def test_hparams_of_early_stopping_are_those_of_the_weights_that_were_tested(tmp_path, flag):
+    run = trained(tmp_path, "optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trainer.patience=2")
+    assert results(run)["weights"] == "best.pt" and results(run)["step"] < int(rows(run, "valid")[-1]["step"])
+    with tensorboard(tmp_path, f"--load_fast={flag}") as address:
+        served = address.when_loaded(["run"])
+        assert sessions(served)["run"][1] == final(run)
+        steps = [step for _, step, _ in served("plugin/scalars/scalars", tag="valid/elbo_nats", run="run")]
+    assert sorted(set(steps)) == [int(row["step"]) for row in rows(run, "valid")]
 
 
 def every_step_is_stored_once(run):

@@ -1,5 +1,6 @@
 """The verbs. Nothing heavy is imported before a verb needs it, so that help is instant."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vaekl import distributed
 from vaekl.errors import StoppedError, VaeklError, did_you_mean, sentence
 
 if TYPE_CHECKING:
@@ -101,21 +103,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     words = [word for word in words if word != "--debug"]
+    rank, _ = distributed.launched()
     try:
-        return _dispatch(words)
+        if rank == 0:
+            return _dispatch(words)
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return _dispatch(words)
     except StoppedError as error:
-        print(f"vaekl: {error}", file=sys.stderr)
+        _say(str(error), rank)
         return 130
     except KeyboardInterrupt:
-        print("vaekl: interrupted.", file=sys.stderr)
+        _say("interrupted.", rank)
         return 130
     except BrokenPipeError:
         return 1
     except Exception as error:
         if debug:
             raise
-        print(f"vaekl: {sentence(error)}", file=sys.stderr)
+        # what a user can mend, the first of several processes says for all
+        _say(sentence(error), rank if isinstance(error, VaeklError) else 0)
         return 1
+
+
+def _say(text: str, rank: int) -> None:
+    if rank == 0:
+        print(f"vaekl: {text}", file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -132,6 +144,11 @@ def _dispatch(words: list[str]) -> int:
     if verb not in verbs:
         meant = did_you_mean(verb, [*verbs, "--help", "--version", "--debug"])
         raise VaeklError(f"there is no verb {verb!r}{meant}: the verbs are {', '.join(verbs)}.")
+    if distributed.launched()[1] > 1:
+        if verb not in ("train", "resume"):
+            raise VaeklError(f"{verb} is the work of one process: type `vaekl {verb} ...` without torchrun.")
+        if any(word in ("-m", "--multirun") or word.startswith("sweep=") for word in rest):
+            raise VaeklError("a sweep starts its runs itself: type `vaekl train -m ...` without torchrun.")
     return verbs[verb](rest)
 
 
@@ -144,8 +161,12 @@ def _train(words: list[str]) -> int:
     _prepare_process()
     from vaekl import config
 
-    config.run_with_hydra(train_job, words)
+    config.run_with_hydra(train_job, words, _load)
     return 0
+
+
+def _load() -> None:
+    from vaekl import run  # noqa: F401
 
 
 def _prepare_process() -> None:
@@ -158,9 +179,10 @@ def _prepare_process() -> None:
 
 def train_job(cfg: "DictConfig", path: Path) -> float | None:
     """One run of `vaekl train`; a launcher may call it in another process."""
-    from vaekl import config, multirun, run
+    from vaekl import config, run
+    from vaekl.sweep import workers
 
-    if multirun.in_worker():
+    if workers.in_worker():
         logs = path.parent / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:

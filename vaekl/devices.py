@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
+from vaekl import distributed
 from vaekl.errors import VaeklError, first_line
 
 # of glibc's malloc.h; 32 MiB is the largest threshold that it takes
@@ -13,7 +14,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def pick_device(name: str, key: str = "trainer.device") -> torch.device:
-    """The device of that name; `auto` takes a GPU if there is one.
+    """The device of that name; `auto` takes a GPU if there is one. Each of several processes gets a GPU of its own.
 
     Args:
         name: auto, cpu, cuda or cuda:1 and the like.
@@ -25,11 +26,20 @@ def pick_device(name: str, key: str = "trainer.device") -> torch.device:
     present = ["cpu"]
     if torch.cuda.is_available():
         present += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if name == "auto":
-        return torch.device("cuda" if "cuda" in present else "cpu")
-    if name not in present:
+    if name != "auto" and name not in present:
         raise VaeklError(f"{key}={name} is not on this machine: choose auto or {', '.join(present)}.")
-    return torch.device(name)
+    if name == "cpu" or present == ["cpu"]:
+        return torch.device("cpu")
+    if distributed.size() == 1:
+        return torch.device("cuda" if name == "auto" else name)
+    own = f"cuda:{distributed.local_rank()}"
+    if name not in ("auto", "cuda") or own not in present:
+        raise VaeklError(
+            f"{key}={name} does not give each process a GPU of its own, and there are {len(present) - 2} here: set "
+            f"{key}=auto or cpu, and --nproc-per-node to the number of GPUs."
+        )
+    torch.cuda.set_device(own)
+    return torch.device(own)
 
 
 @contextmanager

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 class VaeklError(Exception):
     """A mistake that the user can mend; `str(error)` is the sentence that is printed, without a traceback."""
 
+    #: what a sweep's manifest calls a run that ended so
+    outcome = "failed"
+
 
 def first_line(error: BaseException) -> str:
     """What another library's error says, short enough to be quoted in a sentence."""

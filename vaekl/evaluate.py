@@ -7,6 +7,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from vaekl import distributed
 from vaekl.data import Split, batch_slices
 from vaekl.model import VAE
 from vaekl.units import bits_per_dim
@@ -87,7 +88,7 @@ def evaluate(
     """One pass over a split with one posterior sample per image, in batches of `batch_size` or as many as memory likes.
 
     All noise comes from a generator of its own, so that training is not disturbed and two evaluations of the same
-    weights agree to the last digit.
+    weights agree to the last digit. Several processes share the batches, and all of them get the figures.
     """
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     parts = batch_slices(len(split), batch_size or batch_limit(model), drop_last=False)
@@ -105,19 +106,18 @@ def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sch
     device = generator.device
     training = model.training
     model.eval()
-    columns: list[Tensor] = []
-    kl, posterior_means = [], []
-    losses, variances, square_errors = [], [], []
-    for x in batches:
+    judged: list[tuple[Tensor, ...]] = []
+    for number, x in enumerate(batches):
         noise = torch.randn(len(x), model.latents, generator=generator, device=device)
+        if not distributed.is_dealt(number):
+            continue
         terms, eta = model.terms(x, noise)
-        columns.append(torch.stack([terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.elbo()]))
-        kl.append(terms.kl)
-        posterior_means.append(terms.posterior_mean)
+        parts = torch.stack([terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.elbo()])
         mean, spread = model.moments(eta)
-        losses.append(model.weighting.loss(terms, schedule) * len(x))
-        variances.append(spread.flatten(1).mean(1))
-        square_errors.append((mean - model.spec.to_unit(x)).square().flatten(1).mean(1))
+        loss = model.weighting.loss(terms, schedule) * len(x)
+        square_error = (mean - model.spec.to_unit(x)).square().flatten(1).mean(1)
+        judged.append((parts, terms.kl, terms.posterior_mean, loss, spread.flatten(1).mean(1), square_error))
+    columns, kl, posterior_means, losses, variances, square_errors = zip(*distributed.gathered(judged), strict=True)
     # averages over many images are taken in float64, which not every device has
     energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
     kl_per_latent = torch.cat(kl).cpu().double().mean(0)

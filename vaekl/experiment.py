@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from vaekl import checkpoint, folder, summary
+from vaekl import checkpoint, distributed, folder, summary
 from vaekl.callbacks import BEST, LAST
 from vaekl.data import seed_of
 from vaekl.errors import StoppedError, VaeklError, first_line
 from vaekl.evaluate import Evaluation, evaluate
 from vaekl.files import unwritable
-from vaekl.multirun import in_worker
+from vaekl.sweep.workers import in_worker
 from vaekl.trainer import Trainer
 
 
@@ -26,7 +26,7 @@ class Experiment:
     Args:
         trainer: with its callbacks.
         choices: the option that was chosen in each config group.
-        path: the run folder, which this process holds.
+        path: the run folder, which the first process holds.
         console: where it speaks.
     """
 
@@ -59,9 +59,8 @@ def execute(run: Experiment) -> float | None:
         if data.valid is not None:
             valid = evaluate(trainer.judged, data.valid, schedule, seed_of("valid", trainer.seed))
         test = evaluate(trainer.judged, data.test, schedule, seed_of("test", trainer.seed))
-        for callback in trainer.callbacks:
-            callback.tested(trainer, test)
-        folder.finish(run.path, _results(run, weights, valid, test))
+        trainer.tell(lambda callback: callback.tested(trainer, test))
+        distributed.on_first(lambda: folder.finish(run.path, _results(run, weights, valid, test)))
     except OSError as error:
         raise VaeklError(unwritable(run.path, "run folder", error)) from error
     except Exception as error:
@@ -78,14 +77,15 @@ def execute(run: Experiment) -> float | None:
 
 @contextmanager
 def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
-    """SIGINT and SIGTERM end the step; a second one stops at once."""
+    """SIGINT and SIGTERM end the step; a second one stops at once, unless torchrun and Slurm may both have sent it."""
     # in a sweep's worker Ctrl-C is the business of the process that started it
     numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def ask_to_stop(number: int, frame: object) -> None:
         trainer.stop_requested = True
-        signal.signal(number, handlers[number])
+        if distributed.size() == 1:
+            signal.signal(number, handlers[number])
 
     try:
         for number in handlers:
@@ -99,9 +99,12 @@ def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
 def _take_best(run: Experiment) -> str:
     """Put the weights back that early stopping found best; returns the name of the checkpoint that is tested."""
     trainer, last = run.trainer, run.trainer.step
-    if trainer.plan.patience is None or not (run.path / BEST).exists():
+    if trainer.plan.patience is None:
         return LAST
-    trainer.load_state_dict(checkpoint.load(run.path / BEST, trainer.device))
+    best = distributed.on_first(lambda: checkpoint.load(run.path / BEST) if (run.path / BEST).exists() else None)
+    if best is None:
+        return LAST
+    trainer.load_state_dict(best)
     run.console.print(f"  the best validation ELBO was at step {trainer.step} of {last}")
     return BEST
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from vaekl import checkpoint, config, folder
+from vaekl import checkpoint, folder
 from vaekl.callbacks import BEST, LAST
+from vaekl.changes import changed
 from vaekl.data import Data, Split
 from vaekl.devices import pick_device, prepare
 from vaekl.errors import VaeklError
@@ -98,7 +99,7 @@ def load(
     place = pick_device(device, f"{verb}.device")
     prepare(place)
     state = checkpoint.load(run / name, place)
-    cfg = DictConfig(OmegaConf.create(config.changed(content, changes)))
+    cfg = DictConfig(OmegaConf.create(changed(content, changes)))
     likelihood = build_likelihood(cfg)
     data = build_data(cfg, likelihood)
     model = build_model(cfg, likelihood, data)

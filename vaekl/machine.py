@@ -11,7 +11,21 @@ def free_cores() -> int:
     with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         cores = min(cores, max(1, int(quota) // int(period)))
+    # Slurm may count cores without fencing them
+    counted = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
+    with suppress(ValueError):
+        cores = min(cores, max(1, int(counted or cores)))
     return cores
+
+
+def memory_kills() -> int:
+    """How many processes this machine has killed for want of memory, ever; 0 where the system does not say."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            name, number = line.split()
+            if name == "oom_kill":
+                return int(number)
+    return 0
 
 
 def free_memory() -> float:
@@ -22,3 +36,9 @@ def free_memory() -> float:
             if name == "MemAvailable:":
                 return int(amount) * 1024.0
     return float("inf")
+
+
+def has_gpu() -> bool:
+    """Whether there is one of NVIDIA's; asking torch would cost seconds."""
+    gpus = Path("/proc/driver/nvidia/gpus")
+    return gpus.is_dir() and any(gpus.iterdir())

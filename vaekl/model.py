@@ -87,3 +87,15 @@ class VAE(nn.Module):
 
     def _precision(self, x: Tensor) -> torch.autocast:
         return torch.autocast(x.device.type, dtype=self.autocast, enabled=self.autocast is not None)
+
+
+class Objective(nn.Module):
+    """x [B, C, H, W], noise [B, Z] and the KL's multiplier -> what is minimised, and the ledger that it is made of."""
+
+    def __init__(self, model: VAE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, noise: Tensor, schedule: float) -> tuple[Tensor, ElboTerms]:
+        terms: ElboTerms = self.model(x, noise)
+        return self.model.weighting.loss(terms, schedule), terms

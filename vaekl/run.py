@@ -1,5 +1,8 @@
 """Config -> objects -> a run folder. The only file that makes objects of Hydra configs."""
 
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -8,22 +11,26 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from vaekl import checkpoint, config, folder
-from vaekl.callbacks import LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, TensorBoard
+from vaekl import checkpoint, config, distributed, folder
+from vaekl.callbacks import LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, Pulse, TensorBoard
 from vaekl.data import Data, seed_of
-from vaekl.devices import pick_device, prepare
+from vaekl.devices import enough_memory, pick_device, prepare
 from vaekl.errors import VaeklError, first_line
 from vaekl.experiment import Experiment, execute
 from vaekl.files import sole_user
 from vaekl.likelihoods import Likelihood
 from vaekl.likelihoods.base import is_number
 from vaekl.model import VAE
-from vaekl.trainer import Plan, Trainer
+from vaekl.sweep.workers import in_worker
+from vaekl.trainer import Callback, Plan, Trainer
 
+_SMALLER = "lower trainer.batch_size or the model's size, or free some"
+#: often swept numbers that only some options have, or that may be null: columns for runs without them too
 _COMPARED = (
     "weighting.beta", "weighting.dispersion", "likelihood.max_logit", "schedule.fraction", "model.latents", "optim.lr",
-    "trainer.batch_size", "trainer.epochs", "trainer.steps", "trainer.ema", "seed",
+    "trainer.epochs", "trainer.steps", "trainer.ema", "trainer.clip_norm", "trainer.patience",
 )  # fmt: skip
+_NOT_COMPARED = ("choices", "data_dir", "output_dir", "run_name", "dataset.name", "dataset.root")
 
 
 def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | None = None) -> float | None:
@@ -35,16 +42,19 @@ def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | 
         VaeklError: for any mistake of the user's, or a folder that holds another run; a folder with nothing in it is
             taken away again.
     """
-    if folder.same_run(path, config.plain(cfg)):
-        return resume(path, console)
-    try:
-        run = build(cfg, path, console or new_console())
-        path.mkdir(parents=True, exist_ok=True)
-        with sole_user(path):
-            folder.claim(path, OmegaConf.to_yaml(cfg), overrides, _facts(run.trainer))
-            return execute(run)
-    finally:
-        folder.remove_if_empty(path)
+    console = console or new_console()
+    with enough_memory("the run", _SMALLER), distributed.joined():
+        if distributed.on_first(lambda: folder.same_run(path, config.plain(cfg))):
+            return _go_on(path, console)
+        try:
+            run = distributed.on_each(lambda: build(cfg, path, console))
+            facts = _facts(run.trainer)
+            with _held(path):
+                distributed.on_first(lambda: folder.claim(path, OmegaConf.to_yaml(cfg), overrides, facts))
+                return execute(run)
+        finally:
+            with suppress(OSError):  # another process may have taken it away
+                folder.remove_if_empty(path)
 
 
 def resume(path: Path, console: Console | None = None) -> float | None:
@@ -53,18 +63,33 @@ def resume(path: Path, console: Console | None = None) -> float | None:
     Raises:
         VaeklError: if the folder holds no run, or its checkpoint does not fit.
     """
-    console = console or new_console()
-    cfg = OmegaConf.create(folder.config(path))
-    with sole_user(path):
-        if (results := folder.results(path)) is not None:
+    with enough_memory("the run", _SMALLER), distributed.joined():
+        return _go_on(path, console or new_console())
+
+
+def _go_on(path: Path, console: Console) -> float | None:
+    cfg = OmegaConf.create(distributed.on_first(lambda: folder.config(path)))
+    with _held(path):
+        if (results := distributed.on_first(lambda: folder.results(path))) is not None:
             console.print(f"{path} is finished: nothing to resume.")
             return folder.validation_elbo(results)
-        run = build(DictConfig(cfg), path, console)
-        if (path / LAST).exists():
-            _load(run.trainer, path)
-        else:
-            _check_never_saved(run.trainer, path)
+        run = distributed.on_each(lambda: build(DictConfig(cfg), path, console))
+        state = distributed.on_first(lambda: _saved(run.trainer, path))
+        distributed.on_each(lambda: _load(run.trainer, path, state))
         return execute(run)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """The folder, made if need be, for this run alone; of several processes the first one holds it."""
+    with ExitStack() as stack:
+
+        def hold() -> None:
+            path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(sole_user(path))
+
+        distributed.on_first(hold)
+        yield
 
 
 def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
@@ -84,6 +109,8 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     if _flag(cfg.trainer.compile, "trainer.compile"):
         model.compile()
     tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
+    callbacks: list[Callback] = [tensorboard, MetricsCsv(path), Images(path, tensorboard), ProgressDisplay(console)]
+    callbacks += [*([Pulse(path)] if in_worker() else []), Checkpoints(path)]
     trainer = Trainer(
         model,
         _optimizer(cfg, model),
@@ -92,7 +119,7 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
         data,
         plan,
         seed,
-        [tensorboard, MetricsCsv(path), Images(path, tensorboard), ProgressDisplay(console), Checkpoints(path)],
+        callbacks,
     )
     choices = {str(group): str(name or "none") for group, name in cfg.choices.items()}
     return Experiment(trainer, choices, path, console)
@@ -163,8 +190,17 @@ def _plan(cfg: DictConfig, data: Data) -> Plan:
     )
 
 
-def _load(trainer: Trainer, path: Path) -> None:
-    state = checkpoint.load(path / LAST, trainer.device)
+def _saved(trainer: Trainer, path: Path) -> dict[str, Any] | None:
+    """The state of the last checkpoint, on the CPU; None before the first one."""
+    if (path / LAST).exists():
+        return checkpoint.load(path / LAST)
+    _check_never_saved(trainer, path)
+    return None
+
+
+def _load(trainer: Trainer, path: Path, state: dict[str, Any] | None) -> None:
+    if state is None:
+        return
     try:
         trainer.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError) as error:
@@ -201,9 +237,25 @@ def _make(group: str, cfg: DictConfig, **objects: Any) -> Any:
 
 
 def _settings(cfg: DictConfig) -> dict[str, str | float | None]:
-    """What runs are compared by: the choices, and numbers that are often swept; None for a key that this run lacks."""
-    numbers = {key: OmegaConf.select(cfg, key) for key in _COMPARED}
-    return {str(group): str(name or "none") for group, name in cfg.choices.items()} | numbers
+    """What runs are compared by: the choices, and every key that can be swept; None for what this run lacks."""
+    found: dict[str, str | float | None] = {str(group): str(name or "none") for group, name in cfg.choices.items()}
+    found |= dict.fromkeys(_COMPARED)
+    for key, value in _leaves(OmegaConf.to_container(cfg, resolve=True), ""):
+        if not key.startswith(_NOT_COMPARED):
+            # TensorBoard would show a seed's number as 0.0000
+            as_it_is = value is None or isinstance(value, str) or (is_number(value) and not key.endswith("seed"))
+            found[key] = value if as_it_is else json.dumps(value, ensure_ascii=False)
+    return found
+
+
+def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a config with their values, without what Hydra instantiates."""
+    if not isinstance(node, dict):
+        yield key, node
+        return
+    for name, child in node.items():
+        if not str(name).startswith("_"):
+            yield from _leaves(child, f"{key}.{name}" if key else str(name))
 
 
 def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from vaekl import __version__
+from vaekl import __version__, distributed
 from vaekl.evaluate import Evaluation
 from vaekl.trainer import Trainer
 
@@ -23,6 +23,8 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     taken = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
     machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
+    if distributed.size() > 1:
+        machine += f", {distributed.size()} processes"
     multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
     if model._compiled_call_impl is not None:
         machine += ", torch.compile (the first step may take a minute)"

@@ -7,15 +7,16 @@ from math import inf, nan
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vaekl import distributed
 from vaekl.data import Data, batch_slices, epoch_order, seed_of
 from vaekl.errors import VaeklError
 from vaekl.evaluate import Evaluation, evaluate, judge
-from vaekl.model import VAE
+from vaekl.model import VAE, Objective
 from vaekl.schedules import LearningRate, Schedule
 from vaekl.units import bits_per_dim
 
@@ -50,6 +51,8 @@ class Callback:
 class DivergedError(VaeklError):
     """The loss or the parameters stopped being finite."""
 
+    outcome = "diverged"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -76,7 +79,11 @@ class Plan:
 
 
 class Trainer:
-    """Minimises a weighting's loss over a data set and tells its callbacks how it goes."""
+    """Minimises a weighting's loss over a data set and tells its callbacks how it goes.
+
+    Of several processes each computes a share of every batch; all draw the whole batch's noise, so that how many there
+    are changes nothing. Only the first has callbacks.
+    """
 
     def __init__(
         self,
@@ -101,6 +108,10 @@ class Trainer:
             if plan.ema is not None
             else None
         )
+        images = self.batches[0].stop
+        self.share = distributed.share(images)
+        self.weight = (self.share.stop - self.share.start) / images
+        self._objective: nn.Module = Objective(model)
         self.rows = torch.full((plan.log_every, len(COLUMNS)), nan, device=self.device)
         self.step = 0
         self.best_elbo, self.stale_validations = -inf, 0
@@ -127,8 +138,10 @@ class Trainer:
     def fit(self) -> None:
         """Train from the current step to the end, or until someone sets `stop_requested`."""
         self.model.train()
+        self._objective = distributed.averaging(Objective(self.model))
+        stop = distributed.Vote()
         try:
-            self._tell(lambda callback: callback.started(self))
+            self.tell(lambda callback: callback.started(self))
             self._clock = (self.step, time.perf_counter())
             for index in self._batches():
                 self.train_step(index)
@@ -137,14 +150,15 @@ class Trainer:
                     self._log()
                 if self.step % self.plan.valid_every == 0 or last:
                     self._validate()
-                if self.stop_requested or self.finished:
+                if stop(self.stop_requested) or self.finished:
                     break
-            # what comes next is a checkpoint
-            self._check_parameters()
+            self._prepare_checkpoint()
         except BaseException:
-            self._tell(lambda callback: callback.failed(self))
+            if distributed.is_first():  # the others may have ended
+                for callback in self.callbacks:
+                    callback.failed(self)
             raise
-        self._tell(lambda callback: callback.paused(self))
+        self.tell(lambda callback: callback.paused(self))
 
     def train_step(self, index: Tensor) -> None:
         """One optimiser step, whole. Nothing in it waits for the device."""
@@ -152,10 +166,9 @@ class Trainer:
         x = self._last_x = self.data.train.batch(index, self.generator)
         noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
 
-        terms = self.model(x, noise)
-        loss = self.model.weighting.loss(terms, schedule)
+        loss, terms = self._objective(x[self.share], noise[self.share], schedule)
         self.optimizer.zero_grad()
-        loss.backward()
+        distributed.weighed(loss, self.weight).backward()
         row = self.step % self.plan.log_every
         if self.plan.clip_norm is not None:
             self._gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
@@ -170,6 +183,8 @@ class Trainer:
             parts = [terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.total_kl(), terms.elbo()]
             self.rows[row, :-1] = torch.stack(parts).mean(1)
             self.rows[row, -1] = loss
+            if self.weight < 1:
+                self.rows[row] *= self.weight
         self.step += 1
 
     def _batches(self) -> Iterator[Tensor]:
@@ -182,7 +197,7 @@ class Trainer:
 
     def _log(self) -> None:
         count = (self.step - 1) % self.plan.log_every + 1
-        rows = self.rows[:count].cpu().double()
+        rows = distributed.total(self.rows[:count]).cpu().double()
         if not rows.isfinite().all():
             self._diverged(rows)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
@@ -199,11 +214,11 @@ class Trainer:
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
             "images_per_second": steps * len(self._last_x) / seconds,
         }
-        self._tell(lambda callback: callback.logged(self, figures))
+        self.tell(lambda callback: callback.logged(self, figures))
         self._clock = (self.step, time.perf_counter())
 
     def _validate(self) -> None:
-        self._check_parameters()
+        self._prepare_checkpoint()
         evaluation: Evaluation | None = None
         improved = False
         if self.data.valid is not None:
@@ -214,14 +229,21 @@ class Trainer:
                 improved = evaluation.elbo > self.best_elbo
                 self.best_elbo = max(self.best_elbo, evaluation.elbo)
                 self.stale_validations = 0 if improved else self.stale_validations + 1
-        self._tell(lambda callback: callback.validated(self, evaluation, improved))
+        self.tell(lambda callback: callback.validated(self, evaluation, improved))
         self._clock = (self.step, time.perf_counter())
 
-    def _tell(self, what: Callable[[Callback], None]) -> None:
-        for callback in self.callbacks:
-            what(callback)
+    def tell(self, what: Callable[[Callback], None]) -> None:
+        """Call something of every callback; an error of one of them ends every process."""
 
-    def _check_parameters(self) -> None:
+        def call() -> None:
+            for callback in self.callbacks:
+                what(callback)
+
+        distributed.on_first(call)
+
+    def _prepare_checkpoint(self) -> None:
+        """The first process will save: it needs the whole batch's rows, and nothing that has diverged."""
+        distributed.bring_to_first(self.rows)
         for name, parameter in self.model.named_parameters():
             if not parameter.isfinite().all():
                 raise DivergedError(
@@ -266,6 +288,8 @@ class Trainer:
         else:  # a generator's state fits its own kind of device only
             self.generator.manual_seed(seed_of(f"noise from step {self.step}", self.seed))
         self.rows.copy_(state["rows"])
+        if not distributed.is_first():
+            self.rows.zero_()
         self.best_elbo, self.stale_validations = state["best_elbo"], state["stale_validations"]
 
 

@@ -1,29 +1,20 @@
 """The page in a real browser: it sorts, asks no network, and runs no script but its own."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from browser import command, needs_browser
 from report_cases import Page
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+pytestmark = needs_browser
 
 
 def dumped(tmp_path: Path, address: str, *flags: str) -> str:
     """The page's DOM after its scripts have run."""
-    assert BROWSER is not None
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-        "--disable-component-update", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}", *flags,
-        "--dump-dom", address,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    words = command(tmp_path / "profile", *flags, "--dump-dom", address)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout
 
 

@@ -98,7 +98,9 @@ def test_a_run_that_the_manifest_calls_running_is_unfinished(sweep):
     (sweep / "cb_0/results.json").unlink()
     (sweep / "manifest.json").write_text(json.dumps({"runs": {"cb_0": {"status": "running", "reason": None}}}))
     run = next(run for run in collect([sweep]) if run.name == "cb_0")
-    assert run.status == "unfinished" and "still running, or killed: last logged at step 4" in run.reason
+    assert (
+        run.status == "unfinished" and "still running, on this machine or another: last logged at step 4" in run.reason
+    )
 
 
 def test_a_model_that_cannot_be_loaded_costs_its_pictures_only(sweep):

@@ -4,7 +4,8 @@ from vaekl.callbacks.checkpoints import BEST, LAST, Checkpoints
 from vaekl.callbacks.images import Images
 from vaekl.callbacks.metrics_csv import MetricsCsv
 from vaekl.callbacks.progress import ProgressDisplay
+from vaekl.callbacks.pulse import Pulse
 from vaekl.callbacks.tensorboard import TensorBoard
 from vaekl.trainer import Callback
 
-__all__ = ["BEST", "LAST", "Callback", "Checkpoints", "Images", "MetricsCsv", "ProgressDisplay", "TensorBoard"]
+__all__ = ["BEST", "LAST", "Callback", "Checkpoints", "Images", "MetricsCsv", "ProgressDisplay", "Pulse", "TensorBoard"]

@@ -1,19 +1,30 @@
 """TensorBoard: scalars with their units, the ledger's page, histograms, the config, and the HParams tab."""
 
+import re
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from vaekl.callbacks.metrics_csv import MetricsCsv
 from vaekl.evaluate import Evaluation
 from vaekl.trainer import Callback, Trainer
 
 _TEST = ".test"
 _LONGEST_WAIT = 2
 _LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
+_EQUATION = "ELBO = −E/φ + ln C − KL, nats"
+#: the HParams tab shows five settings and five figures before anything is clicked, those that differ first
+_COMPARED_FIRST = ("dataset", "likelihood", "weighting", "model", "seed")
+_JUDGED_FIRST = (
+    "test/elbo_nats", "test/bits_per_dim", "valid/elbo_nats", "valid/bits_per_dim", "test/effective_beta_kl",
+)  # fmt: skip
 _ACROSS = {
     "ELBO (nats)": "elbo_nats",
     "bits/dim": "bits_per_dim",
@@ -29,14 +40,16 @@ class TensorBoard(Callback):
     Args:
         folder: the run folder.
         config: the resolved config, as YAML.
-        settings: what the HParams tab compares runs by, the same keys for every run; None where this run lacks one.
+        settings: what the HParams tab compares runs by: text, numbers, and None for a number that this run lacks.
     """
 
     def __init__(self, folder: Path, config: str, settings: dict[str, str | float | None]) -> None:
         self.folder, self.config, self.settings = folder, config, settings
         self.writer: SummaryWriter | None = None
+        self._last_step = 0
 
     def started(self, trainer: Trainer) -> None:
+        self._last_step = trainer.step
         resumed = trainer.step > 0
         threading.excepthook = _as_usual_but_for_the_disk
         for file in self.folder.glob(f"events.*{_TEST}"):
@@ -49,7 +62,8 @@ class TensorBoard(Callback):
             self.writer.add_custom_scalars(
                 {
                     "ELBO ledger": {
-                        split: ["Multiline", [f"{split}/{tag}" for tag in _LEDGER]] for split in ("train", "valid")
+                        f"{split}: {_EQUATION}": ["Multiline", [f"{split}/{tag}" for tag in _LEDGER]]
+                        for split in ("train", "valid")
                     },
                     "train beside valid": {
                         title: ["Multiline", [f"(train|valid)/{tag}$"]] for title, tag in _ACROSS.items()
@@ -61,6 +75,7 @@ class TensorBoard(Callback):
         self._scalars("train", figures, trainer.step)
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        self._last_step = trainer.step
         if evaluation is not None:
             self._evaluation("valid", evaluation, trainer.step)
         self._flush()
@@ -80,22 +95,36 @@ class TensorBoard(Callback):
         self.writer.close()
         self.writer = SummaryWriter(str(self.folder), filename_suffix=_TEST)
         self._evaluation("test", evaluation, trainer.step)
+        if trainer.step < self._last_step:
+            # early stopping went back to its best weights: the last point is to be theirs, as the test's is
+            for row in MetricsCsv(self.folder).rows():
+                if row["split"] == "valid" and int(row["step"]) == trainer.step:
+                    figures = {tag: float(text) for tag, text in row.items() if tag not in ("step", "split") and text}
+                    self._scalars("valid", figures, self._last_step)
         self._compare(list(evaluation.figures()), trainer.step)
         self.writer.close()
 
-    def _compare(self, tags: list[str], step: int) -> None:
-        """The HParams tab: settings beside the test's figures.
+    def _compare(self, figures: list[str], step: int) -> None:
+        """The HParams tab: settings beside the final figures, which are the last points of their curves.
 
-        `SummaryWriter.add_hparams` would write the figures a second time, and only the columns that this run has, while
-        TensorBoard takes the columns for all runs from whichever it meets first.
+        TensorBoard takes the columns for all runs from whichever it meets first, and shows those said to differ first.
         """
-        figures = {f"test/{tag}": 0.0 for tag in tags}
+        tags = [*_JUDGED_FIRST, *(f"{split}/{tag}" for split in ("test", "valid") for tag in figures)]
         columns = {key: 0.0 if value is None else value for key, value in self.settings.items()}
-        experiment, _, _ = hparams(columns, figures)
-        _, start, end = hparams({key: value for key, value in self.settings.items() if value is not None}, figures)
+        experiment, _, _ = hparams(columns, dict.fromkeys(tags, 0.0))
+        _, start, end = hparams({key: value for key, value in self.settings.items() if value is not None}, {})
         if self.writer is not None:
-            for summary in (experiment, start, end):
-                self.writer._get_file_writer().add_summary(summary, step)
+            for part in (self._differing_first(experiment), start, end):
+                self.writer._get_file_writer().add_summary(part, step)
+
+    def _differing_first(self, experiment: Summary) -> Summary:
+        differ = _swept(self.folder, self.settings) or _COMPARED_FIRST
+        stored = experiment.value[0].metadata.plugin_data
+        content = HParamsPluginData.FromString(stored.content)
+        for column in content.experiment.hparam_infos:
+            column.differs = column.name in differ
+        stored.content = content.SerializeToString()
+        return experiment
 
     def _evaluation(self, split: str, evaluation: Evaluation, step: int) -> None:
         self._scalars(split, evaluation.figures(), step)
@@ -110,6 +139,11 @@ class TensorBoard(Callback):
     def _flush(self) -> None:
         if self.writer is not None:
             self.writer.flush()
+
+
+def _swept(folder: Path, settings: Iterable[str]) -> set[str]:
+    """What differs in a sweep, which is what its run folders are called by; nothing outside a sweep."""
+    return set(re.findall(r"(?:^|,)\+*([\w.]+)=", folder.resolve().name)) & set(settings)
 
 
 def _wait_for_a_later_name(folder: Path) -> None:

@@ -12,6 +12,7 @@ from vaekl import folder
 from vaekl.errors import VaeklError, sentence
 from vaekl.loaded import find
 from vaekl.report.sweeps import left_over, read_json
+from vaekl.sweep.manifest import FAILURES
 
 #: figures of a finished run's test, without which there is nothing to report
 _NEEDED = (
@@ -31,7 +32,7 @@ class Run:
     Args:
         path: the folder.
         name: from the folder that was named on the command line.
-        status: finished, unfinished, failed, missing or broken.
+        status: finished, unfinished, failed, diverged, killed, missing or broken.
         reason: why it is not finished.
         config: resolved; empty if it cannot be read.
         results: `results.json` of a finished run.
@@ -163,7 +164,7 @@ def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
         reason: the same.
     """
     if not (path / folder.CONFIG).is_file():
-        kept = status if status in ("failed", "broken", "missing") else "missing"
+        kept = status if status in (*FAILURES, "broken", "missing") else "missing"
         return Run(path, name, kept, reason or f"its folder holds no config.yaml{status and f' ({status})'}")
     try:
         config = folder.config(path)
@@ -177,8 +178,8 @@ def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
         last = f"last logged at step {train[-1]['step']:,.0f}" if train else "no step was logged"
         why = f"{reason}; {last}" if reason else f"no {folder.RESULTS}, {last}"
         if status == "running":
-            why = f"still running, or killed: {last}"
-        return _with(known, status="failed" if status == "failed" else "unfinished", reason=why)
+            why = f"still running, on this machine or another: {last}"
+        return _with(known, status=status if status in FAILURES else "unfinished", reason=why)
     results = read_json(path / folder.RESULTS)
     if wrong := _wrong_results(results):
         return _with(known, status="broken", reason=wrong)

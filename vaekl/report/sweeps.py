@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from vaekl import folder
+from vaekl.sweep.manifest import MANIFEST, as_it_is
 
 _OF_A_RUN = ("metrics.csv", "last.pt", folder.VERSIONS, folder.RESULTS)
-_MANIFEST, _MULTIRUN = "manifest.json", "multirun.yaml"
+_MULTIRUN = "multirun.yaml"
 
 
 def left_over(base: Path) -> dict[Path, tuple[str, str]]:
@@ -24,10 +25,11 @@ def left_over(base: Path) -> dict[Path, tuple[str, str]]:
                     found[child] = ("broken", f"{folder.CONFIG} is missing")
                 elif re.match(r"\d+_", child.name) and (sweep / _MULTIRUN).exists():
                     found[child] = ("missing", "its folder is empty: the run failed before its first step")
-        manifest = (read_json(sweep / _MANIFEST) or {}).get("runs")
+        manifest = (read_json(sweep / MANIFEST) or {}).get("runs")
         if isinstance(manifest, dict):
             for name, facts in manifest.items():
                 if isinstance(facts, dict) and "/" not in name and name not in ("", ".", ".."):
+                    facts = as_it_is(facts)
                     status, reason = str(facts.get("status")), str(facts.get("reason") or "")
                     if (sweep / name / folder.CONFIG).is_file() or status != "finished":
                         found[sweep / name] = (status, reason)

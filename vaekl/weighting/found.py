@@ -8,6 +8,7 @@ from math import log
 import torch
 from torch import Tensor, nn
 
+from vaekl import distributed
 from vaekl.errors import VaeklError
 from vaekl.likelihoods import Likelihood
 from vaekl.weighting.base import Per, Weighting, dispersion_shape, positive_scalar, scale_power
@@ -97,7 +98,8 @@ class OptimalPrecision(Weighting):
         total = energy.float().sum_to_size((1, *self.batch_phi.shape)).squeeze(0)
         values = energy.numel() / self.batch_phi.numel()
         # a constant pixel has no energy; φ = 0 would be an infinite density
-        self.batch_phi = (total / values / self.power).clamp(min=_SMALLEST)
+        # φ* is the whole batch's, of which this may be one process's share
+        self.batch_phi = (distributed.mean(total, values) / self.power).clamp(min=_SMALLEST)
         self.running_phi.lerp_(self.batch_phi, self.momentum)
         self.running_weight.lerp_(torch.ones_like(self.running_weight), self.momentum)
 

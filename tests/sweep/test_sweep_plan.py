@@ -1,0 +1,174 @@
+"""What a sweep's words mean, how it fills the machine, what it says beforehand and while it goes on."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from cli_helpers import SMALL, refused, vaekl
+from rich.console import Console
+
+from vaekl import machine
+from vaekl.errors import VaeklError
+from vaekl.groups import CONF, options
+from vaekl.sweep import display, manifest, words
+from vaekl.sweep import plan as plans
+
+
+@pytest.mark.parametrize(
+    ("runs", "cores", "memory", "gpu", "at_once", "threads"),
+    [
+        (12, 4, 64e9, False, 4, 1),
+        (2, 8, 64e9, False, 2, 4),
+        (12, 16, 7e9, False, 4, 4),
+        (12, 4, 1e9, False, 1, 4),
+        (12, 4, 64e9, True, 1, 4),
+        (1, 4, 64e9, False, 1, 4),
+    ],
+)
+def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_once, threads, monkeypatch):
+    monkeypatch.setattr(plans, "free_cores", lambda: cores)
+    monkeypatch.setattr(plans, "free_memory", lambda: memory)
+    plan = plans.plan(runs, 0, gpu, None)
+    assert (plan.at_once, plan.threads) == (at_once, threads)
+    assert f"{runs} runs, {at_once} at a time" in plan.text()
+
+
+def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
+    monkeypatch.setattr(plans, "free_cores", lambda: 8)
+    monkeypatch.setattr(plans, "free_memory", lambda: 10e9)
+    large = plans.Trial(seconds=600, bytes=4e9, parameters=101_000_000, device="cpu")
+    plan = plans.plan(12, 3, False, large)
+    assert (plan.at_once, plan.threads) == (2, 4)
+    # nine runs, two at a time, ten minutes each: five rounds
+    assert plan.text().splitlines() == [
+        "12 runs (3 of them finished before), 2 at a time with 4 threads each (10 GB of free memory)",
+        "  on cpu, up to 101,000,000 parameters and 4.0 GB each; about 50 min",
+    ]
+    assert plans.plan(12, 10, False, None).at_once == 2
+
+
+def test_a_trial_knows_sizes_and_times():
+    base = ["model=linear", "model.latents=4", "likelihood=gaussian", "trainer.valid_every=500"]
+    runs = [[*base, f"trainer.steps={steps}", f"seed={seed}"] for steps in (1000, 20000) for seed in (0, 1)]
+    trial = plans.tried([*runs, ["model=nonsense"]], [])
+    # means 64 -> 4 with biases, 4 standard deviations that are the same for every image, 4 -> 64 with biases, ln φ
+    assert trial.parameters == 64 * 4 + 4 + 4 + 4 * 64 + 64 + 1
+    assert trial.device == "cpu" and 2e8 < trial.bytes < 4e9
+    short = plans.tried(runs[:1], [])
+    assert 0 < short.seconds < trial.seconds
+    assert plans.tried([["model=nonsense"]], []) is None
+
+
+def test_cores_and_memory_are_those_that_this_process_has(monkeypatch):
+    assert 1 <= machine.free_cores() <= len(os.sched_getaffinity(0))
+    assert 1e8 < machine.free_memory() < 1e14
+    assert machine.memory_kills() >= 0
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    assert machine.free_cores() == 1
+
+
+def test_words_are_runs():
+    sweep = words.read(["-m", "seed=0,1", "likelihood=cb,gaussian", "trainer.steps=7", "hydra.sweep.dir=x"], [])
+    assert sweep.count() == 4 and sweep.runs()[0] == ["seed=0", "likelihood=cb", "trainer.steps=7"]
+    assert words.read(["-m", "schedule=glob(*)"], []).count() == len(options("schedule"))
+    assert words.read(["-m", "seed=range(3,8)"], []).count() == 5
+    search = words.read(
+        ["-m", "weighting.beta=interval(0.1,2)", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=9"], []
+    )
+    assert search.count() == 9 and search.runs() == [["weighting.beta=0.1"]]
+
+
+def test_the_same_words_mean_the_same_folder():
+    def folder(*typed):
+        return words.read(["-m", *typed], []).folder()
+
+    one = folder("seed=0,1", "likelihood=cb")
+    assert one == folder("likelihood=cb", "seed=0,1") == folder("likelihood=cb", "seed=0,1", "hydra/launcher=basic")
+    assert one != folder("seed=0,2", "likelihood=cb") and one.name.startswith("sweep_seed_")
+    assert folder("seed=0,1", "output_dir=elsewhere").parent.name == "elsewhere"
+    assert len(folder(*(f"model.very_long_key_number_{i}=0,1" for i in range(40))).name) < 100
+
+
+@pytest.mark.parametrize("name", options("sweep"))
+def test_every_run_of_a_ready_made_sweep_composes(name, tmp_path):
+    said, names = words.expanded([f"sweep={name}"])
+    sweep = words.read(said, names)
+    assert names == [name] and said[-1] == "-m" and sweep.count() >= 5
+    assert sweep.folder().name.startswith(f"sweep_{name}_")
+    for run in sweep.runs():
+        assert vaekl(tmp_path, "train", *run, "--cfg", "job", "--resolve").code == 0, run
+
+
+def test_the_beta_curve_spans_four_decades():
+    (beta,) = [o for o in words.read(*words.expanded(["sweep=beta_curve"])).overrides if o.is_sweep_override()]
+    values = [float(value) for value in beta.sweep_string_iterator()]
+    assert (min(values), max(values)) == (1e-4, 1.0) and len(values) == 9
+
+
+def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
+    said, _ = words.expanded(["sweep=likelihoods,seeds", "seed=7,8", "dataset=mnist"])
+    assert "seed=7,8" in said and "seed=0,1,2,3,4" not in said and "dataset=mnist" in said
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/mine.yaml").write_text("# my own\nseed: 3,4\n")
+    said, _ = words.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+    assert said[0] == "seed=3,4"
+    with pytest.raises(VaeklError, match=r"sweep=likelihood is not one of .* \(did you mean likelihoods\?\)"):
+        words.expanded(["sweep=likelihood"])
+    assert not (CONF / "sweep" / "mine.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "parts"),
+    [
+        (["-m"], ["-m needs a key with several values"]),
+        (["-m", "seed=0"], ["-m needs a key with several values"]),
+        (["sweep=nothing"], ["sweep=nothing is not one of"]),
+        (["sweep=seeds", "--cfg", "job"], ["sweep=seeds", "seed=0,1,2,3,4"]),
+        (["-m", "weighting=auto,fixed_beta", "weighting.beta=1"], ["weighting.beta"]),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused_before_anything_is_written(typed, parts, tmp_path):
+    refused(vaekl(tmp_path, "train", *typed, *SMALL), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_display_shows_what_ended_and_how_far_the_others_are(tmp_path):
+    for name, status in {"a": "finished", "b": "running", "c": "running", "d": "diverged"}.items():
+        manifest.note(tmp_path / name, status=status, reason="not finite." if name == "d" else None, session="now")
+    manifest.note(tmp_path / "old", status="finished", reason=None, session="before")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / display.PULSE).write_text(json.dumps({"step": 30, "steps": 40, "elbo_nats": -12.34}))
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120, height=20, highlight=False)
+    with display.shown(tmp_path, "now", 5, console):
+        pass
+    text = out.getvalue()
+    assert "1/5 finished  a" in text and "2/5 diverged  d: not finite." in text and "old" not in text
+    assert "-12.3 nats" in text and "starting" in text and "2/5" in text
+    # two have ended and b is three quarters through: 2.75 of 5
+    watched = display._Display(tmp_path, "now", 5, Console(file=io.StringIO()))
+    watched.look()
+    assert watched.bars.tasks[0].completed == 2.75
+
+
+def test_many_processes_write_one_manifest(tmp_path):
+    code = "import sys; from pathlib import Path; from vaekl.sweep import manifest\n"
+    code += "for i in range(20): manifest.note(Path(sys.argv[1]) / f'{sys.argv[2]}-{i}', status='finished')"
+    workers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(number)]) for number in range(4)]
+    assert [worker.wait() for worker in workers] == [0] * 4
+    assert len(manifest.read(tmp_path)) == 80
+
+
+def test_a_run_whose_process_is_gone_was_killed(tmp_path):
+    with manifest.recorded(tmp_path / "run", ["seed=0"], "now"):
+        assert manifest.read(tmp_path)["run"]["status"] == "running"
+        gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+        manifest.note(tmp_path / "run", process=int(gone.stdout))
+        assert manifest.read(tmp_path)["run"]["status"] == "killed"
+    assert manifest.read(tmp_path)["run"]["status"] == "finished"
+    (tmp_path / "manifest.json").write_text('{"runs": 3}')
+    with pytest.raises(VaeklError, match=r"manifest\.json is damaged: take it away"):
+        manifest.read(tmp_path)

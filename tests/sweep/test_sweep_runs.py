@@ -1,0 +1,208 @@
+"""A sweep is as safe as a single run: nothing is lost, nothing is done twice, and a failing run stops no other."""
+
+import json
+import signal
+import time
+
+import pytest
+import yaml
+from cli_helpers import SMALL, contents, finished, process, refused, results, same_weights, trained, vaekl, weights
+
+from vaekl.sweep import manifest
+from vaekl.sweep import words as sweep_words
+
+SERIAL = "hydra/launcher=basic"
+
+
+def states(folder):
+    return {name: run["status"] for name, run in manifest.read(folder).items()}
+
+
+def only(folder):
+    """The one sweep in outputs/."""
+    (found,) = (folder / "outputs").glob("sweep_*")
+    return found
+
+
+def test_the_same_command_skips_what_is_finished(tmp_path):
+    words = ["train", "-m", "seed=0,1", SERIAL, *SMALL]
+    assert vaekl(tmp_path, *words).code == 0
+    before = contents(only(tmp_path))
+    answer = vaekl(tmp_path, *words)
+    assert answer.code == 0 and "2 finished" in answer.out
+    after = contents(only(tmp_path))
+    assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
+    # the order of the words does not matter, another value does
+    assert vaekl(tmp_path, *words[:2], *reversed(words[2:])).code == 0
+    assert only(tmp_path)
+    assert vaekl(tmp_path, "train", "-m", "seed=0,2", SERIAL, *SMALL).code == 0
+    assert len(list((tmp_path / "outputs").glob("sweep_*"))) == 2
+
+
+def test_the_same_single_command_is_the_same_run(tmp_path):
+    words = ["train", *SMALL]
+    assert vaekl(tmp_path, *words).code == 0
+    (run,) = (path for path in (tmp_path / "outputs").iterdir())
+    assert run.name.startswith("digits_cb_auto_mlp_seed0_")
+    whole, ended = contents(run), weights(run)
+    answer = vaekl(tmp_path, *words)
+    assert answer.code == 0 and "finished" in answer.out and contents(run) == whole
+    (run / "results.json").unlink()
+    assert vaekl(tmp_path, *words).code == 0
+    assert same_weights(weights(run), ended) and results(run) == json.loads(whole["results.json"])
+
+
+def test_what_is_cut_short_is_gone_on_with_in_other_processes(tmp_path):
+    words = [
+        "train",
+        "-m",
+        "seed=0,1,2",
+        *SMALL[:2],
+        "trainer.steps=1500",
+        "trainer.valid_every=50",
+        "trainer.log_every=50",
+    ]
+    running = process(tmp_path, *words)
+    while running.poll() is None and not list(tmp_path.glob("outputs/*/*/last.pt")):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    answer = finished(running, 180)
+    assert answer.code == 130, answer.err
+    assert "the same command goes on" in answer.err and "Traceback" not in answer.err
+    folder = only(tmp_path)
+    assert "finished" not in states(folder).values() and "stopped" in states(folder).values()
+    answer = finished(process(tmp_path, *words), 300)
+    assert answer.code == 0, answer.err
+    assert list(states(folder).values()) == ["finished"] * 3 and "3 finished" in answer.out
+    (tmp_path / "alone").mkdir()
+    undisturbed = trained(tmp_path / "alone", "seed=1", *words[3:])
+    (same,) = folder.glob("seed=1_*")
+    assert same_weights(weights(same), weights(undisturbed)) and results(same)["test"] == results(undisturbed)["test"]
+    assert all((folder / "logs" / f"{name}.log").read_text() for name in states(folder))
+
+
+def test_a_failing_run_in_another_process_stops_no_other(tmp_path):
+    answer = finished(
+        process(tmp_path, "train", "-m", "weighting=cb_normalizer,auto", "likelihood=gaussian,cb", *SMALL)
+    )
+    assert answer.code == 1 and len(answer.err.splitlines()) == 1
+    assert "1 of 4 runs failed: weighting=cb_normalizer does not fit likelihood=gaussian" in answer.err
+    assert "(likelihood=gaussian,weighting=cb_normalizer_" in answer.err
+    assert sorted(states(only(tmp_path)).values()) == ["failed", "finished", "finished", "finished"]
+    assert "at a time" in answer.out.splitlines()[0]
+
+
+HUNGRY = """
+import os, signal
+from vaekl.likelihoods import Gaussian
+
+class Hungry(Gaussian):
+    def __init__(self, dies=False):
+        super().__init__()
+        self.dies = dies
+
+    def energy(self, eta, x):
+        if self.dies:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
+        return super().energy(eta, x)
+"""
+
+
+def test_a_bad_value_a_divergence_and_a_killed_process_are_told_apart(tmp_path):
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    words = ["likelihood=custom", "likelihood._target_=hungry.Hungry", "+likelihood.dies=false,true"]
+    answer = finished(process(tmp_path, "train", "-m", *words, "optim.lr=0.001,1e30,-1", *SMALL))
+    assert answer.code == 1 and len(answer.err.splitlines()) == 1 and "Traceback" not in answer.out + answer.err
+    for part in ("5 of 6 runs failed", "optim.lr must be a positive number", "training diverged", "killed by SIGKILL"):
+        assert part in answer.err
+    expected = {
+        ("false", "0.001"): "finished", ("false", "1e+30"): "diverged", ("false", "-1"): "failed",
+        ("true", "0.001"): "killed", ("true", "1e+30"): "killed", ("true", "-1"): "failed",
+    }  # fmt: skip
+    found = {
+        tuple(word.split("=")[1].lower() for word in name.rpartition("_")[0].split(",")): status
+        for name, status in states(only(tmp_path)).items()
+    }
+    assert found == expected
+    assert vaekl(tmp_path, "report", str(only(tmp_path)), "report.pictures=0", "report.measure=false").code == 0
+    table = (only(tmp_path) / "report/runs.csv").read_text()
+    assert {word: table.count(f",{word},") for word in set(expected.values())} == {
+        "finished": 1, "diverged": 1, "failed": 2, "killed": 2,
+    }  # fmt: skip
+
+
+def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
+    words = ["train", "-m", "seed=0,1,2,3,4,5", *SMALL[:2], "trainer.steps=800", "trainer.valid_every=50"]
+    running = process(tmp_path, *words)
+    while running.poll() is None and "finished" not in states_so_far(tmp_path):
+        time.sleep(0.02)
+    running.kill()
+    running.communicate()
+    folder = only(tmp_path)
+    for _ in range(200):  # what it started is asked to stop by the system, and saves first
+        if "running" not in states(folder).values():
+            break
+        time.sleep(0.1)
+    ended = states(folder)
+    assert "running" not in ended.values() and "stopped" in ended.values()
+    done = {name: contents(folder / name) for name, status in ended.items() if status == "finished"}
+    times = {file: file.stat().st_mtime_ns for name in done for file in (folder / name).iterdir()}
+    answer = finished(process(tmp_path, *words), 300)
+    assert answer.code == 0 and list(states(folder).values()) == ["finished"] * 6, answer.err
+    assert done and {name: contents(folder / name) for name in done} == done
+    assert {file: file.stat().st_mtime_ns for file in times} == times
+    (tmp_path / "alone").mkdir()
+    cut = next(name for name, status in ended.items() if status == "stopped")
+    undisturbed = trained(tmp_path / "alone", cut.split("_")[0], *words[3:])
+    assert same_weights(weights(folder / cut), weights(undisturbed))
+
+
+def states_so_far(folder):
+    sweeps = list((folder / "outputs").glob("sweep_*"))
+    return list(states(sweeps[0]).values()) if sweeps else []
+
+
+def test_a_search_is_by_the_validation_elbo_and_can_be_typed_again(tmp_path):
+    pytest.importorskip("optuna")
+    words = [
+        "train", "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=5", "likelihood=gaussian",
+        "weighting=fixed_beta",
+        "weighting.beta=tag(log, interval(0.001, 1))", "optim.lr=choice(0.001, 1e30)", *SMALL,
+    ]  # fmt: skip
+    answer = finished(process(tmp_path, *words))
+    folder = only(tmp_path)
+    runs = states(folder)
+    assert len(runs) == 5 and set(runs.values()) == {"finished", "diverged"}
+    elbo, best = max(
+        (results(folder / name)["valid"]["elbo_nats"], name)
+        for name in runs
+        if (folder / name / "results.json").exists()
+    )
+    found = yaml.safe_load((folder / "optimization_results.yaml").read_text())
+    assert found["best_value"] == elbo and f"validation ELBO {elbo:,.3f} nats" in answer.out
+    assert (
+        yaml.safe_load((folder / best / "config.yaml").read_text())["weighting"]["beta"]
+        == found["best_params"]["weighting.beta"]
+    )
+    assert answer.code == 1 and "Traceback" not in answer.err and "training diverged" in answer.err
+    again = finished(process(tmp_path, *words))
+    assert states(folder) == runs and f"validation ELBO {elbo:,.3f} nats" in again.out
+    refused(vaekl(tmp_path, *words, "valid=0"), "valid=0", "validation ELBO")
+
+
+def test_submitit_runs_the_same_runs(tmp_path):
+    pytest.importorskip("submitit")
+    words = ["train", "-m", "seed=0,1", *SMALL]
+    answer = finished(process(tmp_path, *words, "hydra/launcher=submitit_local"))
+    assert answer.code == 0, answer.err
+    assert "2 finished" in answer.out and "launched by submitit_local" in answer.out
+    by_submitit = {name: results(only(tmp_path) / name) for name in states(only(tmp_path))}
+    (tmp_path / "here").mkdir()
+    assert vaekl(tmp_path / "here", *words, SERIAL).code == 0
+    assert {name: results(only(tmp_path / "here") / name) for name in by_submitit} == by_submitit
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_words, "find_spec", lambda name: None)
+    for word, extra in (("hydra/launcher=submitit_slurm", "slurm"), ("hydra/sweeper=optuna", "optuna")):
+        refused(vaekl(tmp_path, "train", "-m", "seed=0,1", word), f'pip install "vaekl[{extra}]"')

@@ -1,0 +1,176 @@
+"""The words of `vaekl train`: what is wrong with them, said before anything heavy is imported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vaekl.errors import VaeklError, did_you_mean
+from vaekl.groups import CONF, groups, options
+
+_TAKE_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
+_FLAGS = ("-m", "--multirun", "--resolve", *_TAKE_A_VALUE)
+
+
+def parse(word: str) -> Override:
+    """An override as Hydra reads it.
+
+    Raises:
+        VaeklError: if it cannot.
+    """
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise VaeklError(f"cannot read {word!r}: put quotes around values with special characters.") from error
+
+
+def parsed(words: Sequence[str]) -> list[Override]:
+    """The overrides among the words, without the flags."""
+    return [parse(word) for word, flag in zip(words, _are_flags(words), strict=True) if not flag and "=" in word]
+
+
+def values(override: Override, directories: Sequence[Path]) -> list[str]:
+    """Every value that an override stands for; of an interval the lower end."""
+    value: Any = override.value()
+    if isinstance(value, Glob):
+        chosen: list[str] = value.filter(list(options(str(override.key_or_group), directories)))
+        return chosen
+    if override.is_discrete_sweep():
+        return [str(one) for one in override.sweep_string_iterator()]
+    if override.is_sweep_override():
+        return [str(value.start)]
+    return [override.get_value_string()]
+
+
+def check(words: Sequence[str]) -> None:
+    """What can be seen to be wrong before anything is composed or written.
+
+    Raises:
+        VaeklError: one sentence for the first mistake.
+    """
+    directories = config_dirs(words)
+    for place, (word, is_flag) in enumerate(zip(words, _are_flags(words), strict=True)):
+        flag, _, value = word.partition("=")
+        if word.startswith("-"):
+            if flag not in _FLAGS:
+                raise VaeklError(f"unknown option {flag}{did_you_mean(flag, _FLAGS)}: see `vaekl train --help`.")
+            if flag in _TAKE_A_VALUE and not value and place + 1 == len(words):
+                raise VaeklError(f"{flag} needs a value: see `vaekl train --help`.")
+        elif is_flag:
+            continue
+        elif word.startswith("=") or ("=" not in word and not word.startswith("~")):
+            raise VaeklError(f"cannot read {word!r}: write key=value, as in likelihood=gaussian.")
+        else:
+            _check_choice(parse(word), directories)
+
+
+def check_runs(runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> None:
+    """Whether every run of a sweep has the keys that it is given: `weighting=auto` has no weighting.beta.
+
+    Raises:
+        VaeklError: one sentence for the first that has not.
+    """
+    known = groups(directories)
+    # which keys there are depends on the choices alone
+    kinds = {tuple(word for word in run if word.partition("=")[0] in known): run for run in runs}
+    for run in kinds.values():
+        try:
+            compose_with(run, directories)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise VaeklError(sentence(error, run, directories)) from error
+
+
+def compose_with(words: Sequence[str], directories: Sequence[Path]) -> DictConfig:
+    """The config that the words make, outside of a run."""
+    GlobalHydra.instance().clear()
+    path = [f"hydra.searchpath=[{','.join(f'file://{d.resolve()}' for d in directories)}]"] if directories else []
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", [*words, *path])
+
+
+def flags_last(words: Sequence[str]) -> list[str]:
+    """The same with the flags last: Hydra cannot read overrides on both sides of a flag."""
+    return [word for word, _ in sorted(zip(words, _are_flags(words), strict=True), key=lambda pair: pair[1])]
+
+
+def _are_flags(words: Sequence[str]) -> list[bool]:
+    """Which words are flags, or the value of one."""
+    return [word.startswith("-") or before in _TAKE_A_VALUE for before, word in zip(["", *words], words, strict=False)]
+
+
+def _check_choice(override: Override, directories: Sequence[Path]) -> None:
+    group = override.key_or_group
+    if group not in groups(directories):
+        return
+    names = list(options(group, directories))
+    if override.is_delete():
+        if group == "experiment":
+            return
+        raise VaeklError(f"no run can do without a {group}: choose one of {', '.join(names)}.")
+    for value in values(override, directories):
+        if value not in names:
+            raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{did_you_mean(value, names)}.")
+
+
+def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
+    """What a user is told of an error of Hydra's: the key that does not exist, and what was probably meant."""
+    known = groups(directories)
+    keys = _known_keys(words, directories)
+    for argument in words:
+        key = argument.split("=")[0].split("@")[0]
+        if "=" not in argument or key[0] in "+~-" or key in (*known, *keys) or key.startswith("hydra"):
+            continue
+        group, _, rest = key.partition(".")
+        owners = [name for name in options(group, directories) if rest in _keys(group, name, directories)]
+        own = [f"{group}.{k}" for name in options(group, directories) for k in _keys(group, name, directories)]
+        same_end = [k for k in keys if k.split(".")[-1] == key.split(".")[-1]]
+        if group in known and owners:
+            hint = f"; {rest} belongs to {' or '.join(f'{group}={name}' for name in owners)}"
+        elif same_end:
+            hint = f" (did you mean {same_end[0]}?)"
+        else:
+            keys = [k for k in keys if not k.endswith("_")]
+            hint = did_you_mean(key, [*keys, *own] if rest else [*known, *keys])
+            beside = [k for k in keys if k.startswith(f"{group}.")]
+            hint = hint or (f" beside {', '.join(beside)}" if rest and beside else "")
+        return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
+    return " ".join(str(error).split())[:300]
+
+
+def config_dirs(words: Sequence[str]) -> list[Path]:
+    """The user's own config folders."""
+    found = []
+    for argument, following in zip(words, [*words[1:], ""], strict=False):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            found.append(Path(value or following))
+    for directory in found:
+        if not directory.is_dir():
+            raise VaeklError(f"--config-dir {directory} is no folder: give one that holds groups like likelihood/.")
+    return found
+
+
+def _keys(group: str, name: str, directories: Sequence[Path]) -> list[str]:
+    files = [root / group / f"{name}.yaml" for root in (CONF, *directories)]
+    found = [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]
+    return [key for key in found if not key.startswith("_")]
+
+
+def _known_keys(words: Sequence[str], directories: Sequence[Path]) -> list[str]:
+    """The dotted keys of the config that the chosen options make, without the overrides of single keys."""
+    known = groups(directories)
+    picks = [word for word in words if word.partition("=")[0] in known and "," not in word]
+    return _dotted(OmegaConf.to_container(compose_with(picks, directories)), "")
+
+
+def _dotted(node: Any, prefix: str) -> list[str]:
+    if not isinstance(node, dict):
+        return [prefix]
+    return [key for name, child in node.items() for key in _dotted(child, f"{prefix}.{name}" if prefix else name)]

@@ -1,0 +1,88 @@
+"""One progress display for a whole sweep, whoever trains its runs and wherever."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vaekl.sweep import manifest
+
+_LOOK_EVERY = 0.25
+#: in a run's folder while it trains: its step, how many there will be, its ELBO
+PULSE = ".progress.json"
+
+
+@contextmanager
+def shown(folder: Path, session: str, runs: int, console: Console) -> Iterator[None]:
+    """A line for every run that ends; on a terminal a bar for the sweep, and one for each run that goes on."""
+    over = threading.Event()
+    display = _Display(folder, session, runs, console)
+
+    def watch() -> None:
+        with display.bars:
+            while not over.wait(_LOOK_EVERY):
+                display.look()
+            display.look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+class _Display:
+    def __init__(self, folder: Path, session: str, runs: int, console: Console) -> None:
+        self.folder, self.session, self.runs = folder, session, runs
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.console = self.bars.console
+        self.sweep = self.bars.add_task("sweep", total=runs, said=f"0/{runs}")
+        self.running: dict[str, TaskID] = {}
+        self.ended: set[str] = set()
+
+    def look(self) -> None:
+        """See what has changed."""
+        runs = manifest.of_session(self.folder, self.session)
+        for name, run in runs.items():
+            if run["status"] != "running" and name not in self.ended:
+                self._end(name, run)
+        share = 0.0
+        for name, run in runs.items():
+            if run["status"] == "running":
+                share += self._advance(name)
+        done = len(self.ended)
+        self.bars.update(self.sweep, completed=done + share, said=f"{done}/{self.runs}")
+
+    def _end(self, name: str, run: dict[str, Any]) -> None:
+        self.ended.add(name)
+        if name in self.running:
+            self.bars.remove_task(self.running.pop(name))
+        why = f": {run['reason']}" if run["reason"] else ""
+        self.console.print(f"  {len(self.ended):>4}/{self.runs} {run['status']:<9} {name}{why}")
+
+    def _advance(self, name: str) -> float:
+        if name not in self.running:
+            self.running[name] = self.bars.add_task(f"  {name}", total=1, said="")
+        pulse: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            pulse = json.loads((self.folder / name / PULSE).read_text(encoding="ascii"))
+        share = pulse["step"] / pulse["steps"] if pulse else 0.0
+        said = f"{pulse['elbo_nats']:,.1f} nats" if pulse else "starting"
+        self.bars.update(self.running[name], completed=share, said=said)
+        return share

@@ -1,0 +1,126 @@
+"""How a sweep uses the machine, said before its first run: how many runs at a time, with how many threads, how long."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from vaekl.machine import free_cores, free_memory
+
+#: assumed of a run that could not be tried: PyTorch, the data, TensorBoard
+_BYTES_A_RUN = 1.5e9
+_SHARE_OF_MEMORY = 0.9
+#: how many of the runs are tried, and for how long at most
+_TRIED, _PATIENCE = 6, 120
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a few steps of some of the runs have shown.
+
+    Args:
+        seconds: for a whole run, with its validations, on average.
+        bytes: of memory, of the largest.
+        parameters: of the largest.
+        device: cpu or cuda.
+    """
+
+    seconds: float
+    bytes: float
+    parameters: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a sweep uses the machine.
+
+    Args:
+        runs: how many there are.
+        finished: how many of them were finished before.
+        at_once: how many at a time, each in a process of its own.
+        threads: of each.
+        reason: what set the number.
+        trial: what is known of a run, or None.
+    """
+
+    runs: int
+    finished: int
+    at_once: int
+    threads: int
+    reason: str
+    trial: Trial | None = None
+
+    def text(self) -> str:
+        """The plan as it is printed before the first run."""
+        if self.finished == self.runs:
+            return f"{self.runs} runs, all finished before"
+        finished = f" ({self.finished} of them finished before)" if self.finished else ""
+        threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
+        line = f"{self.runs} runs{finished}, {self.at_once} at a time with {threads} each ({self.reason})"
+        if self.trial is None:
+            return line
+        seconds = self.trial.seconds * ceil((self.runs - self.finished) / self.at_once)
+        sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
+        return f"{line}\n  on {self.trial.device}, {sizes}; about {duration(seconds)}"
+
+
+def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
+    """As many runs at a time as there are free cores, fewer where memory or a single GPU says so.
+
+    One run with four threads is slower than four runs with one, so threads are what is left over.
+    """
+    cores, left = free_cores(), max(1, runs - finished)
+    if gpu:
+        return Plan(runs, finished, 1, cores, "they share one GPU", trial)
+    fit = max(1, int(_SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
+    at_once = min(left, cores, fit)
+    reason = f"{cores} cores" if at_once < fit or cores <= fit else f"{free_memory() / 1e9:.0f} GB of free memory"
+    return Plan(runs, finished, at_once, max(1, cores // at_once), reason, trial)
+
+
+def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], threads: int = 1) -> Trial | None:
+    """Some of the runs for a few steps each, in a process of their own; None where that fails, as their runs will say.
+
+    Args:
+        runs: the overrides of each.
+        directories: the user's own config folders.
+        threads: that each would have.
+    """
+    # seeds cost the same; of the rest, some from the whole range
+    kinds = list({tuple(w for w in run if not w.startswith(("seed=", "split_seed="))): run for run in runs}.values())
+    some = [list(kinds[i * len(kinds) // min(_TRIED, len(kinds))]) for i in range(min(_TRIED, len(kinds)))]
+    asked = json.dumps({"runs": some, "directories": [str(directory.absolute()) for directory in directories]})
+    command = [sys.executable, "-m", "vaekl.trial"]
+    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+    try:
+        done = subprocess.run(
+            command, input=asked, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=True
+        )
+        answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+    if not answers:
+        return None
+    return Trial(
+        sum(answer["seconds"] for answer in answers) / len(answers),
+        max(answer["bytes"] for answer in answers),
+        max(answer["parameters"] for answer in answers),
+        answers[0]["device"],
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(45), duration(200), duration(9000)
+    ('45 s', '3 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

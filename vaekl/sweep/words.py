@@ -1,0 +1,188 @@
+"""What the words of a sweep mean: its runs, its folder, who launches them. `sweep=NAME` stands for words in a file."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from vaekl import overrides
+from vaekl.errors import VaeklError, did_you_mean
+from vaekl.groups import CONF, options
+
+_LONGEST_NAME = 60
+#: the extra that a launcher or sweeper is in, and the package that says whether it is installed
+_EXTRAS = {
+    "submitit_slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+    "submitit_local": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+    "optuna": ("optuna", "hydra_plugins.hydra_optuna_sweeper"),
+}
+#: flags that show a config instead of training it
+_ONE_AT_A_TIME = ("--cfg", "-c", "--info")
+_TIMEOUTS = 100
+_TRIALS = 20  # the default of Hydra's optuna sweeper
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the user asked for.
+
+    Args:
+        words: all of them.
+        overrides: the same without flags, read.
+        names: of the ready-made sweeps among them.
+    """
+
+    words: list[str]
+    overrides: list[Override]
+    names: list[str]
+
+    @property
+    def directories(self) -> list[Path]:
+        """The user's own config folders."""
+        return overrides.config_dirs(self.words)
+
+    @property
+    def swept(self) -> list[Override]:
+        """The keys that have several values."""
+        return [override for override in self.overrides if override.is_sweep_override()]
+
+    @property
+    def launcher(self) -> str | None:
+        """Hydra's name of it, where the user gave one."""
+        return self.value("hydra/launcher")
+
+    @property
+    def searches(self) -> bool:
+        """Whether a sweeper chooses the values, so that the runs are not known beforehand."""
+        return self.value("hydra/sweeper") not in (None, "basic")
+
+    def value(self, key: str) -> str | None:
+        """The last value that the words give to a key."""
+        values = [str(override.value()) for override in self.overrides if override.key_or_group == key]
+        return values[-1] if values else None
+
+    def runs(self) -> list[list[str]]:
+        """The overrides of each run; those of a search begin at the lower ends of their intervals."""
+        alternatives = [
+            [f"{override.get_key_element()}={value}" for value in overrides.values(override, self.directories)]
+            for override in self.overrides
+            if not str(override.key_or_group).startswith("hydra")
+        ]
+        return [list(run) for run in product(*alternatives)]
+
+    def count(self) -> int:
+        """How many runs there will be."""
+        return int(self.value("hydra.sweeper.n_trials") or _TRIALS) if self.searches else len(self.runs())
+
+    def folder(self) -> Path:
+        """Where the runs will be: the same words, in any order, find the same folder."""
+        if (given := self.value("hydra.sweep.dir")) is not None:
+            return Path(given)
+        same = sorted(w for w in self.words if "=" in w and not w.startswith(("-", "hydra", "output_dir=")))
+        digest = blake2b(repr(same).encode(), digest_size=4).hexdigest()
+        keys = self.names or [str(override.key_or_group).split(".")[-1] for override in self.swept]
+        return Path(self.value("output_dir") or "outputs") / f"sweep_{'-'.join(keys)[:_LONGEST_NAME]}_{digest}"
+
+    def settings(self, at_once: int | None) -> list[str]:
+        """What is added to the words: the folder, run names that say what differs.
+
+        Args:
+            at_once: how many runs at a time on this machine; None where another program decides.
+        """
+        swept = {override.key_or_group for override in self.swept}
+        constant = sorted({str(override.key_or_group) for override in self.overrides} - {str(key) for key in swept})
+        added = {
+            "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
+            "hydra.sweep.dir": f"'{self.folder()}'",
+        }
+        if self.launcher != "basic" and at_once is not None and at_once > 1:
+            added |= {"hydra/launcher": "joblib", "hydra.launcher.n_jobs": str(at_once)}
+        if self.launcher == "submitit_slurm":
+            # what was cut short goes on, so a job that ran out of time may come back
+            added["hydra.launcher.max_num_timeout"] = str(_TIMEOUTS)
+        if self.value("hydra/sweeper") == "optuna":
+            # the same command must search in the same way, or it would find none of its runs finished
+            added |= {
+                **({"hydra.sweeper.n_jobs": str(at_once)} if at_once is not None else {}),
+                "hydra.sweeper.direction": "maximize",
+                "hydra.sweeper.max_failure_rate": "1",
+                "hydra.sweeper.sampler.seed": "0",
+            }
+        return [f"{key}={value}" for key, value in added.items() if self.value(key) is None]
+
+
+def is_sweep(words: Sequence[str]) -> bool:
+    """Whether the words ask for several runs, and not only for what a config would be."""
+    return bool({"-m", "--multirun"} & set(words)) and not any(w.startswith(_ONE_AT_A_TIME) for w in words)
+
+
+def read(words: Sequence[str], names: list[str]) -> Sweep:
+    """What the words of a sweep mean.
+
+    Raises:
+        VaeklError: nothing is swept, or what they ask for is not installed.
+    """
+    sweep = Sweep(list(words), overrides.parsed(words), names)
+    for name in (sweep.launcher, sweep.value("hydra/sweeper")):
+        extra, package = _EXTRAS.get(name or "", ("", ""))
+        if extra and find_spec(package) is None:
+            raise VaeklError(f'{name} is not installed: `pip install "vaekl[{extra}]"`.')
+    # it warns of every question that a cluster without accounting does not answer
+    logging.getLogger("submitit").addFilter(lambda record: record.levelno >= logging.ERROR)
+    if sweep.value("hydra/sweeper") == "optuna":
+        import optuna
+
+        logging.getLogger("hydra_plugins").addHandler(logging.NullHandler())  # the manifest knows more of a failure
+        optuna.logging.set_verbosity(logging.WARNING)
+    if not sweep.swept and not sweep.searches:
+        raise VaeklError("-m needs a key with several values, as in `vaekl train -m seed=0,1,2`.")
+    if sweep.searches and sweep.value("valid") == "0":
+        raise VaeklError("a search goes by the validation ELBO, but valid=0 holds out no images: set valid=0.1.")
+    return sweep
+
+
+def best(folder: Path) -> str | None:
+    """What a search has found, or None where there was none."""
+    file = folder / "optimization_results.yaml"
+    if not file.exists():
+        return None
+    found = OmegaConf.load(file)
+    values = " ".join(
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in found.best_params.items()
+    )
+    return f"{values}: validation ELBO {found.best_value:,.3f} nats"
+
+
+def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Put the words of `conf/sweep/NAME.yaml` in the place of `sweep=NAME`; what the user gives too is the user's.
+
+    Returns:
+        The words and the names.
+
+    Raises:
+        VaeklError: if there is no such sweep.
+    """
+    names = [name for word in words if word.startswith("sweep=") for name in word.partition("=")[2].split(",")]
+    if not names:
+        return list(words), []
+    directories = overrides.config_dirs(words)
+    known = options("sweep", directories)
+    own = [word for word in words if not word.startswith("sweep=")]
+    given = {word.partition("=")[0] for word in own}
+    ready: dict[str, str] = {}
+    for name in names:
+        if name not in known:
+            raise VaeklError(f"sweep={name} is not one of {', '.join(known)}{did_you_mean(name, known)}.")
+        file = next(file for root in (*directories, CONF) if (file := root / "sweep" / f"{name}.yaml").exists())
+        ready |= {str(key): str(value) for key, value in OmegaConf.load(file).items()}
+    added = [f"{key}={value}" for key, value in ready.items() if key not in given]
+    if any(word.startswith(_ONE_AT_A_TIME) for word in own):
+        raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{' '.join(added)}`: look at one of them.")
+    return [*added, *own, *([] if {"-m", "--multirun"} & set(own) else ["-m"])], names

@@ -1,0 +1,188 @@
+"""The processes of a sweep: each run in one of its own, and how all of them are stopped."""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from vaekl.errors import StoppedError
+from vaekl.machine import memory_kills
+from vaekl.sweep import cluster, manifest
+
+#: the process that started the sweep; its workers find it in their environment
+_PARENT = "VAEKL_SWEEP_PROCESS"
+#: a file in the sweep's folder that keeps workers from beginning another run
+_STOP = ".stop"
+_PR_SET_PDEATHSIG = 1
+
+
+def in_worker() -> bool:
+    """Whether this process trains one of several runs that another one started."""
+    return os.environ.get(_PARENT, str(os.getpid())) != str(os.getpid())
+
+
+def asked_to_stop(folder: Path) -> bool:
+    """Whether no further run of this sweep is to begin."""
+    return (folder / _STOP).exists()
+
+
+def prepare() -> None:
+    """In a process that trains one of several runs: only the one that started the sweep says when to stop."""
+
+    def stop(number: int, frame: object) -> None:
+        raise StoppedError("stopped outside of training: the same command goes on from the last checkpoint.")
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def submitted() -> Iterator[None]:
+    """Around a run in a job that submitit began: before its time is up, or a better job takes its place, save first.
+
+    Submitit says so by SIGUSR2, and its own handler would put the job back into the queue in the middle of a step.
+    """
+    prepare()
+    if cluster.job() is not None:  # it counts the cores of a job, and need not fence them
+        os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    put_back: Any = signal.getsignal(signal.SIGUSR2)
+    asked: list[tuple[int, object]] = []
+
+    def save_first(number: int, frame: object) -> None:
+        asked.append((number, frame))
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGUSR2, save_first)
+    yield
+    signal.signal(signal.SIGUSR2, put_back)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is saved
+    if asked:
+        put_back(*asked[0])
+
+
+def alone(run: Callable[[], float | None], path: Path) -> float | None:
+    """Do a run in a process of its own, which takes its memory with it and whose death stops no other run.
+
+    Args:
+        run: what is done; must not raise.
+        path: the run's folder, by which the manifest knows it.
+
+    Returns:
+        What the run returned; None if its process was killed.
+    """
+    answer, told = os.pipe()
+    kills_before = memory_kills()
+    _flush()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            _end_with_parent()
+            prepare()
+            os.write(told, json.dumps(run()).encode())
+            code = 0
+        finally:
+            _flush()
+            os._exit(code)
+    os.close(told)
+    with _ended_with_parent(child) if in_worker() else nullcontext():
+        _, status = os.waitpid(child, 0)
+    with os.fdopen(answer, "rb") as pipe:
+        figure = pipe.read()
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        memory = ": the system was out of memory" if memory_kills() > kills_before else ""
+        manifest.note(path, status="killed", reason=f"its process was killed by {name}{memory}")
+    return json.loads(figure) if figure else None
+
+
+@contextmanager
+def _ended_with_parent(child: int) -> Iterator[None]:
+    """A worker whose parent is no more lets its run save, and takes no other."""
+    orphaned = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal orphaned
+        orphaned = True
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    _end_with_parent()
+    if os.getppid() != int(os.environ[_PARENT]):  # it ended before this could be said
+        stop(signal.SIGTERM, None)
+    yield
+    if orphaned:
+        os._exit(128 + signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def stoppable(folder: Path, session: str, threads: int | None) -> Iterator[None]:
+    """Around runs in other processes: the first signal stops them after their step, the second kills them.
+
+    Args:
+        folder: the sweep's.
+        session: of this command.
+        threads: of each run, unless the user's environment says so; None where another machine decides.
+
+    Raises:
+        StoppedError: after a signal, when every run has saved its state.
+    """
+    before = {name: os.environ.get(name) for name in (_PARENT, "OMP_NUM_THREADS")}
+    os.environ[_PARENT] = str(os.getpid())
+    if threads is not None:
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    with suppress(OSError):
+        (folder / _STOP).unlink()
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        asked.set()
+        signal.signal(number, handlers[number])
+        (folder / _STOP).touch()
+        cluster.stop(folder)
+        for run in manifest.of_session(folder, session).values():
+            if run["status"] == "running" and run["host"] == socket.gethostname():
+                with suppress(OSError):
+                    os.kill(run["process"], signal.SIGTERM)
+
+    try:
+        for number in handlers:
+            signal.signal(number, stop)
+        yield
+    except Exception:
+        if not asked.is_set():  # a search that was stopped has no best run
+            raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        with suppress(OSError):
+            (folder / _STOP).unlink()
+    if asked.is_set():
+        raise StoppedError("the sweep was stopped, every run has saved its state: the same command goes on from there.")
+
+
+def _end_with_parent() -> None:
+    """Be asked to stop when the process that began this run is no more, however it ended."""
+    with suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()

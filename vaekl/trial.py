@@ -1,0 +1,80 @@
+"""A few steps of some runs, to know what a sweep will cost: run by itself, so that a run that breaks breaks nothing."""
+
+import contextlib
+import io
+import json
+import resource
+import sys
+import time
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from vaekl import config, run
+from vaekl.evaluate import evaluate
+from vaekl.groups import CONF
+from vaekl.trainer import Trainer
+
+_WARM_UP, _STEPS, _SECONDS = 2, 20, 1.0
+_JUDGED = 500
+
+
+def main() -> None:
+    """Read overrides from the standard input, write what the runs cost to the standard output."""
+    asked = json.loads(sys.stdin.read())
+    answers = []
+    for overrides in asked["runs"]:
+        with contextlib.suppress(Exception):  # what is wrong with a run, the run says
+            answers.append(_cost(overrides, asked["directories"]))
+    print(json.dumps(answers))
+
+
+def _cost(overrides: list[str], directories: list[str]) -> dict[str, Any]:
+    begun = time.perf_counter()
+    paths = [f"hydra.searchpath=[{','.join(f'file://{directory}' for directory in directories)}]"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*overrides, *(paths if directories else [])], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    trainer = run.build(config.with_choices(cfg), Path(), run.new_console(io.StringIO())).trainer
+    start = time.perf_counter() - begun
+    step = _seconds_a_step(trainer)
+    plan, validations = trainer.plan, 0
+    judged = 0.0
+    if trainer.data.valid is not None:
+        images = len(trainer.data.valid)
+        some = trainer.data.valid.first(_JUDGED)
+        before = time.perf_counter()
+        evaluate(trainer.model, some)
+        judged = (time.perf_counter() - before) * images / len(some)
+        validations = ceil(plan.total_steps / plan.valid_every) + 1
+    return {
+        "seconds": start + step * plan.total_steps + judged * (validations + 1),
+        "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "device": trainer.device.type,
+    }
+
+
+def _seconds_a_step(trainer: Trainer) -> float:
+    trainer.model.train()
+    steps = 0
+    for index in trainer._batches():
+        if steps == _WARM_UP:
+            begun = time.perf_counter()
+        trainer.train_step(index)
+        steps += 1
+        if steps > _WARM_UP and (time.perf_counter() - begun > _SECONDS or steps == _WARM_UP + _STEPS):
+            break
+    if trainer.device.type == "cuda":
+        trainer.rows.cpu()
+    return (time.perf_counter() - begun) / (steps - _WARM_UP) if steps > _WARM_UP else 0.0
+
+
+if __name__ == "__main__":
+    main()
