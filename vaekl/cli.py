@@ -43,6 +43,7 @@ Examples
   vaekl train likelihood=gaussian weighting=learned_precision dataset=mnist model=conv
   vaekl train likelihood=gaussian weighting=fixed_beta weighting.beta=0.01
   vaekl train -m likelihood=cb,gaussian,beta seed=0,1,2
+  vaekl train sweep=beta_curve dataset=mnist
 
 Flags
   -m, --multirun        sweep over comma-separated values
