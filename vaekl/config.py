@@ -6,7 +6,6 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from vaekl import folder
 from vaekl import overrides as words_of
 from vaekl.errors import StoppedError, VaeklError, first_line
 from vaekl.groups import CONF
-from vaekl.machine import free_cores, has_gpu
+from vaekl.machine import has_gpu
 from vaekl.sweep import cluster, display, manifest, plan, words, workers
 
 Task = Callable[[DictConfig, Path], float | None]
@@ -164,15 +163,16 @@ def _plan(sweep: words.Sweep) -> plan.Plan:
     finished = min(runs, sum(run["status"] == "finished" for run in known.values()))
     device = sweep.value("trainer.device") or "auto"
     gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
-    guess = plan.plan(runs, finished, gpu, None)
-    if sweep.launcher == "basic":
-        guess = replace(guess, at_once=1, threads=free_cores(), reason="hydra/launcher=basic")
+
+    def planned(trial: plan.Trial | None) -> plan.Plan:
+        if sweep.launcher == "basic":
+            return plan.one_by_one(runs, finished, trial)
+        return plan.plan(runs, finished, gpu, trial)
+
+    guess = planned(None)
     if finished == runs:
         return guess
-    trial = plan.tried(sweep.runs(), sweep.directories, guess.threads)
-    if sweep.launcher == "basic":
-        return replace(guess, trial=trial)
-    return plan.plan(runs, finished, gpu, trial)
+    return planned(plan.tried(sweep.runs(), sweep.directories, guess.at_once, guess.threads))
 
 
 def _call_hydra(job: Callable[[DictConfig], float | None], arguments: Sequence[str]) -> None:

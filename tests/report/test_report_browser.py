@@ -1,11 +1,12 @@
 """The page in a real browser: it sorts, asks no network, and runs no script but its own."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from browser import command, needs_browser
+from browser import command, needs_browser, tab
 from report_cases import Page
 
 pytestmark = needs_browser
@@ -58,3 +59,37 @@ def test_a_script_that_got_in_would_not_run(made, tmp_path):
         (tmp_path / f"{name}.html").write_text(page.replace("</main>", f"{script}</main>"), encoding="utf-8")
         text = dumped(tmp_path, (tmp_path / f"{name}.html").as_uri() + "#sort=table-groups:5:descending")
         assert "<title>vaekl report: sweep</title>" in text and 'aria-sort="descending"' in text
+
+
+_FIGURES = """
+return all('figure').map(figure => ({
+    title: figure.id || figure.querySelector('figcaption')?.textContent.slice(0, 40),
+    images: [...figure.querySelectorAll('img')].filter(image => image.complete && image.naturalWidth > 50).length,
+    drawings: [...figure.querySelectorAll('svg')].filter(shown)
+        .map(svg => [...svg.querySelectorAll('path, use')].filter(shown).length),
+}));
+"""
+
+
+def drawn(page):
+    """Whether a figure has a loaded picture, or a drawing of many parts that are on the screen."""
+    return [figure["images"] > 0 or max(figure["drawings"], default=0) > 20 for figure in page.ask(_FIGURES)]
+
+
+def test_every_figure_is_drawn_and_a_click_sorts(made, tmp_path):
+    kept = [tmp_path / "report.png"]
+    if "VAEKL_ARTIFACTS" in os.environ:
+        kept.append(Path(os.environ["VAEKL_ARTIFACTS"]).absolute() / "report.png")
+    with tab(tmp_path / "profile") as page:
+        page.open((made / "sweep/report/report.html").as_uri())
+        page.until("return document.readyState == 'complete' && all('figure').length > 0")
+        figures = drawn(page)
+        assert len(figures) >= 7 and all(figures), page.ask(_FIGURES)
+        values = "return all('#table-groups tbody tr').map(row => Number(row.cells[5].dataset.value))"
+        click = "const head = all('#table-groups th')[5]; (head.querySelector('button') ?? head).click(); return true"
+        orders = [page.ask(click) and page.ask(values) for _ in range(2)]
+        assert sorted(orders[0]) in orders and sorted(orders[0], reverse=True) in orders and orders[0] != orders[1]
+        assert page.picture(*kept).size == (1440, 1000) and not page.complaints
+        # a figure that is missing would have been noticed
+        page.ask("all('figure svg, figure img')[0].remove(); return true")
+        assert not all(drawn(page))

@@ -29,6 +29,7 @@ from vaekl.sweep import plan as plans
     ],
 )
 def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_once, threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(plans, "free_cores", lambda: cores)
     monkeypatch.setattr(plans, "free_memory", lambda: memory)
     plan = plans.plan(runs, 0, gpu, None)
@@ -37,6 +38,7 @@ def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_onc
 
 
 def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(plans, "free_cores", lambda: 8)
     monkeypatch.setattr(plans, "free_memory", lambda: 10e9)
     large = plans.Trial(seconds=600, bytes=4e9, parameters=101_000_000, device="cpu")
@@ -48,18 +50,20 @@ def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
         "  on cpu, up to 101,000,000 parameters and 4.0 GB each; about 50 min",
     ]
     assert plans.plan(12, 10, False, None).at_once == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert plans.plan(12, 3, False, large).threads == plans.one_by_one(12, 3, large).threads == 3
 
 
 def test_a_trial_knows_sizes_and_times():
     base = ["model=linear", "model.latents=4", "likelihood=gaussian", "trainer.valid_every=500"]
     runs = [[*base, f"trainer.steps={steps}", f"seed={seed}"] for steps in (1000, 20000) for seed in (0, 1)]
-    trial = plans.tried([*runs, ["model=nonsense"]], [])
+    trial = plans.tried([*runs, ["model=nonsense"]], [], 2, 1)
     # means 64 -> 4 with biases, 4 standard deviations that are the same for every image, 4 -> 64 with biases, ln φ
     assert trial.parameters == 64 * 4 + 4 + 4 + 4 * 64 + 64 + 1
     assert trial.device == "cpu" and 2e8 < trial.bytes < 4e9
-    short = plans.tried(runs[:1], [])
+    short = plans.tried(runs[:1], [], 1, 1)
     assert 0 < short.seconds < trial.seconds
-    assert plans.tried([["model=nonsense"]], []) is None
+    assert plans.tried([["model=nonsense"]], [], 1, 1) is None
 
 
 def test_cores_and_memory_are_those_that_this_process_has(monkeypatch):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -77,34 +78,40 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
     """
     cores, left = free_cores(), max(1, runs - finished)
     if gpu:
-        return Plan(runs, finished, 1, cores, "they share one GPU", trial)
+        return Plan(runs, finished, 1, _threads(cores), "they share one GPU", trial)
     fit = max(1, int(_SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
     at_once = min(left, cores, fit)
     reason = f"{cores} cores" if at_once < fit or cores <= fit else f"{free_memory() / 1e9:.0f} GB of free memory"
-    return Plan(runs, finished, at_once, max(1, cores // at_once), reason, trial)
+    return Plan(runs, finished, at_once, _threads(max(1, cores // at_once)), reason, trial)
 
 
-def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], threads: int = 1) -> Trial | None:
-    """Some of the runs for a few steps each, in a process of their own; None where that fails, as their runs will say.
+def one_by_one(runs: int, finished: int, trial: Trial | None) -> Plan:
+    """What `hydra/launcher=basic` asks for."""
+    return Plan(runs, finished, 1, _threads(free_cores()), "hydra/launcher=basic", trial)
+
+
+def _threads(cores: int) -> int:
+    """As many as there are cores for, unless the user's environment knows better."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else cores
+
+
+def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], at_once: int, threads: int) -> Trial | None:
+    """Some of the runs for a few steps each, beside each other as they will be; None where none of them can be.
 
     Args:
         runs: the overrides of each.
         directories: the user's own config folders.
-        threads: that each would have.
+        at_once: how many processes.
+        threads: of each.
     """
-    # seeds cost the same; of the rest, some from the whole range
+    # seeds cost the same; of the rest, some from the whole range, and each process has something to do
     kinds = list({tuple(w for w in run if not w.startswith(("seed=", "split_seed="))): run for run in runs}.values())
     some = [list(kinds[i * len(kinds) // min(_TRIED, len(kinds))]) for i in range(min(_TRIED, len(kinds)))]
-    asked = json.dumps({"runs": some, "directories": [str(directory.absolute()) for directory in directories]})
-    command = [sys.executable, "-m", "vaekl.trial"]
-    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
-    try:
-        done = subprocess.run(
-            command, input=asked, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=True
-        )
-        answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+    some = [some[i % len(some)] for i in range(max(len(some), at_once))]
+    with ThreadPoolExecutor(at_once) as pool:
+        parts = pool.map(lambda place: _tried(some[place::at_once], directories, threads), range(at_once))
+    answers = [answer for part in parts for answer in part]
     if not answers:
         return None
     return Trial(
@@ -113,6 +120,20 @@ def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], threads: i
         max(answer["parameters"] for answer in answers),
         answers[0]["device"],
     )
+
+
+def _tried(runs: list[list[str]], directories: Sequence[Path], threads: int) -> list[dict[str, Any]]:
+    asked = json.dumps({"runs": runs, "directories": [str(directory.absolute()) for directory in directories]})
+    command = [sys.executable, "-m", "vaekl.trial"]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    try:
+        done = subprocess.run(
+            command, input=asked, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=True
+        )
+        answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):  # what is wrong with a run, the run says
+        return []
+    return answers
 
 
 def duration(seconds: float) -> str:
