@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -207,46 +208,32 @@ def _resume(words: list[str]) -> int:
 
 
 def _eval(words: list[str]) -> int:
-    from vaekl.options import help_lines, parse
-
-    if "-h" in words or "--help" in words:
-        print(_EVAL_HELP + help_lines("eval"), end="")
-        return 0
-    asked = parse("eval", words)
-    _prepare_process()
-    from vaekl.verbs import evaluate
-
-    return evaluate.main(asked)
+    return _with_options("eval", words, _EVAL_HELP, "vaekl.verbs.evaluate")
 
 
 def _sample(words: list[str]) -> int:
-    from vaekl.options import help_lines, parse
-
-    if "-h" in words or "--help" in words:
-        print(_SAMPLE_HELP + help_lines("sample"), end="")
-        return 0
     # `--format npz` is what other programs have taught the fingers
     words = re.sub(r"(^|\n)--format[\n=]", r"\1sample.format=", "\n".join(words)).split("\n") if words else []
     if words and words[-1] == "--format":
         raise VaeklError("--format needs a value: png or npz.")
-    asked = parse("sample", words)
-    _prepare_process()
-    from vaekl.verbs import sample
-
-    return sample.main(asked)
+    return _with_options("sample", words, _SAMPLE_HELP, "vaekl.verbs.sample")
 
 
 def _report(words: list[str]) -> int:
+    return _with_options("report", words, _REPORT_HELP, "vaekl.report")
+
+
+def _with_options(verb: str, words: list[str], text: str, module: str) -> int:
+    """A verb that takes runs and keys of conf/VERB.yaml."""
     from vaekl.options import help_lines, parse
 
     if "-h" in words or "--help" in words:
-        print(_REPORT_HELP + help_lines("report"), end="")
+        print(text + help_lines(verb), end="")
         return 0
-    asked = parse("report", words)
+    asked = parse(verb, words)
     _prepare_process()
-    from vaekl import report
-
-    return report.main(asked)
+    code: int = import_module(module).main(asked)
+    return code
 
 
 def _audit(words: list[str]) -> int:
