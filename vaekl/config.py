@@ -19,6 +19,7 @@ from rich.console import Console
 from vaekl import folder
 from vaekl import overrides as words_of
 from vaekl.errors import StoppedError, VaeklError, first_line
+from vaekl.files import unwritable
 from vaekl.groups import CONF
 from vaekl.machine import has_gpu
 from vaekl.sweep import cluster, display, manifest, plan, words, workers
@@ -86,10 +87,13 @@ def run_with_hydra(task: Task, arguments: Sequence[str], load: Callable[[], None
 
 def _run_sweep(task: Task, sweep: words.Sweep, load: Callable[[], None]) -> None:
     """Every run in its folder, and what became of it in the manifest; a run that fails stops no other."""
-    if not sweep.searches:
-        words_of.check_runs(sweep.runs(), sweep.directories)
+    words_of.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
     console, path, session = Console(highlight=False, markup=False, soft_wrap=True), sweep.folder(), uuid.uuid4().hex
     here, on_cluster = sweep.launcher == "basic", sweep.launcher == "submitit_slurm"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VaeklError(unwritable(path, "sweep", error)) from error
     chosen = _plan(sweep) if sweep.launcher in (None, "basic", "joblib") else None
     runs = sweep.count()
     console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")

@@ -1,5 +1,6 @@
 """The words of `vaekl train`: what is wrong with them, said before anything heavy is imported."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vaekl.errors import VaeklError, did_you_mean
+from vaekl.errors import VaeklError, did_you_mean, first_line
 from vaekl.groups import CONF, groups, options
 
 _TAKE_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
+_NEED_A_FOLDER = ("output_dir=", "hydra.sweep.dir=", "hydra.run.dir=")
 _FLAGS = ("-m", "--multirun", "--resolve", *_TAKE_A_VALUE)
 
 
@@ -67,12 +69,19 @@ def check(words: Sequence[str]) -> None:
             continue
         elif word.startswith("=") or ("=" not in word and not word.startswith("~")):
             raise VaeklError(f"cannot read {word!r}: write key=value, as in likelihood=gaussian.")
+        elif word in _NEED_A_FOLDER:
+            raise VaeklError(f"{word} is empty: give a folder, as in output_dir=outputs.")
         else:
             _check_choice(parse(word), directories)
 
 
-def check_runs(runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> None:
+def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directories: Sequence[Path]) -> None:
     """Whether every run of a sweep has the keys that it is given: `weighting=auto` has no weighting.beta.
+
+    Args:
+        runs: the words of each.
+        of_hydra: the words that say how they are launched.
+        directories: the user's own config folders.
 
     Raises:
         VaeklError: one sentence for the first that has not.
@@ -82,17 +91,17 @@ def check_runs(runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> No
     kinds = {tuple(word for word in run if word.partition("=")[0] in known): run for run in runs}
     for run in kinds.values():
         try:
-            compose_with(run, directories)
+            compose_with([*run, *of_hydra], directories, hydra=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise VaeklError(sentence(error, run, directories)) from error
+            raise VaeklError(sentence(error, [*run, *of_hydra], directories)) from error
 
 
-def compose_with(words: Sequence[str], directories: Sequence[Path]) -> DictConfig:
-    """The config that the words make, outside of a run."""
+def compose_with(words: Sequence[str], directories: Sequence[Path], hydra: bool = False) -> DictConfig:
+    """The config that the words make, outside of a run; with Hydra's own part if asked for."""
     GlobalHydra.instance().clear()
     path = [f"hydra.searchpath=[{','.join(f'file://{d.resolve()}' for d in directories)}]"] if directories else []
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", [*words, *path])
+        return compose("train", [*words, *path], return_hydra_config=hydra)
 
 
 def flags_last(words: Sequence[str]) -> list[str]:
@@ -141,7 +150,18 @@ def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]
             beside = [k for k in keys if k.startswith(f"{group}.")]
             hint = hint or (f" beside {', '.join(beside)}" if rest and beside else "")
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
-    return " ".join(str(error).split())[:300]
+    text = str(error)
+    if found := re.search(
+        r"Could not find '(hydra/\w+)/([^']*)'\s+Available options in '[^']*':\s+(.*?)\s+Config", text, re.S
+    ):
+        group, name, names = found[1], found[2], found[3].split()
+        return f"{group}={name} is not one of {', '.join(names)}{did_you_mean(name, names)}."
+    if found := re.search(r"Could not override '(hydra[^']*)'", text):
+        group = ".".join(found[1].split(".")[:2])
+        return f"there is no key {found[1]}: `vaekl train --cfg hydra -p {group}` lists those of {group}."
+    if text.startswith("Error merging override"):
+        return f"cannot take {text.split()[-1]} ({first_line(error.__cause__ or error)}): give another value."
+    return " ".join(text.split())[:300]
 
 
 def config_dirs(words: Sequence[str]) -> list[Path]:

@@ -132,6 +132,15 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
         (["sweep=nothing"], ["sweep=nothing is not one of"]),
         (["sweep=seeds", "--cfg", "job"], ["sweep=seeds", "seed=0,1,2,3,4"]),
         (["-m", "weighting=auto,fixed_beta", "weighting.beta=1"], ["weighting.beta"]),
+        (["-m", "seed=0,1", "hydra/launcher=slurm"], ["hydra/launcher=slurm is not one of", "submitit_slurm"]),
+        (["-m", "seed=0,1", "hydra/launcher=joblb"], ["did you mean joblib?"]),
+        (["-m", "seed=0,1", "hydra/sweeper=optun"], ["hydra/sweeper=optun is not one of", "did you mean optuna?"]),
+        (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trial=3"], ["no key hydra.sweeper.n_trial"]),
+        (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=x"], ["n_trials", "Integer"]),
+        (["-m", "seed=0,1", "hydra.launcher.n_job=3"], ["no key hydra.launcher.n_job"]),
+        (["-m", "optim.lr=interval(0,1)"], ["optim.lr=interval(0,1)", "hydra/sweeper=optuna"]),
+        (["-m", "seed=0,1", "output_dir="], ["output_dir= is empty"]),
+        (["-m", "seed=0,1", "output_dir=/proc/none"], ["/proc/none", "could not be written"]),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused_before_anything_is_written(typed, parts, tmp_path):

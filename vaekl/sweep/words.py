@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import OmegaConf
 
 from vaekl import overrides
@@ -58,6 +58,17 @@ class Sweep:
         return self.value("hydra/launcher")
 
     @property
+    def tunes_launcher(self) -> bool:
+        """Whether keys of a launcher are given, which are joblib's where none is named."""
+        return any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
+
+    @property
+    def of_hydra(self) -> list[str]:
+        """The words that say how the runs are launched."""
+        words = [w for w in self.words if w.lstrip("+").startswith("hydra") and not w.startswith("hydra.sweep.dir=")]
+        return [*(["hydra/launcher=joblib"] if self.tunes_launcher and self.launcher is None else []), *words]
+
+    @property
     def searches(self) -> bool:
         """Whether a sweeper chooses the values, so that the runs are not known beforehand."""
         return self.value("hydra/sweeper") not in (None, "basic")
@@ -101,7 +112,7 @@ class Sweep:
             "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
             "hydra.sweep.dir": f"'{self.folder()}'",
         }
-        if self.launcher != "basic" and at_once is not None and at_once > 1:
+        if self.launcher != "basic" and at_once is not None and (at_once > 1 or self.tunes_launcher):
             added |= {"hydra/launcher": "joblib", "hydra.launcher.n_jobs": str(at_once)}
         if self.launcher == "submitit_slurm":
             # what was cut short goes on, so a job that ran out of time may come back
@@ -142,6 +153,8 @@ def read(words: Sequence[str], names: list[str]) -> Sweep:
         optuna.logging.set_verbosity(logging.WARNING)
     if not sweep.swept and not sweep.searches:
         raise VaeklError("-m needs a key with several values, as in `vaekl train -m seed=0,1,2`.")
+    if not sweep.searches and (ranges := [o.input_line for o in sweep.swept if isinstance(o.value(), IntervalSweep)]):
+        raise VaeklError(f"{ranges[0]} is an interval to search in: add hydra/sweeper=optuna, or give values.")
     if sweep.searches and sweep.value("valid") == "0":
         raise VaeklError("a search goes by the validation ELBO, but valid=0 holds out no images: set valid=0.1.")
     return sweep
@@ -170,6 +183,7 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
         VaeklError: if there is no such sweep.
     """
     names = [name for word in words if word.startswith("sweep=") for name in word.partition("=")[2].split(",")]
+    names = list(dict.fromkeys(names))
     if not names:
         return list(words), []
     directories = overrides.config_dirs(words)
