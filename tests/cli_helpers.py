@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -58,12 +59,17 @@ def vaekl(folder: Path, *words: str, **environment: str) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
-def process(folder: Path, *words: str, threads: int = 1) -> subprocess.Popen[str]:
-    """`python -m vaekl WORDS` started in a folder, as a process of its own."""
+def process(folder: Path, *words: str, threads: int = 1, group: bool = False) -> subprocess.Popen[str]:
+    """`python -m vaekl WORDS` started in a folder, as a process of its own, or as the head of a group of its own."""
     command = [sys.executable, "-m", "vaekl", *words]
+    if (few := shutil.which("taskset")) and len(cores := sorted(os.sched_getaffinity(0))) > 2:
+        # two cores, so that tests beside each other do not start more workers than the machine has cores
+        command = [few, "--cpu-list", ",".join(map(str, random.sample(cores, 2))), *command]
     pipe = subprocess.PIPE
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment)
+    return subprocess.Popen(
+        command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=group
+    )
 
 
 def finished(started: subprocess.Popen[str], timeout: float = 120) -> Answer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaekl import distributed
-from vaekl.errors import StoppedError, VaeklError, did_you_mean, sentence
+from vaekl.errors import FullMemoryError, StoppedError, VaeklError, did_you_mean, sentence
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -122,8 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        # what a user can mend, the first of several processes says for all
-        _say(sentence(error), rank if isinstance(error, VaeklError) else 0)
+        # what a user can mend, the first of several processes says for all, unless another meets it alone
+        alone = isinstance(error, FullMemoryError) or not isinstance(error, VaeklError)
+        _say(sentence(error), 0 if alone else rank)
         return 1
 
 
@@ -161,9 +162,9 @@ def _train(words: list[str]) -> int:
         print(_groups_help([Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]), end="")
         return 0
     _prepare_process()
-    from vaekl import config
+    from vaekl import multirun
 
-    config.run_with_hydra(train_job, words, _load)
+    multirun.train(train_job, words, _load)
     return 0
 
 

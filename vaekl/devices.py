@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import torch
 
 from vaekl import distributed
-from vaekl.errors import VaeklError, first_line
+from vaekl.errors import FullMemoryError, VaeklError, first_line
 
 # of glibc's malloc.h; 32 MiB is the largest threshold that it takes
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -47,7 +47,7 @@ def enough_memory(what: str, cure: str) -> Iterator[None]:
     """Turn what runs out of memory inside into a sentence.
 
     Raises:
-        VaeklError: names `what` and how to make it smaller.
+        FullMemoryError: names `what` and how to make it smaller.
     """
     try:
         yield
@@ -60,7 +60,7 @@ def enough_memory(what: str, cure: str) -> Iterator[None]:
             and "Storage size calculation overflowed" not in str(error)
         ):
             raise
-        raise VaeklError(f"{what} does not fit the memory ({first_line(error)}): {cure}.") from error
+        raise FullMemoryError(f"{what} does not fit the memory ({first_line(error)}): {cure}.") from error
 
 
 def prepare(device: torch.device) -> None:

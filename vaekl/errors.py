@@ -16,6 +16,10 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
+class FullMemoryError(VaeklError):
+    """What one of several processes may meet alone."""
+
+
 class StoppedError(VaeklError):
     """A run was asked to stop and has saved its state."""
 

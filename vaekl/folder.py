@@ -17,7 +17,8 @@ from vaekl.errors import VaeklError, first_line
 from vaekl.files import replacing
 
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
-
+#: while a run of a sweep trains: its step, how many there will be, its ELBO
+PULSE = ".progress.json"
 
 #: what may differ between two configs that describe one run: where things are, and where it computes
 _PLACES = ("choices", "output_dir", "run_name", "data_dir")

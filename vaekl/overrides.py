@@ -75,13 +75,16 @@ def check(words: Sequence[str]) -> None:
             _check_choice(parse(word), directories)
 
 
-def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directories: Sequence[Path]) -> None:
+def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directories: Sequence[Path]) -> DictConfig:
     """Whether every run of a sweep has the keys that it is given: `weighting=auto` has no weighting.beta.
 
     Args:
         runs: the words of each.
         of_hydra: the words that say how they are launched.
         directories: the user's own config folders.
+
+    Returns:
+        The config of one of them, with Hydra's part.
 
     Raises:
         VaeklError: one sentence for the first that has not.
@@ -91,9 +94,10 @@ def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directori
     kinds = {tuple(word for word in run if word.partition("=")[0] in known): run for run in runs}
     for run in kinds.values():
         try:
-            compose_with([*run, *of_hydra], directories, hydra=True)
+            composed = compose_with([*run, *of_hydra], directories, hydra=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise VaeklError(sentence(error, [*run, *of_hydra], directories)) from error
+    return composed
 
 
 def compose_with(words: Sequence[str], directories: Sequence[Path], hydra: bool = False) -> DictConfig:

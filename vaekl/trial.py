@@ -21,6 +21,8 @@ from vaekl.trainer import Trainer
 
 _WARM_UP, _STEPS, _SECONDS = 2, 20, 1.0
 _JUDGED = 500
+#: a parameter's gradient, Adam's two moments, and what a step needs for a moment, in float32
+_BYTES_TO_TRAIN = 16
 
 
 def main() -> None:
@@ -29,11 +31,11 @@ def main() -> None:
     answers = []
     for overrides in asked["runs"]:
         with contextlib.suppress(Exception):  # what is wrong with a run, the run says
-            answers.append(_cost(overrides, asked["directories"]))
+            answers.append(_cost(overrides, asked["directories"], asked["room"]))
     print(json.dumps(answers))
 
 
-def _cost(overrides: list[str], directories: list[str]) -> dict[str, Any]:
+def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str, Any]:
     begun = time.perf_counter()
     paths = [f"hydra.searchpath=[{','.join(f'file://{directory}' for directory in directories)}]"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -43,22 +45,26 @@ def _cost(overrides: list[str], directories: list[str]) -> dict[str, Any]:
         del cfg["hydra"]
     trainer = run.build(config.with_choices(cfg), Path(), run.new_console(io.StringIO())).trainer
     start = time.perf_counter() - begun
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    known = {"parameters": parameters, "device": trainer.device.type}
+    needed = _resident() + _BYTES_TO_TRAIN * parameters
+    if needed > room:  # others are tried beside it: what is known must do
+        return known | {"bytes": needed, "seconds": None}
     step = _seconds_a_step(trainer)
-    plan, validations = trainer.plan, 0
-    judged = 0.0
+    plan, validations, judged = trainer.plan, 0, 0.0
     if trainer.data.valid is not None:
-        images = len(trainer.data.valid)
         some = trainer.data.valid.first(_JUDGED)
         before = time.perf_counter()
         evaluate(trainer.model, some)
-        judged = (time.perf_counter() - before) * images / len(some)
+        judged = (time.perf_counter() - before) * len(trainer.data.valid) / len(some)
         validations = ceil(plan.total_steps / plan.valid_every) + 1
-    return {
-        "seconds": start + step * plan.total_steps + judged * (validations + 1),
-        "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "device": trainer.device.type,
-    }
+    seconds = start + step * plan.total_steps + judged * (validations + 1)
+    return known | {"bytes": _resident(), "seconds": seconds}
+
+
+def _resident() -> float:
+    """The most memory that this process has had, bytes."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def _seconds_a_step(trainer: Trainer) -> float:

@@ -49,9 +49,10 @@ def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
         "12 runs (3 of them finished before), 2 at a time with 4 threads each (10 GB of free memory)",
         "  on cpu, up to 101,000,000 parameters and 4.0 GB each; about 50 min",
     ]
-    assert plans.plan(12, 10, False, None).at_once == 2
+    last = plans.plan(12, 10, False, None)
+    assert (last.at_once, last.threads) == (2, plans.plan(12, 0, False, None).threads)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert plans.plan(12, 3, False, large).threads == plans.one_by_one(12, 3, large).threads == 3
+    assert plans.plan(12, 3, False, large).threads == plans.one_by_one(12, 3).threads == 3
 
 
 def test_a_trial_knows_sizes_and_times():
@@ -93,6 +94,7 @@ def test_the_same_words_mean_the_same_folder():
     assert one == folder("likelihood=cb", "seed=0,1") == folder("likelihood=cb", "seed=0,1", "hydra/launcher=basic")
     assert one != folder("seed=0,2", "likelihood=cb") and one.name.startswith("sweep_seed_")
     assert folder("seed=0,1", "output_dir=elsewhere").parent.name == "elsewhere"
+    assert words.is_sweep(["-m", "seed=0,1", "-cd", "mine"]) and not words.is_sweep(["-m", "seed=0,1", "-c", "job"])
     assert len(folder(*(f"model.very_long_key_number_{i}=0,1" for i in range(40))).name) < 100
 
 
@@ -116,9 +118,9 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
     said, _ = words.expanded(["sweep=likelihoods,seeds", "seed=7,8", "dataset=mnist"])
     assert "seed=7,8" in said and "seed=0,1,2,3,4" not in said and "dataset=mnist" in said
     (tmp_path / "sweep").mkdir()
-    (tmp_path / "sweep/mine.yaml").write_text("# my own\nseed: 3,4\n")
+    (tmp_path / "sweep/mine.yaml").write_text("# my own\nseed: 3,4\ntrainer.patience: null\n")
     said, _ = words.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
-    assert said[0] == "seed=3,4"
+    assert said[:2] == ["seed=3,4", "trainer.patience=null"]
     with pytest.raises(VaeklError, match=r"sweep=likelihood is not one of .* \(did you mean likelihoods\?\)"):
         words.expanded(["sweep=likelihood"])
     assert not (CONF / "sweep" / "mine.yaml").exists()

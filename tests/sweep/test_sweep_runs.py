@@ -1,6 +1,7 @@
 """A sweep is as safe as a single run: nothing is lost, nothing is done twice, and a failing run stops no other."""
 
 import json
+import os
 import signal
 import time
 
@@ -50,35 +51,6 @@ def test_the_same_single_command_is_the_same_run(tmp_path):
     (run / "results.json").unlink()
     assert vaekl(tmp_path, *words).code == 0
     assert same_weights(weights(run), ended) and results(run) == json.loads(whole["results.json"])
-
-
-def test_what_is_cut_short_is_gone_on_with_in_other_processes(tmp_path):
-    words = [
-        "train",
-        "-m",
-        "seed=0,1,2",
-        *SMALL[:2],
-        "trainer.steps=1500",
-        "trainer.valid_every=50",
-        "trainer.log_every=50",
-    ]
-    running = process(tmp_path, *words)
-    while running.poll() is None and not list(tmp_path.glob("outputs/*/*/last.pt")):
-        time.sleep(0.02)
-    running.send_signal(signal.SIGTERM)
-    answer = finished(running, 180)
-    assert answer.code == 130, answer.err
-    assert "the same command goes on" in answer.err and "Traceback" not in answer.err
-    folder = only(tmp_path)
-    assert "finished" not in states(folder).values() and "stopped" in states(folder).values()
-    answer = finished(process(tmp_path, *words), 300)
-    assert answer.code == 0, answer.err
-    assert list(states(folder).values()) == ["finished"] * 3 and "3 finished" in answer.out
-    (tmp_path / "alone").mkdir()
-    undisturbed = trained(tmp_path / "alone", "seed=1", *words[3:])
-    (same,) = folder.glob("seed=1_*")
-    assert same_weights(weights(same), weights(undisturbed)) and results(same)["test"] == results(undisturbed)["test"]
-    assert all((folder / "logs" / f"{name}.log").read_text() for name in states(folder))
 
 
 def test_a_failing_run_in_another_process_stops_no_other(tmp_path):
@@ -149,6 +121,7 @@ def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
     times = {file: file.stat().st_mtime_ns for name in done for file in (folder / name).iterdir()}
     answer = finished(process(tmp_path, *words), 300)
     assert answer.code == 0 and list(states(folder).values()) == ["finished"] * 6, answer.err
+    assert "6 finished" in answer.out and all((folder / "logs" / f"{name}.log").read_text() for name in ended)
     assert done and {name: contents(folder / name) for name in done} == done
     assert {file: file.stat().st_mtime_ns for file in times} == times
     (tmp_path / "alone").mkdir()
@@ -162,17 +135,86 @@ def states_so_far(folder):
     return list(states(sweeps[0]).values()) if sweeps else []
 
 
+SLOW = """
+import time
+from vaekl.likelihoods import Gaussian
+
+class Slow(Gaussian):
+    def energy(self, eta, x):
+        if self.training:
+            time.sleep(0.3)
+        return super().energy(eta, x)
+"""
+
+
+def test_ctrl_c_in_a_terminal_reaches_all_and_all_save(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW.replace("if self.training", "if len(x) == 100"))
+    words = ["-m", "seed=0,1", "likelihood=custom", "likelihood._target_=slow.Slow", "trainer.steps=300"]
+    quick = ["trainer.log_every=1", "trainer.valid_every=300", "valid=10", *SMALL[:2]]
+    running = process(tmp_path, "train", *words, *quick, group=True)
+    while running.poll() is None and len(list(tmp_path.glob("outputs/*/*/.progress.json"))) < 2:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    answer = finished(running, 60)
+    assert answer.code == 130 and "every run has saved its state" in answer.err
+    folder = only(tmp_path)
+    assert list(states(folder).values()) == ["stopped", "stopped"]
+    assert all((folder / name / "last.pt").exists() for name in states(folder))
+    assert not list(folder.glob("*/.progress.json"))
+
+
+def test_a_stop_before_the_first_step_is_heard(tmp_path):
+    running = process(tmp_path, "train", "-m", "seed=0,1", "trainer.steps=1000000", *SMALL[:2])
+    while running.poll() is None and not list(tmp_path.glob("outputs/*/multirun.yaml")):
+        time.sleep(0.02)
+    time.sleep(1)  # PyTorch is being imported
+    running.send_signal(signal.SIGTERM)
+    assert finished(running, 90).code == 130
+    assert set(states(only(tmp_path)).values()) <= {"stopped"}
+
+
+def test_a_second_command_for_the_same_sweep_is_refused(tmp_path):
+    words = ["train", "-m", "seed=0,1", "trainer.steps=1000000", *SMALL[:2]]
+    running = process(tmp_path, *words)
+    while running.poll() is None and "running" not in states_so_far(tmp_path):
+        time.sleep(0.02)
+    refused(vaekl(tmp_path, *words), "another process", "sweep_seed_")
+    assert "running" in states_so_far(tmp_path)
+    running.send_signal(signal.SIGTERM)
+    assert finished(running, 90).code == 130 and set(states_so_far(tmp_path)) == {"stopped"}
+
+
+def test_one_dead_job_of_submitit_does_not_end_the_others(tmp_path):
+    pytest.importorskip("submitit")
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    words = ["likelihood=custom", "likelihood._target_=hungry.Hungry", "+likelihood.dies=true,false"]
+    answer = finished(
+        process(tmp_path, "train", "-m", *words, *SMALL[:2], "trainer.steps=2000", "hydra/launcher=submitit_local"), 120
+    )
+    assert answer.code == 1 and "1 of 2 runs failed" in answer.err and "unexpected" not in answer.err
+    assert sorted(states(only(tmp_path)).values()) == ["finished", "killed"]
+
+
+def test_hydra_s_own_names_for_folders(tmp_path):
+    words = ["train", "-m", "seed=0,1", SERIAL, *SMALL]
+    answer = vaekl(tmp_path, *words, "hydra.sweep.dir=mine/${now:%Y}", "hydra.sweep.subdir=${seed}")
+    assert answer.code == 0, answer.err
+    assert len(list(tmp_path.glob("mine/2*/[01]/results.json"))) == 2 and not (tmp_path / "outputs").exists()
+    refused(vaekl(tmp_path, *words, "hydra.sweep.subdir=a/${seed}"), "hydra.sweep.subdir", "slash")
+
+
 def test_a_search_is_by_the_validation_elbo_and_can_be_typed_again(tmp_path):
     pytest.importorskip("optuna")
     words = [
-        "train", "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=5", "likelihood=gaussian",
+        "train", "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=12", "likelihood=gaussian",
         "weighting=fixed_beta",
-        "weighting.beta=tag(log, interval(0.001, 1))", "optim.lr=choice(0.001, 1e30)", *SMALL,
+        "weighting.beta=tag(log, interval(0.001, 1))", "optim.lr=choice(0.001, 1e30)", "trainer.steps=2", "valid=20",
+        *SMALL[:2],
     ]  # fmt: skip
     answer = finished(process(tmp_path, *words))
     folder = only(tmp_path)
     runs = states(folder)
-    assert len(runs) == 5 and set(runs.values()) == {"finished", "diverged"}
+    assert len(runs) == 12 and set(runs.values()) == {"finished", "diverged"}
     elbo, best = max(
         (results(folder / name)["valid"]["elbo_nats"], name)
         for name in runs
@@ -185,6 +227,7 @@ def test_a_search_is_by_the_validation_elbo_and_can_be_typed_again(tmp_path):
         == found["best_params"]["weighting.beta"]
     )
     assert answer.code == 1 and "Traceback" not in answer.err and "training diverged" in answer.err
+    # more trials than the sampler draws at random, and nothing left to train: other workers, the same trials
     again = finished(process(tmp_path, *words))
     assert states(folder) == runs and f"validation ELBO {elbo:,.3f} nats" in again.out
     refused(vaekl(tmp_path, *words, "valid=0"), "valid=0", "validation ELBO")

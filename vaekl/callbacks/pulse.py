@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vaekl.sweep.display import PULSE
+from vaekl.folder import PULSE
 from vaekl.trainer import Callback, Trainer
 
 _EVERY = 1.0

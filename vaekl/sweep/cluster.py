@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,8 @@ def watched(folder: Path) -> Iterator[None]:
     main = threading.main_thread()
 
     def end(number: int, frame: object) -> None:
-        raise NoJobsLeftError
+        if not over.is_set():
+            raise NoJobsLeftError
 
     def watch() -> None:
         absent = 0
@@ -73,12 +75,31 @@ def job() -> str | None:
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
-def stop(folder: Path) -> None:
-    """Take a sweep's jobs out of the queue, and ask those that run to end."""
-    if names := sorted(jobs(folder) & (queued() or set())):
-        _ask("scancel", "--state=PENDING", *names)
+def stop(names: set[str]) -> None:
+    """Take jobs out of the queue, and ask those that run to end."""
+    if there := sorted(names & (queued() or set())):
+        _ask("scancel", "--state=PENDING", *there)
         # to a job that is pending Slurm would wait to deliver it
-        _ask("scancel", "--state=RUNNING", "--signal=TERM", *names)
+        _ask("scancel", "--state=RUNNING", "--signal=TERM", *there)
+
+
+def wait(names: set[str], local: bool) -> None:
+    """Wait until none of these jobs is pending or running.
+
+    Args:
+        names: the jobs.
+        local: whether they are submitit's processes on this machine, by their numbers, instead of Slurm's jobs.
+    """
+    while any(map(_is_running, names)) if local else names & (queued() or set()):
+        time.sleep(_LOOK_EVERY)
+
+
+def _is_running(process: str) -> bool:
+    state = Path("/proc", process, "stat")
+    try:
+        return state.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
 
 
 def _lacks_an_answer(folder: Path, names: set[str]) -> bool:

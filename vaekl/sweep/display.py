@@ -10,11 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from vaekl.folder import PULSE
 from vaekl.sweep import manifest
 
 _LOOK_EVERY = 0.25
-#: in a run's folder while it trains: its step, how many there will be, its ELBO
-PULSE = ".progress.json"
 
 
 @contextmanager
@@ -65,6 +64,7 @@ class _Display:
         share = 0.0
         for name, run in runs.items():
             if run["status"] == "running":
+                self.ended.discard(name)  # a job that was put back
                 share += self._advance(name)
         done = len(self.ended)
         self.bars.update(self.sweep, completed=done + share, said=f"{done}/{self.runs}")

@@ -25,13 +25,13 @@ class Trial:
     """What a few steps of some of the runs have shown.
 
     Args:
-        seconds: for a whole run, with its validations, on average.
+        seconds: for a whole run, with its validations, on average; None if none of them had room to be timed.
         bytes: of memory, of the largest.
         parameters: of the largest.
         device: cpu or cuda.
     """
 
-    seconds: float
+    seconds: float | None
     bytes: float
     parameters: int
     device: str
@@ -66,9 +66,12 @@ class Plan:
         line = f"{self.runs} runs{finished}, {self.at_once} at a time with {threads} each ({self.reason})"
         if self.trial is None:
             return line
-        seconds = self.trial.seconds * ceil((self.runs - self.finished) / self.at_once)
         sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
-        return f"{line}\n  on {self.trial.device}, {sizes}; about {duration(seconds)}"
+        line += f"\n  on {self.trial.device}, {sizes}"
+        if self.trial.seconds is not None:
+            rounds = ceil((self.runs - self.finished) / self.at_once)
+            line += f"; about {duration(self.trial.seconds * rounds)}"
+        return line
 
 
 def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
@@ -81,13 +84,15 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
         return Plan(runs, finished, 1, _threads(cores), "they share one GPU", trial)
     fit = max(1, int(_SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
     at_once = min(left, cores, fit)
+    # by all runs, not by those that are left: a run that goes on has the threads that it began with
+    threads = _threads(max(1, cores // min(runs, cores, fit)))
     reason = f"{cores} cores" if at_once < fit or cores <= fit else f"{free_memory() / 1e9:.0f} GB of free memory"
-    return Plan(runs, finished, at_once, _threads(max(1, cores // at_once)), reason, trial)
+    return Plan(runs, finished, at_once, threads, reason, trial)
 
 
-def one_by_one(runs: int, finished: int, trial: Trial | None) -> Plan:
+def one_by_one(runs: int, finished: int) -> Plan:
     """What `hydra/launcher=basic` asks for."""
-    return Plan(runs, finished, 1, _threads(free_cores()), "hydra/launcher=basic", trial)
+    return Plan(runs, finished, 1, _threads(free_cores()), "hydra/launcher=basic")
 
 
 def _threads(cores: int) -> int:
@@ -109,21 +114,25 @@ def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], at_once: i
     kinds = list({tuple(w for w in run if not w.startswith(("seed=", "split_seed="))): run for run in runs}.values())
     some = [list(kinds[i * len(kinds) // min(_TRIED, len(kinds))]) for i in range(min(_TRIED, len(kinds)))]
     some = [some[i % len(some)] for i in range(max(len(some), at_once))]
+    room = _SHARE_OF_MEMORY * free_memory() / at_once
     with ThreadPoolExecutor(at_once) as pool:
-        parts = pool.map(lambda place: _tried(some[place::at_once], directories, threads), range(at_once))
+        parts = pool.map(lambda place: _tried(some[place::at_once], directories, threads, room), range(at_once))
     answers = [answer for part in parts for answer in part]
     if not answers:
         return None
+    seconds = [answer["seconds"] for answer in answers if answer["seconds"] is not None]
     return Trial(
-        sum(answer["seconds"] for answer in answers) / len(answers),
+        sum(seconds) / len(seconds) if seconds else None,
         max(answer["bytes"] for answer in answers),
         max(answer["parameters"] for answer in answers),
         answers[0]["device"],
     )
 
 
-def _tried(runs: list[list[str]], directories: Sequence[Path], threads: int) -> list[dict[str, Any]]:
-    asked = json.dumps({"runs": runs, "directories": [str(directory.absolute()) for directory in directories]})
+def _tried(runs: list[list[str]], directories: Sequence[Path], threads: int, room: float) -> list[dict[str, Any]]:
+    asked = json.dumps(
+        {"runs": runs, "directories": [str(directory.absolute()) for directory in directories], "room": room}
+    )
     command = [sys.executable, "-m", "vaekl.trial"]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     try:

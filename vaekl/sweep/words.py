@@ -1,7 +1,9 @@
 """What the words of a sweep mean: its runs, its folder, who launches them. `sweep=NAME` stands for words in a file."""
 
+import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -13,6 +15,7 @@ from omegaconf import OmegaConf
 
 from vaekl import overrides
 from vaekl.errors import VaeklError, did_you_mean
+from vaekl.files import replacing
 from vaekl.groups import CONF, options
 
 _LONGEST_NAME = 60
@@ -23,7 +26,8 @@ _EXTRAS = {
     "optuna": ("optuna", "hydra_plugins.hydra_optuna_sweeper"),
 }
 #: flags that show a config instead of training it
-_ONE_AT_A_TIME = ("--cfg", "-c", "--info")
+_ONE_AT_A_TIME = ("--cfg", "-c", "--info", "-i")
+_ON_CLUSTER = 8  # trials that a search draws at a time where nobody knows how many can run
 _TIMEOUTS = 100
 _TRIALS = 20  # the default of Hydra's optuna sweeper
 
@@ -59,14 +63,15 @@ class Sweep:
 
     @property
     def tunes_launcher(self) -> bool:
-        """Whether keys of a launcher are given, which are joblib's where none is named."""
-        return any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
+        """Whether keys of a launcher are given though none is named: they are joblib's."""
+        given = any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
+        return given and self.launcher is None
 
     @property
     def of_hydra(self) -> list[str]:
         """The words that say how the runs are launched."""
-        words = [w for w in self.words if w.lstrip("+").startswith("hydra") and not w.startswith("hydra.sweep.dir=")]
-        return [*(["hydra/launcher=joblib"] if self.tunes_launcher and self.launcher is None else []), *words]
+        words = [word for word in self.words if word.lstrip("+").startswith("hydra")]
+        return [*(["hydra/launcher=joblib"] if self.tunes_launcher else []), *words]
 
     @property
     def searches(self) -> bool:
@@ -92,27 +97,25 @@ class Sweep:
         return int(self.value("hydra.sweeper.n_trials") or _TRIALS) if self.searches else len(self.runs())
 
     def folder(self) -> Path:
-        """Where the runs will be: the same words, in any order, find the same folder."""
-        if (given := self.value("hydra.sweep.dir")) is not None:
-            return Path(given)
+        """Where the runs will be unless the user says: the same words, in any order, find the same folder."""
         same = sorted(w for w in self.words if "=" in w and not w.startswith(("-", "hydra", "output_dir=")))
         digest = blake2b(repr(same).encode(), digest_size=4).hexdigest()
         keys = self.names or [str(override.key_or_group).split(".")[-1] for override in self.swept]
         return Path(self.value("output_dir") or "outputs") / f"sweep_{'-'.join(keys)[:_LONGEST_NAME]}_{digest}"
 
-    def settings(self, at_once: int | None) -> list[str]:
+    def settings(self, folder: Path, at_once: int | None) -> list[str]:
         """What is added to the words: the folder, run names that say what differs.
 
         Args:
+            folder: the sweep's.
             at_once: how many runs at a time on this machine; None where another program decides.
         """
         swept = {override.key_or_group for override in self.swept}
         constant = sorted({str(override.key_or_group) for override in self.overrides} - {str(key) for key in swept})
         added = {
             "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
-            "hydra.sweep.dir": f"'{self.folder()}'",
         }
-        if self.launcher != "basic" and at_once is not None and (at_once > 1 or self.tunes_launcher):
+        if self.launcher == "joblib" or self.tunes_launcher or (self.launcher is None and at_once != 1):
             added |= {"hydra/launcher": "joblib", "hydra.launcher.n_jobs": str(at_once)}
         if self.launcher == "submitit_slurm":
             # what was cut short goes on, so a job that ran out of time may come back
@@ -120,17 +123,19 @@ class Sweep:
         if self.value("hydra/sweeper") == "optuna":
             # the same command must search in the same way, or it would find none of its runs finished
             added |= {
-                **({"hydra.sweeper.n_jobs": str(at_once)} if at_once is not None else {}),
+                "hydra.sweeper.n_jobs": str(_drawn_at_once(folder, at_once)),
                 "hydra.sweeper.direction": "maximize",
                 "hydra.sweeper.max_failure_rate": "1",
                 "hydra.sweeper.sampler.seed": "0",
             }
-        return [f"{key}={value}" for key, value in added.items() if self.value(key) is None]
+        # last, and said once more where the user did: with interpolations that are resolved
+        place = f"hydra.sweep.dir='{folder}'"
+        return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), place]
 
 
 def is_sweep(words: Sequence[str]) -> bool:
     """Whether the words ask for several runs, and not only for what a config would be."""
-    return bool({"-m", "--multirun"} & set(words)) and not any(w.startswith(_ONE_AT_A_TIME) for w in words)
+    return bool({"-m", "--multirun"} & set(words)) and not _shows(words)
 
 
 def read(words: Sequence[str], names: list[str]) -> Sweep:
@@ -151,6 +156,8 @@ def read(words: Sequence[str], names: list[str]) -> Sweep:
 
         logging.getLogger("hydra_plugins").addHandler(logging.NullHandler())  # the manifest knows more of a failure
         optuna.logging.set_verbosity(logging.WARNING)
+    if "/" in (sweep.value("hydra.sweep.subdir") or ""):
+        raise VaeklError("hydra.sweep.subdir is the name of a run's folder in the sweep's: give one without a slash.")
     if not sweep.swept and not sweep.searches:
         raise VaeklError("-m needs a key with several values, as in `vaekl train -m seed=0,1,2`.")
     if not sweep.searches and (ranges := [o.input_line for o in sweep.swept if isinstance(o.value(), IntervalSweep)]):
@@ -195,8 +202,28 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if name not in known:
             raise VaeklError(f"sweep={name} is not one of {', '.join(known)}{did_you_mean(name, known)}.")
         file = next(file for root in (*directories, CONF) if (file := root / "sweep" / f"{name}.yaml").exists())
-        ready |= {str(key): str(value) for key, value in OmegaConf.load(file).items()}
+        values = OmegaConf.load(file).items()
+        ready |= {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in values}
     added = [f"{key}={value}" for key, value in ready.items() if key not in given]
-    if any(word.startswith(_ONE_AT_A_TIME) for word in own):
+    if _shows(own):
         raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{' '.join(added)}`: look at one of them.")
     return [*added, *own, *([] if {"-m", "--multirun"} & set(own) else ["-m"])], names
+
+
+def _shows(words: Sequence[str]) -> bool:
+    """Whether the words ask for a config to be shown."""
+    return any(word.partition("=")[0] in _ONE_AT_A_TIME for word in words)
+
+
+def _drawn_at_once(folder: Path, at_once: int | None) -> int:
+    """How many trials a search draws before it looks at their figures: as many as when it was begun.
+
+    With another number it would draw other trials, and find none of the old ones finished.
+    """
+    file = folder / "search.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads(file.read_text(encoding="utf-8"))["drawn_at_once"])
+    number = at_once or _ON_CLUSTER
+    with replacing(file, "search") as partial:
+        partial.write_text(json.dumps({"drawn_at_once": number}) + "\n", encoding="utf-8")
+    return number

@@ -25,12 +25,17 @@ _PR_SET_PDEATHSIG = 1
 
 def in_worker() -> bool:
     """Whether this process trains one of several runs that another one started."""
-    return os.environ.get(_PARENT, str(os.getpid())) != str(os.getpid())
+    return os.environ.get(_PARENT, _me()) != _me()
 
 
 def asked_to_stop(folder: Path) -> bool:
     """Whether no further run of this sweep is to begin."""
     return (folder / _STOP).exists()
+
+
+def leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal: what becomes of it is for the one that started the sweep."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def prepare() -> None:
@@ -39,7 +44,7 @@ def prepare() -> None:
     def stop(number: int, frame: object) -> None:
         raise StoppedError("stopped outside of training: the same command goes on from the last checkpoint.")
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_interrupts()
     signal.signal(signal.SIGTERM, stop)
 
 
@@ -80,12 +85,13 @@ def alone(run: Callable[[], float | None], path: Path) -> float | None:
     answer, told = os.pipe()
     kills_before = memory_kills()
     _flush()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            _end_with_parent()
             prepare()
+            _end_with(parent)
             os.write(told, json.dumps(run()).encode())
             code = 0
         finally:
@@ -115,9 +121,7 @@ def _ended_with_parent(child: int) -> Iterator[None]:
             os.kill(child, signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, stop)
-    _end_with_parent()
-    if os.getppid() != int(os.environ[_PARENT]):  # it ended before this could be said
-        stop(signal.SIGTERM, None)
+    _end_with(int(os.environ[_PARENT].rpartition(":")[2]))
     yield
     if orphaned:
         os._exit(128 + signal.SIGTERM)
@@ -125,31 +129,34 @@ def _ended_with_parent(child: int) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable(folder: Path, session: str, threads: int | None) -> Iterator[None]:
+def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -> Iterator[None]:
     """Around runs in other processes: the first signal stops them after their step, the second kills them.
 
     Args:
         folder: the sweep's.
         session: of this command.
         threads: of each run, unless the user's environment says so; None where another machine decides.
+        on_slurm: whether the runs are jobs of Slurm's.
 
     Raises:
         StoppedError: after a signal, when every run has saved its state.
     """
     before = {name: os.environ.get(name) for name in (_PARENT, "OMP_NUM_THREADS")}
-    os.environ[_PARENT] = str(os.getpid())
+    os.environ[_PARENT] = _me()
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     with suppress(OSError):
         (folder / _STOP).unlink()
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     asked = threading.Event()
+    jobs_before = cluster.jobs(folder)
 
     def stop(number: int, frame: object) -> None:
         asked.set()
         signal.signal(number, handlers[number])
         (folder / _STOP).touch()
-        cluster.stop(folder)
+        if on_slurm:
+            cluster.stop(cluster.jobs(folder) - jobs_before)
         for run in manifest.of_session(folder, session).values():
             if run["status"] == "running" and run["host"] == socket.gethostname():
                 with suppress(OSError):
@@ -159,8 +166,8 @@ def stoppable(folder: Path, session: str, threads: int | None) -> Iterator[None]
         for number in handlers:
             signal.signal(number, stop)
         yield
-    except Exception:
-        if not asked.is_set():  # a search that was stopped has no best run
+    except (Exception, KeyboardInterrupt):
+        if not asked.is_set():  # a search that was stopped has no best run; Ctrl-C may have met a worker first
             raise
     finally:
         for number, handler in handlers.items():
@@ -176,10 +183,16 @@ def stoppable(folder: Path, session: str, threads: int | None) -> Iterator[None]
         raise StoppedError("the sweep was stopped, every run has saved its state: the same command goes on from there.")
 
 
-def _end_with_parent() -> None:
-    """Be asked to stop when the process that began this run is no more, however it ended."""
+def _end_with(parent: int) -> None:
+    """Be asked to stop when the process that began this one is no more, however it ended."""
     with suppress(OSError, AttributeError):  # Linux only
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before this was said
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _me() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _flush() -> None:
