@@ -77,14 +77,14 @@ def execute(run: Experiment) -> float | None:
 
 @contextmanager
 def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
-    """SIGINT and SIGTERM end the step; a second one stops at once, unless torchrun and Slurm may both have sent it."""
+    """SIGINT and SIGTERM end the step; a second one stops at once, unless several programs may have sent one each."""
     # in a sweep's worker Ctrl-C is the business of the process that started it
     numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def ask_to_stop(number: int, frame: object) -> None:
         trainer.stop_requested = True
-        if distributed.size() == 1:
+        if distributed.size() == 1 and not in_worker():
             signal.signal(number, handlers[number])
 
     try:

@@ -48,7 +48,7 @@ def _sweep(task: config.Task, sweep: words.Sweep, load: Callable[[], None]) -> N
     with sole_user(path):
         _check_queue(path, sweep)
         local = sweep.launcher in (None, "basic", "joblib")
-        chosen = _plan(sweep, path) if local else None
+        chosen = _plan(sweep, path, console) if local else None
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {path}")
         where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
@@ -60,8 +60,9 @@ def _sweep(task: config.Task, sweep: words.Sweep, load: Callable[[], None]) -> N
         console.print(f"  best        {best}")
     ended = manifest.of_session(path, job.session)
     console.print(f"{manifest.summary(ended)}\n  tensorboard tensorboard --logdir {path}")
+    console.print(f"  report      vaekl report {path}")
     if failures := manifest.failures(ended):
-        raise VaeklError(f"{failures}; {path / manifest.MANIFEST} has them all.")
+        raise VaeklError(f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more.")
     if not sweep.searches and (left := runs - sum(run["status"] == "finished" for run in ended.values())):
         raise VaeklError(f"{left} of {runs} runs were stopped, or did not begin: the same command goes on with them.")
 
@@ -94,7 +95,7 @@ class _Job:
     def __call__(self, cfg: DictConfig) -> float | None:
         path = config.output_dir()
         if self.where == "worker":
-            workers.leave_interrupts()
+            workers.leave_signals()
         if self.stopped or workers.asked_to_stop(self.sweep):
             with suppress(OSError):  # Hydra made it; what was begun before stays
                 path.rmdir()
@@ -173,7 +174,7 @@ def _check_queue(path: Path, sweep: words.Sweep) -> None:
         )
 
 
-def _plan(sweep: words.Sweep, path: Path) -> plan.Plan:
+def _plan(sweep: words.Sweep, path: Path, console: Console) -> plan.Plan:
     runs, known = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run["status"] == "finished" for run in known.values()))
     if sweep.launcher == "basic":  # to look at one run after the other: nothing to plan
@@ -183,4 +184,5 @@ def _plan(sweep: words.Sweep, path: Path) -> plan.Plan:
     guess = plan.plan(runs, finished, gpu, None)
     if finished == runs:
         return guess
+    console.print("trying some of the runs for a few steps, to know sizes and times")
     return plan.plan(runs, finished, gpu, plan.tried(sweep.runs(), sweep.directories, guess.at_once, guess.threads))

@@ -19,6 +19,7 @@ from vaekl.evaluate import evaluate
 from vaekl.groups import CONF
 from vaekl.trainer import Trainer
 
+_IMPORTED = time.process_time()
 _WARM_UP, _STEPS, _SECONDS = 2, 20, 1.0
 _JUDGED = 500
 #: a parameter's gradient, Adam's two moments, and what a step needs for a moment, in float32
@@ -46,19 +47,18 @@ def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str
     trainer = run.build(config.with_choices(cfg), Path(), run.new_console(io.StringIO())).trainer
     start = time.perf_counter() - begun
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    known = {"parameters": parameters, "device": trainer.device.type}
+    known = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}
     needed = _resident() + _BYTES_TO_TRAIN * parameters
     if needed > room:  # others are tried beside it: what is known must do
         return known | {"bytes": needed, "seconds": None}
     step = _seconds_a_step(trainer)
-    plan, validations, judged = trainer.plan, 0, 0.0
-    if trainer.data.valid is not None:
-        some = trainer.data.valid.first(_JUDGED)
-        before = time.perf_counter()
-        evaluate(trainer.model, some)
-        judged = (time.perf_counter() - before) * len(trainer.data.valid) / len(some)
-        validations = ceil(plan.total_steps / plan.valid_every) + 1
-    seconds = start + step * plan.total_steps + judged * (validations + 1)
+    plan, data = trainer.plan, trainer.data
+    some, before = data.train.first(_JUDGED), time.perf_counter()
+    evaluate(trainer.model, some)
+    an_image = (time.perf_counter() - before) / len(some)
+    validations = ceil(plan.total_steps / plan.valid_every) + 1
+    judged = validations * len(data.valid or []) + len(data.test)
+    seconds = start + step * plan.total_steps + an_image * judged
     return known | {"bytes": _resident(), "seconds": seconds}
 
 

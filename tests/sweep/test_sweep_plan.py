@@ -41,7 +41,7 @@ def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(plans, "free_cores", lambda: 8)
     monkeypatch.setattr(plans, "free_memory", lambda: 10e9)
-    large = plans.Trial(seconds=600, bytes=4e9, parameters=101_000_000, device="cpu")
+    large = plans.Trial(seconds=600, start=4, bytes=4e9, parameters=101_000_000, device="cpu")
     plan = plans.plan(12, 3, False, large)
     assert (plan.at_once, plan.threads) == (2, 4)
     # nine runs, two at a time, ten minutes each: five rounds
@@ -124,6 +124,13 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
     with pytest.raises(VaeklError, match=r"sweep=likelihood is not one of .* \(did you mean likelihoods\?\)"):
         words.expanded(["sweep=likelihood"])
     assert not (CONF / "sweep" / "mine.yaml").exists()
+    for text, part in (("- seed", "is no list of keys"), ("seed: 0,1: 2", "cannot be read as YAML")):
+        (tmp_path / "sweep/mine.yaml").write_text(text)
+        with pytest.raises(VaeklError, match=rf"mine\.yaml {part}"):
+            words.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+    (tmp_path / "sweep/mine.yaml").write_text("seed: [0, 1]")
+    with pytest.raises(VaeklError, match="sweep=mine has no key with several values"):
+        words.read(*words.expanded(["sweep=mine", "--config-dir", str(tmp_path)]))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +147,10 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
         (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trial=3"], ["no key hydra.sweeper.n_trial"]),
         (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=x"], ["n_trials", "Integer"]),
         (["-m", "seed=0,1", "hydra.launcher.n_job=3"], ["no key hydra.launcher.n_job"]),
+        (["-m", "likelihood=glob(zzz*)"], ["likelihood=glob(zzz*) matches none of", "bernoulli"]),
+        (["-m", "seed=0,0,1"], ["seed=0,0,1 has a value twice"]),
+        (["-m", "seed=0,1", "seed=2,3"], ["seed is given twice"]),
+        (["-m", "seed=0,1", "--info", "all"], ["-m trains several runs"]),
         (["-m", "optim.lr=interval(0,1)"], ["optim.lr=interval(0,1)", "hydra/sweeper=optuna"]),
         (["-m", "seed=0,1", "output_dir="], ["output_dir= is empty"]),
         (["-m", "seed=0,1", "output_dir=/proc/none"], ["/proc/none", "could not be written"]),

@@ -26,12 +26,14 @@ class Trial:
 
     Args:
         seconds: for a whole run, with its validations, on average; None if none of them had room to be timed.
+        start: seconds until a process can begin its first run.
         bytes: of memory, of the largest.
         parameters: of the largest.
         device: cpu or cuda.
     """
 
     seconds: float | None
+    start: float
     bytes: float
     parameters: int
     device: str
@@ -70,7 +72,7 @@ class Plan:
         line += f"\n  on {self.trial.device}, {sizes}"
         if self.trial.seconds is not None:
             rounds = ceil((self.runs - self.finished) / self.at_once)
-            line += f"; about {duration(self.trial.seconds * rounds)}"
+            line += f"; about {duration(self.trial.start + self.trial.seconds * rounds)}"
         return line
 
 
@@ -123,6 +125,7 @@ def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], at_once: i
     seconds = [answer["seconds"] for answer in answers if answer["seconds"] is not None]
     return Trial(
         sum(seconds) / len(seconds) if seconds else None,
+        max(answer["start"] for answer in answers),
         max(answer["bytes"] for answer in answers),
         max(answer["parameters"] for answer in answers),
         answers[0]["device"],

@@ -10,11 +10,12 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
+import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import OmegaConf
 
 from vaekl import overrides
-from vaekl.errors import VaeklError, did_you_mean
+from vaekl.errors import VaeklError, did_you_mean, first_line
 from vaekl.files import replacing
 from vaekl.groups import CONF, options
 
@@ -158,6 +159,12 @@ def read(words: Sequence[str], names: list[str]) -> Sweep:
         optuna.logging.set_verbosity(logging.WARNING)
     if "/" in (sweep.value("hydra.sweep.subdir") or ""):
         raise VaeklError("hydra.sweep.subdir is the name of a run's folder in the sweep's: give one without a slash.")
+    if sweep.names and not sweep.swept:
+        raise VaeklError(
+            f"sweep={','.join(names)} has no key with several values: write them as in `seed: 0,1,2`, without brackets."
+        )
+    for override in sweep.swept:
+        _check_values(override, sweep)
     if not sweep.swept and not sweep.searches:
         raise VaeklError("-m needs a key with several values, as in `vaekl train -m seed=0,1,2`.")
     if not sweep.searches and (ranges := [o.input_line for o in sweep.swept if isinstance(o.value(), IntervalSweep)]):
@@ -165,6 +172,17 @@ def read(words: Sequence[str], names: list[str]) -> Sweep:
     if sweep.searches and sweep.value("valid") == "0":
         raise VaeklError("a search goes by the validation ELBO, but valid=0 holds out no images: set valid=0.1.")
     return sweep
+
+
+def _check_values(override: Override, sweep: Sweep) -> None:
+    key, said = override.get_key_element(), override.input_line
+    if sum(other.get_key_element() == key for other in sweep.overrides) > 1:
+        raise VaeklError(f"{key} is given twice: give all its values at once, as in seed=0,1,2.")
+    values = overrides.values(override, sweep.directories)
+    if not values:
+        raise VaeklError(f"{said} matches none of {', '.join(options(key, sweep.directories))}.")
+    if len(set(values)) < len(values) and not sweep.searches:
+        raise VaeklError(f"{said} has a value twice: the same run would be trained at the same time.")
 
 
 def best(folder: Path) -> str | None:
@@ -192,6 +210,8 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
     names = [name for word in words if word.startswith("sweep=") for name in word.partition("=")[2].split(",")]
     names = list(dict.fromkeys(names))
     if not names:
+        if "-m" in words and _shows(words):
+            raise VaeklError("-m trains several runs, and --cfg and --info show one: take one of the two.")
         return list(words), []
     directories = overrides.config_dirs(words)
     known = options("sweep", directories)
@@ -202,12 +222,21 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if name not in known:
             raise VaeklError(f"sweep={name} is not one of {', '.join(known)}{did_you_mean(name, known)}.")
         file = next(file for root in (*directories, CONF) if (file := root / "sweep" / f"{name}.yaml").exists())
-        values = OmegaConf.load(file).items()
-        ready |= {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in values}
+        ready |= _words_in(file)
     added = [f"{key}={value}" for key, value in ready.items() if key not in given]
     if _shows(own):
         raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{' '.join(added)}`: look at one of them.")
     return [*added, *own, *([] if {"-m", "--multirun"} & set(own) else ["-m"])], names
+
+
+def _words_in(file: Path) -> dict[str, str]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise VaeklError(f"{file} cannot be read as YAML ({first_line(error)}): a line is `key: values`.") from error
+    if not isinstance(content, dict):
+        raise VaeklError(f"{file} is no list of keys: a line is `key: values`, as in `seed: 0,1,2`.")
+    return {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in content.items()}
 
 
 def _shows(words: Sequence[str]) -> bool:

@@ -33,9 +33,14 @@ def asked_to_stop(folder: Path) -> bool:
     return (folder / _STOP).exists()
 
 
-def leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal: what becomes of it is for the one that started the sweep."""
+def leave_signals() -> None:
+    """A terminal's Ctrl-C reaches every process: what becomes of it is for the one that started the sweep.
+
+    A worker ends when that one is no more.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number) if _is_orphan() else None)
+    _end_with(_parent())
 
 
 def prepare() -> None:
@@ -44,7 +49,7 @@ def prepare() -> None:
     def stop(number: int, frame: object) -> None:
         raise StoppedError("stopped outside of training: the same command goes on from the last checkpoint.")
 
-    leave_interrupts()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
 
 
@@ -116,12 +121,14 @@ def _ended_with_parent(child: int) -> Iterator[None]:
 
     def stop(number: int, frame: object) -> None:
         nonlocal orphaned
-        orphaned = True
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGTERM)
+        if _is_orphan():  # else the parent has told the run
+            orphaned = True
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, stop)
-    _end_with(int(os.environ[_PARENT].rpartition(":")[2]))
+    if _is_orphan():
+        stop(signal.SIGTERM, None)
     yield
     if orphaned:
         os._exit(128 + signal.SIGTERM)
@@ -180,7 +187,9 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
         with suppress(OSError):
             (folder / _STOP).unlink()
     if asked.is_set():
-        raise StoppedError("the sweep was stopped, every run has saved its state: the same command goes on from there.")
+        unsaved = sum(run["status"] == "killed" for run in manifest.of_session(folder, session).values())
+        saved = f"{unsaved} runs before they could save" if unsaved else "every run has saved its state"
+        raise StoppedError(f"the sweep was stopped, {saved}: the same command goes on from there.")
 
 
 def _end_with(parent: int) -> None:
@@ -189,6 +198,14 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before this was said
         signal.raise_signal(signal.SIGTERM)
+
+
+def _parent() -> int:
+    return int(os.environ[_PARENT].rpartition(":")[2])
+
+
+def _is_orphan() -> bool:
+    return os.getppid() != _parent()
 
 
 def _me() -> str:
