@@ -14,7 +14,11 @@ from vaekl.groups import CONF
 #: a sweep is several runs, which tests/sweep composes
 FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name != "sweep")
 CHOICES = [f"{file.parent.name}={file.stem}" for file in FILES]
-EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+#: 256 logits for each of 10,000 test images' pixels take minutes
+EXPERIMENTS = [
+    pytest.param(name, marks=pytest.mark.nightly) if name == "mnist_categorical" else name
+    for name in sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+]
 LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")
 WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 
