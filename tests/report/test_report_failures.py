@@ -210,3 +210,17 @@ def test_the_report_writes_into_its_folder_alone_and_takes_away_its_old_figures(
     assert contents(sweep) == before
     names = {path.name for path in (out / "figures").iterdir()}
     assert "mine.png" in names and "samples_mean.png" not in names and "sigma.svg" in names
+
+
+def test_a_long_log_costs_no_memory_and_no_second(sweep):
+    log = sweep / "cb_0" / "metrics.csv"
+    head = "step,split,implied_sigma,rmse,images_per_second"
+    rows = [f"{step},train,{step / 1e6},0.5,{100 + step % 7}" for step in range(10, 500_000, 10)]
+    log.write_text("\n".join([head, *rows]) + "\n")
+    run = next(run for run in collect([sweep]) if run.name == "cb_0")
+    assert 200 <= len(run.train) <= 401 and run.train[-1]["step"] == 499_990
+    # 10 steps at each speed, in images a second
+    seconds = sum(10 / (100 + step % 7) for step in range(10, 500_000, 10)) * run.batch_size
+    assert run.seconds == pytest.approx(seconds, rel=1e-12)
+    assert run.images_per_second == pytest.approx(499_990 * run.batch_size / seconds, rel=1e-12)
+    assert all(row["implied_sigma"] == row["step"] / 1e6 for row in run.train)

@@ -2,7 +2,8 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -25,6 +26,11 @@ _SUPPORT = {
 }  # fmt: skip
 
 
+#: of a log: what the report shows, and about how many rows
+_KEPT = ("step", "implied_sigma", "rmse")
+_MOST_ROWS = 200
+
+
 @dataclass(frozen=True)
 class Run:
     """One run as its folder tells it.
@@ -39,7 +45,8 @@ class Run:
         evaluation: `eval.json`, if it is of this run's own test images and weights.
         unmeasured: why there is no evaluation.
         versions: `versions.json`.
-        train: rows of `metrics.csv` that belong to training, as numbers.
+        train: some rows of `metrics.csv` that belong to training, evenly spread, with the last; `steps_over_speed` is
+            Σ steps / images per second up to there.
     """
 
     path: Path
@@ -110,13 +117,7 @@ class Run:
     @property
     def seconds(self) -> float | None:
         """Of training alone, without validation, test and pictures: Σ steps · batch size / images per second."""
-        total, before = 0.0, 0.0
-        for row in self.train:
-            speed, step = row.get("images_per_second", 0.0), row["step"]
-            if speed > 0 and step > before:
-                total += (step - before) * self.batch_size / speed
-            before = max(before, step)
-        return total or None
+        return self.train[-1]["steps_over_speed"] * self.batch_size or None if self.train else None
 
     @property
     def images_per_second(self) -> float | None:
@@ -254,20 +255,29 @@ def _unusable(evaluation: dict[str, Any] | None, results: dict[str, Any]) -> str
 
 
 def _training(file: Path) -> tuple[dict[str, float], ...]:
-    """The rows that are whole; a killed writer may leave a torn last line."""
-    rows = []
+    """Some of the rows that are whole; a killed writer may leave a torn last line."""
+    rows: list[dict[str, float]] = []
+    last, stride, total = {"step": 0.0}, 1, 0.0
     try:
         with file.open(newline="", encoding="utf-8") as source:
-            for row in csv.DictReader(source):
-                if row.get("split") != "train" or None in row or None in row.values():
-                    continue
-                try:
-                    rows.append({key: float(value) for key, value in row.items() if value and key != "split"})
-                except ValueError:
-                    continue
+            for number, row in enumerate(_whole(csv.DictReader(source))):
+                if row["step"] > last["step"] and row.get("images_per_second", 0.0) > 0:
+                    total += (row["step"] - last["step"]) / row["images_per_second"]
+                last = {key: row[key] for key in _KEPT if key in row} | {"steps_over_speed": total}
+                if number % stride == 0:
+                    rows.append(last)
+                if len(rows) > 2 * _MOST_ROWS:  # memory does not grow with the log
+                    rows, stride = rows[::2], 2 * stride
     except (OSError, UnicodeDecodeError, csv.Error):
         return ()
-    return tuple(row for row in rows if "step" in row)
+    return (*rows, last) if rows and rows[-1] is not last else tuple(rows)
+
+
+def _whole(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, float]]:
+    for row in rows:
+        if row.get("split") == "train" and None not in row and None not in row.values() and row.get("step"):
+            with suppress(ValueError):
+                yield {key: float(value) for key, value in row.items() if value and key != "split"}
 
 
 def _part(config: dict[str, Any], group: str) -> dict[str, Any]:
