@@ -54,10 +54,10 @@ def test_the_arithmetic_of_the_ledger(per):
         dispersion=torch.tensor(dispersion),
         posterior_mean=torch.zeros(2, 3),
     )
-    assert terms.energy_nats().tolist() == [energy_nats, 3 * energy_nats]
-    assert terms.total_energy().tolist() == [total_energy, 3 * total_energy]
-    assert terms.total_kl().tolist() == [1.75, 2.5]
-    assert terms.elbo().tolist() == [-energy_nats - 1.5 - 1.75, -3 * energy_nats + 4.0 - 2.5]
+    assert terms.energy_nats.tolist() == [energy_nats, 3 * energy_nats]
+    assert terms.total_energy.tolist() == [total_energy, 3 * total_energy]
+    assert terms.total_kl.tolist() == [1.75, 2.5]
+    assert terms.elbo.tolist() == [-energy_nats - 1.5 - 1.75, -3 * energy_nats + 4.0 - 2.5]
 
 
 WEIGHTINGS = {
@@ -83,10 +83,10 @@ def test_the_reported_elbo_is_the_implied_density_s_whatever_was_minimised(name,
     kl = kl_divergence(Normal(mean, log_std.exp()), Normal(0.0, 1.0)).sum(1)
     sigma = terms.dispersion.detach().double().sqrt().expand(3, 2, 2).numpy()
     log_prob = stats.norm(eta[:, 0].detach().double().numpy(), sigma).logpdf(x.numpy()).sum((1, 2, 3))
-    assert_close(terms.elbo().detach().double(), torch.tensor(log_prob) - kl.detach().double(), rtol=1e-5, atol=1e-4)
+    assert_close(terms.elbo.detach().double(), torch.tensor(log_prob) - kl.detach().double(), rtol=1e-5, atol=1e-4)
 
     weight = schedule * (0.3 if name == "fixed_beta" else 1.0)
-    objective = terms.total_energy() if name == "fixed_beta" else -torch.tensor(log_prob)
+    objective = terms.total_energy if name == "fixed_beta" else -torch.tensor(log_prob)
     assert_close(loss.double(), (objective + weight * kl).mean().double(), rtol=1e-5, atol=1e-4, check_dtype=False)
 
 
@@ -97,6 +97,6 @@ def test_a_schedule_moves_the_loss_and_not_the_elbo():
     schedule = Linear(10, steps=4)
     losses = [model.weighting.loss(terms, schedule(step)).item() for step in range(10)]
     # φ = 1, so the loss is −ELBO short of (1 − schedule) of the KL
-    short = [-(terms.elbo().mean() + (1 - s) * terms.total_kl().mean()).item() for s in (0, 0.25, 0.5, 0.75, 1)]
+    short = [-(terms.elbo.mean() + (1 - s) * terms.total_kl.mean()).item() for s in (0, 0.25, 0.5, 0.75, 1)]
     assert losses == pytest.approx(short + [short[-1]] * 5, rel=1e-6)
     assert losses[0] < losses[-1]

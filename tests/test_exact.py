@@ -45,7 +45,7 @@ def log_likelihood(phi):
     return -0.5 * (D * np.log(2 * np.pi) + np.log(kept).sum() + len(lost) * np.log(phi) + active + lost.sum() / phi)
 
 
-def trained(weighting, steps, lr):
+def trained(weighting, steps, lr, **plan):
     """A linear VAE after full-batch Adam on all 1,437 images, with a cosine down to a hundredth."""
     source = digits()
     data = Data.from_source(source, Scale().resolve(source.spec, Gaussian.accepts), Gaussian.accepts, valid=0)
@@ -53,7 +53,7 @@ def trained(weighting, steps, lr):
     torch.manual_seed(0)
     model = VAE(data.spec, linear(data.spec.shape, 1, LATENTS), Gaussian(), weighting, LATENTS)
     cosine = LearningRate(steps, final=0.01)
-    trainer, recorder = trainer_of(data, model, steps, COUNT, lr=lr, lr_schedule=cosine, log_every=500)
+    trainer, recorder = trainer_of(data, model, steps, COUNT, lr=lr, lr_schedule=cosine, log_every=500, **plan)
     trainer.fit()
     return model, data.train, recorder
 
@@ -82,9 +82,17 @@ def test_the_reference_is_scikit_learn_s():
     assert log_likelihood(BEST_PHI) == pytest.approx(by_density, rel=1e-9)
 
 
-@pytest.mark.parametrize("weighting", [LearnedPrecision, pytest.param(OptimalPrecision, marks=pytest.mark.nightly)])
-def test_a_linear_vae_reaches_probabilistic_pca(weighting):
-    model, train, recorder = trained(weighting(Gaussian(), (1, 8, 8)), steps=1500, lr=0.04)
+@pytest.mark.parametrize(
+    ("weighting", "compiled"),
+    [
+        (LearnedPrecision, False),
+        pytest.param(LearnedPrecision, True, marks=pytest.mark.nightly),
+        pytest.param(OptimalPrecision, False, marks=pytest.mark.nightly),
+        pytest.param(OptimalPrecision, True, marks=pytest.mark.nightly),
+    ],
+)
+def test_a_linear_vae_reaches_probabilistic_pca(weighting, compiled):
+    model, train, recorder = trained(weighting(Gaussian(), (1, 8, 8)), steps=1500, lr=0.04, compile=compiled)
     model.eval()
     exact = log_likelihood(BEST_PHI)
     elbo = expected_elbo(model)

@@ -42,9 +42,9 @@ def test_one_step_by_hand():
     location = np.array([2 * z + 0.5, 0.25 - z])
     assert eta.flatten().tolist() == pytest.approx(location.tolist(), rel=1e-6)
     kl = 0.5 * (0.3**2 + np.exp(-2.4) - 1) + 1.2
-    assert terms.total_kl().item() == pytest.approx(kl, rel=1e-6)
+    assert terms.total_kl.item() == pytest.approx(kl, rel=1e-6)
     log_prob = stats.norm(location, 0.3).logpdf([1.0, -0.5]).sum()
-    assert terms.elbo().item() == pytest.approx(log_prob - kl, rel=1e-6)
+    assert terms.elbo.item() == pytest.approx(log_prob - kl, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_energies_are_kept_apart_only_where_dispersions_are(per, shape):
     terms, eta = model.terms(x, torch.randn(5, 3))
     assert terms.energy.shape == (5, *shape)
     assert terms.kl.shape == terms.posterior_mean.shape == (5, 3)
-    assert terms.log_norm_const.shape == terms.elbo().shape == (5,)
+    assert terms.log_norm_const.shape == terms.elbo.shape == (5,)
     assert not terms.posterior_mean.requires_grad
     energy = 0.5 * (x - eta[:, 0]).square()
-    assert_close(terms.total_energy(), energy.sum((1, 2, 3)))
-    assert_close(terms.energy_nats(), (energy / terms.dispersion).sum((1, 2, 3)))
+    assert_close(terms.total_energy, energy.sum((1, 2, 3)))
+    assert_close(terms.energy_nats, (energy / terms.dispersion).sum((1, 2, 3)))
 
 
 FAMILIES = [Gaussian(), Laplace(), ContinuousBernoulli(), Bernoulli(), Beta(), Categorical(5)]
@@ -75,7 +75,7 @@ def test_the_elbo_is_log_prob_less_kl_for_every_family(likelihood):
     model = model_of(spec_of(x, support, levels=5), likelihood, auto(likelihood, SHAPE))
     terms, eta = model.terms(x, torch.randn(5, 3))
     log_prob = likelihood.log_prob(eta, x, terms.dispersion).sum((1, 2, 3))
-    assert_close(terms.elbo(), log_prob - terms.kl.sum(1), rtol=1e-5, atol=1e-4)
+    assert_close(terms.elbo, log_prob - terms.kl.sum(1), rtol=1e-5, atol=1e-4)
 
 
 def test_the_networks_see_levels_on_the_unit_interval():
@@ -120,7 +120,7 @@ def test_energies_are_summed_so_that_the_kl_s_weight_does_not_depend_on_the_imag
             model = VAE(spec, Nets(encoder, decoder), likelihood, weighting(likelihood, spec.shape), 1)
             terms = model(images, torch.zeros(4, 1))
             with_kl, without = (model.weighting.loss(terms, schedule).item() for schedule in (1.0, 0.0))
-            parts.append((terms.total_energy().mean().item(), without, with_kl - without))
+            parts.append((terms.total_energy.mean().item(), without, with_kl - without))
         (energy, without, kl), (large_energy, large_without, large_kl) = parts
         assert large_energy == pytest.approx(side**2 * energy, rel=1e-5)
         assert large_without == pytest.approx(side**2 * without, rel=1e-5)

@@ -263,7 +263,7 @@ def test_the_trained_images_are_train_s_alone():
     """A "test" set that is the training split is one of the field's mistakes: other images are never asked for."""
 
     class Forbidden(Split):
-        def batch(self, index, generator=None):
+        def stored(self, index):
             raise AssertionError("the test images were looked at in training")
 
     data = data_of()

@@ -14,9 +14,10 @@ from helpers import data_of, model_of, trainer_of
 from trainer_cases import Watched, flat, followed, stop_after
 
 from vaekl.callbacks import Checkpoints
+from vaekl.divergence import DivergedError
 from vaekl.errors import VaeklError
 from vaekl.schedules import Linear
-from vaekl.trainer import DivergedError, Trainer
+from vaekl.trainer import Trainer
 
 
 def test_patience_stops_the_run_and_keeps_the_best(monkeypatch, tmp_path):
@@ -71,8 +72,8 @@ def test_validations_during_a_warm_up_do_not_count(monkeypatch):
 class Spoiled(Watched):
     """A split whose eighth batch is NaN."""
 
-    def batch(self, index, generator=None):
-        x = super().batch(index, generator)
+    def stored(self, index):
+        x = super().stored(index)
         return x * nan if len(self.asked) == 8 else x
 
 

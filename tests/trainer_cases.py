@@ -28,10 +28,10 @@ class Watched(Split):
 
     asked: list = field(default_factory=list)
 
-    def batch(self, index, generator=None):
+    def stored(self, index):
         if not isinstance(index, slice):
             self.asked.append(index.tolist())
-        return super().batch(index, generator)
+        return super().stored(index)
 
 
 def watched(data):

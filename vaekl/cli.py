@@ -174,8 +174,12 @@ def _load() -> None:
 
 def _prepare_process() -> None:
     """What must be set before torch is imported."""
-    # OpenMP's waiting threads spin; on cores that others keep busy this is ten times slower than to let them sleep
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from vaekl import machine  # noqa: F401  (from here on it knows the load that others make)
+
+    # OpenMP's waiting threads spin for long, which is fatal on cores that others keep busy. To let them sleep at once
+    # costs half the speed of idle ones; to spin a tenth as long costs neither: see docs/performance.md
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     # a user's own classes are found in the folder where the command is typed
     sys.path.append(os.getcwd())
 

@@ -1,13 +1,16 @@
 """Where a run computes."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 
 from vaekl import distributed
 from vaekl.errors import FullMemoryError, VaeklError, first_line
+from vaekl.machine import STARTED, free_cores
 
 # of glibc's malloc.h; 32 MiB is the largest threshold that it takes
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -63,12 +66,32 @@ def enough_memory(what: str, cure: str) -> Iterator[None]:
         raise FullMemoryError(f"{what} does not fit the memory ({first_line(error)}): {cure}.") from error
 
 
-def prepare(device: torch.device) -> None:
-    """Settings of the process that cost nothing in accuracy."""
+def prepare(device: torch.device, tf32: bool = False) -> None:
+    """Settings of the process that cost nothing in accuracy, and whether a GPU may round factors to TF32's 10 bits."""
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
     if device.type == "cpu":
         # a saturated net makes denormals, and each costs a hundred cycles
         torch.set_flush_denormal(True)
         _keep_freed_memory()
+
+
+def take_threads(threads: Any) -> None:
+    """So many threads compute on the CPU from now on; auto: as many as cores that others leave idle.
+
+    Raises:
+        VaeklError: it is neither.
+    """
+    if threads != "auto" and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise VaeklError(f"trainer.threads must be auto or a whole number from 1, not {threads!r}.")
+    if threads != "auto":
+        torch.set_num_threads(threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), free_cores(STARTED)))
+
+
+def keep_threads(before: int) -> None:
+    """No more threads than a stopped run had: another number would round its sums in another order."""
+    torch.set_num_threads(min(torch.get_num_threads(), before))
 
 
 def _keep_freed_memory() -> None:

@@ -3,7 +3,7 @@
 ELBO = −E/φ + ln C(η, φ) − KL(q(z|x) ‖ p(z))                (nats; a lower bound on ln p(x))
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,8 +20,13 @@ class ElboTerms:
         dispersion: φ of the implied density, [1, 1, 1], [C, 1, 1] or [C, H, W].
         posterior_mean: the mean of q(z|x), [B, Z]; active units are counted from it.
 
+    Attributes:
+        energy_nats: E/φ, [B], nats.
+        total_energy: E, [B], in units of φ: the reconstruction loss of other programs.
+        total_kl: KL summed over the latents and never weighted, [B], nats.
+
     >>> one = torch.ones
-    >>> ElboTerms(one(2, 1, 1, 1), one(2), one(2, 3), one(1, 1, 1) / 2, one(2, 3)).elbo()
+    >>> ElboTerms(one(2, 1, 1, 1), one(2), one(2, 3), one(1, 1, 1) / 2, one(2, 3)).elbo
     tensor([-4., -4.])
     """
 
@@ -31,21 +36,26 @@ class ElboTerms:
     dispersion: Tensor
     posterior_mean: Tensor
 
-    def energy_nats(self) -> Tensor:
-        """E/φ, [B], nats."""
-        return (self.energy / self.dispersion).flatten(1).sum(1)
+    energy_nats: Tensor = field(init=False)
+    total_energy: Tensor = field(init=False)
+    total_kl: Tensor = field(init=False)
 
-    def total_energy(self) -> Tensor:
-        """E, [B], in units of φ: the reconstruction loss of other programs."""
-        return self.energy.flatten(1).sum(1)
+    def __post_init__(self) -> None:
+        # once: the loss and the log both ask for them
+        self.energy_nats = _total(self.energy / self.dispersion)
+        self.total_energy = _total(self.energy)
+        self.total_kl = self.kl.sum(1)
 
-    def total_kl(self) -> Tensor:
-        """KL summed over the latents and never weighted, [B], nats."""
-        return self.kl.sum(1)
-
+    @property
     def elbo(self) -> Tensor:
         """The ELBO of the implied density, [B], nats; higher is better, whatever loss was minimised."""
-        return self.log_norm_const - self.energy_nats() - self.total_kl()
+        return self.log_norm_const - self.energy_nats - self.total_kl
+
+
+def _total(values: Tensor) -> Tensor:
+    """Summed over all but the first axis; of one value there is no sum, which is a kernel less."""
+    flat = values.flatten(1)
+    return flat.squeeze(1) if flat.shape[1] == 1 else flat.sum(1)
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:

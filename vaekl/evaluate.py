@@ -112,7 +112,7 @@ def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sch
         if not distributed.is_dealt(number):
             continue
         terms, eta = model.terms(x, noise)
-        parts = torch.stack([terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.elbo()])
+        parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
         mean, spread = model.moments(eta)
         loss = model.weighting.loss(terms, schedule) * len(x)
         square_error = (mean - model.spec.to_unit(x)).square().flatten(1).mean(1)

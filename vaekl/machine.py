@@ -1,21 +1,86 @@
 """What this process may use of the machine, asked without torch."""
 
 import os
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+#: seconds over which a load is worth looking at: the system counts in hundredths
+_WINDOW = 0.3
 
-def free_cores() -> int:
-    """Cores that this process may use: by its affinity, and by the quota of its control group."""
+
+@dataclass(frozen=True)
+class Load:
+    """How long this process's cores have been busy, at one moment; all in seconds.
+
+    Args:
+        time: of the clock.
+        busy: summed over the cores that this process may use.
+        own: what of that was this process.
+    """
+
+    time: float
+    busy: float
+    own: float
+
+    @classmethod
+    def now(cls) -> "Load":
+        """Never busy where the system does not say."""
+        busy = 0.0
+        with suppress(OSError, ValueError, AttributeError):
+            ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+            for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+                name, *ticks = line.split()
+                if name in ours:
+                    user, nice, system, _, _, interrupts, soft_interrupts = map(int, ticks[:7])
+                    busy += (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")
+        return cls(time.monotonic(), busy, time.process_time())
+
+
+#: when this process began, more or less
+STARTED = Load.now()
+
+
+def free_cores(since: Load) -> int:
+    """Cores that this process may use and that others have left idle since then; at least one."""
+    if (passed := time.monotonic() - since.time) < _WINDOW:
+        time.sleep(_WINDOW - passed)
+    now = Load.now()
+    taken = (now.busy - since.busy - (now.own - since.own)) / (now.time - since.time)
+    # half a core of others' work is not worth a thread
+    return max(1, allowed_cores() - max(0, round(taken)))
+
+
+def allowed_cores() -> int:
+    """Cores that this process may use: by its affinity, the quotas of its control groups, and Slurm."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        cores = min(cores, max(1, int(quota) // int(period)))
+    for quota, period in _quotas():
+        cores = min(cores, max(1, quota // period))
     # Slurm may count cores without fencing them
     counted = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
     with suppress(ValueError):
         cores = min(cores, max(1, int(counted or cores)))
     return cores
+
+
+def _quotas(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[tuple[int, int]]:
+    """CPU time and the period in which it may be used, of this process's control group and of all above it."""
+    found = []
+    with suppress(OSError):
+        for line in own.read_text(encoding="utf-8").splitlines():
+            _, controllers, place = line.split(":", 2)
+            for folder in [Path(place), *Path(place).parents]:
+                inside = folder.relative_to("/") if folder.is_absolute() else folder
+                with suppress(OSError, ValueError):
+                    if not controllers:  # version 2; "max" is no number
+                        quota, period = (groups / inside / "cpu.max").read_text(encoding="ascii").split()
+                        found.append((int(quota), int(period)))
+                    elif "cpu" in controllers.split(","):
+                        of = groups / "cpu" / inside
+                        quota, period = ((of / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+                        found.append((int(quota), int(period)))
+    return [(quota, period) for quota, period in found if quota > 0 and period > 0]
 
 
 def memory_kills() -> int:

@@ -1,5 +1,8 @@
 """The VAE: q(z|x), p(x|z), and the ledger of one batch."""
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -49,16 +52,13 @@ class VAE(nn.Module):
         """The same, and η [B, P, C, H, W]."""
         mean, log_std = self.encode(x)
         eta = self.decode(mean + log_std.exp() * noise)
-        energy = self.likelihood.energy(eta, x)
         if self.training and self.weighting.observes:
-            self.weighting.observe(energy.detach())
+            with torch.no_grad():
+                self.weighting.observe(self.likelihood.energy(eta, x))
         dispersion = self.weighting.dispersion
-        if self.likelihood.discrete and not self.weighting.tempered:
-            log_norm_const = eta.new_zeros(len(x))
-        else:
-            log_norm_const = self.likelihood.log_norm_const(eta, dispersion).flatten(1).sum(1)
+        energy, log_norm_const = self.likelihood.parts(eta, x, dispersion, self.weighting.tempered)
         terms = ElboTerms(
-            energy=energy.sum_to_size((len(x), *dispersion.shape)),
+            energy=energy,
             log_norm_const=log_norm_const,
             kl=gaussian_kl(mean, log_std),
             dispersion=dispersion,
@@ -85,17 +85,26 @@ class VAE(nn.Module):
         variance = self.likelihood.variance(eta, dispersion)
         return mean, self.spec.to_unit(self.spec.to_unit(variance))
 
-    def _precision(self, x: Tensor) -> torch.autocast:
-        return torch.autocast(x.device.type, dtype=self.autocast, enabled=self.autocast is not None)
+    def _precision(self, x: Tensor) -> AbstractContextManager[Any]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(x.device.type, dtype=self.autocast)
+
+
+#: what each training step leaves behind
+LEDGER = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "loss")
 
 
 class Objective(nn.Module):
-    """x [B, C, H, W], noise [B, Z] and the KL's multiplier -> what is minimised, and the ledger that it is made of."""
+    """x [B, C, H, W], noise [B, Z] and the KL's multiplier -> what is minimised, and the batch's means of `LEDGER`."""
 
     def __init__(self, model: VAE) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, noise: Tensor, schedule: float) -> tuple[Tensor, ElboTerms]:
+    def forward(self, x: Tensor, noise: Tensor, schedule: Tensor | float) -> tuple[Tensor, Tensor]:
         terms: ElboTerms = self.model(x, noise)
-        return self.model.weighting.loss(terms, schedule), terms
+        loss = self.model.weighting.loss(terms, schedule)
+        with torch.no_grad():
+            parts = [terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.total_kl]
+            return loss, torch.cat([torch.stack(parts).mean(1), loss.detach().view(1)])

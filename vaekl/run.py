@@ -14,7 +14,7 @@ from rich.console import Console
 from vaekl import checkpoint, config, distributed, folder
 from vaekl.callbacks import LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, Pulse, TensorBoard
 from vaekl.data import Data, seed_of
-from vaekl.devices import enough_memory, pick_device, prepare
+from vaekl.devices import enough_memory, keep_threads, pick_device, prepare, take_threads
 from vaekl.errors import VaeklError, first_line
 from vaekl.experiment import Experiment, execute
 from vaekl.files import sole_user
@@ -95,7 +95,8 @@ def _held(path: Path) -> Iterator[None]:
 def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     """Every object of a run; nothing is written yet."""
     device = pick_device(cfg.trainer.device)
-    prepare(device)
+    prepare(device, tf32=cfg.trainer.autocast == "tf32")
+    take_threads(cfg.trainer.threads)
     seed = _whole(cfg.seed, "seed", 0)
     likelihood = build_likelihood(cfg)
     data = build_data(cfg, likelihood).to(device)
@@ -106,8 +107,6 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
             f"trainer.ema does not fit weighting={model.weighting.name}, whose φ belongs to the weights in training, "
             "not to their average: use weighting=learned_precision, or trainer.ema=null."
         )
-    if _flag(cfg.trainer.compile, "trainer.compile"):
-        model.compile()
     tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
     callbacks: list[Callback] = [tensorboard, MetricsCsv(path), Images(path, tensorboard), ProgressDisplay(console)]
     callbacks += [*([Pulse(path)] if in_worker() else []), Checkpoints(path)]
@@ -186,6 +185,7 @@ def _plan(cfg: DictConfig, data: Data) -> Plan:
         valid_every=_whole(options.valid_every, "trainer.valid_every", 1),
         clip_norm=_number(options.clip_norm, "trainer.clip_norm", float("inf")),
         ema=_number(options.ema, "trainer.ema", 1.0),
+        compile=_true_false_or_auto(options.compile, "trainer.compile"),
         patience=patience,
     )
 
@@ -203,6 +203,7 @@ def _load(trainer: Trainer, path: Path, state: dict[str, Any] | None) -> None:
         return
     try:
         trainer.load_state_dict(state)
+        keep_threads(state["threads"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise VaeklError(
             f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
@@ -272,9 +273,10 @@ def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:
 
 
 def _autocast(name: str | None) -> torch.dtype | None:
-    names = {None: None, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16}
+    # TF32 is a way to multiply float32, not a type
+    names = {None: None, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16, "tf32": None}
     if name not in names:
-        raise VaeklError(f"trainer.autocast must be null or bfloat16, not {name!r}.")
+        raise VaeklError(f"trainer.autocast must be null, bfloat16 or tf32, not {name!r}.")
     return names[name]
 
 
@@ -284,10 +286,10 @@ def _whole(value: Any, key: str, least: int) -> int:
     return value
 
 
-def _flag(value: Any, key: str) -> bool:
-    if not isinstance(value, bool):
-        raise VaeklError(f"{key} must be true or false, not {value!r}.")
-    return value
+def _true_false_or_auto(value: Any, key: str) -> bool | None:
+    if value != "auto" and not isinstance(value, bool):
+        raise VaeklError(f"{key} must be true, false or auto, not {value!r}.")
+    return None if value == "auto" else bool(value)
 
 
 def _number(value: Any, key: str, below: float) -> float | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from math import inf, nan
 from typing import Any, cast
@@ -9,19 +10,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaekl import distributed
+from vaekl.compilation import Compiler
 from vaekl.data import Data, batch_slices, epoch_order, seed_of
-from vaekl.errors import VaeklError
+from vaekl.divergence import check_parameters, check_rows
 from vaekl.evaluate import Evaluation, evaluate, judge
-from vaekl.model import VAE, Objective
+from vaekl.model import LEDGER, VAE, Objective
 from vaekl.schedules import LearningRate, Schedule
 from vaekl.units import bits_per_dim
 
-#: what each training step leaves behind on the device
-COLUMNS = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss")
 #: what is judged on the last training batch as an evaluation would
 JUDGED = ("dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units")
 
@@ -31,6 +30,9 @@ class Callback:
 
     def started(self, trainer: "Trainer") -> None:
         """Before the first step, or the first after a resume; `trainer.step` says which."""
+
+    def compiled(self, trainer: "Trainer", seconds: float) -> None:
+        """After the step that was compiled first, and took so long."""
 
     def logged(self, trainer: "Trainer", figures: dict[str, float]) -> None:
         """Training figures, averaged since the last call."""
@@ -48,12 +50,6 @@ class Callback:
         """After the test."""
 
 
-class DivergedError(VaeklError):
-    """The loss or the parameters stopped being finite."""
-
-    outcome = "diverged"
-
-
 @dataclass(frozen=True)
 class Plan:
     """How long and how often, in steps.
@@ -65,6 +61,7 @@ class Plan:
         valid_every: validation, images and a checkpoint.
         clip_norm: largest gradient norm, or None.
         ema: decay of an exponential moving average of the weights, which is then what is judged; or None.
+        compile: whether to compile the step, or None for what the first steps' speed advises.
         patience: stop after this many validations without a better ELBO, and keep the best; or None. Only those count
             at which the KL has its full weight.
     """
@@ -75,6 +72,7 @@ class Plan:
     valid_every: int = 500
     clip_norm: float | None = None
     ema: float | None = None
+    compile: bool | None = False
     patience: int | None = None
 
 
@@ -98,7 +96,8 @@ class Trainer:
     ) -> None:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
-        self.lr_scheduler = LambdaLR(optimizer, lr_schedule)
+        self.lr_schedule = lr_schedule
+        self.rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.device = next(model.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(seed_of("noise", seed))
         self.networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
@@ -112,7 +111,8 @@ class Trainer:
         self.share = distributed.share(images)
         self.weight = (self.share.stop - self.share.start) / images
         self._objective: nn.Module = Objective(model)
-        self.rows = torch.full((plan.log_every, len(COLUMNS)), nan, device=self.device)
+        self._compiler = Compiler(self._objective, self.device, plan.compile)
+        self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
         self.step = 0
         self.best_elbo, self.stale_validations = -inf, 0
         self.stop_requested = False
@@ -138,20 +138,24 @@ class Trainer:
     def fit(self) -> None:
         """Train from the current step to the end, or until someone sets `stop_requested`."""
         self.model.train()
-        self._objective = distributed.averaging(Objective(self.model))
+        self._objective = distributed.averaging(self._objective)
         stop = distributed.Vote()
         try:
             self.tell(lambda callback: callback.started(self))
             self._clock = (self.step, time.perf_counter())
-            for index in self._batches():
-                self.train_step(index)
-                last = self.step == self.plan.total_steps
-                if self.step % self.plan.log_every == 0 or last:
-                    self._log()
-                if self.step % self.plan.valid_every == 0 or last:
-                    self._validate()
-                if stop(self.stop_requested) or self.finished:
-                    break
+            with closing(self.data.train.stream(self._batches())) as batches:
+                for stored in batches:
+                    if self._compiler.decide(self.plan.total_steps - self.step):
+                        self._compile_with(stored)
+                    else:
+                        self.train_step(stored)
+                    last = self.step == self.plan.total_steps
+                    if self.step % self.plan.log_every == 0 or last:
+                        self._log()
+                    if self.step % self.plan.valid_every == 0 or last:
+                        self._validate()
+                    if stop(self.stop_requested) or self.finished:
+                        break
             self._prepare_checkpoint()
         except BaseException:
             if distributed.is_first():  # the others may have ended
@@ -160,13 +164,22 @@ class Trainer:
             raise
         self.tell(lambda callback: callback.paused(self))
 
-    def train_step(self, index: Tensor) -> None:
+    def _compile_with(self, stored: Tensor) -> None:
+        before = time.perf_counter()
+        self.train_step(stored)
+        seconds = time.perf_counter() - before
+        self.tell(lambda callback: callback.compiled(self, seconds))
+        self._clock = (self.step, time.perf_counter())
+
+    def train_step(self, stored: Tensor) -> None:
         """One optimiser step, whole. Nothing in it waits for the device."""
-        schedule = self.schedule(self.step)
-        x = self._last_x = self.data.train.batch(index, self.generator)
+        schedule: Tensor | float = self.schedule(self.step)
+        if self._compiler.decision:  # which would take a float for a constant
+            schedule = torch.tensor(schedule, device=self.device)
+        x = self._last_x = self.data.train.transform(stored, self.generator)
         noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
 
-        loss, terms = self._objective(x[self.share], noise[self.share], schedule)
+        loss, ledger = self._objective(x[self.share], noise[self.share], schedule)
         self.optimizer.zero_grad()
         distributed.weighed(loss, self.weight).backward()
         row = self.step % self.plan.log_every
@@ -174,43 +187,41 @@ class Trainer:
             self._gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
         elif row == self.plan.log_every - 1 or self.step == self.plan.total_steps - 1:
             self._gradient_norm = get_total_norm([p.grad for p in self.networks if p.grad is not None])
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.lr_schedule(self.step)
         self.optimizer.step()
-        self.lr_scheduler.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
 
-        with torch.no_grad():
-            parts = [terms.energy_nats(), terms.total_energy(), terms.log_norm_const, terms.total_kl(), terms.elbo()]
-            self.rows[row, :-1] = torch.stack(parts).mean(1)
-            self.rows[row, -1] = loss
-            if self.weight < 1:
-                self.rows[row] *= self.weight
+        self.rows[row] = ledger if self.weight == 1 else ledger * self.weight
         self.step += 1
 
     def _batches(self) -> Iterator[Tensor]:
         """Indices of the batches that are still to come; the ragged last batch of an epoch is left out."""
-        while not self.finished:
-            epoch, first = divmod(self.step, len(self.batches))
-            order = epoch_order(len(self.data.train), self.seed, epoch).to(self.device)
+        # counted here: they are read ahead of the step
+        step = self.plan.total_steps if self.finished else self.step
+        while step < self.plan.total_steps:
+            epoch, first = divmod(step, len(self.batches))
+            order = epoch_order(len(self.data.train), self.seed, epoch).to(self.data.train.images.device)
             for batch in self.batches[first:]:
                 yield order[batch]
+            step += len(self.batches) - first
 
     def _log(self) -> None:
         count = (self.step - 1) % self.plan.log_every + 1
         rows = distributed.total(self.rows[:count]).cpu().double()
-        if not rows.isfinite().all():
-            self._diverged(rows)
+        check_rows(rows, self.step, self.model)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule = self.schedule(self.step - 1)
         generator = torch.Generator(self.device).manual_seed(seed_of("log", self.seed))
         now = judge(self.model, [self._last_x], generator, schedule).figures()
-        figures = {name: now[name] for name in JUDGED} | dict(zip(COLUMNS, rows.mean(0).tolist(), strict=True))
+        figures = {name: now[name] for name in JUDGED} | dict(zip(LEDGER, rows.mean(0).tolist(), strict=True))
+        figures["elbo_nats"] = figures["log_norm_const_nats"] - figures["energy_nats"] - figures["kl_nats"]
         bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
         figures |= {
             **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
-            # the scheduler already holds the next step's
-            "learning_rate": self.lr_scheduler.base_lrs[0] * self.lr_scheduler.lr_lambdas[0](self.step - 1),
+            "learning_rate": self.rates[0] * self.lr_schedule(self.step - 1),
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
             "images_per_second": steps * len(self._last_x) / seconds,
         }
@@ -244,21 +255,7 @@ class Trainer:
     def _prepare_checkpoint(self) -> None:
         """The first process will save: it needs the whole batch's rows, and nothing that has diverged."""
         distributed.bring_to_first(self.rows)
-        for name, parameter in self.model.named_parameters():
-            if not parameter.isfinite().all():
-                raise DivergedError(
-                    f"training diverged: parameter {name} is not finite after step {self.step}; {_LAST_GOOD}"
-                )
-
-    def _diverged(self, rows: Tensor) -> None:
-        first = int((~rows.isfinite().all(1)).nonzero()[0])
-        parts = [name for name, value in zip(COLUMNS, rows[first].tolist(), strict=True) if not abs(value) < inf]
-        step = self.step - len(rows) + first + 1
-        bad = [name for name, p in self.model.named_parameters() if not p.isfinite().all()]
-        raise DivergedError(
-            f"training diverged: {parts[0]} is not finite at step {step}"
-            f"{f' and parameter {bad[0]} followed' if bad else ', with every parameter still finite'}; {_LAST_GOOD}"
-        )
+        check_parameters(self.model, self.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything from which `fit` would go on as if it had never stopped."""
@@ -267,7 +264,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
-            "lr_scheduler": self.lr_scheduler.state_dict(),
+            "compiled": self._compiler.decision,
+            "threads": torch.get_num_threads(),
             "device": self.device.type,
             "generator": self.generator.get_state().cpu(),
             "rows": self.rows,
@@ -282,7 +280,7 @@ class Trainer:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+        self._compiler.decision = state["compiled"]
         if state["device"] == self.device.type:
             self.generator.set_state(state["generator"].cpu())
         else:  # a generator's state fits its own kind of device only
@@ -291,6 +289,3 @@ class Trainer:
         if not distributed.is_first():
             self.rows.zero_()
         self.best_elbo, self.stale_validations = state["best_elbo"], state["stale_validations"]
-
-
-_LAST_GOOD = "what was saved before is kept: train afresh with a lower optim.lr, or with trainer.clip_norm."

@@ -70,13 +70,14 @@ def _resident() -> float:
 def _seconds_a_step(trainer: Trainer) -> float:
     trainer.model.train()
     steps = 0
-    for index in trainer._batches():
-        if steps == _WARM_UP:
-            begun = time.perf_counter()
-        trainer.train_step(index)
-        steps += 1
-        if steps > _WARM_UP and (time.perf_counter() - begun > _SECONDS or steps == _WARM_UP + _STEPS):
-            break
+    with contextlib.closing(trainer.data.train.stream(trainer._batches())) as batches:
+        for stored in batches:
+            if steps == _WARM_UP:
+                begun = time.perf_counter()
+            trainer.train_step(stored)
+            steps += 1
+            if steps > _WARM_UP and (time.perf_counter() - begun > _SECONDS or steps == _WARM_UP + _STEPS):
+                break
     if trainer.device.type == "cuda":
         trainer.rows.cpu()
     return (time.perf_counter() - begun) / (steps - _WARM_UP) if steps > _WARM_UP else 0.0

@@ -28,6 +28,12 @@ def copied(shared: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def own_data_directory(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is kept of the tests' images is kept apart."""
+    monkeypatch.setenv("VAEKL_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every download fails at once."""
 

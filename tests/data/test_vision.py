@@ -200,10 +200,10 @@ def test_celeba_is_unpacked_once_and_kept_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.CelebA, "file_list", [("", md5(path), path.name) for path in sorted(folder.iterdir())])
     first = vision.celeba(str(tmp_path))
     assert first.train.shape == first.valid.shape == first.test.shape == (2, 3, 64, 64)
-    assert first.test[1, 0].float().mean().item() == pytest.approx(200, abs=3)
-    for jpeg in (folder / "img_align_celeba").iterdir():
-        jpeg.unlink()
-    assert torch.equal(vision.celeba(str(tmp_path)).valid, first.valid)
+    assert first.test.gather(slice(1, 2))[0, 0].float().mean().item() == pytest.approx(200, abs=3)
+    monkeypatch.setattr("vaekl.data.sources.images._read", None)
+    again = vision.celeba(str(tmp_path))
+    assert torch.equal(again.valid.gather(slice(None)), first.valid.gather(slice(None)))
 
 
 def test_cifar_and_svhn_arrays(tmp_path, monkeypatch):

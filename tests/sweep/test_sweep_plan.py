@@ -30,7 +30,7 @@ from vaekl.sweep import plan as plans
 )
 def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_once, threads, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(plans, "free_cores", lambda: cores)
+    monkeypatch.setattr(plans, "allowed_cores", lambda: cores)
     monkeypatch.setattr(plans, "free_memory", lambda: memory)
     plan = plans.plan(runs, 0, gpu, None)
     assert (plan.at_once, plan.threads) == (at_once, threads)
@@ -39,7 +39,7 @@ def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_onc
 
 def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(plans, "free_cores", lambda: 8)
+    monkeypatch.setattr(plans, "allowed_cores", lambda: 8)
     monkeypatch.setattr(plans, "free_memory", lambda: 10e9)
     large = plans.Trial(seconds=600, start=4, bytes=4e9, parameters=101_000_000, device="cpu")
     plan = plans.plan(12, 3, False, large)
@@ -68,11 +68,11 @@ def test_a_trial_knows_sizes_and_times():
 
 
 def test_cores_and_memory_are_those_that_this_process_has(monkeypatch):
-    assert 1 <= machine.free_cores() <= len(os.sched_getaffinity(0))
+    assert 1 <= machine.allowed_cores() <= len(os.sched_getaffinity(0))
     assert 1e8 < machine.free_memory() < 1e14
     assert machine.memory_kills() >= 0
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    assert machine.free_cores() == 1
+    assert machine.allowed_cores() == 1
 
 
 def test_words_are_runs():

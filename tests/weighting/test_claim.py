@@ -41,7 +41,7 @@ def walk(likelihood, weighting, rate):
         weighting.loss(terms, schedule(step)).backward()
         optimizer.step()
         path.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone())
-        elbos.append(terms.elbo().detach())
+        elbos.append(terms.elbo.detach())
     path = torch.stack(path)
     return path, torch.stack(elbos), (path[-1] - path[0]).norm().item()
 

@@ -32,6 +32,9 @@ class ProgressDisplay(Callback):
         self._task = self.bar.add_task("", total=trainer.plan.total_steps, completed=trainer.step)
         self.bar.start()
 
+    def compiled(self, trainer: Trainer, seconds: float) -> None:
+        self.console.print(f"  step {trainer.step:>6,}: compiled in {seconds:.1f} s")
+
     def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
         self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {figures['images_per_second']:,.0f} images/s"
         if self.bar is not None:

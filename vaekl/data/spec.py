@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from vaekl.data.ondisk import OnDisk
+
 Support = Literal["binary", "levels", "unit_interval", "real"]
 
 
@@ -51,7 +53,7 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it is stored, before any transform: images in memory and what their values are.
+    """A data set as it is stored, before any transform: images in memory or in a file, and what their values are.
 
     Args:
         spec: of the stored values: "levels" or "binary" for uint8, "unit_interval" or "real" for float32.
@@ -64,9 +66,9 @@ class Source:
     """
 
     spec: DataSpec
-    train: Tensor
-    test: Tensor
-    valid: Tensor | None = None
+    train: Tensor | OnDisk
+    test: Tensor | OnDisk
+    valid: Tensor | OnDisk | None = None
     train_labels: Tensor | None = None
     valid_labels: Tensor | None = None
     test_labels: Tensor | None = None

@@ -1,10 +1,13 @@
-"""Train, validation and test: images in memory, gathered and transformed a whole batch at a time on their device."""
+"""Train, validation and test: images in memory or in a file, gathered and transformed a whole batch at a time."""
 
+from collections.abc import Generator as Steps
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
+from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.data.transforms import Auto, Transform
@@ -18,12 +21,12 @@ class Split:
     """One part of a data set.
 
     Args:
-        images: [N, C, H, W], as stored (uint8 or float32).
+        images: [N, C, H, W], as stored (uint8 or float32), in memory or in a file.
         labels: int64 [N], or None.
         transform: what turns stored values into those that the likelihood models.
     """
 
-    images: Tensor
+    images: Tensor | OnDisk
     labels: Tensor | None
     transform: Transform
 
@@ -40,9 +43,25 @@ class Split:
         Returns:
             [B, C, H, W].
         """
+        return self.transform(self.stored(index), generator)
+
+    def stored(self, index: Tensor | slice) -> Tensor:
+        """Some images before the transform, on their device; the arguments are those of `batch`."""
+        if isinstance(self.images, OnDisk):
+            return self.images.gather(index)
         if isinstance(index, slice):
-            return self.transform(self.images[index], generator)
-        return self.transform(self.images.index_select(0, index.to(self.images.device)), generator)
+            return self.images[index]
+        return self.images.index_select(0, index.to(self.images.device))
+
+    def stream(self, indices: Iterable[Tensor | slice]) -> Steps[Tensor]:
+        """What `stored` gives for each index, in order; images in a file are read ahead, so `close` it when done.
+
+        The transform is left to whoever uses the batch: then its random numbers do not depend on how far was read.
+        """
+        if isinstance(self.images, OnDisk):
+            yield from self.images.stream(indices)
+        else:
+            yield from map(self.stored, indices)
 
     def first(self, images: int) -> "Split":
         """The same split cut off after so many images."""
@@ -50,7 +69,7 @@ class Split:
         return replace(self, images=self.images[:images], labels=labels)
 
     def to(self, device: torch.device | str) -> "Split":
-        """The same split with its images and labels on `device`."""
+        """The same split with its images and labels on `device`; images in a file go there as they are read."""
         labels = None if self.labels is None else self.labels.to(device)
         return replace(self, images=self.images.to(device), labels=labels)
 

@@ -70,6 +70,26 @@ class Likelihood(ABC):
         """ln p(x | η) = −E/φ + ln C, in nats for each value of x."""
         return self.log_norm_const(eta, dispersion) - self.energy(eta, x) / dispersion
 
+    def parts(self, eta: Tensor, x: Tensor, dispersion: Tensor, tempered: bool = True) -> tuple[Tensor, Tensor]:
+        """Energy and constant summed as the ledger holds them; a family may fuse them into one pass.
+
+        Args:
+            eta: [B, P, C, H, W].
+            x: [B, C, H, W].
+            dispersion: φ, [1, 1, 1], [C, 1, 1] or [C, H, W].
+            tempered: whether φ may differ from 1.
+
+        Returns:
+            E summed over every axis along which φ is constant, [B, *dispersion.shape], and ln C summed over the image,
+            [B], nats.
+        """
+        energy = self.energy(eta, x).sum_to_size((len(x), *dispersion.shape))
+        if self.discrete and not tempered:
+            return energy, eta.new_zeros(len(x))
+        # of a scale φ alone: one image's constant is every image's
+        asked = eta if self.scale_power is None else eta[:1]
+        return energy, self.log_norm_const(asked, dispersion).sum((1, 2, 3)).expand(len(x))
+
     def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
         """ln P(lower < X ≤ upper | η), in nats for each value of x: what a density gives to the bin of an integer.
 

@@ -31,7 +31,7 @@ class _Logit(Likelihood):
 
     def logit(self, eta: Tensor) -> Tensor:
         """a, clipped if asked; in float32 at least, since half precision cannot hold the constants."""
-        a = eta[:, 0]
+        a = eta.squeeze(1)
         a = a.float() if a.dtype in (torch.bfloat16, torch.float16) else a
         return a if self.max_logit is None else a.clamp(-self.max_logit, self.max_logit)
 
@@ -99,6 +99,13 @@ class ContinuousBernoulli(_Logit):
         if dispersion.device.type != "cpu" or not bool((dispersion == 1).all()):
             a = a / dispersion
         return cb.log_prob(a, x.to(a.dtype))
+
+    def parts(self, eta: Tensor, x: Tensor, dispersion: Tensor, tempered: bool = True) -> tuple[Tensor, Tensor]:
+        if tempered or dispersion.numel() > 1:
+            return super().parts(eta, x, dispersion)
+        a = self.logit(eta)
+        energy, log_norm_const = cb.parts(a.flatten(1), x.to(a.dtype).flatten(1))
+        return energy.view(len(x), *dispersion.shape), log_norm_const
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return cb.mean(self.logit(eta) / dispersion)

@@ -31,7 +31,7 @@ class _LocationScale(Likelihood):
 
     def location(self, eta: Tensor) -> Tensor:
         """μ, the family's location."""
-        return eta[:, 0].sigmoid() if self.link == "sigmoid" else eta[:, 0]
+        return eta.squeeze(1).sigmoid() if self.link == "sigmoid" else eta.squeeze(1)
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return self.location(eta)

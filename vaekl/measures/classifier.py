@@ -84,7 +84,7 @@ def classifier(data: Data, seed: int = 0, say: Callable[[str], None] = log.info)
         VaeklError: the data set has no labels, a single one, or values that are no pictures.
     """
     labels = _checked_labels(data)
-    images = data.train.images.cpu()
+    images = data.train.stored(slice(None)).cpu()
     file = cache_root() / "classifiers" / f"{_slug(data.stored.name)}-{_digest(images, labels, data.stored, seed)}.pt"
     with ExitStack() as held:
         with suppress(OSError, NotImplementedError):  # no place to write: then trained anew each time

@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from vaekl.machine import free_cores, free_memory
+from vaekl.machine import allowed_cores, free_memory
 
 #: assumed of a run that could not be tried: PyTorch, the data, TensorBoard
 _BYTES_A_RUN = 1.5e9
@@ -81,7 +81,7 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
 
     One run with four threads is slower than four runs with one, so threads are what is left over.
     """
-    cores, left = free_cores(), max(1, runs - finished)
+    cores, left = allowed_cores(), max(1, runs - finished)
     if gpu:
         return Plan(runs, finished, 1, _threads(cores), "they share one GPU", trial)
     fit = max(1, int(_SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
@@ -94,7 +94,7 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
 
 def one_by_one(runs: int, finished: int) -> Plan:
     """What `hydra/launcher=basic` asks for."""
-    return Plan(runs, finished, 1, _threads(free_cores()), "hydra/launcher=basic")
+    return Plan(runs, finished, 1, _threads(allowed_cores()), "hydra/launcher=basic")
 
 
 def _threads(cores: int) -> int:

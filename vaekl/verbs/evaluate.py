@@ -20,7 +20,7 @@ from vaekl.errors import VaeklError, sentence
 from vaekl.evaluate import batch_limit, evaluate
 from vaekl.files import sole_writer
 from vaekl.loaded import Loaded, find, load
-from vaekl.machine import free_cores
+from vaekl.machine import allowed_cores
 from vaekl.measures import annealing, calibration, classifier, features, latents, neighbours, quality, ruler
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, mean_and_error
 from vaekl.model import VAE
@@ -89,7 +89,7 @@ def main(words: options.Words) -> int:
         console.print(one(measure_and_write(runs[0], asked, words.changes, console)))
         console.print(f"  written     {_target(runs[0], asked, words.changes)}")
         return 0
-    jobs = min(len(runs), asked.jobs or max(1, (1 if _on_gpu(asked) else free_cores()) // asked.threads))
+    jobs = min(len(runs), asked.jobs or max(1, (1 if _on_gpu(asked) else allowed_cores()) // asked.threads))
     console.print(f"{len(runs)} runs, {jobs} at a time")
     work = (joblib.delayed(_quietly)(run, asked, words.changes) for run in runs)
     answers = joblib.Parallel(n_jobs=jobs)(work)

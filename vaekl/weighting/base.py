@@ -50,7 +50,7 @@ class Weighting(nn.Module):
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
         """What is minimised, averaged over the batch; lower is better, not comparable between weightings."""
-        return (terms.energy_nats() - terms.log_norm_const + self.beta_kl * schedule * terms.total_kl()).mean()
+        return plus(terms.energy_nats - terms.log_norm_const, self.beta_kl * schedule, terms.total_kl).mean()
 
     def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
         """The KL's weight over the energy's: the one axis on which every run can be placed."""
@@ -64,6 +64,11 @@ class Weighting(nn.Module):
     def explanation(self) -> str:
         """What this weighting does with φ and ln C, in one line."""
         raise NotImplementedError
+
+
+def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:
+    """rest + weight · kl, [B], in one kernel; to torch.compile a float is a constant, and a tensor may change."""
+    return torch.addcmul(rest, kl, weight) if isinstance(weight, Tensor) else torch.add(rest, kl, alpha=weight)
 
 
 def scale_power(likelihood: Likelihood, weighting: str) -> float:

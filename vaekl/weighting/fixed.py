@@ -5,7 +5,7 @@ from torch import Tensor
 from vaekl.elbo import ElboTerms
 from vaekl.errors import VaeklError
 from vaekl.likelihoods import ContinuousBernoulli, Likelihood
-from vaekl.weighting.base import Weighting, positive_scalar
+from vaekl.weighting.base import Weighting, plus, positive_scalar
 
 
 class _Fixed(Weighting):
@@ -38,7 +38,7 @@ class FixedBeta(_Fixed):
         self.beta_kl = float(beta)
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
-        return (terms.total_energy() + self.beta_kl * schedule * terms.total_kl()).mean()
+        return plus(terms.total_energy, self.beta_kl * schedule, terms.total_kl).mean()
 
     def equation(self) -> str:
         return f"{self.likelihood.energy_text} + {self.beta_kl:g} · KL"

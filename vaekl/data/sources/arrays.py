@@ -2,14 +2,15 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from vaekl.data.sources.build import Array, Part, build_source, cut_test
-from vaekl.data.sources.images import SUFFIXES, read_images
+from vaekl.data.ondisk import Array, OnDisk
+from vaekl.data.sources.build import Part, build_source, cut_test
+from vaekl.data.sources.images import SUFFIXES, decoded
 from vaekl.data.sources.staging import data_root
 from vaekl.data.spec import Source
 from vaekl.errors import VaeklError, first_line
@@ -17,11 +18,8 @@ from vaekl.errors import VaeklError, first_line
 Layout = Literal["NHWC", "NCHW", "NHW"]
 IMAGE_KEYS = {"train": ("x_train", "train", "x"), "valid": ("x_valid", "valid"), "test": ("x_test", "test")}
 LABEL_KEYS = {"train": ("y_train", "y"), "valid": ("y_valid",), "test": ("y_test",)}
-TO_NCHW: dict[str, Callable[[Array], Array]] = {
-    "NHW": lambda x: x[:, None],
-    "NCHW": lambda x: x,
-    "NHWC": lambda x: x.transpose(0, 3, 1, 2),
-}
+#: where N, C, H and W lie among the axes; the last of NHW is one of length 1 put behind
+TO_NCHW = {"NHW": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHWC": (0, 3, 1, 2)}
 UNREADABLE = (
     OSError,
     ValueError,
@@ -45,8 +43,10 @@ def npz(
 ) -> Source:
     """Arrays from an .npz file: images under x_train (or train, x), x_test (or test), x_valid; labels under y_*.
 
+    A folder with a file x_train.npy and so on, or a lone .npy file of training images, is never loaded whole.
+
     Args:
-        path: the file.
+        path: the file or folder.
         name: what the data set is called in reports.
         layout: the order of the axes, where it is not plain from a channel axis of length 1 or 3.
         test_fraction: how much of train to cut off as a test split where the file has none.
@@ -61,14 +61,14 @@ def npz(
     file = _given(path, "npz", "path=FILE.npz")
     if layout is not None and layout not in TO_NCHW:
         raise VaeklError(f"dataset.layout={layout} is unknown; choose one of {', '.join(TO_NCHW)}.")
-    arrays = _load(file)
+    arrays: Mapping[str, Array | OnDisk] = _on_disk(file) if file.is_dir() or file.suffix == ".npy" else _load(file)
     parts = {}
     for split, keys in IMAGE_KEYS.items():
         key = _first(keys, arrays)
         if key is not None:
             title = f"{key} in {file}"
             labels = _first(LABEL_KEYS[split], arrays)
-            parts[split] = Part(_to_nchw(arrays[key], layout, title), arrays[labels] if labels else None, title)
+            parts[split] = Part(_to_nchw(arrays[key], layout, title), _whole(arrays, labels), title)
     if "train" not in parts:
         raise VaeklError(f"{file} holds {', '.join(arrays) or 'no arrays'}, but no x_train; name the images that.")
     if "test" not in parts:
@@ -129,8 +129,11 @@ def image_folder(
     grayscale: bool = False,
     test_fraction: float = 0.1,
     test_seed: int = 0,
+    root: str | None = None,
 ) -> Source:
     """Image files from path/train and path/test (and path/valid), or from path alone; subfolders are classes.
+
+    They are decoded once, into a file in the data directory from which they are then read.
 
     Args:
         path: the folder.
@@ -139,6 +142,7 @@ def image_folder(
         grayscale: one channel in place of three.
         test_fraction: how much to cut off as a test split where there is no folder test.
         test_seed: which images that cuts.
+        root: the data directory; None means VAEKL_DATA_DIR, or else the user's cache.
 
     Returns:
         The source, 256 levels; labelled by the sorted names of the subfolders if every image is in one.
@@ -153,16 +157,16 @@ def image_folder(
         raise VaeklError(f"dataset.size={size} leaves no pixels; set it to 1 or more, or to null.")
     train = folder / "train" if (folder / "train").is_dir() else folder
     classes = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
-    parts = {"train": _folder_part(train, classes, size, grayscale)}
+    parts = {"train": _folder_part(train, classes, size, grayscale, root)}
     for split in ("valid", "test"):
         if train != folder and (folder / split).is_dir():
-            parts[split] = _folder_part(folder / split, classes, size, grayscale)
+            parts[split] = _folder_part(folder / split, classes, size, grayscale, root)
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed)
     return build_source(name, parts, levels=256)
 
 
-def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: bool) -> Part:
+def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: bool, root: str | None) -> Part:
     paths = sorted(
         path
         for path in folder.rglob("*")
@@ -180,7 +184,7 @@ def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: 
             f"{strangers[0]} belongs to none of the training classes ({', '.join(classes)}); "
             "put every image in a class's folder, or all of them in none."
         )
-    return Part(read_images(paths, size, grayscale), labels, str(folder))
+    return Part(decoded(folder, paths, data_root(root), size, grayscale), labels, str(folder))
 
 
 def _given(path: str | None, dataset: str, setting: str) -> Path:
@@ -192,7 +196,7 @@ def _given(path: str | None, dataset: str, setting: str) -> Path:
     return place
 
 
-def _first(keys: tuple[str, ...], arrays: Mapping[str, Array]) -> str | None:
+def _first(keys: tuple[str, ...], arrays: Mapping[str, Any]) -> str | None:
     return next((key for key in keys if key in arrays), None)
 
 
@@ -210,7 +214,30 @@ def _load(file: Path) -> dict[str, Array]:
         ) from error
 
 
-def _to_nchw(array: Array, layout: Layout | None, title: str) -> Array:
+def _on_disk(place: Path) -> dict[str, Array | OnDisk]:
+    """The arrays of a folder by the names of their files; a lone file holds training images."""
+    files = {"x_train": place} if place.is_file() else {file.stem: file for file in sorted(place.glob("*.npy"))}
+    known = {key for keys in (*IMAGE_KEYS.values(), *LABEL_KEYS.values()) for key in keys}
+    arrays: dict[str, Array | OnDisk] = {}
+    for key, file in files.items():
+        if key in known:
+            try:
+                arrays[key] = OnDisk(file)
+            except UNREADABLE as error:
+                raise VaeklError(
+                    f"{file} cannot be read as an .npy file of a plain array ({first_line(error)}); "
+                    "it may be truncated: replace it, or write it again with numpy.save."
+                ) from error
+    return arrays
+
+
+def _whole(arrays: Mapping[str, Array | OnDisk], key: str | None) -> Array | None:
+    """An array in memory."""
+    array = arrays[key] if key is not None else None
+    return array.read(slice(None)) if isinstance(array, OnDisk) else array
+
+
+def _to_nchw(array: Array | OnDisk, layout: Layout | None, title: str) -> Array | OnDisk:
     fitting = [name for name in TO_NCHW if len(name) == array.ndim]
     if layout is None and len(fitting) == 2:
         fitting = [name for name in fitting if array.shape[name.index("C")] in (1, 3)]
@@ -221,7 +248,10 @@ def _to_nchw(array: Array, layout: Layout | None, title: str) -> Array:
             f"{title} has the shape {array.shape}, from which the order of the axes is not plain; "
             "store it as NHWC, NCHW or NHW and set dataset.layout to that."
         )
-    return TO_NCHW[fitting[0]](array)
+    axes = TO_NCHW[fitting[0]]
+    if isinstance(array, OnDisk):
+        return array.moved(*axes)
+    return (array if array.ndim == 4 else array[..., None]).transpose(axes)
 
 
 def _unpacked(array: Array) -> Array:

@@ -1,18 +1,19 @@
 """From arrays to a `Source`: every source ends here, so that every data set passes the same checks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.errors import VaeklError
 
-Array = np.ndarray[Any, np.dtype[Any]]
+#: values that are looked at together, so that images in a file never lie in memory all at once
+_VALUES = 2**22
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Part:
     """One split's arrays before they are checked.
 
     Args:
-        images: [N, C, H, W] of booleans, whole numbers from 0 to 255, or floats.
+        images: [N, C, H, W] of booleans, whole numbers from 0 to 255, or floats; in memory or in a file.
         labels: [N] whole numbers, or None.
         title: how a sentence names the images, e.g. "x_train in data.npz".
     """
 
-    images: Array
+    images: Array | OnDisk
     labels: Array | None
     title: str
 
@@ -45,22 +46,24 @@ def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None
     Raises:
         VaeklError: an array is empty, not finite, of a wrong type or shape, or does not match the training images.
     """
-    images = {split: _checked(part) for split, part in parts.items()}
+    values = {split: _checked(part, levels) for split, part in parts.items()}
+    binary = levels is None and all(found.binary for found in values.values())
+    images = {split: part.images.astype(_type_of(part.images), copy=False) for split, part in parts.items()}
     for split, array in images.items():
         _same("shape", array.shape[1:], images["train"].shape[1:], parts[split], parts["train"])
         _same("type", array.dtype, images["train"].dtype, parts[split], parts["train"])
     support: Support
-    if levels is None and all(_is_binary(array) for array in images.values()):
+    if binary:
         levels, support = 2, "binary"
         images = {split: array.astype(np.uint8, copy=False) for split, array in images.items()}
     elif images["train"].dtype == np.uint8:
         levels = levels or 256
         support = "binary" if levels == 2 else "levels"
     else:
-        in_unit = all(array.min() >= 0 and array.max() <= 1 for array in images.values())
+        in_unit = all(found.low >= 0 and found.high <= 1 for found in values.values())
         support = "unit_interval" if in_unit else "real"
     _, channels, height, width = images["train"].shape
-    tensors = {split: torch.from_numpy(np.ascontiguousarray(array)) for split, array in images.items()}
+    tensors = {split: _tensor(array) for split, array in images.items()}
     labels = {split: _checked_labels(part) for split, part in parts.items()}
     return Source(
         spec=DataSpec(name, (channels, height, width), levels, support),
@@ -101,31 +104,65 @@ def cut_test(part: Part, fraction: float, seed: int) -> dict[str, Part]:
     }
 
 
-def _checked(part: Part) -> Array:
-    """The images as uint8 (whole numbers, booleans) or finite float32."""
+@dataclass(frozen=True)
+class _Values:
+    """What an array's values are: their range, and whether all of them are 0 or 1."""
+
+    low: float
+    high: float
+    binary: bool
+
+
+def _checked(part: Part, levels: int | None) -> _Values:
+    """Refuse what are no images; a part at a time."""
     array = part.images
     if array.ndim != 4 or 0 in array.shape:
         raise VaeklError(
             f"{part.title} has the shape {array.shape}, which holds no images; "
             "give at least one image, with every side 1 or longer."
         )
-    if array.dtype.kind in "iu" and array.dtype != np.uint8 and (array.min() < 0 or array.max() > 255):
+    if array.dtype.kind not in "biuf":
+        raise VaeklError(f"{part.title} has the type {array.dtype}; store it as uint8, bool or float32.")
+    if array.dtype == np.uint8 and levels is not None:
+        return _Values(0, levels - 1, levels == 2)
+    low, high, binary, nans, infinite = np.inf, -np.inf, True, 0, 0
+    for some in _pieces(array):
+        low, high = min(low, some.min()), max(high, some.max())
+        binary = binary and bool(((some == 0) | (some == 1)).all())
+        if array.dtype == np.uint8 and not binary:
+            return _Values(0, 255, False)
+        if array.dtype.kind == "f" and not np.isfinite(some).all():
+            nans, infinite = nans + int(np.isnan(some).sum()), infinite + int(np.isinf(some).sum())
+    if array.dtype.kind in "iu" and (low < 0 or high > 255):
         raise VaeklError(
-            f"{part.title} holds whole numbers from {array.min()} to {array.max()}, not 8-bit values from 0 to 255; "
+            f"{part.title} holds whole numbers from {low} to {high}, not 8-bit values from 0 to 255; "
             "rescale them, or store them as float32."
         )
-    if array.dtype.kind in "biu":
-        return array.astype(np.uint8, copy=False)
-    if array.dtype.kind != "f":
-        raise VaeklError(f"{part.title} has the type {array.dtype}; store it as uint8, bool or float32.")
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32, copy=False)
-    if not np.isfinite(array).all():
-        nans, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    if nans or infinite:
+        values = np.prod(array.shape)
         raise VaeklError(
-            f"{part.title} has {nans} NaN and {infinite} infinite values out of {array.size}; remove or replace them."
+            f"{part.title} has {nans} NaN and {infinite} infinite values out of {values}; remove or replace them."
         )
-    return array
+    return _Values(low, high, binary)
+
+
+def _pieces(array: Array | OnDisk) -> Iterator[Array]:
+    """All images, some at a time, with floats as float32."""
+    step = max(1, _VALUES // int(np.prod(array.shape[1:])))
+    for start in range(0, len(array), step):
+        part = slice(start, start + step)
+        some = array.read(part) if isinstance(array, OnDisk) else array[part]
+        with np.errstate(over="ignore"):
+            yield some.astype(np.float32, copy=False) if some.dtype.kind == "f" else some
+
+
+def _type_of(array: Array | OnDisk) -> type[np.generic]:
+    """The type that images are stored in: uint8 for booleans and whole numbers, else float32."""
+    return np.float32 if array.dtype.kind == "f" else np.uint8
+
+
+def _tensor(array: Array | OnDisk) -> Tensor | OnDisk:
+    return array if isinstance(array, OnDisk) else torch.from_numpy(np.ascontiguousarray(array))
 
 
 def _checked_labels(part: Part) -> Tensor | None:
@@ -138,12 +175,6 @@ def _checked_labels(part: Part) -> Tensor | None:
             f"store {len(part.images)} whole numbers, one an image, or leave them out."
         )
     return torch.from_numpy(labels.astype(np.int64))
-
-
-def _is_binary(array: Array) -> bool:
-    if array.dtype == np.uint8:
-        return bool(array.max() <= 1)
-    return bool(((array == 0) | (array == 1)).all())
 
 
 def _same(what: str, found: object, expected: object, part: Part, train: Part) -> None:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from vaekl.data.ondisk import Array
 from vaekl.data.order import shuffled
-from vaekl.data.sources.build import Array, Part, build_source
+from vaekl.data.sources.build import Part, build_source
 from vaekl.data.spec import Source
 from vaekl.errors import VaeklError
 

@@ -1,15 +1,28 @@
-"""Image files decoded into one array, many at a time."""
+"""Image files decoded into one array, many at a time: in memory, or once and for all in a file."""
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from vaekl.data.sources.build import Array
+from vaekl.data.ondisk import Array, OnDisk
+from vaekl.data.sources.staging import one_at_a_time, writable
 from vaekl.errors import VaeklError
+from vaekl.files import replacing, unwritable
 
+log = logging.getLogger(__name__)
+#: images that are decoded before the first of them is written
+_TOGETHER = 512
+#: what numpy raises for a file that is missing or truncated
+_BROKEN = (OSError, ValueError, EOFError)
+#: seconds between words on how far it is
+_SAY_EVERY = 10
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
@@ -31,22 +44,94 @@ def read_images(
     Raises:
         VaeklError: a file is missing, truncated, not an 8-bit image, or not of the others' size.
     """
-    first = _read(paths[0], size, grayscale, crop)
-    images = np.empty((len(paths), *first.shape), np.uint8)
+    return np.stack(list(_decode(paths, size, grayscale, crop)))
 
-    def fill(position: int) -> None:
-        image = _read(paths[position], size, grayscale, crop)
-        if image.shape != first.shape:
-            raise VaeklError(
-                f"{paths[position]} has the shape {image.shape}, but {paths[0]} {first.shape}; "
-                "set dataset.size to resize all images to one size."
-            )
-        images[position] = image
 
+def decoded(
+    folder: Path,
+    paths: Sequence[Path],
+    root: Path,
+    size: int | None = None,
+    grayscale: bool = False,
+    crop: int | None = None,
+    part: str = "all",
+) -> OnDisk:
+    """The same from a file in the data directory, which is written first if it is missing, broken or out of date.
+
+    Args:
+        folder: where all the images are.
+        paths: at least one file.
+        root: the data directory; where it cannot be written, the user's cache takes its place.
+        size: as for `read_images`.
+        grayscale: as for `read_images`.
+        crop: as for `read_images`.
+        part: which of the folder's images they are; each part keeps one file for each of these settings.
+
+    Returns:
+        uint8 [N, C, H, W], in their file.
+
+    Raises:
+        VaeklError: as for `read_images`, or there is no place for the file.
+    """
+    whose = _digest([f"{folder.absolute()} {part} {size} {grayscale} {crop}"])
+    try:
+        listing = _digest(f"{path.relative_to(folder)} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths)
+    except OSError as error:
+        raise VaeklError(f"The image {error.filename} cannot be read ({error.strerror}); put it back.") from error
+    place = writable(root) / "decoded"
+    file = place / f"{folder.name}-{whose}-{listing}.npy"
+    with suppress(*_BROKEN):
+        return OnDisk(file)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VaeklError(unwritable(place, "folder", error)) from error
+    with one_at_a_time(place / f".{folder.name}-{whose}.lock"):
+        with suppress(*_BROKEN):
+            return OnDisk(file)  # another process may have written it while this one waited
+        with replacing(file, "cache of decoded images") as partial:
+            _write(partial, paths, _decode(paths, size, grayscale, crop))
+        for stale in set(place.glob(f"*-{whose}-*.npy")) - {file}:
+            stale.unlink(missing_ok=True)
+    return OnDisk(file)
+
+
+def _write(file: Path, paths: Sequence[Path], images: Iterator[Array]) -> None:
+    """An .npy file, an image at a time."""
+    said = time.monotonic()
+    with file.open("wb") as out:
+        for count, image in enumerate(images):
+            if count == 0:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *image.shape)}
+                np.lib.format.write_array_header_1_0(out, header)
+            out.write(image.tobytes())
+            if time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                # a warning, because those are shown
+                log.warning("decoded %s of %s images, once, into %s", f"{count + 1:,}", f"{len(paths):,}", file.parent)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    found = blake2b(digest_size=8)
+    for line in lines:
+        found.update(line.encode(errors="surrogateescape") + b"\n")
+    return found.hexdigest()
+
+
+def _decode(paths: Sequence[Path], size: int | None, grayscale: bool, crop: int | None) -> Iterator[Array]:
+    """The images in order, of one shape, with few of them in memory."""
+    shape: tuple[int, ...] | None = None
     with ThreadPoolExecutor() as pool:  # decoding and resizing release the interpreter's lock
-        for _ in pool.map(fill, range(len(paths))):
-            pass
-    return images
+        for start in range(0, len(paths), _TOGETHER):
+            part = paths[start : start + _TOGETHER]
+            for path, image in zip(part, pool.map(lambda path: _read(path, size, grayscale, crop), part), strict=True):
+                shape = shape or image.shape
+                if image.shape != shape:
+                    raise VaeklError(
+                        f"{path} has the shape {image.shape}, but {paths[0]} {shape}; "
+                        "set dataset.size to resize all images to one size."
+                    )
+                yield image
 
 
 def _read(path: Path, size: int | None, grayscale: bool, crop: int | None) -> Array:

@@ -36,6 +36,15 @@ def data_root(root: str | os.PathLike[str] | None) -> Path:
     return Path(root or os.environ.get("VAEKL_DATA_DIR") or user_cache_dir("vaekl")).expanduser().absolute()
 
 
+def writable(root: Path) -> Path:
+    """The data directory, or the user's cache where it cannot be written."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(user_cache_dir("vaekl"))
+    return root if os.access(root, os.W_OK) else Path(user_cache_dir("vaekl"))
+
+
 def obtain(
     name: str, kind: str, root: Path, archives: Sequence[Archive], read: Callable[[Path, bool], T], unpack: bool = False
 ) -> T:
@@ -64,7 +73,7 @@ def obtain(
     try:
         stage = root / ".vaekl" / kind
         stage.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(stage.with_suffix(".lock")):
+        with one_at_a_time(stage.with_suffix(".lock")):
             try:
                 return read(root, False)  # another process may have put it there while this one waited
             except Exception:
@@ -153,7 +162,8 @@ def _move(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock file; who must wait says so."""
     lock = FileLock(path)  # the system frees it when a process is killed
     try:
         lock.acquire(timeout=0)

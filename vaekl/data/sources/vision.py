@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vaekl.data.sources.build import Array, Part, build_source
-from vaekl.data.sources.images import read_images
+from vaekl.data.sources.build import Part, build_source
+from vaekl.data.sources.images import decoded, read_images
 from vaekl.data.sources.staging import data_root, obtain
 from vaekl.data.spec import Source
 from vaekl.errors import VaeklError
@@ -115,7 +115,7 @@ def omniglot(root: str | None = None, name: str = "omniglot", size: int = 28) ->
 def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: int = 148) -> Source:
     """Faces, 3xSxS: 162,770 to train, 19,867 of its own to validate and 19,962 to test.
 
-    A set that vaekl unpacked keeps its decoded images beside the originals, so that they are decoded once.
+    They are decoded once, into files in the data directory from which they are then read.
 
     Args:
         root: the data directory, as for `mnist`.
@@ -125,24 +125,20 @@ def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: 
     """
     kind = torchvision("datasets").CelebA
 
-    def read(folder: Path, download: bool) -> dict[str, Part]:
-        kept = folder / kind.base_folder / f"vaekl-{crop}-{size}.npz"
-        arrays: dict[str, Array] = {}
-        if kept.is_file():
-            with np.load(kept) as file:
-                arrays = dict(file)
-        else:
-            for split in ("train", "valid", "test"):
-                found = kind(folder, split=split, download=download)
-                log.info("decoding %s images of %s", f"{len(found):,}", name)
-                originals = folder / kind.base_folder / "img_align_celeba"
-                arrays[split] = read_images([originals / file for file in found.filename], size, crop=crop)
-            if download:  # then `folder` is the staging folder, and this file moves into place with the rest
-                np.savez(kept, **arrays)  # type: ignore[arg-type]
-        return {split: Part(array, None, f"{split} of {name}") for split, array in arrays.items()}
+    def read(folder: Path, download: bool) -> dict[str, list[str]]:
+        return {
+            split: list(kind(folder, split=split, download=download).filename) for split in ("train", "valid", "test")
+        }
 
     archives = [(f"{kind.base_folder}/{file}", md5) for _, md5, file in kind.file_list]
-    return _load(name, kind.__name__, root, archives, read, unpack=True)
+    place = data_root(root)
+    names = obtain(name, kind.__name__, place, archives, read, unpack=True)
+    originals = place / kind.base_folder / "img_align_celeba"
+    parts = {}
+    for split, files in names.items():
+        images = decoded(originals, [originals / file for file in files], place, size, crop=crop, part=split)
+        parts[split] = Part(images, None, f"{split} of {name}")
+    return build_source(name, parts, levels=256)
 
 
 def _idx(kind_name: str, root: str | None, name: str, **arguments: str) -> Source:

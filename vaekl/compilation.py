@@ -1,0 +1,56 @@
+"""Whether and when a run's objective is compiled."""
+
+import os
+import shutil
+import time
+
+import torch
+from torch import nn
+
+from vaekl import distributed
+
+#: what torch.compile costs on a CPU, seconds, and what part of a step it then saves: see docs/performance.md
+_COST, _GAIN = 30.0, 0.08
+#: steps that are not counted, because they warm up, and steps that are
+_WARM_UP, _COUNTED = 5, 20
+
+
+class Compiler:
+    """Compiles a module at once, never, or as soon as it is known that the steps to come win the time back.
+
+    Undecided, it times the first steps and compiles where saved · left > cost.
+
+    Args:
+        module: compiled in place, by its next call.
+        device: where the module computes; on a GPU its kernels become CUDA graphs.
+        decision: whether to compile, or None for the choice by measurement.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device, decision: bool | None) -> None:
+        self._module, self._device, self.decision = module, device, decision
+        self._calls, self._begun = 0, 0.0
+
+    def decide(self, left: int) -> bool:
+        """Before each step, with the number of steps to come: whether this step is the one that compiles."""
+        undecided = self.decision is None
+        if undecided and self._calls == _WARM_UP:
+            self._begun = self._now()
+        elif undecided and self._calls == _WARM_UP + _COUNTED:
+            self.decision = distributed.on_first(lambda: self._can() and self._pays(left))
+        compiles = bool(self.decision) and (undecided or self._calls == 0)
+        if compiles:
+            self._module.compile(mode="reduce-overhead" if self._device.type == "cuda" else None)
+        self._calls += 1
+        return compiles
+
+    def _can(self) -> bool:
+        """Whether there is the C++ compiler that torch.compile needs on a CPU."""
+        return self._device.type != "cpu" or shutil.which(os.environ.get("CXX", "g++")) is not None
+
+    def _pays(self, left: int) -> bool:
+        return _GAIN * left * (self._now() - self._begun) / _COUNTED > _COST
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
