@@ -11,7 +11,7 @@ supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 
-.PHONY: help train test nightly slurm lint wheel clean
+.PHONY: help train test nightly slurm lint bench wheel clean
 .NOTPARALLEL:
 
 help:
@@ -36,6 +36,9 @@ lint: $(VENV)/installed-dev  ## ruff and mypy
 	$(PY) -m ruff format --check || failed=1; \
 	$(PY) -m mypy || failed=1; \
 	exit $$failed
+
+bench: $(VENV)/installed-dev  ## measure speed beside a limit and other libraries; ARGS="--smoke", ARGS="speed --only mlp"
+	@$(PY) -m benchmarks $(ARGS)
 
 wheel: $(VENV)/installed-dev  ## build the sdist and the wheel in dist/
 	@$(PY) -m build --no-isolation

@@ -13,18 +13,20 @@ STEPS = compilation._WARM_UP + compilation._COUNTED
 CPU = torch.device("cpu")
 
 
-def compiles_at(decision, left, second, monkeypatch, compiler="true"):
-    """The calls at which a module is compiled, with a clock that each step moves by so many seconds."""
+def compiles_at(decision, left, second, monkeypatch):
+    """The calls at which a module is compiled, with a clock that each step moves by so many seconds.
+
+    Every fifth step takes a minute more, as if a validation followed it.
+    """
     module, now = nn.Identity(), [0.0]
     asked = []
     monkeypatch.setattr(module, "compile", lambda **options: asked.append(options))
     monkeypatch.setattr(compilation.time, "perf_counter", lambda: now[0])
-    monkeypatch.setenv("CXX", compiler)
     chooser, found = Compiler(module, CPU, decision), []
     for call in range(STEPS + 10):
         if chooser.decide(left - call):
             found.append(call)
-        now[0] += second
+        now[0] += second + 60 * (call % 5 == 0)
     assert asked == [{"mode": None}] * len(found)
     return found, chooser.decision
 
@@ -41,11 +43,20 @@ def compiles_at(decision, left, second, monkeypatch, compiler="true"):
     ],
 )
 def test_it_is_compiled_where_it_pays(decision, left, second, found, monkeypatch):
+    monkeypatch.setattr(Compiler, "_can", lambda self: True)
     assert compiles_at(decision, left, second, monkeypatch) == (found, bool(found))
 
 
-def test_where_there_is_no_compiler_auto_stays_eager(monkeypatch):
-    assert compiles_at(None, 10**9, 1, monkeypatch, compiler="no-such-compiler") == ([], False)
+def test_where_torch_cannot_compile_auto_stays_eager(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    assert compiles_at(None, 10**9, 1, monkeypatch) == ([], False)
+
+
+def test_where_torch_can_compile_it_is_found_out():
+    assert Compiler(nn.Identity(), CPU, None)._can()
 
 
 def test_a_run_says_how_long_it_took_and_goes_on_compiled(tmp_path):
@@ -63,7 +74,7 @@ def test_a_run_says_how_long_it_took_and_goes_on_compiled(tmp_path):
 def test_a_decision_outlives_the_process():
     """Else a resumed run would add in another order than the one that it goes on with."""
     first, _ = trainer_of(data_of(), model_of(data_of().spec), compile=None)
-    first._compiler.decision = True
+    first.compiler.decision = True
     second, _ = trainer_of(data_of(), model_of(data_of().spec), compile=None)
     second.load_state_dict(first.state_dict())
-    assert second._compiler.decision is True
+    assert second.compiler.decision is True

@@ -16,7 +16,7 @@ from vaekl.model import LEDGER, VAE, Objective
 from vaekl.nets import conv, linear, mlp
 from vaekl.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 
-SHAPE, LATENTS, SCHEDULE = (1, 8, 8), 5, 0.25
+SHAPE, LATENTS, SCHEDULE = (3, 8, 8), 5, 0.25
 CASES = {
     "bernoulli": (Bernoulli, FixedDispersion),
     "cb": (ContinuousBernoulli, CBNormalizer),
@@ -70,8 +70,10 @@ def exact(objective, x, noise):
 
 
 def assert_same(found, expected, relative):
+    # the loss is a difference of the others, and cannot be nearer than they are
+    largest = expected[0].abs().max().item()
     for name, value, reference in zip(LEDGER, found[0], expected[0], strict=True):
-        assert value.item() == pytest.approx(reference.item(), rel=relative, abs=relative), name
+        assert value.item() == pytest.approx(reference.item(), rel=relative, abs=relative * largest), name
     difference = (found[1] - expected[1]).norm() / expected[1].norm()
     assert difference < 10 * relative
 
@@ -110,13 +112,16 @@ def test_a_schedule_that_moves_is_compiled_once():
 @pytest.mark.parametrize("case", ["bernoulli", "gaussian"])
 def test_channels_last_is_a_format_and_no_other_network(case):
     objective, x, noise = objective_of(case, "conv")
-    convolution = objective.model.encoder[0].weight
-    assert convolution.is_contiguous(memory_format=torch.channels_last) or convolution.shape[1] == 1
-    found = outcome(objective, x, noise)
     plain, _, _ = objective_of(case, "conv")
-    for module in plain.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.weight.data = module.weight.data.contiguous(memory_format=torch.contiguous_format)
+    formats = []
+    for ours, theirs in zip(objective.modules(), plain.modules(), strict=True):
+        if isinstance(ours, nn.Conv2d | nn.ConvTranspose2d):
+            formats.append((ours.weight.is_contiguous(), min(ours.weight.shape[:2])))
+            theirs.weight.data = theirs.weight.data.contiguous(memory_format=torch.contiguous_format)
+    # with a single channel the two formats are one
+    several = [contiguous for contiguous, channels in formats if channels > 1]
+    assert several and not any(several)
+    found = outcome(objective, x, noise)
     assert_same(found, outcome(plain, x, noise), 2e-6)
 
 

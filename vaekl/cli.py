@@ -56,7 +56,7 @@ Flags
 _RESUME_HELP = """\
 vaekl resume RUN     go on with the run in a folder, from its last checkpoint
 
-On the CPU the final weights are bit-identical to those of a run that was never stopped.
+On the CPU, with as many threads, the final weights are bit-identical to those of a run that was never stopped.
 """
 
 _EVAL_HELP = """\
@@ -180,6 +180,7 @@ def _prepare_process() -> None:
     # costs half the speed of idle ones; to spin a tenth as long costs neither: see docs/performance.md
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+        os.environ.setdefault("KMP_BLOCKTIME", "1")  # the same for the other OpenMP, in ms
     # a user's own classes are found in the folder where the command is typed
     sys.path.append(os.getcwd())
 

@@ -1,13 +1,11 @@
 """Whether and when a run's objective is compiled."""
 
-import os
-import shutil
+import itertools
+import statistics
 import time
 
 import torch
 from torch import nn
-
-from vaekl import distributed
 
 #: what torch.compile costs on a CPU, seconds, and what part of a step it then saves: see docs/performance.md
 _COST, _GAIN = 30.0, 0.08
@@ -28,15 +26,19 @@ class Compiler:
 
     def __init__(self, module: nn.Module, device: torch.device, decision: bool | None) -> None:
         self._module, self._device, self.decision = module, device, decision
-        self._calls, self._begun = 0, 0.0
+        self._calls = 0
+        self._marks: list[float] = []
 
     def decide(self, left: int) -> bool:
         """Before each step, with the number of steps to come: whether this step is the one that compiles."""
         undecided = self.decision is None
-        if undecided and self._calls == _WARM_UP:
-            self._begun = self._now()
-        elif undecided and self._calls == _WARM_UP + _COUNTED:
-            self.decision = distributed.on_first(lambda: self._can() and self._pays(left))
+        if undecided and self._calls >= _WARM_UP:
+            self._marks.append(self._now())
+        if len(self._marks) > _COUNTED:
+            # the median leaves out what is not of the step: logs, validations
+            step = statistics.median(after - before for before, after in itertools.pairwise(self._marks))
+            self.decision = _GAIN * step * left > _COST and self._can()
+            self._marks = []
         compiles = bool(self.decision) and (undecided or self._calls == 0)
         if compiles:
             self._module.compile(mode="reduce-overhead" if self._device.type == "cuda" else None)
@@ -44,11 +46,12 @@ class Compiler:
         return compiles
 
     def _can(self) -> bool:
-        """Whether there is the C++ compiler that torch.compile needs on a CPU."""
-        return self._device.type != "cpu" or shutil.which(os.environ.get("CXX", "g++")) is not None
-
-    def _pays(self, left: int) -> bool:
-        return _GAIN * left * (self._now() - self._begun) / _COUNTED > _COST
+        """Whether there is all that torch.compile needs: a C++ compiler with Python's headers, or triton."""
+        try:
+            torch.compile(torch.sin)(torch.ones(8, device=self._device, requires_grad=True)).sum().backward()
+        except Exception:
+            return False
+        return True
 
     def _now(self) -> float:
         if self._device.type == "cuda":

@@ -10,10 +10,13 @@ import torch
 
 from vaekl import distributed
 from vaekl.errors import FullMemoryError, VaeklError, first_line
-from vaekl.machine import STARTED, free_cores
+from vaekl.machine import allowed_cores, free_cores
 
 # of glibc's malloc.h; 32 MiB is the largest threshold that it takes
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+#: what torch takes by itself
+_MOST_THREADS = torch.get_num_threads()
 
 
 def pick_device(name: str, key: str = "trainer.device") -> torch.device:
@@ -68,7 +71,9 @@ def enough_memory(what: str, cure: str) -> Iterator[None]:
 
 def prepare(device: torch.device, tf32: bool = False) -> None:
     """Settings of the process that cost nothing in accuracy, and whether a GPU may round factors to TF32's 10 bits."""
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    rounds = tf32 and device.type == "cuda"
+    torch.set_float32_matmul_precision("high" if rounds else "highest")
+    torch.backends.cudnn.allow_tf32 = rounds
     if device.type == "cpu":
         # a saturated net makes denormals, and each costs a hundred cycles
         torch.set_flush_denormal(True)
@@ -86,12 +91,14 @@ def take_threads(threads: Any) -> None:
     if threads != "auto":
         torch.set_num_threads(threads)
     elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(torch.get_num_threads(), free_cores(STARTED)))
+        torch.set_num_threads(min(_MOST_THREADS, free_cores()))
 
 
-def keep_threads(before: int) -> None:
-    """No more threads than a stopped run had: another number would round its sums in another order."""
-    torch.set_num_threads(min(torch.get_num_threads(), before))
+def keep_threads(before: int) -> bool:
+    """As many threads as a stopped run had, if they may be had: another number would add in another order."""
+    if "OMP_NUM_THREADS" not in os.environ and before <= allowed_cores():
+        torch.set_num_threads(before)
+    return torch.get_num_threads() == before
 
 
 def _keep_freed_memory() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 #: seconds over which a load is worth looking at: the system counts in hundredths
 _WINDOW = 0.3
+#: seconds within which a process is starting
+_STARTING = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,29 @@ class Load:
 STARTED = Load.now()
 
 
-def free_cores(since: Load) -> int:
-    """Cores that this process may use and that others have left idle since then; at least one."""
+def free_cores(since: Load | None = None) -> int:
+    """Cores that this process may use and that others have left idle since then; at least one.
+
+    Args:
+        since: None looks at the time since this process began, or at the next moment if that is long ago.
+    """
+    if since is None:
+        since = STARTED if time.monotonic() - STARTED.time < _STARTING else Load.now()
     if (passed := time.monotonic() - since.time) < _WINDOW:
         time.sleep(_WINDOW - passed)
     now = Load.now()
     taken = (now.busy - since.busy - (now.own - since.own)) / (now.time - since.time)
-    # half a core of others' work is not worth a thread
-    return max(1, allowed_cores() - max(0, round(taken)))
+    # half a core of others' work is not worth a thread; a quota's cores may be any of the affinity's
+    return max(1, min(allowed_cores(), _affinity() - max(0, round(taken))))
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def allowed_cores() -> int:
     """Cores that this process may use: by its affinity, the quotas of its control groups, and Slurm."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _affinity()
     for quota, period in _quotas():
         cores = min(cores, max(1, quota // period))
     # Slurm may count cores without fencing them

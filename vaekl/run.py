@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vaekl import checkpoint, config, distributed, folder
 from vaekl.callbacks import LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, Pulse, TensorBoard
+from vaekl.checks import half_precision, number, true_false_or_auto, whole
 from vaekl.data import Data, seed_of
 from vaekl.devices import enough_memory, keep_threads, pick_device, prepare, take_threads
 from vaekl.errors import VaeklError, first_line
@@ -75,7 +76,7 @@ def _go_on(path: Path, console: Console) -> float | None:
             return folder.validation_elbo(results)
         run = distributed.on_each(lambda: build(DictConfig(cfg), path, console))
         state = distributed.on_first(lambda: _saved(run.trainer, path))
-        distributed.on_each(lambda: _load(run.trainer, path, state))
+        distributed.on_each(lambda: _load(run.trainer, path, state, console))
         return execute(run)
 
 
@@ -97,11 +98,13 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     device = pick_device(cfg.trainer.device)
     prepare(device, tf32=cfg.trainer.autocast == "tf32")
     take_threads(cfg.trainer.threads)
-    seed = _whole(cfg.seed, "seed", 0)
+    seed = whole(cfg.seed, "seed", 0)
     likelihood = build_likelihood(cfg)
     data = build_data(cfg, likelihood).to(device)
     model = build_model(cfg, likelihood, data).to(device)
     plan = _plan(cfg, data)
+    if plan.compile is not False and distributed.size() > 1:
+        raise VaeklError("trainer.compile has not been tried with several processes: set trainer.compile=false.")
     if plan.ema is not None and model.weighting.observes:
         raise VaeklError(
             f"trainer.ema does not fit weighting={model.weighting.name}, whose φ belongs to the weights in training, "
@@ -150,7 +153,7 @@ def build_likelihood(cfg: DictConfig) -> Likelihood:
 
 def build_data(cfg: DictConfig, likelihood: Likelihood) -> Data:
     """The data set as the likelihood sees it, on the CPU; refused if it lies outside the support."""
-    split_seed = _whole(cfg.split_seed, "split_seed", 0)
+    split_seed = whole(cfg.split_seed, "split_seed", 0)
     data = Data.from_source(_make("dataset", cfg), _make("transform", cfg), likelihood.accepts, cfg.valid, split_seed)
     likelihood.check_spec(data.spec)
     generator = torch.Generator().manual_seed(seed_of("support", 0))
@@ -165,27 +168,27 @@ def build_model(cfg: DictConfig, likelihood: Likelihood, data: Data) -> VAE:
     torch.manual_seed(seed_of("weights", cfg.seed))
     weighting = _make("weighting", cfg, likelihood=likelihood, shape=data.spec.shape)
     nets = _make("model", cfg, shape=data.spec.shape, outputs=likelihood.outputs)
-    return VAE(data.spec, nets, likelihood, weighting, cfg.model.latents, _autocast(cfg.trainer.autocast))
+    return VAE(data.spec, nets, likelihood, weighting, cfg.model.latents, half_precision(cfg.trainer.autocast))
 
 
 def _plan(cfg: DictConfig, data: Data) -> Plan:
     options = cfg.trainer
-    batch_size = min(_whole(options.batch_size, "trainer.batch_size", 1), len(data.train))
+    batch_size = min(whole(options.batch_size, "trainer.batch_size", 1), len(data.train))
     if options.steps is not None:
-        total_steps = _whole(options.steps, "trainer.steps", 1)
+        total_steps = whole(options.steps, "trainer.steps", 1)
     else:
-        total_steps = _whole(options.epochs, "trainer.epochs", 1) * (len(data.train) // batch_size)
-    patience = None if options.patience is None else _whole(options.patience, "trainer.patience", 1)
+        total_steps = whole(options.epochs, "trainer.epochs", 1) * (len(data.train) // batch_size)
+    patience = None if options.patience is None else whole(options.patience, "trainer.patience", 1)
     if patience is not None and data.valid is None:
         raise VaeklError("trainer.patience needs validation images, but valid=0 holds out none: set valid=0.1.")
     return Plan(
         total_steps=total_steps,
         batch_size=batch_size,
-        log_every=_whole(options.log_every, "trainer.log_every", 1),
-        valid_every=_whole(options.valid_every, "trainer.valid_every", 1),
-        clip_norm=_number(options.clip_norm, "trainer.clip_norm", float("inf")),
-        ema=_number(options.ema, "trainer.ema", 1.0),
-        compile=_true_false_or_auto(options.compile, "trainer.compile"),
+        log_every=whole(options.log_every, "trainer.log_every", 1),
+        valid_every=whole(options.valid_every, "trainer.valid_every", 1),
+        clip_norm=number(options.clip_norm, "trainer.clip_norm", float("inf")),
+        ema=number(options.ema, "trainer.ema", 1.0),
+        compile=true_false_or_auto(options.compile, "trainer.compile"),
         patience=patience,
     )
 
@@ -198,17 +201,23 @@ def _saved(trainer: Trainer, path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _load(trainer: Trainer, path: Path, state: dict[str, Any] | None) -> None:
+def _load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Console) -> None:
     if state is None:
         return
+    if "compiled" not in state:
+        raise VaeklError(
+            f"{path / LAST} was written by an earlier vaekl: go on with that one, or train afresh; eval and sample "
+            "still read it."
+        )
     try:
         trainer.load_state_dict(state)
-        keep_threads(state["threads"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise VaeklError(
             f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
             "restore the two as they were, or train afresh."
         ) from error
+    if not keep_threads(state["threads"]):
+        console.print(f"  {state['threads']} threads before the stop, fewer or more now: the last digits will differ.")
 
 
 def _check_never_saved(trainer: Trainer, path: Path) -> None:
@@ -270,31 +279,3 @@ def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:
         # a decay of ln φ would pull φ towards 1
         optimizer.add_param_group({"params": own, "lr": rate * model.weighting.lr_factor, "weight_decay": 0.0})
     return optimizer
-
-
-def _autocast(name: str | None) -> torch.dtype | None:
-    # TF32 is a way to multiply float32, not a type
-    names = {None: None, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16, "tf32": None}
-    if name not in names:
-        raise VaeklError(f"trainer.autocast must be null, bfloat16 or tf32, not {name!r}.")
-    return names[name]
-
-
-def _whole(value: Any, key: str, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
-        raise VaeklError(f"{key} must be a whole number from {least}, not {value!r}.")
-    return value
-
-
-def _true_false_or_auto(value: Any, key: str) -> bool | None:
-    if value != "auto" and not isinstance(value, bool):
-        raise VaeklError(f"{key} must be true, false or auto, not {value!r}.")
-    return None if value == "auto" else bool(value)
-
-
-def _number(value: Any, key: str, below: float) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, (str, bool)) or not 0 < value < below:
-        raise VaeklError(f"{key} must be null or a number between 0 and {below:g}, not {value!r}.")
-    return float(value)

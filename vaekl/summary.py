@@ -26,8 +26,8 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     if distributed.size() > 1:
         machine += f", {distributed.size()} processes"
     multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
-    if plan.compile is not False:
-        machine += f", torch.compile{'' if plan.compile else ' if it pays'}"
+    if trainer.compiler.decision is not False:
+        machine += f", torch.compile{'' if trainer.compiler.decision else ' if it pays'}"
     lines = {
         "data": f"{choices['dataset']}: {counts} images of {shape}; {data.spec.protocol}",
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",

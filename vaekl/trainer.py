@@ -111,7 +111,7 @@ class Trainer:
         self.share = distributed.share(images)
         self.weight = (self.share.stop - self.share.start) / images
         self._objective: nn.Module = Objective(model)
-        self._compiler = Compiler(self._objective, self.device, plan.compile)
+        self.compiler = Compiler(self._objective, self.device, plan.compile)
         self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
         self.step = 0
         self.best_elbo, self.stale_validations = -inf, 0
@@ -145,7 +145,7 @@ class Trainer:
             self._clock = (self.step, time.perf_counter())
             with closing(self.data.train.stream(self._batches())) as batches:
                 for stored in batches:
-                    if self._compiler.decide(self.plan.total_steps - self.step):
+                    if self.compiler.decide(self.plan.total_steps - self.step):
                         self._compile_with(stored)
                     else:
                         self.train_step(stored)
@@ -169,17 +169,16 @@ class Trainer:
         self.train_step(stored)
         seconds = time.perf_counter() - before
         self.tell(lambda callback: callback.compiled(self, seconds))
-        self._clock = (self.step, time.perf_counter())
 
     def train_step(self, stored: Tensor) -> None:
         """One optimiser step, whole. Nothing in it waits for the device."""
-        schedule: Tensor | float = self.schedule(self.step)
-        if self._compiler.decision:  # which would take a float for a constant
-            schedule = torch.tensor(schedule, device=self.device)
+        schedule = self.schedule(self.step)
         x = self._last_x = self.data.train.transform(stored, self.generator)
         noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
 
-        loss, ledger = self._objective(x[self.share], noise[self.share], schedule)
+        # to torch.compile a float is a constant
+        multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
+        loss, ledger = self._objective(x[self.share], noise[self.share], multiplier)
         self.optimizer.zero_grad()
         distributed.weighed(loss, self.weight).backward()
         row = self.step % self.plan.log_every
@@ -264,7 +263,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
-            "compiled": self._compiler.decision,
+            "compiled": self.compiler.decision,
             "threads": torch.get_num_threads(),
             "device": self.device.type,
             "generator": self.generator.get_state().cpu(),
@@ -280,7 +279,7 @@ class Trainer:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._compiler.decision = state["compiled"]
+        self.compiler.decision = state["compiled"]
         if state["device"] == self.device.type:
             self.generator.set_state(state["generator"].cpu())
         else:  # a generator's state fits its own kind of device only

@@ -37,6 +37,8 @@ class OnDisk:
         stored = np.load(file, mmap_mode="r", allow_pickle=False)
         if not isinstance(stored, np.memmap):
             raise ValueError("it holds no array")
+        if stored.ndim == 0:
+            raise ValueError("it holds a single number")
         if not stored.flags.c_contiguous:
             raise ValueError("it is in Fortran order, save numpy.ascontiguousarray of it")
         self.target = torch.device("cpu")

@@ -32,8 +32,8 @@ class Likelihood(ABC):
     bounds: tuple[float, float] = (0.0, 1.0)
     #: decoder outputs P for each value of x
     outputs: int = 1
-    #: s in ln C(φ) = −s ln φ + const where φ is a scale that can be learned or solved; None where tempering only
-    #: rescales η, so that φ could not be told from the decoder's last layer
+    #: s in ln C(φ) = −s ln φ + const where φ is a scale that can be learned or solved, and ln C depends on nothing
+    #: else; None where tempering only rescales η, so that φ could not be told from the decoder's last layer
     scale_power: ClassVar[float | None] = None
     #: the smallest φ for which every η still gives a density
     min_dispersion: ClassVar[float] = 0.0

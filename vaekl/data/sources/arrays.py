@@ -27,6 +27,7 @@ UNREADABLE = (
     KeyError,
     TypeError,  # a lone .npy array is no context manager
     NotImplementedError,
+    OverflowError,
     MemoryError,
     zipfile.BadZipFile,
     zlib.error,
@@ -175,10 +176,11 @@ def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: 
     if not paths:
         raise VaeklError(f"The folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); put some there.")
     owners = [path.relative_to(folder).parts[0] for path in paths]
-    strangers = [str(path) for path, owner in zip(paths, owners, strict=True) if owner not in classes]
+    numbers = {name: number for number, name in enumerate(classes)}
+    strangers = [str(path) for path, owner in zip(paths, owners, strict=True) if owner not in numbers]
     labels = None
     if classes and not strangers:
-        labels = np.array([classes.index(owner) for owner in owners])
+        labels = np.array([numbers[owner] for owner in owners])
     elif classes and any(path.parent != folder for path in paths):
         raise VaeklError(
             f"{strangers[0]} belongs to none of the training classes ({', '.join(classes)}); "

@@ -18,6 +18,8 @@ from vaekl.files import replacing, unwritable
 
 log = logging.getLogger(__name__)
 #: images that are decoded before the first of them is written
+#: to be counted up when other pixels come of the same files
+_DECODING = 1
 _TOGETHER = 512
 #: what numpy raises for a file that is missing or truncated
 _BROKEN = (OSError, ValueError, EOFError)
@@ -73,27 +75,30 @@ def decoded(
     Raises:
         VaeklError: as for `read_images`, or there is no place for the file.
     """
-    whose = _digest([f"{folder.absolute()} {part} {size} {grayscale} {crop}"])
+    whose = _digest([f"{_DECODING} {folder.absolute()} {part} {size} {grayscale} {crop}"])
     try:
         listing = _digest(f"{path.relative_to(folder)} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths)
     except OSError as error:
         raise VaeklError(f"The image {error.filename} cannot be read ({error.strerror}); put it back.") from error
-    place = writable(root) / "decoded"
-    file = place / f"{folder.name}-{whose}-{listing}.npy"
+    name = f"{folder.name}-{whose}-{listing}.npy"
     with suppress(*_BROKEN):
-        return OnDisk(file)
+        return OnDisk(root / "decoded" / name)
+    place = writable(root / "decoded")
+    if place.name != "decoded":
+        place /= "decoded"
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VaeklError(unwritable(place, "folder", error)) from error
     with one_at_a_time(place / f".{folder.name}-{whose}.lock"):
+        file = place / name
         with suppress(*_BROKEN):
             return OnDisk(file)  # another process may have written it while this one waited
+        for stale in place.glob(f"*-{whose}-*"):
+            stale.unlink(missing_ok=True)
         with replacing(file, "cache of decoded images") as partial:
             _write(partial, paths, _decode(paths, size, grayscale, crop))
-        for stale in set(place.glob(f"*-{whose}-*.npy")) - {file}:
-            stale.unlink(missing_ok=True)
-    return OnDisk(file)
+        return OnDisk(file)
 
 
 def _write(file: Path, paths: Sequence[Path], images: Iterator[Array]) -> None:

@@ -1,0 +1,76 @@
+"""Where figures are kept: a JSON file with versions and machine, a Markdown table and a plot beside it."""
+
+import datetime
+import json
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.environment import REQUIREMENTS
+from benchmarks.tables import plain_table, speed_table
+from vaekl import __version__
+from vaekl.machine import allowed_cores
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def machine() -> dict[str, Any]:
+    """The processor, the cores that may be used, and the kernel: nothing that names this machine."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists() and (found := re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)):
+        model = found[1]
+    return {"cpu": model, "cores": allowed_cores(), "kernel": f"{platform.system()} {platform.release()}"}
+
+
+def versions() -> dict[str, str]:
+    """Of everything that is compared; the peers' as they are pinned."""
+    found = {"python": platform.python_version(), "torch": torch.__version__, "vaekl": __version__}
+    try:
+        found["torchvision"] = version("torchvision")
+    except PackageNotFoundError:
+        found["torchvision"] = "none"
+    pins = (line.split("==") for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines() if "==" in line)
+    return found | dict(pins)
+
+
+def save(found: dict[str, Any], folder: Path = FOLDER) -> Path:
+    """Write the three files; the name says when and on what. Parts measured earlier that day stay."""
+    whole = {"machine": machine(), "versions": versions(), **found}
+    cpu = re.sub(r"[^a-z0-9]+", "-", whole["machine"]["cpu"].lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{datetime.date.today()}-{cpu}-{whole['machine']['cores']}cores.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if all(before[key] == whole[key] for key in ("machine", "versions")):
+            whole = before | whole
+    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(table(whole), encoding="utf-8")
+    from benchmarks import plot
+
+    plot.draw(whole, path.with_suffix(".png"))
+    return path
+
+
+def table(found: dict[str, Any]) -> str:
+    """Everything in a file of results as Markdown."""
+    on, with_ = found["machine"], found["versions"]
+    parts = [f"{on['cpu']}, {on['cores']} cores, {on['kernel']}; {', '.join(f'{k} {v}' for k, v in with_.items())}"]
+    if found.get("smoke"):
+        parts.append("A smoke run: the figures mean nothing.")
+    speed = found.get("speed", {})
+    for workload, rows in speed.items() if isinstance(speed, dict) else ():
+        real = "real images" if found.get("real_data") else "random images"
+        parts.append(f"## {workload}: throughput in turns, {real}\n\n{speed_table(rows)}")
+        said = {"share_around": "validation and what hangs on it", "share_pictures": "pictures"}
+        for row in rows:
+            parts += [f"{row['name']}: {what} took {row[key]:.1%}." for key, what in said.items() if key in row]
+    for name in ("likelihoods", "profile", "start", "busy", "growth", "large_data", "history"):
+        if name in found:
+            rows = found[name]
+            parts.append(f"## {name}\n\n{rows if isinstance(rows, str) else plain_table(rows)}")
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,47 @@
+"""From the command to the first finished step: `vaekl train` on the built-in digits, in a process of its own."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import ROOT, SCRATCH
+from benchmarks.tables import summary
+
+_LIMIT = 120
+
+
+def measure(smoke: bool = False) -> list[dict[str, Any]]:
+    """Starts whose files are in memory already, beside `import torch` alone."""
+    repeats = 2 if smoke else 8
+    starts = [_first_step(SCRATCH / "start") for _ in range(repeats)]
+    imports = [_import_torch() for _ in range(repeats)]
+    rows = [("vaekl train, to the first step", starts), ("import torch", imports)]
+    return [{"what": what, **{f"{k} s" if k != "count" else k: v for k, v in summary(of).items()}} for what, of in rows]
+
+
+def _first_step(folder: Path) -> float:
+    """Seconds until the log of training figures, written at every step, has its first row."""
+    shutil.rmtree(folder, ignore_errors=True)
+    words = ["dataset=digits", "trainer.log_every=1", "trainer.epochs=10000", f"output_dir={folder}"]
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vaekl", "train", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT
+    )
+    try:
+        while time.perf_counter() - begun < _LIMIT and process.poll() is None:
+            if any(path.read_bytes().count(b"\n") > 1 for path in folder.glob("*/metrics.csv")):
+                return time.perf_counter() - begun
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait()
+    raise RuntimeError("vaekl train did not reach its first step")
+
+
+def _import_torch() -> float:
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return time.perf_counter() - begun
