@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from vaekl.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
 
 BATCH, SHAPE = 100, (1, 28, 28)
-ROUNDS = 50
+ROUNDS = 20
 REPEATS = 5
 BCE = "binary_cross_entropy_with_logits"
 FAMILIES = [Gaussian(), Laplace(), Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(256)]

@@ -104,7 +104,7 @@ class _OfLevels(Transform):
 
     def scaled(self, x: Tensor) -> Tensor:
         """x / top, float32."""
-        return x.float() / self.known_top()
+        return x / self.known_top()
 
     def known_top(self) -> int:
         """`top`, once it is known."""
@@ -172,7 +172,7 @@ class Binarize(_OfLevels):
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         values = self.scaled(x)
         if self.mode == "threshold":
-            return (values >= self.threshold).float()
+            return values.ge_(self.threshold)
         return (torch.rand(x.shape, generator=generator, device=x.device) < values).float()
 
     def spec(self, spec: DataSpec) -> DataSpec:
