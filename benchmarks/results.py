@@ -24,7 +24,8 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     if info.exists() and (found := re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)):
         model = found[1]
-    return {"cpu": model, "cores": allowed_cores(), "kernel": f"{platform.system()} {platform.release()}"}
+    release = ".".join(platform.release().split(".")[:2])
+    return {"cpu": model, "cores": allowed_cores(), "kernel": f"{platform.system()} {release}"}
 
 
 def versions() -> dict[str, str]:
