@@ -92,8 +92,10 @@ def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, ask_to_stop)
         yield
     finally:
+        # a worker may be told twice, and what it then notes is not to be cut short
+        over = trainer.stop_requested and in_worker()
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if over else handler)
 
 
 def _take_best(run: Experiment) -> str:

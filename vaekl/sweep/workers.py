@@ -47,6 +47,7 @@ def prepare() -> None:
     """In a process that trains one of several runs: only the one that started the sweep says when to stop."""
 
     def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # it may be told twice, and what it then notes is not to be cut short
         raise StoppedError("stopped outside of training: the same command goes on from the last checkpoint.")
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
