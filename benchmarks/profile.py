@@ -64,7 +64,7 @@ def _shares(workload: Workload, folder: Path, steps: int) -> dict[str, float]:
     def task(cfg: Any, path: Path) -> None:
         trainer = run.build(cfg, path, run.new_console(sys.stderr)).trainer
         trainer.model.train()
-        batches = trainer.data.train.stream(trainer._batches())
+        batches = trainer.data.train.stream(trainer.batches_to_come())
         _steps(trainer, batches, 10)
         bare = _steps(trainer, batches, steps)
         with profile(activities=[ProfilerActivity.CPU]) as profiled:

@@ -84,7 +84,8 @@ def diverged(trainer):
     assert isinstance(caught.value, VaeklError)
     assert "\n" not in text
     assert text.endswith(
-        "what was saved before is kept: train afresh with a lower optim.lr, or with trainer.clip_norm."
+        "what was saved before is kept: train afresh with a lower optim.lr, with trainer.clip_norm, or with "
+        "trainer.on_nan=restore."
     )
     return text
 

@@ -1,6 +1,7 @@
-"""Checkpoints: atomic, versioned, and without pickled code."""
+"""Checkpoints: atomic, versioned, sealed by a checksum, and without pickled code."""
 
 import io
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,21 @@ import torch
 from vaekl.errors import VaeklError, first_line
 from vaekl.files import replacing
 
-FORMAT = 1
+FORMAT = 2
+#: after the last byte of the zip file, which its readers do not mind: the digest of all before
+_SEAL = b"\nvaekl blake2b "
+_DIGEST_SIZE = 32
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
     """Write a state of tensors, numbers, strings and containers of them, whole or not at all.
 
     The new file is complete and on the disk before it takes the old one's name.
+
+    Args:
+        path: the file.
+        state: what is saved.
+        previous: where the old file is kept.
 
     Raises:
         VaeklError: if it cannot be written; the previous checkpoint is untouched.
@@ -23,7 +32,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
     # torch's own writer reports a full disk as a RuntimeError about positions in a zip file
     content = io.BytesIO()
     torch.save({"format": FORMAT, "state": state}, content)
-    with replacing(path, "checkpoint") as partial:
+    content.seek(0, io.SEEK_END)
+    content.write(_seal(content.getbuffer()))
+    with replacing(path, "checkpoint", previous) as partial:
         partial.write_bytes(content.getbuffer())
 
 
@@ -34,20 +45,37 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         VaeklError: if there is no such file, it is damaged, or a later version of vaekl wrote it.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        raw = path.read_bytes()
     except FileNotFoundError as error:
         raise VaeklError(
             f"there is no checkpoint at {path}: the run stopped before its first one, or it was taken away."
         ) from error
+    except OSError as error:
+        raise _unreadable(path, first_line(error)) from error
+    length = len(_seal(b""))
+    seal = raw[-length:]
+    sealed = seal.startswith(_SEAL)
+    if sealed and seal != _seal(memoryview(raw)[:-length]):
+        raise _unreadable(path, "its checksum is not that of its content")
+    try:
+        content = torch.load(io.BytesIO(raw), map_location=device, weights_only=True)
     except Exception as error:  # what is no checkpoint can fail in any way while it is read
-        raise VaeklError(
-            f"the checkpoint {path} cannot be read ({first_line(error)}): copy it again, or train afresh."
-        ) from error
+        raise _unreadable(path, first_line(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int) or "state" not in content:
         raise VaeklError(f"{path} is no vaekl checkpoint: give a run folder that `vaekl train` made.")
     if content["format"] > FORMAT:
         raise VaeklError(
             f"the checkpoint {path} has format {content['format']}, this vaekl reads up to {FORMAT}: upgrade vaekl."
         )
+    if content["format"] > 1 and not sealed:
+        raise _unreadable(path, "its checksum is missing")
     state: dict[str, Any] = content["state"]
     return state
+
+
+def _seal(content: bytes | memoryview) -> bytes:
+    return _SEAL + blake2b(content, digest_size=_DIGEST_SIZE).hexdigest().encode()
+
+
+def _unreadable(path: Path, reason: str) -> VaeklError:
+    return VaeklError(f"the checkpoint {path} cannot be read ({reason}): copy it again, or train afresh.")

@@ -42,6 +42,17 @@ def true_false_or_auto(value: Any, key: str) -> bool | None:
     return None if value == "auto" else bool(value)
 
 
+def one_of(value: Any, key: str, *choices: str) -> str:
+    """One of some words.
+
+    Raises:
+        VaeklError: it is none of them.
+    """
+    if value not in choices:
+        raise VaeklError(f"{key} must be {' or '.join(choices)}, not {value!r}.")
+    return str(value)
+
+
 def half_precision(name: str | None) -> torch.dtype | None:
     """The type of `trainer.autocast`; TF32 is a way to multiply float32, not a type.
 

@@ -30,6 +30,7 @@ vaekl: train VAEs, and know what the weight of the KL term means
   vaekl --version
 
   --debug                        a full traceback instead of a sentence
+  --trust package.module         resume, eval, sample, report: let a run folder call your own classes
 
 Start with `vaekl train`: scikit-learn's digits, continuous Bernoulli, nothing to download.
 """
@@ -107,6 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     rank, _ = distributed.launched()
     try:
+        if any(word.startswith("--trust") for word in words):
+            from vaekl import trust
+
+            words = trust.vouch(words)
         if rank == 0:
             return _dispatch(words)
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):

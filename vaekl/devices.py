@@ -81,7 +81,9 @@ def prepare(device: torch.device, tf32: bool = False) -> None:
 
 
 def take_threads(threads: Any) -> None:
-    """So many threads compute on the CPU from now on; auto: as many as cores that others leave idle.
+    """So many threads compute on the CPU from now on, but no more than there are cores for this process.
+
+    auto takes as many as cores that others leave idle.
 
     Raises:
         VaeklError: it is neither.
@@ -89,7 +91,7 @@ def take_threads(threads: Any) -> None:
     if threads != "auto" and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise VaeklError(f"trainer.threads must be auto or a whole number from 1, not {threads!r}.")
     if threads != "auto":
-        torch.set_num_threads(threads)
+        torch.set_num_threads(min(threads, allowed_cores()))
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(_MOST_THREADS, free_cores()))
 

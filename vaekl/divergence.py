@@ -5,13 +5,32 @@ from torch import Tensor
 from vaekl.errors import VaeklError
 from vaekl.model import LEDGER, VAE
 
-_LAST_GOOD = "what was saved before is kept: train afresh with a lower optim.lr, or with trainer.clip_norm."
-
 
 class DivergedError(VaeklError):
-    """The loss or the parameters stopped being finite."""
+    """The loss or the parameters stopped being finite.
+
+    Args:
+        what: is not finite, in words.
+        step: at which it was seen.
+    """
 
     outcome = "diverged"
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(what, step)
+        self.what, self.step = what, step
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}; what was saved before is kept: train afresh with a lower optim.lr, with trainer.clip_norm, "
+            "or with trainer.on_nan=restore."
+        )
+
+    def beginning_with(self, fault: str) -> "DivergedError":
+        """The same, where it is known what was the first to go, such as `step 12: kl_nats`."""
+        when, _, what = fault.partition(": ")
+        known = f"{what} is not finite at {when}" in self.what
+        return self if known else DivergedError(f"{self.what}; it began at {fault}", self.step)
 
 
 def check_rows(rows: Tensor, step: int, model: VAE) -> None:
@@ -31,9 +50,11 @@ def check_rows(rows: Tensor, step: int, model: VAE) -> None:
     first = int(broken.any(1).nonzero()[0])
     part = LEDGER[int(broken[first].nonzero()[0])]
     bad = _not_finite(model)
+    bad_step = step - len(rows) + first + 1
     raise DivergedError(
-        f"training diverged: {part} is not finite at step {step - len(rows) + first + 1}"
-        f"{f' and parameter {bad} followed' if bad else ', with every parameter still finite'}; {_LAST_GOOD}"
+        f"training diverged: {part} is not finite at step {bad_step}"
+        f"{f' and parameter {bad} followed' if bad else ', with every parameter still finite'}",
+        bad_step,
     )
 
 
@@ -44,7 +65,7 @@ def check_parameters(model: VAE, step: int) -> None:
         DivergedError: names the first such parameter.
     """
     if bad := _not_finite(model):
-        raise DivergedError(f"training diverged: parameter {bad} is not finite after step {step}; {_LAST_GOOD}")
+        raise DivergedError(f"training diverged: parameter {bad} is not finite after step {step}", step)
 
 
 def _not_finite(model: VAE) -> str | None:

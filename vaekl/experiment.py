@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from vaekl import checkpoint, distributed, folder, summary
-from vaekl.callbacks import BEST, LAST
+from vaekl.callbacks import BEST, LAST, PREVIOUS
 from vaekl.data import seed_of
 from vaekl.errors import StoppedError, VaeklError, first_line
 from vaekl.evaluate import Evaluation, evaluate
@@ -61,6 +61,7 @@ def execute(run: Experiment) -> float | None:
         test = evaluate(trainer.judged, data.test, schedule, seed_of("test", trainer.seed))
         trainer.tell(lambda callback: callback.tested(trainer, test))
         distributed.on_first(lambda: folder.finish(run.path, _results(run, weights, valid, test)))
+        distributed.on_first(lambda: (run.path / PREVIOUS).unlink(missing_ok=True))
     except OSError as error:
         raise VaeklError(unwritable(run.path, "run folder", error)) from error
     except Exception as error:
@@ -120,6 +121,7 @@ def _results(run: Experiment, weights: str, valid: Evaluation | None, test: Eval
         "seed": trainer.seed,
         "weights": weights,
         "step": trainer.step,
+        "restores": trainer.restores,
         "images": {"train": len(trainer.data.train), "valid": valid.images if valid else 0, "test": test.images},
         **({"valid": _figures(valid)} if valid else {}),
         "test": _figures(test),

@@ -12,8 +12,13 @@ from vaekl.errors import VaeklError, first_line
 
 
 @contextmanager
-def replacing(path: Path, what: str) -> Iterator[Path]:
+def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[Path]:
     """Give a partial path to write, then sync it and move it over `path`; on failure leave `path` as it was.
+
+    Args:
+        path: the file.
+        what: it is, for the sentence.
+        previous: where to keep what `path` was. Between the two moves there is only this one.
 
     Raises:
         VaeklError: one sentence for a full disk or a folder that cannot be written.
@@ -23,6 +28,8 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            path.replace(previous)
         partial.replace(path)
     except BaseException as error:
         with suppress(OSError):

@@ -96,8 +96,12 @@ def config(path: Path) -> dict[str, Any]:
         hint = f", but {inside[-1]} does: give that" if inside else ": give a folder that `vaekl train` made"
         raise VaeklError(f"{path} holds no run ({CONFIG} is missing){hint}.")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = file.read_text(encoding="utf-8")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            # vaekl writes none, and a few lines of them unfold to more than any memory
+            raise VaeklError(f"{file} holds YAML aliases, which vaekl never writes: restore it, or train afresh.")
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise VaeklError(f"{file} cannot be read as YAML: restore it, or train afresh.") from error
     if not isinstance(content, dict) or "choices" not in content:
         raise VaeklError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")

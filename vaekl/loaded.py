@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from vaekl import checkpoint, folder
+from vaekl import checkpoint, folder, trust
 from vaekl.callbacks import BEST, LAST
 from vaekl.changes import changed
 from vaekl.data import Data, Split
@@ -88,7 +88,7 @@ def load(
         VaeklError: the folder holds no run, its checkpoint cannot be read, or the data do not fit the model.
     """
     run = path.parent if path.is_file() else path
-    content = folder.config(run)
+    content = trust.config(run)
     results = folder.results(run)
     if path.is_file():
         name = path.name

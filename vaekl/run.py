@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,11 +12,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from vaekl import checkpoint, config, distributed, folder
-from vaekl.callbacks import LAST, Checkpoints, Images, MetricsCsv, ProgressDisplay, Pulse, TensorBoard
-from vaekl.checks import half_precision, number, true_false_or_auto, whole
+from vaekl import config, distributed, folder, recovery, trust
+from vaekl.callbacks import Checkpoints, Images, MetricsCsv, ProgressDisplay, Pulse, TensorBoard
+from vaekl.checks import half_precision, number, one_of, true_false_or_auto, whole
 from vaekl.data import Data, seed_of
-from vaekl.devices import enough_memory, keep_threads, pick_device, prepare, take_threads
+from vaekl.devices import enough_memory, pick_device, prepare, take_threads
+from vaekl.divergence import DivergedError
 from vaekl.errors import VaeklError, first_line
 from vaekl.experiment import Experiment, execute
 from vaekl.files import sole_user
@@ -25,6 +27,8 @@ from vaekl.model import VAE
 from vaekl.sweep.workers import in_worker
 from vaekl.trainer import Callback, Plan, Trainer
 
+#: by then the learning rate is a thousandth
+_MOST_RESTORES = 10
 _SMALLER = "lower trainer.batch_size or the model's size, or free some"
 #: often swept numbers that only some options have, or that may be null: columns for runs without them too
 _COMPARED = (
@@ -46,13 +50,13 @@ def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | 
     console = console or new_console()
     with enough_memory("the run", _SMALLER), distributed.joined():
         if distributed.on_first(lambda: folder.same_run(path, config.plain(cfg))):
-            return _go_on(path, console)
+            return _go_on(path, console, typed=config.plain(cfg))
         try:
             run = distributed.on_each(lambda: build(cfg, path, console))
             facts = _facts(run.trainer)
             with _held(path):
                 distributed.on_first(lambda: folder.claim(path, OmegaConf.to_yaml(cfg), overrides, facts))
-                return execute(run)
+                return _execute(run, cfg, path, console)
         finally:
             with suppress(OSError):  # another process may have taken it away
                 folder.remove_if_empty(path)
@@ -68,16 +72,43 @@ def resume(path: Path, console: Console | None = None) -> float | None:
         return _go_on(path, console or new_console())
 
 
-def _go_on(path: Path, console: Console) -> float | None:
-    cfg = OmegaConf.create(distributed.on_first(lambda: folder.config(path)))
+def _go_on(path: Path, console: Console, typed: dict[str, Any] | None = None) -> float | None:
+    cfg = DictConfig(distributed.on_first(lambda: trust.config(path, typed)))
     with _held(path):
         if (results := distributed.on_first(lambda: folder.results(path))) is not None:
             console.print(f"{path} is finished: nothing to resume.")
             return folder.validation_elbo(results)
-        run = distributed.on_each(lambda: build(DictConfig(cfg), path, console))
-        state = distributed.on_first(lambda: _saved(run.trainer, path))
-        distributed.on_each(lambda: _load(run.trainer, path, state, console))
-        return execute(run)
+        return _execute(_restored(cfg, path, console), cfg, path, console)
+
+
+def _restored(cfg: DictConfig, path: Path, console: Console) -> Experiment:
+    """The run as it was at its last checkpoint."""
+    run = distributed.on_each(lambda: build(cfg, path, console))
+    state = distributed.on_first(lambda: recovery.saved(run.trainer, path, console))
+    distributed.on_each(lambda: recovery.load(run.trainer, path, state, console))
+    return run
+
+
+def _execute(run: Experiment, cfg: DictConfig, path: Path, console: Console) -> float | None:
+    """Train to the end. A run that diverges says what went first, and may go back with half the learning rate."""
+    while True:
+        restores = run.trainer.restores
+        try:
+            return execute(run)
+        except DivergedError as error:
+            diverged = error.with_traceback(None)
+        del run  # its memory is needed
+        if distributed.size() == 1:
+            replayed = _restored(cfg, path, new_console(StringIO())).trainer
+            replayed.callbacks, replayed.restores = [], restores
+            if fault := recovery.first_fault(replayed, diverged.step):
+                diverged = diverged.beginning_with(fault)
+            del replayed
+        if cfg.trainer.on_nan == "stop" or restores >= _MOST_RESTORES:
+            raise diverged
+        console.print(f"  {diverged.what}: back to the last checkpoint with half the learning rate.")
+        run = _restored(cfg, path, console)
+        run.trainer.restores = restores + 1
 
 
 @contextmanager
@@ -105,6 +136,8 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     plan = _plan(cfg, data)
     if plan.compile is not False and distributed.size() > 1:
         raise VaeklError("trainer.compile has not been tried with several processes: set trainer.compile=false.")
+    if one_of(cfg.trainer.on_nan, "trainer.on_nan", "stop", "restore") == "restore" and distributed.size() > 1:
+        raise VaeklError("trainer.on_nan=restore has not been tried with several processes: set trainer.on_nan=stop.")
     if plan.ema is not None and model.weighting.observes:
         raise VaeklError(
             f"trainer.ema does not fit weighting={model.weighting.name}, whose φ belongs to the weights in training, "
@@ -191,42 +224,6 @@ def _plan(cfg: DictConfig, data: Data) -> Plan:
         compile=true_false_or_auto(options.compile, "trainer.compile"),
         patience=patience,
     )
-
-
-def _saved(trainer: Trainer, path: Path) -> dict[str, Any] | None:
-    """The state of the last checkpoint, on the CPU; None before the first one."""
-    if (path / LAST).exists():
-        return checkpoint.load(path / LAST)
-    _check_never_saved(trainer, path)
-    return None
-
-
-def _load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Console) -> None:
-    if state is None:
-        return
-    if "compiled" not in state:
-        raise VaeklError(
-            f"{path / LAST} was written by an earlier vaekl: go on with that one, or train afresh; eval and sample "
-            "still read it."
-        )
-    try:
-        trainer.load_state_dict(state)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise VaeklError(
-            f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
-            "restore the two as they were, or train afresh."
-        ) from error
-    if not keep_threads(state["threads"]):
-        console.print(f"  {state['threads']} threads before the stop, fewer or more now: the last digits will differ.")
-
-
-def _check_never_saved(trainer: Trainer, path: Path) -> None:
-    """Refuse to start a run again, and to replace its figures, where a checkpoint was and is no more."""
-    step = max((int(row["step"]) for row in MetricsCsv(path).rows()), default=0)
-    if step > trainer.plan.valid_every:  # the first checkpoint belongs to the first validation
-        raise VaeklError(
-            f"{path / LAST} is missing though the run went on to step {step}: put the checkpoint back, or train afresh."
-        )
 
 
 def new_console(file: IO[str] | None = None) -> Console:

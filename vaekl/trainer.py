@@ -97,7 +97,9 @@ class Trainer:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
         self.lr_schedule = lr_schedule
-        self.rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self._first_rates = [float(group["lr"]) for group in optimizer.param_groups]
+        #: how often the run has gone back to a checkpoint, and each time halved its learning rates
+        self.restores = 0
         self.device = next(model.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(seed_of("noise", seed))
         self.networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
@@ -143,7 +145,7 @@ class Trainer:
         try:
             self.tell(lambda callback: callback.started(self))
             self._clock = (self.step, time.perf_counter())
-            with closing(self.data.train.stream(self._batches())) as batches:
+            with closing(self.data.train.stream(self.batches_to_come())) as batches:
                 for stored in batches:
                     if self.compiler.decide(self.plan.total_steps - self.step):
                         self._compile_with(stored)
@@ -186,8 +188,8 @@ class Trainer:
             self._gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
         elif row == self.plan.log_every - 1 or self.step == self.plan.total_steps - 1:
             self._gradient_norm = get_total_norm([p.grad for p in self.networks if p.grad is not None])
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * self.lr_schedule(self.step)
+        for group, rate in zip(self.optimizer.param_groups, self._rates(self.step), strict=True):
+            group["lr"] = rate
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
@@ -195,7 +197,12 @@ class Trainer:
         self.rows[row] = ledger if self.weight == 1 else ledger * self.weight
         self.step += 1
 
-    def _batches(self) -> Iterator[Tensor]:
+    def _rates(self, step: int) -> list[float]:
+        """The learning rate of each group of parameters."""
+        factor = self.lr_schedule(step) / 2**self.restores
+        return [rate * factor for rate in self._first_rates]
+
+    def batches_to_come(self) -> Iterator[Tensor]:
         """Indices of the batches that are still to come; the ragged last batch of an epoch is left out."""
         # counted here: they are read ahead of the step
         step = self.plan.total_steps if self.finished else self.step
@@ -220,7 +227,8 @@ class Trainer:
         figures |= {
             **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
-            "learning_rate": self.rates[0] * self.lr_schedule(self.step - 1),
+            "learning_rate": self._rates(self.step - 1)[0],
+            **({"restores": self.restores} if self.restores else {}),
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
             "images_per_second": steps * len(self._last_x) / seconds,
         }
@@ -263,6 +271,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
+            "restores": self.restores,
             "compiled": self.compiler.decision,
             "threads": torch.get_num_threads(),
             "device": self.device.type,
@@ -279,6 +288,7 @@ class Trainer:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.restores = state["restores"]
         self.compiler.decision = state["compiled"]
         if state["device"] == self.device.type:
             self.generator.set_state(state["generator"].cpu())

@@ -70,7 +70,7 @@ def _resident() -> float:
 def _seconds_a_step(trainer: Trainer) -> float:
     trainer.model.train()
     steps = 0
-    with contextlib.closing(trainer.data.train.stream(trainer._batches())) as batches:
+    with contextlib.closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
         for stored in batches:
             if steps == _WARM_UP:
                 begun = time.perf_counter()

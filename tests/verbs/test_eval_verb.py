@@ -9,6 +9,8 @@ import torch
 from cli_helpers import contents, finished, process, refused, results, trained, vaekl
 from sklearn.datasets import load_digits
 
+from vaekl import checkpoint
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -193,9 +195,9 @@ def zoo(run, tmp_path_factory):
     np.savez(folder / "REAL.npz", x_train=rng.normal(size=(40, 8, 8)), x_test=rng.normal(size=(9, 8, 8)))
     trained(folder, "likelihood=gaussian", "dataset=npz", f"dataset.path={folder / 'REAL.npz'}").rename(folder / "REAL")
     shutil.copytree(run, folder / "NAN")
-    checkpoint = torch.load(folder / "NAN" / "last.pt", weights_only=True)
-    next(iter(checkpoint["state"]["model"].values())).fill_(torch.nan)
-    torch.save(checkpoint, folder / "NAN" / "last.pt")
+    state = checkpoint.load(folder / "NAN" / "last.pt")
+    next(iter(state["model"].values())).fill_(torch.nan)
+    checkpoint.save(folder / "NAN" / "last.pt", state)
     return folder
 
 

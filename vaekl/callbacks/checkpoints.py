@@ -1,4 +1,7 @@
-"""`last.pt` at every validation and when asked to stop; `best.pt` where early stopping will want it back."""
+"""`last.pt` at every validation and when asked to stop; `best.pt` where early stopping will want it back.
+
+`previous.pt` is what `last.pt` was, for a run whose `last.pt` gets damaged; a finished run has none.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,7 @@ from vaekl import checkpoint
 from vaekl.evaluate import Evaluation
 from vaekl.trainer import Callback, Trainer
 
-LAST, BEST = "last.pt", "best.pt"
+LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 
 class Checkpoints(Callback):
@@ -27,5 +30,5 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         if trainer.step != self._saved_step:
-            checkpoint.save(self.folder / LAST, trainer.state_dict())
+            checkpoint.save(self.folder / LAST, trainer.state_dict(), self.folder / PREVIOUS)
             self._saved_step = trainer.step

@@ -12,7 +12,7 @@ from vaekl.trainer import Callback, Trainer
 FIELDS = (
     "step", "split", "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "elbo_standard_error_nats", "loss",
     "bits_per_dim", "energy", "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "schedule",
-    "active_units", "learning_rate", "gradient_norm", "images_per_second",
+    "active_units", "learning_rate", "gradient_norm", "images_per_second", "restores",
 )  # fmt: skip
 
 

@@ -1,0 +1,98 @@
+"""What a run folder may have called when it is read back: it may come from a stranger."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaekl import folder
+from vaekl.errors import VaeklError
+from vaekl.groups import CONF
+
+_TARGET = "_target_"
+_OPTIMISERS = ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "SGD")
+#: modules that the user of this process has vouched for
+_vouched: list[str] = []
+
+
+def vouch(words: Sequence[str]) -> list[str]:
+    """Take `--trust package.module` out of a command's words, and believe it from here on.
+
+    Raises:
+        VaeklError: no module's name follows.
+    """
+    rest, coming = [], iter(words)
+    for word in coming:
+        flag, given, name = word.partition("=")
+        if flag != "--trust":
+            rest.append(word)
+            continue
+        name = name if given else next(coming, "")
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise VaeklError(f"--trust needs the name of a module, as in --trust package.module, not {name!r}.")
+        _vouched.append(name)
+    return rest
+
+
+def config(path: Path, typed: Any = None) -> dict[str, Any]:
+    """The resolved config of the run in a folder, in which every name to be called is known.
+
+    Known are what the options in `conf/` call, PyTorch's optimisers, what lies below a module that `--trust` names, and
+    what the user typed for this very run. A prefix such as `vaekl.` would not do: `vaekl.cli.os.system` has it too.
+
+    Args:
+        path: the run folder.
+        typed: the config that the user asked for, if any.
+
+    Raises:
+        VaeklError: there is no run, its config cannot be read, or it asks for something else.
+    """
+    content = folder.config(path)
+    file = path / folder.CONFIG
+    known = _shipped() | {name for name in _targets(typed) if isinstance(name, str)}
+    for name in _targets(content):
+        if not isinstance(name, str) or (name not in known and not _is_vouched(name)):
+            module = str(name).rpartition(".")[0]
+            cure = f"add --trust {module} if you trust it" if module else "restore it, or train afresh"
+            raise VaeklError(f"{file} would have {name!r} called, which is no part of vaekl: {cure}.")
+    if any("${" in text for text in _texts(content)):
+        raise VaeklError(f"{file} holds an unresolved ${{...}}, which vaekl never writes: restore it, or train afresh.")
+    return content
+
+
+def _is_vouched(name: str) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in _vouched)
+
+
+@cache
+def _shipped() -> frozenset[str]:
+    """Every name that an option in `conf/` has called."""
+    found = {name for file in CONF.glob("*/*.yaml") for name in _targets(yaml.safe_load(file.read_text("utf-8")))}
+    own = {name for name in found if str(name).startswith("vaekl.")}
+    return frozenset(own | {f"torch.optim.{name}" for name in _OPTIMISERS})
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """What would be called, however deep it lies."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            if key == _TARGET:
+                yield child
+            else:
+                yield from _targets(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _targets(child)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from (*_texts(key), *_texts(child))
+    elif isinstance(node, list):
+        for child in node:
+            yield from _texts(child)
+    elif isinstance(node, str):
+        yield node
