@@ -54,7 +54,7 @@ class TensorBoard(Callback):
         threading.excepthook = _as_usual_but_for_the_disk
         for file in self.folder.glob(f"events.*{_TEST}"):
             file.unlink()
-        _wait_for_a_later_name(self.folder)
+        _make_names_earlier(self.folder)
         # events of steps after the checkpoint are about to be written again; without one, all of them
         self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)
         if not resumed:
@@ -146,11 +146,21 @@ def _swept(folder: Path, settings: Iterable[str]) -> set[str]:
     return set(re.findall(r"(?:^|,)\+*([\w.]+)=", folder.resolve().name)) & set(settings)
 
 
-def _wait_for_a_later_name(folder: Path) -> None:
-    """TensorBoard reads a folder's event files in the order of their names, which begin with the second."""
-    seconds = [int(file.name.split(".")[3]) for file in folder.glob("events.out.tfevents.*")]
-    if seconds and 0 <= max(seconds) - time.time() + 1 <= _LONGEST_WAIT:
-        time.sleep(max(seconds) - time.time() + 1)
+def _make_names_earlier(folder: Path) -> None:
+    """TensorBoard reads a folder's event files in the order of their names, which begin with the second.
+
+    Where the latest is of this second, that one is let pass; where it is still to come, the clock was set back since,
+    and the files get names of the seconds before now.
+    """
+    files = sorted(folder.glob("events.out.tfevents.*"))
+    ahead = int(files[-1].name.split(".")[3]) - time.time() + 1 if files else 0
+    if 0 <= ahead <= _LONGEST_WAIT:
+        time.sleep(ahead)
+    elif ahead > 0:
+        second = int(time.time()) - len(files)
+        for place, file in enumerate(files):
+            head, _, tail = file.name.removeprefix("events.out.tfevents.").partition(".")
+            file.rename(folder / f"events.out.tfevents.{second + place:0{len(head)}d}.{tail}")
 
 
 def _as_usual_but_for_the_disk(failure: threading.ExceptHookArgs) -> None:

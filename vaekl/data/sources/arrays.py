@@ -14,6 +14,7 @@ from vaekl.data.sources.images import SUFFIXES, decoded
 from vaekl.data.sources.staging import data_root
 from vaekl.data.spec import Source
 from vaekl.errors import VaeklError, first_line
+from vaekl.machine import free_memory
 
 Layout = Literal["NHWC", "NCHW", "NHW"]
 IMAGE_KEYS = {"train": ("x_train", "train", "x"), "valid": ("x_valid", "valid"), "test": ("x_test", "test")}
@@ -204,6 +205,13 @@ def _first(keys: tuple[str, ...], arrays: Mapping[str, Any]) -> str | None:
 
 def _load(file: Path) -> dict[str, Array]:
     try:
+        with zipfile.ZipFile(file) as archive:
+            size, free = sum(part.file_size for part in archive.infolist()), free_memory()
+        if size > free:
+            raise VaeklError(
+                f"{file} unfolds to {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free: store its arrays "
+                "as .npy files in a folder and set dataset.path to that; those are never loaded whole."
+            )
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except UNREADABLE as error:

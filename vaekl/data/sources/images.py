@@ -17,14 +17,18 @@ from vaekl.errors import VaeklError
 from vaekl.files import replacing, unwritable
 
 log = logging.getLogger(__name__)
-#: images that are decoded before the first of them is written
 #: to be counted up when other pixels come of the same files
 _DECODING = 1
+#: images that are decoded before the first of them is written
 _TOGETHER = 512
 #: what numpy raises for a file that is missing or truncated
 _BROKEN = (OSError, ValueError, EOFError)
 #: seconds between words on how far it is
 _SAY_EVERY = 10
+#: a file may hold what its name does not say, and some of Pillow's formats start other programs
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+#: a few kilobytes of compressed zeros can unfold to any number
+_MOST_PIXELS = 1 << 26
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
@@ -141,7 +145,12 @@ def _decode(paths: Sequence[Path], size: int | None, grayscale: bool, crop: int 
 
 def _read(path: Path, size: int | None, grayscale: bool, crop: int | None) -> Array:
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=_FORMATS) as file:
+            if file.width * file.height > _MOST_PIXELS:
+                raise VaeklError(
+                    f"{path} has {file.width} times {file.height} pixels, more than {_MOST_PIXELS:,}; remove it, or "
+                    "make it smaller."
+                )
             if file.mode in ("F", "I") or ";16" in file.mode:
                 raise VaeklError(f"{path} has more than 8 bits a channel; convert it, or store the data as .npz.")
             image = ImageOps.exif_transpose(file).convert("L" if grayscale else "RGB")

@@ -1,0 +1,129 @@
+"""Data from a stranger: what would fill the memory, start a program or leave its folder is refused in a sentence."""
+
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaekl.data.sources import arrays, images
+from vaekl.data.sources.arrays import image_folder, npz
+from vaekl.errors import VaeklError
+from vaekl.sweep import manifest
+
+
+def refused(call, *parts):
+    with pytest.raises(VaeklError) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text and text.endswith(".")
+    for part in parts:
+        assert part in text
+
+
+def png_bomb(side):
+    """A PNG of a few kilobytes whose pixels take side² bytes."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(side + 1)) for _ in range(side)) + packer.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_an_image_that_unfolds_is_refused_before_it_does(tmp_path):
+    bomb = png_bomb(8193)
+    assert len(bomb) < 100_000
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    refused(lambda: image_folder(str(tmp_path), root=str(tmp_path)), "bomb.png", "8193 times 8193 pixels")
+    Image.new("L", (8192, 8192)).save(tmp_path / "bomb.png")  # the largest
+    assert images.read_images([tmp_path / "bomb.png"], size=1).shape == (1, 3, 1, 1)
+
+
+def test_text_that_unfolds_in_an_image_is_refused(tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    words = PngInfo()
+    words.add_text("comment", "0" * (65 << 20), zip=True)
+    Image.new("L", (8, 8)).save(tmp_path / "bomb.png", pnginfo=words)
+    assert (tmp_path / "bomb.png").stat().st_size < 200_000
+    refused(lambda: image_folder(str(tmp_path), root=str(tmp_path)), "bomb.png", "cannot be read")
+
+
+def test_postscript_under_another_name_starts_no_ghostscript(tmp_path, monkeypatch):
+    """Pillow looks at the content, not at the name, and draws PostScript by starting `gs`."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
+    (bin_ / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "photos").mkdir()
+    script = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(%pipe%touch ran) (r) file\n%%EOF\n"
+    (tmp_path / "photos/a.png").write_text(script)
+    refused(lambda: image_folder(str(tmp_path / "photos"), root=str(tmp_path)), "a.png", "cannot be read")
+    assert not (tmp_path / "ran").exists()
+    # the trap is a good one
+    with Image.open(tmp_path / "photos/a.png") as file, pytest.raises(Exception):  # noqa: B017, PT011
+        file.load()
+    assert (tmp_path / "ran").exists()
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_arrays_that_unfold_beyond_the_memory_are_refused(tmp_path, monkeypatch):
+    file = tmp_path / "bomb.npz"
+    np.savez_compressed(file, x_train=np.zeros((1000, 100, 100), np.uint8))
+    assert file.stat().st_size < 100_000
+    monkeypatch.setattr(arrays, "free_memory", lambda: 9e6)
+    refused(lambda: npz(str(file)), "bomb.npz unfolds to 0.0 GB", ".npy files in a folder")
+    monkeypatch.setattr(arrays, "free_memory", lambda: 11e6)
+    npz(str(file))
+
+
+def test_an_archive_that_lies_about_its_size_is_refused(tmp_path):
+    """The directory says 100 bytes, the header of the array a petabyte, and both lie."""
+    head = npy(np.zeros((1, 8, 8), np.uint8)).replace(b"(1, 8, 8)", b"(10**6,)"[:9].ljust(9))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x_train.npy", head)
+        archive.writestr("x_test.npy", npy(np.zeros((1, 8, 8), np.uint8)).replace(b"(1, 8, 8)", b"(9**9, 8)"))
+    refused(lambda: npz(str(tmp_path / "a.npz")), "a.npz cannot be read")
+
+
+@pytest.mark.parametrize("name", ["a.npz", "x_train.npy", "folder"])
+def test_pickled_objects_are_not_read(name, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
+
+    evil = np.array([Evil()] * 4, dtype=object)
+    place = tmp_path / name
+    if name == "a.npz":
+        np.savez(place, x_train=evil)
+    elif name == "folder":
+        place.mkdir()
+        np.save(place / "x_train.npy", evil)
+    else:
+        np.save(place, evil)
+    refused(lambda: npz(str(place)), "x_train.npy" if name == "folder" else name)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "..", "", "a/b"])
+def test_a_manifest_names_only_what_is_in_its_folder(name, tmp_path):
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    (sweep / manifest.MANIFEST).write_text(json.dumps({"runs": {name: {"status": "running", "session": "s"}}}))
+    refused(lambda: manifest.read(sweep), "no folder in its own")
+    refused(lambda: manifest.settle(sweep, "s"), "no folder in its own")
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
