@@ -11,7 +11,7 @@ supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 
-.PHONY: help train test nightly slurm lint bench wheel clean
+.PHONY: help train test nightly slurm lint bench wheel supply clean
 .NOTPARALLEL:
 
 help:
@@ -42,6 +42,15 @@ bench: $(VENV)/installed-dev  ## measure speed beside a limit and other librarie
 
 wheel: $(VENV)/installed-dev  ## build the sdist and the wheel in dist/
 	@$(PY) -m build --no-isolation
+
+supply: wheel  ## what the wheel brings along: a CycloneDX list of it in dist/, and whether a vulnerability is known
+	rm -rf build/supply
+	$(PYTHON) -m venv build/supply/wheel && $(PYTHON) -m venv build/supply/tools
+	build/supply/wheel/bin/pip install -q -c constraints.txt "$$(ls -t dist/*.whl | head -n 1)"
+	build/supply/tools/bin/pip install -q pip-audit cyclonedx-bom
+	build/supply/tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+		-o dist/vaekl.cdx.json build/supply/wheel
+	build/supply/tools/bin/pip-audit --path build/supply/wheel/lib/python3*/site-packages
 
 clean:  ## remove all that was installed or built; the runs in outputs/ stay
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

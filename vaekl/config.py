@@ -6,17 +6,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vaekl import folder
 from vaekl import overrides as words_of
 from vaekl.errors import VaeklError
+from vaekl.files import unwritable
 from vaekl.groups import CONF
 
 Task = Callable[[DictConfig, Path], float | None]
@@ -66,9 +68,43 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
             failures.append(error)
             return None
 
-    call_hydra(job, arguments)
-    if failures:
-        raise failures[0]
+    Footprints.made = []
+    try:
+        call_hydra(job, arguments if words_of.shows(arguments) else [*arguments, _FOOTPRINTS])
+        if failures:
+            raise failures[0]
+    except Exception as error:
+        _take_away(Footprints.made)
+        if isinstance(error, OmegaConfBaseException):  # of a value that is looked up when the task asks for it
+            raise VaeklError(words_of.sentence(error, arguments, words_of.config_dirs(arguments))) from error
+        if failures or isinstance(error, VaeklError):
+            raise
+        if isinstance(error, OSError):
+            raise VaeklError(unwritable(Path(error.filename or "of this run"), "run folder", error)) from error
+        # whatever else fails before the task begins is Hydra at a loss
+        raise VaeklError(words_of.sentence(error, arguments, words_of.config_dirs(arguments))) from error
+
+
+class Footprints(Callback):
+    """Notes which folders Hydra will make for a run, so that one which is refused leaves none of them."""
+
+    made: ClassVar[list[Path]] = []
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        with suppress(Exception):  # what is wrong with it, Hydra will say
+            place = Path(str(OmegaConf.select(config, "hydra.run.dir"))).absolute()
+            Footprints.made = [path for path in (place, *place.parents) if not path.exists()]
+
+
+_FOOTPRINTS = f"++hydra.callbacks.footprints._target_={__name__}.Footprints"
+
+
+def _take_away(folders: Sequence[Path]) -> None:
+    """Remove what is empty of a folder and its parents, from the innermost outwards."""
+    with suppress(OSError):  # one that holds something stays
+        for path in folders:
+            if path.exists():
+                path.rmdir()
 
 
 def call_hydra(job: Callable[[DictConfig], float | None], arguments: Sequence[str]) -> None:

@@ -19,6 +19,25 @@ from vaekl.groups import CONF, groups, options
 _TAKE_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
 _NEED_A_FOLDER = ("output_dir=", "hydra.sweep.dir=", "hydra.run.dir=")
 _FLAGS = ("-m", "--multirun", "--resolve", *_TAKE_A_VALUE)
+#: to any other value argparse would answer by itself
+_SHOW = {
+    **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
+    **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
+}
+_SEVERAL = "stands for several values: add -m to train a run for each, or put it in brackets or quotes for one"
+#: what Hydra says, and what a user is told
+_TRANSLATED = (
+    (r"Sweep parameters '(.*?)' requires --multirun", rf"{{0}} {_SEVERAL}"),
+    (r"Ambiguous value for argument '(.*?)' 1\.", rf"{{0}} {_SEVERAL}"),
+    (
+        r"Could not append to config. An item is already at '(.*?)'",
+        "{0} is there already: write {0}=VALUE without the +",
+    ),
+    (r"Could not append to config\. (.*?)\.? Either remove \+ prefix: '(.*?)'", "{0}: write {1} without the +"),
+    (r"Could not delete from config\. '(.*?)' does not exist", "there is no key {0} to take away"),
+    (r"Could not delete from config\. The value of '(.*?)' is (.*?) and not (.*?)$", "{0} is {1} and not {2}: write ~{0}"),
+    (r"Multiple values for (\S+?)\.", "{0} is given twice: leave one of them away"),
+)
 
 
 def parse(word: str) -> Override:
@@ -29,8 +48,9 @@ def parse(word: str) -> Override:
     """
     try:
         return OverridesParser.create().parse_override(word)
-    except HydraException as error:
-        raise VaeklError(f"cannot read {word!r}: put quotes around values with special characters.") from error
+    # of a number with thousands of digits, and of lists in lists in lists, Python has had enough before Hydra
+    except (HydraException, ValueError, RecursionError) as error:
+        raise VaeklError(f"cannot read {_short(repr(word))}: put quotes around values with special characters.") from error
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
@@ -65,6 +85,7 @@ def check(words: Sequence[str]) -> None:
                 raise VaeklError(f"unknown option {flag}{did_you_mean(flag, _FLAGS)}: see `vaekl train --help`.")
             if flag in _TAKE_A_VALUE and not value and place + 1 == len(words):
                 raise VaeklError(f"{flag} needs a value: see `vaekl train --help`.")
+            _check_flag(flag, value or "".join(words[place + 1 : place + 2]), words)
         elif is_flag:
             continue
         elif word.startswith("=") or ("=" not in word and not word.startswith("~")):
@@ -72,7 +93,9 @@ def check(words: Sequence[str]) -> None:
         elif word in _NEED_A_FOLDER:
             raise VaeklError(f"{word} is empty: give a folder, as in output_dir=outputs.")
         else:
-            _check_choice(parse(word), directories)
+            override = parse(word)
+            _check_choice(override, directories)
+            _check_deleted(override)
 
 
 def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directories: Sequence[Path]) -> DictConfig:
@@ -108,6 +131,11 @@ def compose_with(words: Sequence[str], directories: Sequence[Path], hydra: bool 
         return compose("train", [*words, *path], return_hydra_config=hydra)
 
 
+def shows(words: Sequence[str]) -> bool:
+    """Whether the words ask for a config to be shown, not trained."""
+    return any(word.partition("=")[0] in _SHOW for word in words)
+
+
 def flags_last(words: Sequence[str]) -> list[str]:
     """The same with the flags last: Hydra cannot read overrides on both sides of a flag."""
     return [word for word, _ in sorted(zip(words, _are_flags(words), strict=True), key=lambda pair: pair[1])]
@@ -132,13 +160,40 @@ def _check_choice(override: Override, directories: Sequence[Path]) -> None:
             raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{did_you_mean(value, names)}.")
 
 
+def _check_flag(flag: str, value: str, words: Sequence[str]) -> None:
+    """Refuse what Hydra's own reader of flags would answer with a page of usage, or not at all."""
+    if flag in _SHOW and value not in _SHOW[flag]:
+        raise VaeklError(f"{flag} {value} is not one of {', '.join(_SHOW[flag])}{did_you_mean(value, _SHOW[flag])}.")
+    if flag in ("--package", "-p", "--resolve") and not any(word.partition("=")[0] in ("--cfg", "-c") for word in words):
+        raise VaeklError(f"{flag} says how a config is printed: add --cfg job.")
+
+
+def _check_deleted(override: Override) -> None:
+    """Refuse to take away what every run reads; what an option's class has a default for may go."""
+    key = str(override.key_or_group)
+    if not override.is_delete():
+        return
+    top = [str(name) for name in OmegaConf.load(CONF / "train.yaml") if name not in ("defaults", "hydra")]
+    needed = key in (*top, "model.latents", "optim.lr") or key.startswith("trainer.") or key.endswith("._target_")
+    if needed and (key in top or "." in key):
+        raise VaeklError(f"no run can do without {key}: give it a value, {key}=VALUE, or leave {override.input_line} away.")
+
+
 def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
     """What a user is told of an error of Hydra's: the key that does not exist, and what was probably meant."""
+    return (
+        _unknown_key(words, directories)
+        or _in_words(error, " ".join(str(error).split()), words)
+        or _blaming(error, words, directories)
+    )
+
+
+def _unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None:
     known = groups(directories)
     keys = _known_keys(words, directories)
     for argument in words:
         key = argument.split("=")[0].split("@")[0]
-        if "=" not in argument or key[0] in "+~-" or key in (*known, *keys) or key.startswith("hydra"):
+        if "=" not in argument or key[:1] in "+~-" or key in (*known, *keys) or key.startswith("hydra"):
             continue
         group, _, rest = key.partition(".")
         owners = [name for name in options(group, directories) if rest in _keys(group, name, directories)]
@@ -154,18 +209,51 @@ def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]
             beside = [k for k in keys if k.startswith(f"{group}.")]
             hint = hint or (f" beside {', '.join(beside)}" if rest and beside else "")
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
-    text = str(error)
-    if found := re.search(
-        r"Could not find '(hydra/\w+)/([^']*)'\s+Available options in '[^']*':\s+(.*?)\s+Config", text, re.S
-    ):
+    return None
+
+
+def _in_words(error: Exception, text: str, words: Sequence[str]) -> str | None:
+    """What Hydra's or OmegaConf's error means, where that is known; `text` is its message on one line."""
+    if found := re.search(r"Could not find '(hydra/\w+)/([^']*)' Available options in '[^']*': (.*?) Config", text):
         group, name, names = found[1], found[2], found[3].split()
         return f"{group}={name} is not one of {', '.join(names)}{did_you_mean(name, names)}."
     if found := re.search(r"Could not override '(hydra[^']*)'", text):
         group = ".".join(found[1].split(".")[:2])
         return f"there is no key {found[1]}: `vaekl train --cfg hydra -p {group}` lists those of {group}."
     if text.startswith("Error merging override"):
-        return f"cannot take {text.split()[-1]} ({first_line(error.__cause__ or error)}): give another value."
-    return " ".join(text.split())[:300]
+        word = text.removeprefix("Error merging override ")
+        return f"cannot take {_short(word)} ({first_line(error.__cause__ or error)}): give another value."
+    if (found := re.search(r"^(.*?) full_key: (\S+)", text)) and "nterpolation" in text:
+        linked = [word for word in words if "$" in word]
+        said = [word for word in linked if word.lstrip("+").partition("=")[0] == found[2]] or linked or [found[2]]
+        return f"cannot resolve {_short(said[0])} ({_short(found[1])}): give another value."
+    for pattern, told in _TRANSLATED:
+        if found := re.search(pattern, text):
+            return _short(told.format(*found.groups()), 400) + "."
+    return None
+
+
+def _blaming(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
+    """The word without which there would be a config, or Hydra's own words, and what the error says."""
+    said = [word for word, flag in zip(words, _are_flags(words), strict=True) if not flag]
+    # the last word is the likeliest, because people add to a command that worked
+    guilty = [word for word in reversed(said) if _composes([w for w in said if w != word], directories)]
+    if len(guilty) != 1:
+        guilty = [word for word in said if word.lstrip("+~").startswith("hydra")]
+    reason = _short(" ".join(str(error).split()).rstrip(".:") or type(error).__name__, 300)
+    return f"cannot make a config of {_short(' '.join(guilty)) or 'these words'} ({reason}): write it in another way."
+
+
+def _composes(words: Sequence[str], directories: Sequence[Path]) -> bool:
+    try:
+        compose_with(words, directories, hydra=True)
+    except Exception:  # that it fails is the answer
+        return False
+    return True
+
+
+def _short(text: str, most: int = 160) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def config_dirs(words: Sequence[str]) -> list[Path]:
@@ -190,8 +278,11 @@ def _keys(group: str, name: str, directories: Sequence[Path]) -> list[str]:
 def _known_keys(words: Sequence[str], directories: Sequence[Path]) -> list[str]:
     """The dotted keys of the config that the chosen options make, without the overrides of single keys."""
     known = groups(directories)
-    picks = [word for word in words if word.partition("=")[0] in known and "," not in word]
-    return _dotted(OmegaConf.to_container(compose_with(picks, directories)), "")
+    picks = {word.partition("=")[0]: word for word in words if word.partition("=")[0] in known and "," not in word}
+    try:
+        return _dotted(OmegaConf.to_container(compose_with(list(picks.values()), directories)), "")
+    except (HydraException, OmegaConfBaseException):  # options that do not go together are what is wrong
+        return _dotted(OmegaConf.to_container(compose_with([], directories)), "")
 
 
 def _dotted(node: Any, prefix: str) -> list[str]:

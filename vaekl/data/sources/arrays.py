@@ -209,8 +209,8 @@ def _load(file: Path) -> dict[str, Array]:
             size, free = sum(part.file_size for part in archive.infolist()), free_memory()
         if size > free:
             raise VaeklError(
-                f"{file} unfolds to {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free: store its arrays "
-                "as .npy files in a folder and set dataset.path to that; those are never loaded whole."
+                f"{file} unfolds to {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free: store its "
+                "arrays as .npy files in a folder and set dataset.path to that; those are never loaded whole."
             )
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
