@@ -129,8 +129,8 @@ DIVERGING = ("likelihood=gaussian", "weighting=fixed_dispersion", "optim=sgd", "
 def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
     said = refused(vaekl(tmp_path, *RUN, *DIVERGING), "training diverged", "step 2", "optim.lr")
     assert said.endswith(
-        "what was saved before is kept: train afresh with a lower optim.lr, with trainer.clip_norm, or with "
-        "trainer.on_nan=restore."
+        "what was saved before is kept: train afresh with values of about 1 (rescale the data), a lower optim.lr, "
+        "trainer.clip_norm or trainer.on_nan=restore."
     )
     assert not (tmp_path / "run" / "results.json").exists()
     assert not (tmp_path / "run" / "last.pt").exists()

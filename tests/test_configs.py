@@ -141,13 +141,14 @@ def test_a_users_own_likelihood_in_one_file(tmp_path):
 
 @pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"]], ids=" ".join)
 def test_a_users_own_config_folder(flag, tmp_path):
-    module = "my_second_module"
+    module = f"my_second_module_{len(flag)}"  # once vouched for, it stays so in this process
     own_module(tmp_path, module)
     (tmp_path / "mine" / "likelihood").mkdir(parents=True)
     (tmp_path / "mine" / "likelihood" / "wide.yaml").write_text(OWN_FILE.format(module=module))
     run = trained(tmp_path, *flag, "likelihood=wide")
     assert results(run)["choices"]["likelihood"] == "wide"
-    resumed = vaekl(tmp_path, "resume", "run")
+    refused(vaekl(tmp_path, "resume", "run"), f"--trust {module}")
+    resumed = vaekl(tmp_path, "resume", "run", "--trust", module)
     assert resumed.code == 0, resumed.err
 
 

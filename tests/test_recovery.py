@@ -1,5 +1,6 @@
 """A run goes on from the checkpoint that can be read, and one that diverged says where that began."""
 
+import numpy as np
 import pytest
 import torch
 from cli_helpers import refused, results, rows, same_weights, trained, vaekl, weights
@@ -66,6 +67,21 @@ def test_two_damaged_checkpoints_are_refused_and_left_as_they_are(tmp_path):
         (run / name).write_bytes(b"torn")
     refused(vaekl(tmp_path, "resume", str(run)), "previous.pt", "cannot be read")
     assert (run / "last.pt").read_bytes() == (run / "previous.pt").read_bytes() == b"torn"
+
+
+@pytest.mark.parametrize("change", ["more", "other", "same"])
+def test_a_run_does_not_go_on_with_other_images(change, tmp_path):
+    """With one more image every split is another, and images of the test may have come into training."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=images)
+    run = stopped(tmp_path, "dataset=npz", f"dataset.path={tmp_path / 'a.npz'}")
+    images = {"more": np.concatenate([images, images[:1]]), "other": 255 - images, "same": images}[change]
+    np.savez(tmp_path / "a.npz", x_train=images)
+    answer = vaekl(tmp_path, "resume", str(run))
+    if change == "same":
+        assert answer.code == 0
+    else:
+        refused(answer, "the images are not those", str(run))
 
 
 def test_a_stopped_run_keeps_its_last_two_checkpoints(tmp_path):

@@ -84,8 +84,8 @@ def diverged(trainer):
     assert isinstance(caught.value, VaeklError)
     assert "\n" not in text
     assert text.endswith(
-        "what was saved before is kept: train afresh with a lower optim.lr, with trainer.clip_norm, or with "
-        "trainer.on_nan=restore."
+        "what was saved before is kept: train afresh with values of about 1 (rescale the data), a lower optim.lr, "
+        "trainer.clip_norm or trainer.on_nan=restore."
     )
     return text
 
@@ -123,6 +123,16 @@ def test_a_parameter_that_breaks_at_the_last_step_is_named():
     (name,) = [name for name, parameter in model.named_parameters() if parameter is bias]
     assert f"parameter {name} is not finite after step 10" in diverged(trainer)
     assert recorder.evaluations == []
+
+
+def test_a_gradient_whose_squares_overflow_is_named():
+    """Adam would divide by infinity from then on: figures that are finite, and weights that never move again."""
+    data = data_of()
+    model = model_of(data.spec)
+    trainer, recorder = trainer_of(data, model, steps=10, log_every=5)
+    model.decoder[-2].bias.register_hook(lambda gradient: gradient.sign() * 1e25)
+    assert "the norm of the gradient is not finite at step 5" in diverged(trainer)
+    assert recorder.figures == []
 
 
 def test_a_run_that_is_stopped_after_it_diverged_is_not_saved():

@@ -1,10 +1,14 @@
 """What a setting may be; each check names its key."""
 
+import sys
 from typing import Any
 
 import torch
 
 from vaekl.errors import VaeklError
+
+#: of float; a whole number may be larger
+MAX = sys.float_info.max
 
 
 def whole(value: Any, key: str, least: int) -> int:
@@ -26,7 +30,7 @@ def number(value: Any, key: str, below: float) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, (str, bool)) or not 0 < value < below:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < below or value > MAX:
         raise VaeklError(f"{key} must be null or a number between 0 and {below:g}, not {value!r}.")
     return float(value)
 

@@ -4,7 +4,9 @@ import contextlib
 import itertools
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -186,6 +188,9 @@ def _prepare_process() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "30000")
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # the same for the other OpenMP, in ms
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # as Ctrl-C, wherever it comes, so that nothing half-written stays
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     # a user's own classes are found in the folder where the command is typed
     sys.path.append(os.getcwd())
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -68,13 +70,14 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
             failures.append(error)
             return None
 
-    Footprints.made = []
+    Footprints.made, Footprints.of_hydra = [], []
     try:
         call_hydra(job, arguments if words_of.shows(arguments) else [*arguments, _FOOTPRINTS])
         if failures:
             raise failures[0]
     except Exception as error:
-        _take_away(Footprints.made)
+        if Footprints.made and not folder.holds_run(Footprints.made[0]):
+            _take_away(Footprints.of_hydra, Footprints.made)
         if isinstance(error, OmegaConfBaseException):  # of a value that is looked up when the task asks for it
             raise VaeklError(words_of.sentence(error, arguments, words_of.config_dirs(arguments))) from error
         if failures or isinstance(error, VaeklError):
@@ -89,19 +92,36 @@ class Footprints(Callback):
     """Notes which folders Hydra will make for a run, so that one which is refused leaves none of them."""
 
     made: ClassVar[list[Path]] = []
+    #: what Hydra itself writes there, where it is asked to
+    of_hydra: ClassVar[list[Path]] = []
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        HydraConfig.instance().set_config(config)  # as Hydra does next; the folder's name is made of it
         with suppress(Exception):  # what is wrong with it, Hydra will say
             place = Path(str(OmegaConf.select(config, "hydra.run.dir"))).absolute()
             Footprints.made = [path for path in (place, *place.parents) if not path.exists()]
+            own = [place / f"{config.hydra.job.name}.log", place / str(config.hydra.output_subdir)]
+            # inside the folder and nowhere else: they may be taken away
+            Footprints.of_hydra = own if all(Path(os.path.normpath(path)).parent == place for path in own) else []
+
+
+class Forgetful(Callback):
+    """Hydra keeps the configs of all jobs of a sweep until its end, some 0.4 MB each."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 _FOOTPRINTS = f"++hydra.callbacks.footprints._target_={__name__}.Footprints"
+FORGETFUL = f"++hydra.callbacks.forgetful._target_={__name__}.Forgetful"
 
 
-def _take_away(folders: Sequence[Path]) -> None:
-    """Remove what is empty of a folder and its parents, from the innermost outwards."""
+def _take_away(files: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Remove what Hydra wrote, then what is empty of a folder and its parents, from the innermost outwards."""
     with suppress(OSError):  # one that holds something stays
+        if files and folders[0] == files[1].parent:  # it was not there before
+            files[0].unlink(missing_ok=True)
+            shutil.rmtree(files[1], ignore_errors=True)
         for path in folders:
             if path.exists():
                 path.rmdir()
@@ -121,7 +141,8 @@ def call_hydra(job: Callable[[DictConfig], float | None], arguments: Sequence[st
         with _as_hydra_expects(arguments):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(main)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise VaeklError(words_of.sentence(error, arguments, words_of.config_dirs(arguments))) from error
+        typed = [word for word in arguments if word not in (_FOOTPRINTS, FORGETFUL)]
+        raise VaeklError(words_of.sentence(error, typed, words_of.config_dirs(typed))) from error
 
 
 def output_dir() -> Path:

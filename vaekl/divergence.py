@@ -22,8 +22,8 @@ class DivergedError(VaeklError):
 
     def __str__(self) -> str:
         return (
-            f"{self.what}; what was saved before is kept: train afresh with a lower optim.lr, with trainer.clip_norm, "
-            "or with trainer.on_nan=restore."
+            f"{self.what}; what was saved before is kept: train afresh with values of about 1 (rescale the data), a "
+            "lower optim.lr, trainer.clip_norm or trainer.on_nan=restore."
         )
 
     def beginning_with(self, fault: str) -> "DivergedError":
@@ -56,6 +56,16 @@ def check_rows(rows: Tensor, step: int, model: VAE) -> None:
         f"{f' and parameter {bad} followed' if bad else ', with every parameter still finite'}",
         bad_step,
     )
+
+
+def check_gradient(norm: Tensor, step: int) -> None:
+    """Refuse a gradient whose squares overflow: Adam divides by their average, and would not take a step again.
+
+    Raises:
+        DivergedError: its norm is not finite.
+    """
+    if not norm.isfinite():
+        raise DivergedError(f"training diverged: the norm of the gradient is not finite at step {step}", step)
 
 
 def check_parameters(model: VAE, step: int) -> None:

@@ -60,8 +60,9 @@ def execute(run: Experiment) -> float | None:
             valid = evaluate(trainer.judged, data.valid, schedule, seed_of("valid", trainer.seed))
         test = evaluate(trainer.judged, data.test, schedule, seed_of("test", trainer.seed))
         trainer.tell(lambda callback: callback.tested(trainer, test))
-        distributed.on_first(lambda: folder.finish(run.path, _results(run, weights, valid, test)))
+        # before the results: to a finished run nobody comes back
         distributed.on_first(lambda: (run.path / PREVIOUS).unlink(missing_ok=True))
+        distributed.on_first(lambda: folder.finish(run.path, _results(run, weights, valid, test)))
     except OSError as error:
         raise VaeklError(unwritable(run.path, "run folder", error)) from error
     except Exception as error:

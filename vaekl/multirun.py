@@ -140,7 +140,7 @@ def _finished(cfg: DictConfig, path: Path) -> dict[str, float] | None:
 def _launch(job: _Job, sweep: words.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
     on_slurm, path = sweep.launcher == "submitit_slurm", job.sweep
     at_once = chosen.at_once if chosen else None
-    said = [*sweep.words, *sweep.settings(path, at_once)]
+    said = [*sweep.words, *sweep.settings(path, at_once), config.FORGETFUL]
     with ExitStack() as around:
         if job.where != "here":
             # another machine's jobs know their cores; submitit's local ones all run at once

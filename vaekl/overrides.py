@@ -17,25 +17,19 @@ from vaekl.errors import VaeklError, did_you_mean, first_line
 from vaekl.groups import CONF, groups, options
 
 _TAKE_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
-_NEED_A_FOLDER = ("output_dir=", "hydra.sweep.dir=", "hydra.run.dir=")
+_NEED_A_FOLDER = ("output_dir=", "hydra.sweep.dir=", "hydra.run.dir=", "hydra.output_subdir=", "hydra.output_subdir=''")
 _FLAGS = ("-m", "--multirun", "--resolve", *_TAKE_A_VALUE)
 #: to any other value argparse would answer by itself
 _SHOW = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
     **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
 }
-_SEVERAL = "stands for several values: add -m to train a run for each, or put it in brackets or quotes for one"
 #: what Hydra says, and what a user is told
 _TRANSLATED = (
-    (r"Sweep parameters '(.*?)' requires --multirun", rf"{{0}} {_SEVERAL}"),
-    (r"Ambiguous value for argument '(.*?)' 1\.", rf"{{0}} {_SEVERAL}"),
-    (
-        r"Could not append to config. An item is already at '(.*?)'",
-        "{0} is there already: write {0}=VALUE without the +",
-    ),
-    (r"Could not append to config\. (.*?)\.? Either remove \+ prefix: '(.*?)'", "{0}: write {1} without the +"),
-    (r"Could not delete from config\. '(.*?)' does not exist", "there is no key {0} to take away"),
-    (r"Could not delete from config\. The value of '(.*?)' is (.*?) and not (.*?)$", "{0} is {1} and not {2}: write ~{0}"),
+    (r"^(?:Sweep|Ambiguous) .*? '(.*?)' (?:requires|1\.)", "{0} is several values: add -m, or use [] or quotes"),
+    (r"Could not append .* Either remove \+ prefix: '(.*?)'", "write {0} without the +: it is there already"),
+    (r"Could not delete .* '(.*?)' does not exist", "there is no key {0} to take away"),
+    (r"Could not delete .* The value of '(.*?)' is (.*?) and not (.*?)$", "{0} is {1} and not {2}: write ~{0}"),
     (r"Multiple values for (\S+?)\.", "{0} is given twice: leave one of them away"),
 )
 
@@ -50,7 +44,9 @@ def parse(word: str) -> Override:
         return OverridesParser.create().parse_override(word)
     # of a number with thousands of digits, and of lists in lists in lists, Python has had enough before Hydra
     except (HydraException, ValueError, RecursionError) as error:
-        raise VaeklError(f"cannot read {_short(repr(word))}: put quotes around values with special characters.") from error
+        raise VaeklError(
+            f"cannot read {_short(repr(word))}: put quotes around values with special characters."
+        ) from error
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
@@ -96,6 +92,7 @@ def check(words: Sequence[str]) -> None:
             override = parse(word)
             _check_choice(override, directories)
             _check_deleted(override)
+            _check_searchpath(override)
 
 
 def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directories: Sequence[Path]) -> DictConfig:
@@ -164,7 +161,7 @@ def _check_flag(flag: str, value: str, words: Sequence[str]) -> None:
     """Refuse what Hydra's own reader of flags would answer with a page of usage, or not at all."""
     if flag in _SHOW and value not in _SHOW[flag]:
         raise VaeklError(f"{flag} {value} is not one of {', '.join(_SHOW[flag])}{did_you_mean(value, _SHOW[flag])}.")
-    if flag in ("--package", "-p", "--resolve") and not any(word.partition("=")[0] in ("--cfg", "-c") for word in words):
+    if flag in ("--package", "-p", "--resolve") and not shows(words):
         raise VaeklError(f"{flag} says how a config is printed: add --cfg job.")
 
 
@@ -173,10 +170,18 @@ def _check_deleted(override: Override) -> None:
     key = str(override.key_or_group)
     if not override.is_delete():
         return
-    top = [str(name) for name in OmegaConf.load(CONF / "train.yaml") if name not in ("defaults", "hydra")]
-    needed = key in (*top, "model.latents", "optim.lr") or key.startswith("trainer.") or key.endswith("._target_")
-    if needed and (key in top or "." in key):
-        raise VaeklError(f"no run can do without {key}: give it a value, {key}=VALUE, or leave {override.input_line} away.")
+    needed = [*OmegaConf.load(CONF / "train.yaml"), "model.latents", "optim.lr"]
+    if key in needed or key.startswith("trainer.") or key.endswith("._target_"):
+        raise VaeklError(f"no run can do without {key}: give it a value, {key}=VALUE, or leave the ~ away.")
+
+
+def _check_searchpath(override: Override) -> None:
+    """Refuse what Hydra would only warn of."""
+    if override.key_or_group == "hydra.searchpath" and isinstance(places := override.value(), list):
+        for place in map(str, places):
+            scheme, colon, folder = place.rpartition("://")
+            if (not colon or scheme == "file") and not Path(folder).is_dir():
+                raise VaeklError(f"hydra.searchpath={place} is no folder: give one, as in [file://my/configs].")
 
 
 def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
@@ -218,15 +223,16 @@ def _in_words(error: Exception, text: str, words: Sequence[str]) -> str | None:
         group, name, names = found[1], found[2], found[3].split()
         return f"{group}={name} is not one of {', '.join(names)}{did_you_mean(name, names)}."
     if found := re.search(r"Could not override '(hydra[^']*)'", text):
-        group = ".".join(found[1].split(".")[:2])
+        group = ".".join(found[1].split(".")[:2][: found[1].count(".")]) or "hydra"
         return f"there is no key {found[1]}: `vaekl train --cfg hydra -p {group}` lists those of {group}."
     if text.startswith("Error merging override"):
         word = text.removeprefix("Error merging override ")
         return f"cannot take {_short(word)} ({first_line(error.__cause__ or error)}): give another value."
-    if (found := re.search(r"^(.*?) full_key: (\S+)", text)) and "nterpolation" in text:
-        linked = [word for word in words if "$" in word]
-        said = [word for word in linked if word.lstrip("+").partition("=")[0] == found[2]] or linked or [found[2]]
-        return f"cannot resolve {_short(said[0])} ({_short(found[1])}): give another value."
+    if "nterpolation" in text:
+        reason, _, rest = text.partition(" full_key: ")
+        place, linked = rest.partition(" ")[0], [word for word in words if "$" in word]
+        said = [word for word in linked if word.lstrip("+").partition("=")[0] == place] or linked or [place]
+        return f"cannot resolve {_short(said[0])} ({_short(reason)}): give another value."
     for pattern, told in _TRANSLATED:
         if found := re.search(pattern, text):
             return _short(told.format(*found.groups()), 400) + "."
@@ -282,7 +288,7 @@ def _known_keys(words: Sequence[str], directories: Sequence[Path]) -> list[str]:
     try:
         return _dotted(OmegaConf.to_container(compose_with(list(picks.values()), directories)), "")
     except (HydraException, OmegaConfBaseException):  # options that do not go together are what is wrong
-        return _dotted(OmegaConf.to_container(compose_with([], directories)), "")
+        return _known_keys([], directories)
 
 
 def _dotted(node: Any, prefix: str) -> list[str]:

@@ -4,6 +4,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from vaekl import checkpoint, folder
@@ -45,7 +46,7 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
     """Give a trainer the state of its run; without one it is left as it is.
 
     Raises:
-        VaeklError: the state is another model's, or an earlier vaekl's.
+        VaeklError: the state is another model's, another data set's, or an earlier vaekl's.
     """
     if state is None:
         return
@@ -53,6 +54,11 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
         raise VaeklError(
             f"{path / LAST} was written by an earlier vaekl: go on with that one, or train afresh; eval and sample "
             "still read it."
+        )
+    if state["data"] != trainer.data.digest():
+        raise VaeklError(
+            f"the images are not those that {path} began with (there are other ones, or more or fewer): put them back, "
+            "or train afresh in another folder."
         )
     try:
         trainer.load_state_dict(state)
@@ -62,7 +68,8 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
             "restore the two as they were, or train afresh."
         ) from error
     if not keep_threads(state["threads"]):
-        console.print(f"  {state['threads']} threads before the stop, fewer or more now: the last digits will differ.")
+        now = torch.get_num_threads()
+        console.print(f"  threads: {state['threads']} before the stop, {now} now: the last digits will differ.")
 
 
 def first_fault(trainer: Trainer, until: int) -> str | None:

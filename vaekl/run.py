@@ -1,4 +1,4 @@
-"""Config -> objects -> a run folder. The only file that makes objects of Hydra configs."""
+"""Config -> objects -> a run folder."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -18,11 +17,12 @@ from vaekl.checks import half_precision, number, one_of, true_false_or_auto, who
 from vaekl.data import Data, seed_of
 from vaekl.devices import enough_memory, pick_device, prepare, take_threads
 from vaekl.divergence import DivergedError
-from vaekl.errors import VaeklError, first_line
+from vaekl.errors import VaeklError
 from vaekl.experiment import Experiment, execute
 from vaekl.files import sole_user
 from vaekl.likelihoods import Likelihood
 from vaekl.likelihoods.base import is_number
+from vaekl.making import make
 from vaekl.model import VAE
 from vaekl.sweep.workers import in_worker
 from vaekl.trainer import Callback, Plan, Trainer
@@ -149,8 +149,8 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     trainer = Trainer(
         model,
         _optimizer(cfg, model),
-        _make("schedule", cfg, total_steps=plan.total_steps),
-        _make("lr_schedule", cfg, total_steps=plan.total_steps),
+        make("schedule", cfg, total_steps=plan.total_steps),
+        make("lr_schedule", cfg, total_steps=plan.total_steps),
         data,
         plan,
         seed,
@@ -180,14 +180,14 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
 
 def build_likelihood(cfg: DictConfig) -> Likelihood:
     """The family of p(x|z)."""
-    likelihood: Likelihood = _make("likelihood", cfg)
+    likelihood: Likelihood = make("likelihood", cfg)
     return likelihood
 
 
 def build_data(cfg: DictConfig, likelihood: Likelihood) -> Data:
     """The data set as the likelihood sees it, on the CPU; refused if it lies outside the support."""
     split_seed = whole(cfg.split_seed, "split_seed", 0)
-    data = Data.from_source(_make("dataset", cfg), _make("transform", cfg), likelihood.accepts, cfg.valid, split_seed)
+    data = Data.from_source(make("dataset", cfg), make("transform", cfg), likelihood.accepts, cfg.valid, split_seed)
     likelihood.check_spec(data.spec)
     generator = torch.Generator().manual_seed(seed_of("support", 0))
     for split in (data.train, data.valid, data.test):
@@ -199,8 +199,8 @@ def build_data(cfg: DictConfig, likelihood: Likelihood) -> Data:
 def build_model(cfg: DictConfig, likelihood: Likelihood, data: Data) -> VAE:
     """The networks with fresh weights, and the weighting."""
     torch.manual_seed(seed_of("weights", cfg.seed))
-    weighting = _make("weighting", cfg, likelihood=likelihood, shape=data.spec.shape)
-    nets = _make("model", cfg, shape=data.spec.shape, outputs=likelihood.outputs)
+    weighting = make("weighting", cfg, likelihood=likelihood, shape=data.spec.shape)
+    nets = make("model", cfg, shape=data.spec.shape, outputs=likelihood.outputs)
     return VAE(data.spec, nets, likelihood, weighting, cfg.model.latents, half_precision(cfg.trainer.autocast))
 
 
@@ -217,7 +217,8 @@ def _plan(cfg: DictConfig, data: Data) -> Plan:
     return Plan(
         total_steps=total_steps,
         batch_size=batch_size,
-        log_every=whole(options.log_every, "trainer.log_every", 1),
+        # one row for each step is kept until they are logged
+        log_every=min(whole(options.log_every, "trainer.log_every", 1), total_steps),
         valid_every=whole(options.valid_every, "trainer.valid_every", 1),
         clip_norm=number(options.clip_norm, "trainer.clip_norm", float("inf")),
         ema=number(options.ema, "trainer.ema", 1.0),
@@ -229,18 +230,6 @@ def _plan(cfg: DictConfig, data: Data) -> Plan:
 def new_console(file: IO[str] | None = None) -> Console:
     """Where a run speaks: the terminal, or a file."""
     return Console(file=file, highlight=False, markup=False, soft_wrap=True)
-
-
-def _make(group: str, cfg: DictConfig, **objects: Any) -> Any:
-    """The object that a config group describes, with the objects that it needs."""
-    try:
-        # in two steps, because Hydra would make config nodes of the objects
-        return instantiate(cfg[group], _partial_=True, _convert_="all")(**objects)
-    except VaeklError:
-        raise
-    except Exception as error:
-        settings, reason = OmegaConf.to_container(cfg[group]), first_line(error.__cause__ or error)
-        raise VaeklError(f"the {group} settings {settings} do not fit ({reason}): check {group}.*.") from error
 
 
 def _settings(cfg: DictConfig) -> dict[str, str | float | None]:
@@ -271,7 +260,7 @@ def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:
     if not is_number(rate) or not 0 < rate < float("inf"):
         raise VaeklError(f"optim.lr must be a positive number, not {rate!r}.")
     networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
-    optimizer: torch.optim.Optimizer = _make("optim", cfg, params=networks)
+    optimizer: torch.optim.Optimizer = make("optim", cfg, params=networks)
     if own := list(model.weighting.parameters()):
         # a decay of ln φ would pull φ towards 1
         optimizer.add_param_group({"params": own, "lr": rate * model.weighting.lr_factor, "weight_decay": 0.0})

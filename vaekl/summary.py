@@ -23,6 +23,8 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     taken = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
     machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
+    if model.autocast is not None:
+        machine += f", {str(model.autocast).removeprefix('torch.')}"
     if distributed.size() > 1:
         machine += f", {distributed.size()} processes"
     multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""

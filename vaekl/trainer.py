@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vaekl import distributed
 from vaekl.compilation import Compiler
 from vaekl.data import Data, batch_slices, epoch_order, seed_of
-from vaekl.divergence import check_parameters, check_rows
+from vaekl.divergence import check_gradient, check_parameters, check_rows
 from vaekl.evaluate import Evaluation, evaluate, judge
 from vaekl.model import LEDGER, VAE, Objective
 from vaekl.schedules import LearningRate, Schedule
@@ -217,6 +217,8 @@ class Trainer:
         count = (self.step - 1) % self.plan.log_every + 1
         rows = distributed.total(self.rows[:count]).cpu().double()
         check_rows(rows, self.step, self.model)
+        if self._gradient_norm is not None:
+            check_gradient(self._gradient_norm, self.step)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule = self.schedule(self.step - 1)
         generator = torch.Generator(self.device).manual_seed(seed_of("log", self.seed))
@@ -274,6 +276,7 @@ class Trainer:
             "restores": self.restores,
             "compiled": self.compiler.decision,
             "threads": torch.get_num_threads(),
+            "data": self.data.digest(),
             "device": self.device.type,
             "generator": self.generator.get_state().cpu(),
             "rows": self.rows,

@@ -37,6 +37,7 @@ class Images(Callback):
             kl = evaluation.kl_per_latent if evaluation is not None else None
             for name, drawn in pictures(trainer, kl).items():
                 self.tensorboard.writer.add_image(f"images/{name}", drawn, trainer.step)
+            self.tensorboard.writer.flush()  # a checkpoint follows, behind which a killed run does not go back
 
     def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
         for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():

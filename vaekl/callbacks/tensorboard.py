@@ -93,6 +93,8 @@ class TensorBoard(Callback):
             return
         # a file of its own: a run that is killed before its results are written tests again
         self.writer.close()
+        if max(self.folder.glob("events.out.tfevents.*")).name.rpartition(".")[2].strip("9") == "":
+            _make_names_earlier(self.folder)  # names end in a count of the process's files, and 10 comes before 9
         self.writer = SummaryWriter(str(self.folder), filename_suffix=_TEST)
         self._evaluation("test", evaluation, trainer.step)
         if trainer.step < self._last_step:

@@ -3,6 +3,7 @@
 from collections.abc import Generator as Steps
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import torch
 from torch import Generator, Tensor
@@ -14,6 +15,7 @@ from vaekl.data.transforms import Auto, Transform
 from vaekl.errors import VaeklError
 
 MAX_VALID = 5000
+_LOOKED_AT = 32
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,7 @@ class Split:
 
     def stored(self, index: Tensor | slice) -> Tensor:
         """Some images before the transform, on their device; the arguments are those of `batch`."""
-        if isinstance(self.images, OnDisk):
-            return self.images.gather(index)
-        if isinstance(index, slice):
-            return self.images[index]
-        return self.images.index_select(0, index.to(self.images.device))
+        return _gathered(self.images, index)
 
     def stream(self, indices: Iterable[Tensor | slice]) -> Steps[Tensor]:
         """What `stored` gives for each index, in order; images in a file are read ahead, so `close` it when done.
@@ -130,6 +128,17 @@ class Data:
         test = Split(source.test, source.test_labels, chosen)
         return cls(spec, source.spec, train, held_out, test)
 
+    def digest(self) -> str:
+        """What a resumed run knows its data by: how many images each split has, and what some of them are."""
+        found = blake2b(digest_size=8)
+        for split in (self.train, self.valid, self.test):
+            count = len(split) if split is not None else 0
+            found.update(f"{count} ".encode())
+            if split is not None:
+                some = _gathered(split.images, torch.linspace(0, count - 1, _LOOKED_AT).long())
+                found.update(some.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
     def to(self, device: torch.device | str) -> "Data":
         """The same data with every split on `device`."""
         valid = None if self.valid is None else self.valid.to(device)
@@ -174,6 +183,14 @@ def batch_slices(n: int, batch_size: int, drop_last: bool = True) -> list[slice]
     return [slice(start, min(start + batch_size, n)) for start in range(0, end, batch_size)]
 
 
+def _gathered(images: Tensor | OnDisk, index: Tensor | slice) -> Tensor:
+    if isinstance(images, OnDisk):
+        return images.gather(index)
+    if isinstance(index, slice):
+        return images[index]
+    return images.index_select(0, index.to(images.device))
+
+
 def _take(split: Split, index: Tensor) -> Split:
     index = index.sort().values
     labels = None if split.labels is None else split.labels[index]
@@ -181,7 +198,7 @@ def _take(split: Split, index: Tensor) -> Split:
 
 
 def _valid_count(valid: float, n: int, name: str) -> int:
-    if isinstance(valid, (str, bool)) or valid is None:
+    if isinstance(valid, bool) or not isinstance(valid, (int, float)):
         raise VaeklError(f"valid must be a fraction below 1 or a count, not {valid!r}; try valid=0.1 or valid=0.")
     whole = 1 <= valid < float("inf") and valid == int(valid)
     if not (0 <= valid < 1 or whole):

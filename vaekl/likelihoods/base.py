@@ -6,6 +6,7 @@
 decides whether it may be dropped. Energy and constant are two methods because they are two ideas.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -166,7 +167,9 @@ def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 def is_number(value: object) -> bool:
     """Whether an option's value is an int or a float, and no bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, float) or abs(value) <= sys.float_info.max  # a whole number may be no float
 
 
 def positive(value: float | None, key: str) -> float | None:
@@ -175,9 +178,11 @@ def positive(value: float | None, key: str) -> float | None:
     Raises:
         VaeklError: names the key.
     """
-    if value is not None and not (is_number(value) and 0 < value < float("inf")):
-        raise VaeklError(f"{key} must be a positive number or null, not {value!r}.")
-    return value
+    if value is None:
+        return None
+    if not is_number(value) or not 0 < value <= torch.finfo(torch.float32).max:
+        raise VaeklError(f"{key} must be null or a positive number that float32 holds, not {value!r}.")
+    return float(value)
 
 
 _WORDS: dict[str, str] = {

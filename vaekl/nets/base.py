@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from vaekl.errors import VaeklError
@@ -16,8 +17,16 @@ class Nets(NamedTuple):
     decoder: nn.Module
 
 
+#: of a posterior 22,000 times wider than the prior
+_WIDEST = 10.0
+
+
 class PosteriorHead(nn.Module):
-    """Features [B, F] -> mean and log standard deviation of q(z|x), each [B, Z]."""
+    """Features [B, F] -> mean and log standard deviation of q(z|x), each [B, Z].
+
+    Beyond ln σ = 10, where only fresh weights on data of large values are, it grows as 10 + ln(1 + excess): the
+    exponential would overflow before the first step, and a bound would end its gradient.
+    """
 
     def __init__(self, features: int, latents: int) -> None:
         super().__init__()
@@ -26,7 +35,8 @@ class PosteriorHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.linear(features).float().chunk(2, dim=1)
-        return mean, log_std
+        excess = log_std - _WIDEST
+        return mean, torch.where(excess > 0, excess.relu().log1p() + _WIDEST, log_std)
 
 
 def activation_layer(name: str) -> nn.Module:

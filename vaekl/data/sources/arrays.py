@@ -33,6 +33,7 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_LARGEST_SIDE = 4096
 BINARIZED_ROWS = {"train": 50_000, "valid": 10_000, "test": 10_000}
 
 
@@ -72,7 +73,8 @@ def npz(
             labels = _first(LABEL_KEYS[split], arrays)
             parts[split] = Part(_to_nchw(arrays[key], layout, title), _whole(arrays, labels), title)
     if "train" not in parts:
-        raise VaeklError(f"{file} holds {', '.join(arrays) or 'no arrays'}, but no x_train; name the images that.")
+        names = ", ".join(sorted(p.stem for p in file.glob("*.npy")) if file.is_dir() else arrays) or "no arrays"
+        raise VaeklError(f"{file} holds {names} but no x_train: give the array of training images that name.")
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed)
     return build_source(name, parts)
@@ -155,8 +157,8 @@ def image_folder(
     folder = _given(path, "image_folder", "path=FOLDER")
     if not folder.is_dir():
         raise VaeklError(f"{folder} is a file, not a folder of images; set dataset.path to the folder.")
-    if size is not None and size < 1:
-        raise VaeklError(f"dataset.size={size} leaves no pixels; set it to 1 or more, or to null.")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIDE):
+        raise VaeklError(f"dataset.size={size} must be null or a whole number from 1 to {_LARGEST_SIDE:,}.")
     train = folder / "train" if (folder / "train").is_dir() else folder
     classes = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
     parts = {"train": _folder_part(train, classes, size, grayscale, root)}
@@ -234,9 +236,11 @@ def _on_disk(place: Path) -> dict[str, Array | OnDisk]:
             try:
                 arrays[key] = OnDisk(file)
             except UNREADABLE as error:
+                # numpy takes every file that it does not know for a pickle
+                reason = "it holds objects, or is no such file at all" if "pickle" in str(error) else first_line(error)
                 raise VaeklError(
-                    f"{file} cannot be read as an .npy file of a plain array ({first_line(error)}); "
-                    "it may be truncated: replace it, or write it again with numpy.save."
+                    f"{file} cannot be read as an .npy file of a plain array ({reason}): write it again with "
+                    "numpy.save, or replace it."
                 ) from error
     return arrays
 

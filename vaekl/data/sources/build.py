@@ -94,7 +94,8 @@ def cut_test(part: Part, fraction: float, seed: int) -> dict[str, Part]:
     if not 0 < fraction < 1:
         raise VaeklError(f"dataset.test_fraction={fraction} is not between 0 and 1; 0.1 is usual.")
     if n < 2:
-        raise VaeklError(f"{part.title} holds {n} images, too few to cut a test split from; give 2 or more.")
+        raise VaeklError(f"{part.title} holds too few images ({n}) to cut a test split from; give more.")
+    _checked_labels(part)  # cut, their number would say less
     count = min(n - 1, max(1, int(fraction * n)))
     order = shuffled(n, "test", seed).numpy()
     index = {"train": np.sort(order[count:]), "test": np.sort(order[:count])}

@@ -1,6 +1,7 @@
 """Image files decoded into one array, many at a time: in memory, or once and for all in a file."""
 
 import logging
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +112,7 @@ def _write(file: Path, paths: Sequence[Path], images: Iterator[Array]) -> None:
     with file.open("wb") as out:
         for count, image in enumerate(images):
             if count == 0:
+                _check_room(file.parent, len(paths) * image.nbytes)
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *image.shape)}
                 np.lib.format.write_array_header_1_0(out, header)
             out.write(image.tobytes())
@@ -118,6 +120,15 @@ def _write(file: Path, paths: Sequence[Path], images: Iterator[Array]) -> None:
                 said = time.monotonic()
                 # a warning, because those are shown
                 log.warning("decoded %s of %s images, once, into %s", f"{count + 1:,}", f"{len(paths):,}", file.parent)
+
+
+def _check_room(place: Path, size: int) -> None:
+    free = shutil.disk_usage(place).free
+    if size > free:
+        raise VaeklError(
+            f"the decoded images would take {size / 1e9:,.1f} GB, and {place} has {free / 1e9:,.1f} GB: set a smaller "
+            "dataset.size, or data_dir to a folder that has room."
+        )
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -1,0 +1,293 @@
+"""`vaekl` in forks of one process that has loaded it, each of which may kill itself at the N-th passing of a place.
+
+Reads requests from stdin, a JSON object a line; answers each with the fork's process id and then with how it ended.
+"""
+
+import builtins
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+#: what happens there, and to which file; first what a run passes only at its start, last what ends it
+PLACES = {
+    "manifest half written": ("write", "*manifest.json*"),
+    "manifest synced": ("synced", ".manifest.json.partial"),
+    "manifest renamed": ("renamed", "manifest.json"),
+    "versions half written": ("write", "*versions.json*"),
+    "versions renamed": ("renamed", "versions.json"),
+    "config half written": ("write", "*config.yaml*"),
+    "config synced": ("synced", ".config.yaml.partial"),
+    "config renamed": ("renamed", "config.yaml"),
+    "metrics.csv half cut": ("write", ".metrics.csv.partial"),
+    "metrics.csv cut, synced": ("synced", ".metrics.csv.partial"),
+    "metrics.csv cut, renamed": ("renamed", "metrics.csv"),
+    "best half written": ("write", "*best.pt*"),
+    "best synced": ("synced", ".best.pt.partial"),
+    "best renamed": ("renamed", "best.pt"),
+    "epoch": ("call", "epoch"),
+    "step": ("call", "step"),
+    "half a row": ("write", "metrics.csv"),
+    "half an event": ("write", "events.out.tfevents.*[0-9]"),
+    "validation": ("call", "validation"),
+    "pictures": ("call", "pictures"),
+    "checkpoint half written": ("write", "*last.pt*"),
+    "checkpoint synced": ("synced", ".last.pt.partial"),
+    "previous renamed": ("renamed", "previous.pt"),
+    "checkpoint renamed": ("renamed", "last.pt"),
+    "last evaluations": ("call", "last evaluations"),
+    "half an event of the test": ("write", "events.out.tfevents.*.test"),
+    "half a picture": ("write", "*.png"),
+    "results half written": ("write", "*results.json*"),
+    "results synced": ("synced", ".results.json.partial"),
+    "results renamed": ("renamed", "results.json"),
+}
+#: the run waits there for as long as this file exists
+HUNG = "hung"
+TOO_LONG, _LIMIT = 124, 120.0
+
+
+def die() -> None:
+    """As by `kill -9`."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def hang() -> None:
+    """Wait until the file is taken away; signals are handled meanwhile."""
+    file = Path(HUNG).absolute()
+    file.touch()
+    while file.exists():
+        time.sleep(0.01)
+
+
+class Watch:
+    """Counts how often each place is passed, and does something at one of them."""
+
+    def __init__(self, place: str | None, number: int, act: Callable[[], None]) -> None:
+        self.place, self.number, self.act = place, number, act
+        self.counts: Counter[str] = Counter()
+
+    def at(self, what: str, name: str) -> bool:
+        """Whether this is the passing at which to act."""
+        here = [place for place, (kind, pattern) in PLACES.items() if kind == what and fnmatch(name, pattern)]
+        self.counts.update(here)
+        return self.place in here and self.counts[self.place] == self.number
+
+    def passed(self, what: str, name: str) -> None:
+        """Act, if it is the passing."""
+        if self.at(what, name):
+            self.act()
+
+
+class Watched:
+    """A file that may be written by half."""
+
+    def __init__(self, file: Any, name: str, watch: Watch) -> None:
+        self.file, self.name_, self.watch = file, name, watch
+
+    def write(self, content: Any) -> int:
+        """All of it, or half of it and then the end."""
+        if self.watch.at("write", self.name_):
+            self.file.write(content[: len(content) // 2])
+            self.file.flush()
+            self.watch.act()
+            return self.file.write(content[len(content) // 2 :])
+        return self.file.write(content)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def __enter__(self) -> "Watched":
+        self.file.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.__exit__(*error)
+
+
+def watch_files(watch: Watch) -> None:
+    """Every file that is opened for writing, synced or moved."""
+    opened, synced, replaced = io.open, os.fsync, os.replace
+    patterns = [pattern for kind, pattern in PLACES.values() if kind == "write"]
+
+    def open_(file: Any, mode: str = "r", *more: Any, **named: Any) -> Any:
+        real = opened(file, mode, *more, **named)
+        name = "" if isinstance(file, int) else os.path.basename(os.fsdecode(file))
+        writes = set(mode) & set("wax+") and any(fnmatch(name, pattern) for pattern in patterns)
+        return Watched(real, name, watch) if writes else real
+
+    def fsync(number: int) -> None:
+        synced(number)
+        watch.passed("synced", os.path.basename(os.readlink(f"/proc/self/fd/{number}")))
+
+    def replace(source: Any, target: Any, **named: Any) -> None:
+        replaced(source, target, **named)
+        watch.passed("renamed", os.path.basename(os.fspath(target)))
+
+    io.open = builtins.open = open_  # type: ignore[assignment]
+    os.fsync, os.replace = fsync, replace  # type: ignore[assignment]
+
+
+def watch_calls(watch: Watch) -> None:
+    """The parts of a run that write nothing."""
+    from vaekl import experiment, trainer
+    from vaekl.callbacks import images
+
+    for module, function, name in (
+        (trainer, "epoch_order", "epoch"),
+        (trainer.Trainer, "train_step", "step"),
+        (trainer, "evaluate", "validation"),
+        (experiment, "evaluate", "last evaluations"),
+        (images, "pictures", "pictures"),
+    ):
+        setattr(module, function, _watched(getattr(module, function), name, watch))
+
+
+def _watched(function: Callable[..., Any], name: str, watch: Watch) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        watch.passed("call", name)
+        return function(*arguments, **named)
+
+    return call
+
+
+def _rows_stay() -> None:
+    from vaekl.callbacks import MetricsCsv
+
+    whole = MetricsCsv.started
+
+    def started(self: MetricsCsv, trainer: Any) -> None:
+        if self.path.exists():
+            self._file = self.path.open("a", newline="")
+        else:
+            whole(self, trainer)
+
+    MetricsCsv.started = started  # type: ignore[method-assign]
+
+
+def _events_stay() -> None:
+    from vaekl.callbacks import tensorboard
+
+    whole = tensorboard.SummaryWriter
+    tensorboard.SummaryWriter = lambda *words, purge_step=None, **named: whole(*words, **named)  # type: ignore
+
+
+def _noise_begins_again() -> None:
+    from vaekl.trainer import Trainer
+
+    whole = Trainer.load_state_dict
+
+    def load(self: Trainer, state: dict[str, Any]) -> None:
+        whole(self, state | {"generator": self.generator.get_state()})
+
+    Trainer.load_state_dict = load  # type: ignore[method-assign]
+
+
+def _written_in_place() -> None:
+    from vaekl import checkpoint
+
+    @contextlib.contextmanager
+    def replacing(path: Path, *_: Any) -> Any:
+        yield path
+
+    checkpoint.replacing = replacing  # type: ignore[assignment]
+
+
+def _slow_events() -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    whole = RecordWriter.write
+
+    def write(self: Any, data: bytes) -> None:
+        time.sleep(0.02)
+        whole(self, data)
+
+    RecordWriter.write = write
+
+
+#: what the tests of the tests break; slow events are no fault, but a slow disk
+FAULTS = {
+    "slow events": _slow_events,
+    "rows stay": _rows_stay,
+    "events stay": _events_stay,
+    "noise begins again": _noise_begins_again,
+    "written in place": _written_in_place,
+}
+
+
+def run(request: dict[str, Any]) -> int:
+    """One command, in a fork; returns its exit code."""
+    os.chdir(request["folder"])
+    for stream, name in ((sys.stdout, request["out"]), (sys.stderr, request["err"])):
+        with open(name, "wb") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    from vaekl import cli
+
+    sys.argv = ["vaekl"]
+    if request.get("fault"):
+        FAULTS[request["fault"]]()
+    watch = Watch(request.get("place"), request.get("number", 0), hang if request.get("hang") else die)
+    watch_files(watch)
+    watch_calls(watch)
+    code = cli.main(request["words"])
+    if counts := request.get("counts"):
+        Path(counts).write_text(json.dumps(watch.counts), encoding="ascii")
+    return code
+
+
+def waited(child: int, after: float | None) -> int:
+    """How a fork ended, which is killed after so many seconds; one that takes too long ends with `TOO_LONG`."""
+    end = time.monotonic() + (_LIMIT if after is None else after)
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return TOO_LONG if after is None else code
+
+
+def serve() -> None:
+    """Load all that a run needs, then fork for each request."""
+    from vaekl import machine, multirun, run  # noqa: F401, I001
+    import sklearn.datasets  # noqa: F401
+    import torch._dynamo  # noqa: F401
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            end(request)
+        print(child, flush=True)
+        print(waited(child, request.get("after")), flush=True)
+
+
+def end(request: dict[str, Any]) -> None:
+    """A fork's whole life."""
+    code = 1
+    try:
+        with open(os.devnull) as nothing:
+            os.dup2(nothing.fileno(), 0)
+        code = run(request)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve()

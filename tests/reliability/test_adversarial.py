@@ -1,0 +1,217 @@
+"""Data without variance, at the ends of a support or far too large: every likelihood, weighting and net.
+
+Nothing that a run computes may stop being finite, at any step. A pair that makes no sense is refused in a sentence,
+which is asserted too.
+"""
+
+from itertools import product
+from math import isfinite
+
+import pytest
+import torch
+from helpers import Recorder
+
+from vaekl import likelihoods, weighting
+from vaekl.data import Data, DataSpec
+from vaekl.data.spec import Source
+from vaekl.data.transforms import Auto
+from vaekl.errors import VaeklError
+from vaekl.model import LEDGER, VAE
+from vaekl.nets import conv, linear, mlp
+from vaekl.schedules import Constant, LearningRate
+from vaekl.trainer import Plan, Trainer
+
+SHAPE, LEVELS, LATENTS, STEPS, LOG_EVERY = (1, 8, 8), 5, 3, 200, 20
+#: name -> (constructor, the type in which constant images are stored for it)
+LIKELIHOODS = {
+    "bernoulli": (likelihoods.Bernoulli, "binary"),
+    "beta": (likelihoods.Beta, "unit_interval"),
+    "categorical": (likelihoods.Categorical, "levels"),
+    "cb": (likelihoods.ContinuousBernoulli, "unit_interval"),
+    "gaussian": (likelihoods.Gaussian, "unit_interval"),
+    "laplace": (likelihoods.Laplace, "unit_interval"),
+}
+WEIGHTINGS = {
+    "auto": (weighting.auto, {}),
+    "cb_normalizer": (weighting.CBNormalizer, {}),
+    "fixed_beta": (weighting.FixedBeta, {}),
+    "fixed_dispersion": (weighting.FixedDispersion, {}),
+    "learned_precision": (weighting.LearnedPrecision, {}),
+    "learned_precision per pixel": (weighting.LearnedPrecision, {"per": "pixel"}),
+    "optimal_precision": (weighting.OptimalPrecision, {}),
+    "optimal_precision per pixel": (weighting.OptimalPrecision, {"per": "pixel"}),
+}
+NETS = {"conv": (conv, (4, 16)), "linear": (linear, ()), "mlp": (mlp, ((16,),))}
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+#: the only two whose φ is a scale, and whose support is the real line
+SCALES = {"gaussian", "laplace"}
+
+
+def uniform(generator, count):
+    """A grey for each image."""
+    return torch.rand(count, 1, 1, 1, generator=generator).expand(-1, *SHAPE)
+
+
+def one_pixel(_, count):
+    """The same pixel on in every image."""
+    images = torch.zeros(count, *SHAPE)
+    images[:, 0, 3, 4] = 1
+    return images
+
+
+IMAGES = {
+    "zeros": lambda _, count: torch.zeros(count, *SHAPE),
+    "ones": lambda _, count: torch.ones(count, *SHAPE),
+    "one pixel": one_pixel,
+    "uniform": uniform,
+    "large": lambda generator, count: 1e2 * torch.randn(count, *SHAPE, generator=generator),
+    "huge": lambda generator, count: 1e4 * torch.randn(count, *SHAPE, generator=generator),
+    "huge uniform": lambda generator, count: 1e4 * (2 * uniform(generator, count) - 1),
+}
+REALS = ("large", "huge", "huge uniform")
+SUPPORTS = ("binary", "unit_interval", "levels", "real")
+
+
+def source(kind, support):
+    """Such images as a data set stores them."""
+    generator = torch.Generator().manual_seed(0)
+    train, test = IMAGES[kind](generator, 52).contiguous(), IMAGES[kind](generator, 12).contiguous()
+    spec = DataSpec(kind, SHAPE, {"binary": 2, "levels": LEVELS}.get(support), support)
+    if support in ("binary", "levels"):
+        train, test = ((images * (spec.levels - 1)).round().to(torch.uint8) for images in (train, test))
+    return Source(spec, train, test)
+
+
+def data_for(likelihood, kind, support):
+    """As `vaekl.run` makes the data of a run: transformed for the likelihood, and refused outside its support."""
+    data = Data.from_source(source(kind, support), Auto(), likelihood.accepts, 12, 0)
+    likelihood.check_spec(data.spec)
+    likelihood.check_support(data.train.batch(slice(None)))
+    return data
+
+
+def trainer_for(names, kind, support):
+    """A trainer with vaekl's default settings but for small networks, and its recorder."""
+    family, how, net, dtype = names
+    likelihood = LIKELIHOODS[family][0]()
+    data = data_for(likelihood, kind, support)
+    build, options = WEIGHTINGS[how]
+    weighs = build(likelihood, SHAPE, **options)
+    torch.manual_seed(0)
+    make, sizes = NETS[net]
+    nets = make(SHAPE, likelihood.outputs, LATENTS, *sizes)
+    model = VAE(data.spec, nets, likelihood, weighs, LATENTS, DTYPES[dtype])
+    networks = [*model.encoder.parameters(), *model.decoder.parameters()]
+    optimizer = torch.optim.Adam(networks, lr=1e-3, fused=True)
+    if own := list(weighs.parameters()):
+        optimizer.add_param_group({"params": own, "lr": 1e-3 * weighs.lr_factor})
+    recorder, plan = Recorder(), Plan(total_steps=STEPS, batch_size=20, log_every=LOG_EVERY, valid_every=100)
+    return Trainer(model, optimizer, Constant(STEPS), LearningRate(STEPS), data, plan, 0, [recorder]), recorder
+
+
+def watched(trainer):
+    """The first thing that is not finite after any step, in a list."""
+    whole, broken = trainer.train_step, []
+
+    def train_step(stored):
+        whole(stored)
+        row = trainer.rows[(trainer.step - 1) % trainer.plan.log_every].tolist()
+        broken.extend(f"step {trainer.step}: {name}" for name, v in zip(LEDGER, row, strict=True) if not isfinite(v))
+        for name, parameter in trainer.model.named_parameters():
+            for what, value in (("weight", parameter), ("gradient", parameter.grad)):
+                if value is not None and not value.isfinite().all():
+                    broken.append(f"step {trainer.step}: {what} of {name}")
+
+    trainer.train_step = train_step
+    return broken
+
+
+def fits(family, how):
+    """What the theory allows."""
+    if how.startswith(("learned", "optimal")):
+        return family in SCALES
+    return how != "cb_normalizer" or family == "cb"
+
+
+def kinds(family):
+    """The images that its support has: those of any size for densities on the reals alone."""
+    return [kind for kind in IMAGES if family in SCALES or kind not in REALS]
+
+
+PAIRS = list(product(LIKELIHOODS, WEIGHTINGS))
+FITTING = [pair for pair in PAIRS if fits(*pair)]
+CASES = [(*pair, *rest) for pair in FITTING for rest in product(NETS, DTYPES, kinds(pair[0]))]
+#: every pair of likelihood and weighting once, with nets, types and images dealt in turn
+SPREAD = {
+    (*pair, [*NETS][turn % 3], [*DTYPES][turn // 3 % 2], kinds(pair[0])[turn % len(kinds(pair[0]))])
+    for turn, pair in enumerate(FITTING)
+}
+
+
+def marked(case):
+    """The case with what pytest must know of it."""
+    marks = [] if case in SPREAD else [pytest.mark.nightly]
+    return pytest.param(*case, marks=marks, id=", ".join(case))
+
+
+@pytest.mark.parametrize(("family", "how", "net", "dtype", "kind"), [marked(case) for case in CASES])
+def test_training_stays_finite(family, how, net, dtype, kind):
+    support = "real" if kind in REALS else LIKELIHOODS[family][1]
+    trainer, recorder = trainer_for((family, how, net, dtype), kind, support)
+    broken = watched(trainer)
+    trainer.fit()
+    assert not broken
+    assert trainer.step == STEPS and len(recorder.figures) == STEPS / LOG_EVERY and len(recorder.evaluations) == 2
+    for step, figures in recorder.figures + [(step, found.figures()) for step, found, _ in recorder.evaluations]:
+        assert all(isfinite(value) for value in figures.values()), (step, figures)
+
+
+def test_every_choice_is_in_the_spread():
+    for position, choices in enumerate((LIKELIHOODS, WEIGHTINGS, NETS, DTYPES, IMAGES)):
+        assert {case[position] for case in SPREAD} == {*choices}
+    assert {case[2:4] for case in SPREAD} == {*product(NETS, DTYPES)}
+
+
+def one_sentence(error, *names):
+    text = str(error)
+    assert text.endswith(".") and "\n" not in text and all(name in text for name in names), text
+
+
+@pytest.mark.parametrize(("family", "how"), [pair for pair in PAIRS if not fits(*pair)], ids=", ".join)
+def test_a_weighting_without_a_meaning_is_refused(family, how):
+    build, options = WEIGHTINGS[how]
+    with pytest.raises(VaeklError) as refusal:
+        build(LIKELIHOODS[family][0](), SHAPE, **options)
+    one_sentence(refusal.value, f"weighting={how.split()[0]} does not fit likelihood={family}", "use ")
+
+
+#: what each likelihood trains on, some of it after the transform that `auto` chooses
+TAKES = {
+    "bernoulli": {"binary"},
+    "beta": {"unit_interval", "levels"},
+    "categorical": {"levels", "binary"},
+    "cb": {"unit_interval", "levels"},
+    "gaussian": {*SUPPORTS},
+    "laplace": {*SUPPORTS},
+}
+
+
+@pytest.mark.parametrize("support", SUPPORTS)
+@pytest.mark.parametrize("family", LIKELIHOODS)
+def test_data_outside_the_support_are_refused(family, support):
+    likelihood = LIKELIHOODS[family][0]()
+    kind = "huge" if support == "real" else "uniform"
+    if support in TAKES[family]:
+        assert data_for(likelihood, kind, support).train.batch(slice(None)).isfinite().all()
+        return
+    with pytest.raises(VaeklError) as refusal:
+        data_for(likelihood, kind, support)
+    one_sentence(refusal.value, f"likelihood={family} takes", f"dataset={kind}", "use ")
+
+
+@pytest.mark.parametrize("family", sorted({*LIKELIHOODS} - SCALES))
+def test_huge_values_that_call_themselves_grey_are_refused(family):
+    likelihood, images = LIKELIHOODS[family][0](), IMAGES["huge"](torch.Generator().manual_seed(0), 4)
+    with pytest.raises(VaeklError) as refusal:
+        likelihood.check_support(images)
+    one_sentence(refusal.value, f"likelihood={family} has support [0, ", "data reach from -")

@@ -1,0 +1,249 @@
+"""However often a run is killed, and wherever, it ends as if it never had been."""
+
+import os
+import random
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+
+import pytest
+from cli_helpers import finished, process, refused
+from killed import HUNG, PLACES
+from kills import KILLED, OUTSIDE, Killer, Tally, Warm, differences, in_order, possible, undisturbed
+from test_configs import LIKELIHOODS, WEIGHTINGS, fits
+
+#: they share a process that has loaded vaekl
+pytestmark = pytest.mark.xdist_group("kills")
+
+SEED = 20
+#: no checkpoint lies at the end of an epoch (12 steps) or of a line of the log; most lie in the middle of both
+SHORT = (
+    "model.hidden=[16]", "model.latents=4", "trainer.steps=60", "trainer.valid_every=15", "trainer.log_every=6",
+)  # fmt: skip
+RUN = ("train", "hydra.run.dir=run", *SHORT)
+PATIENT = (
+    "likelihood=gaussian", "weighting=learned_precision", "trainer.patience=1", "trainer.valid_every=4", "optim.lr=0.3",
+)  # fmt: skip
+SWEEP = (
+    "train", "-m", "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=sweep", *SHORT, "trainer.steps=20",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def warm():
+    """The process that forks."""
+    with Warm() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def whole(warm, tmp_path_factory):
+    """The run that nobody stopped."""
+    return undisturbed(warm, tmp_path_factory.mktemp("whole") / "folder", *RUN)
+
+
+def killed(warm, whole, folder, places, draw, fault=None):
+    """The run after kills at these places."""
+    killer = Killer(warm, whole, folder, draw)
+    killer.fault = {"fault": fault} if fault else {}
+    killer.die_at(places)
+    return killer
+
+
+def same_after_kills(warm, whole, folder, places, seed=SEED):
+    """All the kills happen, and nothing is different afterwards."""
+    print(f"seed {seed}")
+    killer = killed(warm, whole, folder, places, random.Random(seed))
+    assert differences(folder, whole.folder) == []
+    assert killer.tally.kills.total() == len(places), killer.tally.line()
+
+
+def test_a_real_process_ends_as_its_fork_does(whole, tmp_path):
+    answer = finished(process(tmp_path, *RUN))
+    assert answer.code == 0, answer
+    assert differences(tmp_path, whole.folder) == []
+
+
+def test_killed_at_five_places(warm, whole, tmp_path):
+    places = ["config half written", "half an event", "checkpoint half written", "previous renamed", "half a row"]
+    same_after_kills(warm, whole, tmp_path, places)
+
+
+def test_killed_at_four_places_of_a_run_with_patience(warm, tmp_path):
+    whole = undisturbed(warm, tmp_path / "whole", *RUN, *PATIENT)
+    places = ["best renamed", "checkpoint renamed", "half an event of the test", "results synced"]
+    assert whole.steps < 45  # else patience did not end it
+    same_after_kills(warm, whole, tmp_path / "killed", places)
+
+
+def test_a_sweep_killed_while_it_writes_its_manifest(warm, tmp_path):
+    whole = undisturbed(warm, tmp_path / "whole", *SWEEP)
+    same_after_kills(warm, whole, tmp_path / "killed", ["manifest half written", "manifest renamed"])
+
+
+def test_killed_before_there_is_a_run(warm, whole, tmp_path):
+    """What is there is no run yet; the same command makes it one."""
+    answer = warm(tmp_path, *RUN, place="config synced", number=1)
+    assert answer.code == KILLED
+    refused(warm(tmp_path, "resume", "run"), "run holds no run")
+    assert warm(tmp_path, *RUN).code == 0
+    assert differences(tmp_path, whole.folder) == []
+
+
+def test_pictures_are_on_the_disk_before_their_checkpoint(warm, whole, tmp_path):
+    """Else a kill right after the checkpoint loses them: the resumed run begins after their step."""
+    answer = warm(tmp_path, *RUN, place="checkpoint renamed", number=2, fault="slow events")
+    assert answer.code == KILLED
+    assert warm(tmp_path, "resume", "run").code == 0
+    assert differences(tmp_path, whole.folder) == []
+
+
+def test_killed_right_after_the_results(warm, whole, tmp_path):
+    same_after_kills(warm, whole, tmp_path, ["results renamed"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        (None, None),
+        ("rows stay", "run: metrics.csv"),
+        ("events stay", "run: steps of scalars train/loss"),
+        ("noise begins again", "run: last.pt"),
+    ],
+)
+def test_a_fault_is_found(fault, found, warm, whole, tmp_path):
+    """The second checkpoint's rows and events are there when it is not: a fault shows, and nothing else."""
+    answer = warm(tmp_path, *RUN, place="checkpoint half written", number=2, fault=fault)
+    assert answer.code == KILLED
+    assert warm(tmp_path, "resume", "run", fault=fault).code == 0
+    told = differences(tmp_path, whole.folder)
+    assert found in told or (fault, told) == (None, [])
+    assert fault == "noise begins again" or "run: last.pt" not in told
+
+
+def test_a_checkpoint_that_is_written_in_place_is_found(warm, tmp_path):
+    for fault, code in ((None, 0), ("written in place", 1)):
+        folder = tmp_path / f"{fault}"
+        folder.mkdir()
+        assert warm(folder, *RUN, place="checkpoint half written", number=2, fault=fault).code == KILLED
+        assert warm(folder, "resume", "run").code == code
+
+
+def hung(warm, folder, place, number):
+    """A run that waits at a place for its file to be taken away; returns its process id."""
+    child = warm.start(folder, *RUN, place=place, number=number, hang=True)
+    for _ in range(6000):
+        if (folder / HUNG).exists():
+            return child
+        time.sleep(0.01)
+    raise AssertionError(warm.end())
+
+
+@pytest.mark.parametrize(
+    ("number", "place", "passing", "step"),
+    [
+        (signal.SIGTERM, "step", 21, 21),
+        (signal.SIGTERM, "validation", 2, 30),
+        (signal.SIGINT, "half a row", 5, 24),
+        (signal.SIGINT, "checkpoint half written", 3, 45),
+    ],
+    ids=str,
+)
+def test_a_signal_ends_the_step_and_saves(number, place, passing, step, warm, whole, tmp_path):
+    child = hung(warm, tmp_path, place, passing)
+    os.kill(child, number)
+    (tmp_path / HUNG).unlink()
+    answer = warm.end()
+    assert (answer.code, f"vaekl: stopped at step {step}: " in answer.err) == (130, True), answer
+    answer = warm(tmp_path, "resume", "run")
+    assert (answer.code, f"resumed at step {step}" in answer.out) == (0, True), answer
+    assert differences(tmp_path, whole.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "passing"), [("step", 21), ("half a row", 5), ("checkpoint half written", 3), ("validation", 2)]
+)
+def test_a_second_ctrl_c_stops_at_once(place, passing, warm, whole, tmp_path):
+    """What waits would wait for ever; nothing is saved, and the run goes on from its last checkpoint."""
+    child = hung(warm, tmp_path, place, passing)
+    os.kill(child, signal.SIGINT)
+    time.sleep(0.2)
+    assert (tmp_path / HUNG).exists() and os.path.exists(f"/proc/{child}")
+    os.kill(child, signal.SIGINT)
+    answer = warm.end()
+    assert (answer.code, answer.err) == (130, "vaekl: interrupted.\n")
+    (tmp_path / HUNG).unlink()
+    assert warm(tmp_path, "resume", "run").code == 0
+    assert differences(tmp_path, whole.folder) == []
+
+
+PAIRS = [
+    (f"likelihood={likelihood}", f"weighting={weighting}")
+    for likelihood, weighting in product(LIKELIHOODS, WEIGHTINGS)
+    if fits(likelihood, weighting)
+]
+OTHERS = [
+    *[(*PATIENT, f"seed={seed}") for seed in range(3)],
+    ("trainer.ema=0.9", "optim=adamw", "lr_schedule=cosine", "trainer.clip_norm=1"),
+    ("schedule=cyclical", "likelihood=laplace", "weighting=optimal_precision", "optim=sgd", "optim.lr=1e-4"),
+    ("model=conv", "model.width=4", "model.hidden=8", "valid=0"),
+]
+KILLS = 5
+#: what only some runs write
+RARE, BEGIN = ("manifest", "best"), ("versions", "config")
+
+
+def dealt(whole, number, draw):
+    """Places for one of many commands, so that all together are killed at each."""
+    found = possible(whole)
+    rare = [place for place in found if place.startswith(RARE)]
+    common = [place for place in found if place not in rare]
+    places = in_order([common[(number * KILLS + i) % len(common)] for i in range(KILLS)])
+    if rare:
+        return in_order([*places, rare[number % 3]])
+    begun = sum(place.startswith(BEGIN) for place in places)  # what only a run without a config meets
+    places.insert(draw.randint(begun, KILLS), OUTSIDE)
+    return places
+
+
+def work(seed, whose, folder):
+    """Train whole, then with kills at places drawn by the seed; returns what was done and what is wrong."""
+    draw = random.Random(seed)
+    with Warm() as warm:
+        whole = undisturbed(warm, folder / "whole", *whose)
+        killer = Killer(warm, whole, folder / "killed", draw)
+        try:
+            killer.die_at(dealt(whole, seed, draw))
+            return killer.tally, differences(killer.folder, whole.folder)
+        except AssertionError as error:
+            return killer.tally, [str(error)]
+
+
+def commands():
+    """Every pair, the other kinds of state, and sweeps."""
+    for words in PAIRS + OTHERS:
+        binary = ("transform=binarize",) if "likelihood=bernoulli" in words else ()
+        free = [word for word in SHORT if not (word.startswith("model.hidden") and "model=conv" in words)]
+        yield " ".join(words), ("train", "hydra.run.dir=run", *free, *binary, *words)
+    for number in range(3):
+        yield f"sweep {number}", SWEEP
+
+
+@pytest.mark.nightly
+def test_a_hundred_kills(tmp_path, capsys):
+    names, words = zip(*commands(), strict=True)
+    seeds = range(SEED, SEED + len(names))
+    folders = [tmp_path / str(seed) for seed in seeds]
+    with ThreadPoolExecutor(2) as lanes:
+        done = list(lanes.map(work, seeds, words, folders))
+    total = Tally()
+    for tally, _ in done:
+        total.kills.update(tally.kills)
+        total.resumes.update(tally.resumes)
+    with capsys.disabled():
+        print(f"\n{len(names)} runs: {total.line()}")
+    wrong = {f"{name}, seed {seed}": told for name, seed, (_, told) in zip(names, seeds, done, strict=True) if told}
+    assert wrong == {}
+    assert total.kills.total() >= 100
+    assert {place for place, count in total.kills.items() if count} == {*PLACES, OUTSIDE}
