@@ -1,6 +1,5 @@
 """A run that was killed and resumed ends where an uninterrupted one ends, to the last bit."""
 
-import random
 import signal
 import time
 
@@ -47,32 +46,6 @@ def as_if_never_stopped(run, whole):
         assert [int(row["step"]) for row in rows(run, split)] == list(steps)
     speed = {"images_per_second": ""}
     assert [row | speed for row in rows(run)] == [row | speed for row in rows(whole)]
-
-
-def killed_at_random_moments(draw, tmp_path, whole):
-    kills = 0
-    command = ["train", "hydra.run.dir=run", *LONG]
-    for _ in range(2):
-        running = started(tmp_path, *command)
-        time.sleep(draw.uniform(0, 0.25))
-        running.kill()
-        finished(running)
-        kills += not (tmp_path / "run" / "results.json").exists()
-        command = ["resume", "run"]
-    assert kills > 0
-    answer = vaekl(tmp_path, "resume", "run")
-    assert answer.code == 0, answer.err
-    as_if_never_stopped(tmp_path / "run", whole)
-
-
-def test_killed_at_random_moments(tmp_path, whole):
-    killed_at_random_moments(random.Random(0), tmp_path, whole)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("seed", range(1, 11))
-def test_killed_at_random_moments_again_and_again(seed, tmp_path, whole):
-    killed_at_random_moments(random.Random(seed), tmp_path, whole)
 
 
 def test_asked_to_stop(tmp_path, whole):

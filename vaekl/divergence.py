@@ -58,13 +58,14 @@ def check_rows(rows: Tensor, step: int, model: VAE) -> None:
     )
 
 
-def check_gradient(norm: Tensor, step: int) -> None:
+def check_gradient(norm: Tensor, step: int, model: VAE) -> None:
     """Refuse a gradient whose squares overflow: Adam divides by their average, and would not take a step again.
 
     Raises:
-        DivergedError: its norm is not finite.
+        DivergedError: its norm is not finite; names the first parameter that followed, if one did.
     """
     if not norm.isfinite():
+        check_parameters(model, step)
         raise DivergedError(f"training diverged: the norm of the gradient is not finite at step {step}", step)
 
 

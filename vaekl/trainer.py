@@ -218,7 +218,7 @@ class Trainer:
         rows = distributed.total(self.rows[:count]).cpu().double()
         check_rows(rows, self.step, self.model)
         if self._gradient_norm is not None:
-            check_gradient(self._gradient_norm, self.step)
+            check_gradient(self._gradient_norm, self.step, self.model)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule = self.schedule(self.step - 1)
         generator = torch.Generator(self.device).manual_seed(seed_of("log", self.seed))

@@ -103,6 +103,7 @@ def test_a_bad_value_a_divergence_and_a_killed_process_are_told_apart(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.nightly  # some seconds for every process that is killed
 def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
     words = ["train", "-m", "seed=0,1,2,3", *SMALL[:2], "trainer.steps=600", "trainer.valid_every=50"]
     running = process(tmp_path, *words)
@@ -185,6 +186,7 @@ def test_a_second_command_for_the_same_sweep_is_refused(tmp_path):
     assert finished(running, 90).code == 130 and set(states_so_far(tmp_path)) == {"stopped"}
 
 
+@pytest.mark.nightly
 def test_one_dead_job_of_submitit_does_not_end_the_others(tmp_path):
     pytest.importorskip("submitit")
     (tmp_path / "hungry.py").write_text(HUNGRY)

@@ -218,8 +218,10 @@ def _load(file: Path) -> dict[str, Array]:
             return dict(arrays)
     except UNREADABLE as error:
         reason = first_line(error)
-        if isinstance(error, ValueError) and "pickle" in reason:  # numpy takes every unknown file for a pickle
-            reason = "it holds pickled objects, or is no .npz file at all"
+        if isinstance(error, ValueError) and "pickle" in reason:
+            reason = "it holds pickled objects"
+        elif isinstance(error, zipfile.BadZipFile) and "not a zip file" in reason:
+            reason = "it is no .npz file at all"
         raise VaeklError(
             f"{file} cannot be read as an .npz file of plain arrays ({reason}); "
             "it may be truncated: replace it, or write it again with numpy.savez."
