@@ -259,6 +259,7 @@ def waited(child: int, after: float | None) -> int:
 
 def serve() -> None:
     """Load all that a run needs, then fork for each request."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
     from vaekl import machine, multirun, run  # noqa: F401, I001
     import sklearn.datasets  # noqa: F401
     import torch._dynamo  # noqa: F401

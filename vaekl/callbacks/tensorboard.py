@@ -18,6 +18,8 @@ from vaekl.trainer import Callback, Trainer
 
 _TEST = ".test"
 _LONGEST_WAIT = 2
+#: of torch's histograms, which fail where all values lie beyond
+_LAST_BIN = 9e19
 _LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
 _EQUATION = "ELBO = −E/φ + ln C − KL, nats"
 #: the HParams tab shows five settings and five figures before anything is clicked, those that differ first
@@ -131,7 +133,8 @@ class TensorBoard(Callback):
     def _evaluation(self, split: str, evaluation: Evaluation, step: int) -> None:
         self._scalars(split, evaluation.figures(), step)
         if self.writer is not None:
-            self.writer.add_histogram(f"{split}/kl_per_latent_nats", evaluation.kl_per_latent, step)
+            kl = evaluation.kl_per_latent.clamp(max=_LAST_BIN)
+            self.writer.add_histogram(f"{split}/kl_per_latent_nats", kl, step)
 
     def _scalars(self, split: str, figures: dict[str, float], step: int) -> None:
         if self.writer is not None:
