@@ -9,7 +9,7 @@ import pytest
 from browser import command, needs_browser, tab
 from report_cases import Page
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.xdist_group("report")]
 
 
 def dumped(tmp_path: Path, address: str, *flags: str) -> str:

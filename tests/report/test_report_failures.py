@@ -12,6 +12,9 @@ from report_cases import Page, load, page, reported, table
 from vaekl.report.collect import collect
 from vaekl.report.groups import grouped
 
+#: its runs are trained once
+pytestmark = pytest.mark.xdist_group("report")
+
 QUICK = ("report.measure=false", "report.pictures=0")
 
 

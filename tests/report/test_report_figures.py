@@ -16,6 +16,9 @@ from vaekl.report import figures, look, measure
 from vaekl.report.collect import collect
 from vaekl.report.groups import Stat, grouped
 
+#: its runs are trained once
+pytestmark = pytest.mark.xdist_group("report")
+
 OF_RESULTS = {
     "elbo_nats": "elbo_nats",
     "rate_nats": "kl_nats",

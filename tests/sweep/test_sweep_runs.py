@@ -207,7 +207,8 @@ def test_hydra_s_own_names_for_folders(tmp_path):
 
 
 # more than ten: the sampler then goes by what it has seen
-@pytest.mark.parametrize("trials", [3, pytest.param(12, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("trials", [3, 12])
 def test_a_search_is_by_the_validation_elbo_and_can_be_typed_again(trials, tmp_path):
     pytest.importorskip("optuna")
     words = [

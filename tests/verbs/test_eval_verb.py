@@ -11,6 +11,9 @@ from sklearn.datasets import load_digits
 
 from vaekl import checkpoint
 
+#: its runs are trained once
+pytestmark = pytest.mark.xdist_group("eval")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
