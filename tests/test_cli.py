@@ -6,12 +6,14 @@ import time
 from importlib.metadata import version
 
 import pytest
+import yaml
 from cli_helpers import SMALL, Answer, finished, process, refused, vaekl
 
 from vaekl import cli
 from vaekl.groups import CONF, groups
 
 HELP = [(), ("--help",), ("-h",), ("help",), ("train", "--help"), ("train", "-h"), ("resume", "--help"), ("--version",)]
+HELP += [("eval", "--help"), ("sample", "-h"), ("report", "--help")]
 IMPORTED = """
 import sys
 from vaekl.cli import main
@@ -52,12 +54,20 @@ def test_every_group_and_option_is_listed_with_what_it_is(tmp_path):
         assert all(len(text) > 5 for text in listed.values())
 
 
+def test_every_key_that_is_there_for_all_runs_is_listed(tmp_path):
+    text = vaekl(tmp_path, "train", "--help").out
+    top = yaml.safe_load((CONF / "train.yaml").read_text("utf-8"))
+    trainer = yaml.safe_load((CONF / "trainer" / "default.yaml").read_text("utf-8"))
+    keys = [key for key in top if key not in ("defaults", "hydra", "run_name")] + [f"trainer.{key}" for key in trainer]
+    assert [line.split("=")[0].strip() for line in text.split("these:\n")[1].splitlines()] == keys
+
+
 @pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]], ids=" ".join)
 def test_help_lists_a_users_own_options(flag, tmp_path):
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "tiny.yaml").write_text("# a very small one\n_target_: vaekl.nets.linear\n")
     answer = vaekl(tmp_path, "train", *flag, "--help")
-    assert "  tiny                a very small one" in answer.out.splitlines()
+    assert "  tiny                   a very small one" in answer.out.splitlines()
 
 
 @pytest.mark.parametrize(

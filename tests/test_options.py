@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vaekl.errors import VaeklError
-from vaekl.options import defaults, help_lines, one_of, parse, whole, wholes
+from vaekl.groups import settings
+from vaekl.options import defaults, one_of, parse, whole, wholes
 
 
 def test_runs_options_and_changes_are_told_apart(tmp_path):
@@ -52,8 +53,8 @@ def test_mistakes(words, says):
         parse("eval", words)
 
 
-@pytest.mark.parametrize("verb", ["eval", "sample"])
+@pytest.mark.parametrize("verb", ["eval", "sample", "report"])
 def test_every_key_has_a_line_of_help(verb):
-    lines = help_lines(verb).splitlines()
-    assert len(lines) == len(defaults(verb))
+    lines = settings(verb, f"{verb}.").splitlines()
+    assert [line.split("=")[0].strip() for line in lines] == [f"{verb}.{key}" for key in defaults(verb)]
     assert all(line.split("=")[1].split(maxsplit=1)[1] for line in lines)

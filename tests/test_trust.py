@@ -92,6 +92,25 @@ def test_what_is_vouched_for_is_called(tmp_path, monkeypatch):
     assert (tmp_path / "ran").exists()
 
 
+def test_what_lies_in_a_strangers_folder_is_not_imported(run, tmp_path):
+    """TensorBoard looks for TensorFlow, and would find it where the command is typed."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "tensorflow.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    (folder / "results.json").unlink()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def imported(*words):
+        # -P: as the installed command, which does not begin its path here
+        command = [sys.executable, "-P", "-m", "vaekl", *words]
+        answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+        if answer.returncode == 0:
+            (folder / "results.json").unlink()
+        return (folder / "ran").exists()
+
+    assert not imported("resume", ".")
+    assert imported("resume", ".", "--trust", "mine")
+
+
 @pytest.mark.parametrize("word", ["--trust", "--trust=", "--trust=a b", "--trust=os.system()"])
 def test_only_a_module_can_be_vouched_for(word, tmp_path):
     refused(vaekl(tmp_path, "eval", "run", word), "--trust", "module")

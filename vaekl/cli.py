@@ -114,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from vaekl import trust
 
             words = trust.vouch(words)
+            _import_from_here()
         if rank == 0:
             return _dispatch(words)
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -169,6 +170,7 @@ def _train(words: list[str]) -> int:
         print(_groups_help([Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]), end="")
         return 0
     _prepare_process()
+    _import_from_here()
     from vaekl import multirun
 
     multirun.train(train_job, words, _load)
@@ -191,7 +193,14 @@ def _prepare_process() -> None:
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # as Ctrl-C, wherever it comes, so that nothing half-written stays
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # a user's own classes are found in the folder where the command is typed
+
+
+def _import_from_here() -> None:
+    """Find a user's own classes in the folder where the command is typed.
+
+    Not for a verb that reads a run without `--trust`: typed in a stranger's folder, it would import the stranger's
+    `tensorflow.py` when TensorBoard looks for the real one.
+    """
     sys.path.append(os.getcwd())
 
 
@@ -241,11 +250,13 @@ def _report(words: list[str]) -> int:
 
 def _with_options(verb: str, words: list[str], text: str, module: str) -> int:
     """A verb that takes runs and keys of conf/VERB.yaml."""
-    from vaekl.options import help_lines, parse
-
     if "-h" in words or "--help" in words:
-        print(text + help_lines(verb), end="")
+        from vaekl.groups import settings
+
+        print(text + settings(verb, f"{verb}."), end="")
         return 0
+    from vaekl.options import parse
+
     asked = parse(verb, words)
     _prepare_process()
     code: int = import_module(module).main(asked)
@@ -260,12 +271,14 @@ def _audit(words: list[str]) -> int:
 
 
 def _groups_help(more: list[Path]) -> str:
-    from vaekl.groups import groups, options
+    from vaekl.groups import groups, options, settings
 
     lines = []
     for group in groups(more):
         lines.append(group)
-        lines += [f"  {name:<19} {text}" for name, text in options(group, more).items()]
+        lines += [f"  {name:<22} {text}" for name, text in options(group, more).items()]
         lines.append("")
-    lines.append("Any key of an option can be set: weighting.beta=0.01, trainer.epochs=100, model.latents=8.")
-    return "\n".join(lines) + "\n"
+    keys = settings("train") + settings("trainer/default", "trainer.")
+    return "\n".join(lines) + f"""
+Any key of an option can be set, such as weighting.beta=0.01 or model.latents=8, and these:
+{keys}"""

@@ -25,6 +25,22 @@ def options(group: str, more: Sequence[Path] = ()) -> dict[str, str]:
     return {file.stem: _description(file) for file in files if not file.stem.startswith("_")}
 
 
+def settings(file: str, prefix: str = "") -> str:
+    """The lines of --help for a file in `conf/`: each key that has a comment, with its default and the comment.
+
+    Args:
+        file: its path in `conf/`, without `.yaml`.
+        prefix: what stands before the keys on the command line, such as `trainer.`.
+    """
+    lines = []
+    for line in (CONF / f"{file}.yaml").read_text(encoding="utf-8").splitlines():
+        setting, comment, meaning = line.partition("  # ")
+        if comment and not line.startswith(("#", " ")):
+            key, _, value = setting.partition(": ")
+            lines.append(f"  {f'{prefix}{key}={value.strip()}'.replace(', ', ','):<34} {meaning.strip()}\n")
+    return "".join(lines)
+
+
 def _description(file: Path) -> str:
     with file.open(encoding="utf-8") as lines:
         for line in lines:

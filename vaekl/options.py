@@ -76,17 +76,6 @@ def defaults(verb: str) -> dict[str, Any]:
     return content
 
 
-def help_lines(verb: str) -> str:
-    """Each key with its default and its meaning."""
-    lines = []
-    for line in (CONF / f"{verb}.yaml").read_text(encoding="utf-8").splitlines():
-        setting, _, meaning = line.partition("  # ")
-        if not line.startswith("#"):
-            key, _, value = setting.partition(": ")
-            lines.append(f"  {f'{verb}.{key}={value.strip()}'.replace(', ', ','):<34} {meaning.strip()}")
-    return "\n".join(lines) + "\n"
-
-
 def whole(options: dict[str, Any], verb: str, key: str, least: int = 0, optional: bool = False) -> int | None:
     """An option that must be a whole number, or null.
 

@@ -25,6 +25,8 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
     if model.autocast is not None:
         machine += f", {str(model.autocast).removeprefix('torch.')}"
+    if torch.get_float32_matmul_precision() == "high":
+        machine += ", tf32"
     if distributed.size() > 1:
         machine += f", {distributed.size()} processes"
     multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
