@@ -188,6 +188,7 @@ def stopped(folder):
     return step
 
 
+@pytest.mark.nightly  # five processes, one after the other
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="a process is found by /proc")
 def test_sigterm_stops_all_at_one_step_and_the_same_words_go_on(tmp_path):
     step = stopped(tmp_path)

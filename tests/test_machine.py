@@ -121,6 +121,7 @@ def test_threads_are_taken_as_asked_and_kept(monkeypatch):
         torch.set_num_threads(before)
 
 
+@pytest.mark.nightly  # its busy loops would slow every test beside it
 @pytest.mark.skipif(CORES < 2, reason="one core has nothing to give up")
 def test_beside_busy_cores_a_run_does_not_collapse(busy, tmp_path):
     """Threads that wait for each other by spinning made 190 images/s of 8,500 on four cores beside four busy loops."""

@@ -135,6 +135,18 @@ def test_a_gradient_whose_squares_overflow_is_named():
     assert recorder.figures == []
 
 
+def test_an_optimiser_that_remembers_such_a_gradient_is_not_saved():
+    """No log saw it, every weight is finite, and that one would never move again."""
+    data = data_of()
+    model = model_of(data.spec)
+    trainer, recorder = trainer_of(data, model, steps=10, log_every=5, valid_every=8)
+    bias = model.decoder[-2].bias
+    bias.register_hook(lambda gradient: gradient.sign() * 1e25 if trainer.step == 6 else gradient)
+    (name,) = [name for name, parameter in model.named_parameters() if parameter is bias]
+    assert f"the optimiser's exp_avg_sq of parameter {name} is not finite after step 8" in diverged(trainer)
+    assert recorder.evaluations == []
+
+
 def test_a_run_that_is_stopped_after_it_diverged_is_not_saved():
     """Otherwise the last good checkpoint would be written over by weights that are NaN."""
     trainer, recorder = spoiled(log_every=100, valid_every=100)

@@ -3,6 +3,7 @@
 import io
 from hashlib import blake2b
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -59,6 +60,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         raise _unreadable(path, "its checksum is not that of its content")
     try:
         content = torch.load(io.BytesIO(raw), map_location=device, weights_only=True)
+    except UnpicklingError as error:
+        raise _unreadable(path, "it holds more than tensors, numbers and words, or is no file of PyTorch's") from error
     except Exception as error:  # what is no checkpoint can fail in any way while it is read
         raise _unreadable(path, first_line(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int) or "state" not in content:
@@ -69,7 +72,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         )
     if content["format"] > 1 and not sealed:
         raise _unreadable(path, "its checksum is missing")
-    state: dict[str, Any] = content["state"]
+    state = content["state"]
+    if not isinstance(state, dict):
+        raise _unreadable(path, "it holds no state")
     return state
 
 

@@ -278,7 +278,5 @@ def _groups_help(more: list[Path]) -> str:
         lines.append(group)
         lines += [f"  {name:<22} {text}" for name, text in options(group, more).items()]
         lines.append("")
-    keys = settings("train") + settings("trainer/default", "trainer.")
-    return "\n".join(lines) + f"""
-Any key of an option can be set, such as weighting.beta=0.01 or model.latents=8, and these:
-{keys}"""
+    lines.append("Any key of an option can be set, such as weighting.beta=0.01 or model.latents=8, and these:\n")
+    return "\n".join(lines) + settings("train") + settings("trainer/default", "trainer.")

@@ -1,6 +1,7 @@
 """Whether and when a run's objective is compiled."""
 
 import itertools
+import logging
 import statistics
 import time
 
@@ -11,6 +12,9 @@ from torch import nn
 _COST, _GAIN = 30.0, 0.08
 #: steps that are not counted, because they warm up, and steps that are
 _WARM_UP, _COUNTED = 5, 20
+
+# it warns where CUDA is installed and no GPU is there, though the CPU was asked for
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 class Compiler:

@@ -1,5 +1,6 @@
 """What is not finite, and since when."""
 
+import torch
 from torch import Tensor
 
 from vaekl.errors import VaeklError
@@ -77,6 +78,19 @@ def check_parameters(model: VAE, step: int) -> None:
     """
     if bad := _not_finite(model):
         raise DivergedError(f"training diverged: parameter {bad} is not finite after step {step}", step)
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, model: VAE, step: int) -> None:
+    """Refuse an optimiser that remembers a gradient which was not finite: it would never move that parameter again.
+
+    Raises:
+        DivergedError: names the first such parameter.
+    """
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and not value.isfinite().all():
+                what = f"training diverged: the optimiser's {key} of parameter {name}"
+                raise DivergedError(f"{what} is not finite after step {step}", step)
 
 
 def _not_finite(model: VAE) -> str | None:

@@ -25,6 +25,7 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
+        partial.unlink(missing_ok=True)  # a stranger's folder may hold a link of that name
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -37,6 +38,20 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
         if isinstance(error, OSError):
             raise VaeklError(unwritable(path, what, error)) from error
         raise
+
+
+def inner_folder(path: Path) -> None:
+    """Make a folder inside of a run or a sweep, unless it is there.
+
+    Raises:
+        VaeklError: it is a link, which would lead what is written to another place, or it cannot be made.
+    """
+    if path.is_symlink():
+        raise VaeklError(f"{path} is a link, and vaekl writes through none: take it away.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VaeklError(unwritable(path, "folder", error)) from error
 
 
 @contextmanager

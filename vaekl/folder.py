@@ -103,7 +103,7 @@ def config(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise VaeklError(f"{file} cannot be read as YAML: restore it, or train afresh.") from error
-    if not isinstance(content, dict) or "choices" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("choices"), dict):
         raise VaeklError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")
     groups = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
     if lacking := [group for group in groups if not isinstance(content.get(group), dict)]:
@@ -164,7 +164,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise VaeklError(f"{file} cannot be read ({first_line(error)}): restore it, or take it away.") from error
     if not isinstance(content, dict):
         raise VaeklError(f"{file} holds no figures: restore it, or take it away.")

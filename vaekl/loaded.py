@@ -93,19 +93,24 @@ def load(
     if path.is_file():
         name = path.name
     else:
-        name = {"last": LAST, "best": BEST, None: (results or {}).get("weights", LAST)}[which]
+        tested = (results or {}).get("weights", LAST)
+        if tested not in (LAST, BEST):
+            raise VaeklError(f"{run / folder.RESULTS} names no checkpoint of a run: restore it, or take it away.")
+        name = {"last": LAST, "best": BEST, None: tested}[which]
     if name == BEST and not (run / name).exists():
         raise VaeklError(f"{run} kept no best weights, since it had no trainer.patience: take checkpoint=last.")
     place = pick_device(device, f"{verb}.device")
     prepare(place)
     state = checkpoint.load(run / name, place)
     cfg = DictConfig(OmegaConf.create(changed(content, changes)))
-    likelihood = build_likelihood(cfg)
-    data = build_data(cfg, likelihood)
-    model = build_model(cfg, likelihood, data)
+    with trust.as_written(run):
+        likelihood = build_likelihood(cfg)
+        data = build_data(cfg, likelihood)
+        model = build_model(cfg, likelihood, data)
     try:
         model.load_state_dict(_weights(state))
-    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        step = int(state["step"])
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         shape = "×".join(map(str, data.spec.shape))
         data_words = f"{data.spec.name}, images of {shape}" + (
             f", {data.spec.levels} levels" if data.spec.levels else ""
@@ -117,7 +122,7 @@ def load(
     choices = {str(group): str(option or "none") for group, option in cfg.choices.items()}
     resolved: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
     model.eval()
-    return Loaded(run, choices, resolved, name, state["step"], results, data.to(place), model.to(place))
+    return Loaded(run, choices, resolved, name, step, results, data.to(place), model.to(place))
 
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:

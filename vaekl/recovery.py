@@ -38,7 +38,7 @@ def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | No
         if last.exists():
             # else the next checkpoint would make it the previous one
             last.replace(path / _DAMAGED)
-        console.print(f"  {str(error).rpartition(': ')[0]}: going on from {previous.name}, step {state['step']}.")
+        console.print(f"  {str(error).rpartition(': ')[0]}: going on from {previous.name}, step {state.get('step')}.")
         return state
 
 
@@ -55,21 +55,22 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
             f"{path / LAST} was written by an earlier vaekl: go on with that one, or train afresh; eval and sample "
             "still read it."
         )
-    if state["data"] != trainer.data.digest():
+    if state.get("data") != trainer.data.digest():
         raise VaeklError(
             f"the images are not those that {path} began with (there are other ones, or more or fewer): put them back, "
             "or train afresh in another folder."
         )
     try:
         trainer.load_state_dict(state)
-    except (RuntimeError, ValueError, KeyError) as error:
+        threads = int(state["threads"])
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise VaeklError(
             f"the checkpoint {path / LAST} does not fit the model of {path / folder.CONFIG}: "
             "restore the two as they were, or train afresh."
         ) from error
-    if not keep_threads(state["threads"]):
+    if not keep_threads(threads):
         now = torch.get_num_threads()
-        console.print(f"  threads: {state['threads']} before the stop, {now} now: the last digits will differ.")
+        console.print(f"  threads: {threads} before the stop, {now} now: the last digits will differ.")
 
 
 def first_fault(trainer: Trainer, until: int) -> str | None:

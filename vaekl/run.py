@@ -83,7 +83,8 @@ def _go_on(path: Path, console: Console, typed: dict[str, Any] | None = None) ->
 
 def _restored(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     """The run as it was at its last checkpoint."""
-    run = distributed.on_each(lambda: build(cfg, path, console))
+    with trust.as_written(path):
+        run = distributed.on_each(lambda: build(cfg, path, console))
     state = distributed.on_first(lambda: recovery.saved(run.trainer, path, console))
     distributed.on_each(lambda: recovery.load(run.trainer, path, state, console))
     return run
@@ -144,7 +145,7 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
             "not to their average: use weighting=learned_precision, or trainer.ema=null."
         )
     tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
-    callbacks: list[Callback] = [tensorboard, MetricsCsv(path), Images(path, tensorboard), ProgressDisplay(console)]
+    callbacks: list[Callback] = [MetricsCsv(path), tensorboard, Images(path, tensorboard), ProgressDisplay(console)]
     callbacks += [*([Pulse(path)] if in_worker() else []), Checkpoints(path)]
     trainer = Trainer(
         model,

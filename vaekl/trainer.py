@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vaekl import distributed
 from vaekl.compilation import Compiler
 from vaekl.data import Data, batch_slices, epoch_order, seed_of
-from vaekl.divergence import check_gradient, check_parameters, check_rows
+from vaekl.divergence import check_gradient, check_optimizer, check_parameters, check_rows
 from vaekl.evaluate import Evaluation, evaluate, judge
 from vaekl.model import LEDGER, VAE, Objective
 from vaekl.schedules import LearningRate, Schedule
@@ -265,6 +265,7 @@ class Trainer:
         """The first process will save: it needs the whole batch's rows, and nothing that has diverged."""
         distributed.bring_to_first(self.rows)
         check_parameters(self.model, self.step)
+        check_optimizer(self.optimizer, self.model, self.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything from which `fit` would go on as if it had never stopped."""
@@ -286,12 +287,12 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        self.step = state["step"]
+        self.step = int(state["step"])
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.restores = state["restores"]
+        self.restores = int(state["restores"])
         self.compiler.decision = state["compiled"]
         if state["device"] == self.device.type:
             self.generator.set_state(state["generator"].cpu())
@@ -300,4 +301,4 @@ class Trainer:
         self.rows.copy_(state["rows"])
         if not distributed.is_first():
             self.rows.zero_()
-        self.best_elbo, self.stale_validations = state["best_elbo"], state["stale_validations"]
+        self.best_elbo, self.stale_validations = float(state["best_elbo"]), int(state["stale_validations"])

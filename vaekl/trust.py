@@ -1,14 +1,16 @@
 """What a run folder may have called when it is read back: it may come from a stranger."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf.errors import OmegaConfBaseException
 
 from vaekl import folder
-from vaekl.errors import VaeklError
+from vaekl.errors import VaeklError, first_line
 from vaekl.groups import CONF
 
 _TARGET = "_target_"
@@ -30,7 +32,7 @@ def vouch(words: Sequence[str]) -> list[str]:
             rest.append(word)
             continue
         name = name if given else next(coming, "")
-        if not all(part.isidentifier() for part in name.split(".")):
+        if not _is_module(name):
             raise VaeklError(f"--trust needs the name of a module, as in --trust package.module, not {name!r}.")
         _vouched.append(name)
     return rest
@@ -55,11 +57,30 @@ def config(path: Path, typed: Any = None) -> dict[str, Any]:
     for name in _targets(content):
         if not isinstance(name, str) or (name not in known and not _is_vouched(name)):
             module = str(name).rpartition(".")[0]
-            cure = f"add --trust {module} if you trust it" if module else "restore it, or train afresh"
+            cure = f"add --trust {module} if you trust it" if _is_module(module) else "restore it, or train afresh"
             raise VaeklError(f"{file} would have {name!r} called, which is no part of vaekl: {cure}.")
     if any("${" in text for text in _texts(content)):
         raise VaeklError(f"{file} holds an unresolved ${{...}}, which vaekl never writes: restore it, or train afresh.")
     return content
+
+
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """While a run is built from what `config` read.
+
+    Raises:
+        VaeklError: the config lacks a key.
+    """
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        raise VaeklError(
+            f"{path / folder.CONFIG} is not as vaekl wrote it ({first_line(error)}): restore it, or train afresh."
+        ) from error
+
+
+def _is_module(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def _is_vouched(name: str) -> bool:

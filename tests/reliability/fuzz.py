@@ -67,7 +67,7 @@ def judged(tried: Trial, folder: Path) -> list[str]:
         prepare(folder)
     before = _paths(folder)
     try:
-        answer = typed(folder, *tried.words)
+        answer = typed(folder, "train", *tried.words)
     except TooSlowError:
         return [f"took more than {_SECONDS} s"]
     except (Exception, SystemExit) as error:
@@ -79,13 +79,13 @@ def judged(tried: Trial, folder: Path) -> list[str]:
 
 
 def typed(folder: Path, *words: str, **environment: str) -> Answer:
-    """`vaekl train WORDS` with everything that a terminal would show of it, and no network."""
+    """`vaekl WORDS` with everything that a terminal would show of it, and no network."""
     heard: list[str] = []
     with _limited(), _loud(heard), tempfile.TemporaryFile() as noise:
         descriptor, threads = os.dup(2), torch.get_num_threads()
         os.dup2(noise.fileno(), 2)
         try:
-            answer = vaekl(folder, "train", *words, VAEKL_DATA_DIR=str(folder / "cache"), **environment)
+            answer = vaekl(folder, *words, VAEKL_DATA_DIR=str(folder / "cache"), **environment)
         finally:
             os.dup2(descriptor, 2)
             os.close(descriptor)

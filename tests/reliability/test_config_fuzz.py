@@ -53,7 +53,7 @@ def test_a_traceback_only_for_those_who_ask(asked, word, tmp_path):
     assert not judged(Trial(-1, (*base(), word), word), tmp_path)
     flag, environment = (["--debug"], {}) if asked == "--debug" else ([], {asked: "1"})
     with pytest.raises(Exception, match=r".") as raised:
-        typed(tmp_path, *base(), word, *flag, **environment)
+        typed(tmp_path, "train", *base(), word, *flag, **environment)
     assert raised.traceback
 
 

@@ -53,6 +53,7 @@ def test_the_same_single_command_is_the_same_run(tmp_path):
     assert same_weights(weights(run), ended) and results(run) == json.loads(whole["results.json"])
 
 
+@pytest.mark.nightly
 def test_a_failing_run_in_another_process_stops_no_other(tmp_path):
     answer = finished(
         process(tmp_path, "train", "-m", "weighting=cb_normalizer,auto", "likelihood=gaussian,cb", *SMALL)
@@ -148,7 +149,7 @@ class Slow(Gaussian):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_signal_to_a_terminal_s_whole_group_lets_all_save(number, tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
     words = ["-m", "seed=0,1", "likelihood=custom", "likelihood._target_=slow.Slow", "trainer.steps=300"]

@@ -124,31 +124,24 @@ def test_the_scores_of_a_classifier(copy, tmp_path, monkeypatch):
 
 
 def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_others(run, tmp_path):
-    for name in ("a", "b", "c"):
+    long = "a" * 100  # no figure is cut, however long the names
+    for name in (long, "b", "c"):
         shutil.copytree(run, tmp_path / "sweep" / name)
     (tmp_path / "sweep" / "b" / "last.pt").write_bytes(b"torn")
     answer = finished(process(tmp_path, "eval", "sweep", "eval.k=2", "eval.jobs=2"))
     assert answer.code == 1
     assert "1 of 3 runs could not be measured" in answer.err and "sweep/b" in answer.err
     assert "Traceback" not in answer.err and len(answer.err.splitlines()) == 1
-    reports = [(tmp_path / "sweep" / name / "eval.json").read_bytes() for name in ("a", "c")]
-    assert json.loads(reports[0])["elbo"] == json.loads(reports[1])["elbo"]
+    reports = [(tmp_path / "sweep" / name / "eval.json").read_bytes() for name in (long, "c")]
+    report = json.loads(reports[0])
+    assert report["elbo"] == json.loads(reports[1])["elbo"]
     # alone, in a process with as many threads as it likes, a run has the figures that it has in a sweep
-    alone = finished(process(tmp_path, "eval", "sweep/a", "eval.k=2", threads=4))
-    assert alone.code == 0 and (tmp_path / "sweep" / "a" / "eval.json").read_bytes() == reports[0]
+    alone = finished(process(tmp_path, "eval", "sweep/c", "eval.k=2", threads=4))
+    assert alone.code == 0 and (tmp_path / "sweep" / "c" / "eval.json").read_bytes() == reports[1]
     assert not (tmp_path / "sweep" / "b" / "eval.json").exists()
     assert "gaussian" in answer.out and "learned_precision" in answer.out
-    elbo = f"{json.loads(reports[0])['elbo']['elbo_nats']:,.2f}"
-    assert answer.out.count(elbo) == 2
-
-
-def test_figures_are_never_cut_however_long_the_names(run, tmp_path):
-    for name in ("a" * 100, "b" * 100):
-        shutil.copytree(run, tmp_path / "sweep" / name)
-    answer = finished(process(tmp_path, "eval", "sweep", "eval.k=1", "eval.images=30"))
-    (report,) = [json.loads(p.read_text()) for p in (tmp_path / "sweep" / ("a" * 100)).glob("eval_*.json")]
-    for figure in (report["elbo"]["elbo_nats"], report["iwae"][0]["nats"], report["elbo"]["kl_nats"]):
-        assert answer.out.count(f" {figure:,.2f} ") >= 2
+    for figure in (report["elbo"]["elbo_nats"], report["iwae"][-1]["nats"], report["elbo"]["kl_nats"]):
+        assert answer.out.count(f" {figure:,.2f} ") == 2
 
 
 def test_two_at_once_on_one_run_do_not_disturb_each_other(copy, tmp_path):

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaekl.callbacks.tensorboard import TensorBoard
 from vaekl.data import seed_of
 from vaekl.evaluate import Evaluation
+from vaekl.files import replacing
 from vaekl.libraries import torchvision
 from vaekl.pictures import beside, decoded, grid, most_kl, shaded, shades, traversal
 from vaekl.trainer import Callback, Trainer
@@ -41,7 +42,8 @@ class Images(Callback):
 
     def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
         for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():
-            torchvision("utils").save_image(drawn, self.folder / f"{name}.png")
+            with replacing(self.folder / f"{name}.png", "picture") as partial:
+                torchvision("utils").save_image(drawn, partial, format="png")
 
 
 @torch.no_grad()

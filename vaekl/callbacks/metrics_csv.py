@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from vaekl.errors import VaeklError
 from vaekl.evaluate import Evaluation
 from vaekl.files import replacing
 from vaekl.trainer import Callback, Trainer
@@ -24,12 +25,24 @@ class MetricsCsv(Callback):
         self._file: IO[str] | None = None
 
     def rows(self) -> list[dict[str, str]]:
-        """The whole rows that are in the file."""
+        """The whole rows that are in the file.
+
+        Raises:
+            VaeklError: it holds something else.
+        """
         if not self.path.exists():
             return []
-        with self.path.open(newline="") as file:
-            # a killed writer may leave a torn last line, whose step may be torn too: it lacks fields
-            return [row for row in csv.DictReader(file) if None not in row.values()]
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                # a killed writer may leave a torn last line, whose step may be torn too: it lacks fields
+                rows = [row for row in reader if None not in (*row, *row.values())]
+                sound = tuple(reader.fieldnames or FIELDS) == FIELDS and all(_is_step(row["step"]) for row in rows)
+        except (OSError, ValueError, csv.Error):
+            sound = False
+        if not sound:
+            raise VaeklError(f"{self.path} is damaged: restore it, or take it away and go on without what it holds.")
+        return rows
 
     def started(self, trainer: Trainer) -> None:
         # a run that was killed after its test is tested again
@@ -69,3 +82,7 @@ class MetricsCsv(Callback):
     def _flush(self) -> None:
         if self._file is not None:
             self._file.flush()
+
+
+def _is_step(text: str) -> bool:
+    return text.isdecimal() and len(text) < 19

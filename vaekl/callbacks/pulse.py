@@ -25,6 +25,7 @@ class Pulse(Callback):
         partial = self.file.with_suffix(".partial")
         with suppress(OSError):  # what matters on a full disk is the checkpoint
             text = {"step": trainer.step, "steps": trainer.plan.total_steps, "elbo_nats": figures["elbo_nats"]}
+            partial.unlink(missing_ok=True)  # a stranger's folder may hold a link of that name
             partial.write_text(json.dumps(text), encoding="ascii")
             partial.replace(self.file)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vaekl import options
 from vaekl.errors import VaeklError
-from vaekl.files import replacing, unwritable
+from vaekl.files import inner_folder, replacing
 from vaekl.report.collect import collect
 
 
@@ -51,10 +51,8 @@ def _titled(path: Path) -> str:
 
 def _writable(folder: Path) -> None:
     """Say so before hours of measuring, not after."""
-    try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        with replacing(folder / ".writable", "report") as partial:
-            partial.write_text("")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise VaeklError(unwritable(folder, "folder", error)) from error
+    inner_folder(folder)
+    inner_folder(folder / "figures")
+    with replacing(folder / ".writable", "report") as partial:
+        partial.write_text("")
+    (folder / ".writable").unlink()

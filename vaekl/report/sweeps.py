@@ -13,6 +13,7 @@ from vaekl.sweep.manifest import MANIFEST, as_it_is
 
 _OF_A_RUN = ("metrics.csv", "last.pt", folder.VERSIONS, folder.RESULTS)
 _MULTIRUN = "multirun.yaml"
+_MOST_JOBS = 10_000
 
 
 def left_over(base: Path) -> dict[Path, tuple[str, str]]:
@@ -50,7 +51,8 @@ def _gaps(sweep: Path) -> dict[Path, tuple[str, str]]:
         count = prod(len(_values(str(word).partition("=")[2])) for word in task)
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
         count = 0
-    jobs = range(max([count, *(number + 1 for number in there)]))
+    # a name such as 20261123_old is no job's
+    jobs = range(min(max([count, *(number + 1 for number in there)]), _MOST_JOBS))
     why = "job of this sweep without a folder: it failed before its first step, or was taken away"
     return {sweep / f"{number}_": ("missing", why) for number in jobs if number not in there}
 
@@ -65,6 +67,6 @@ def read_json(file: Path) -> dict[str, Any] | None:
     """The object in a file; None if there is none, or it cannot be read."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

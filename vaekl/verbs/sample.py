@@ -14,7 +14,7 @@ from vaekl.data import seed_of
 from vaekl.devices import enough_memory
 from vaekl.errors import VaeklError
 from vaekl.evaluate import evaluate
-from vaekl.files import replacing, unwritable
+from vaekl.files import inner_folder, replacing
 from vaekl.likelihoods import ContinuousBernoulli
 from vaekl.likelihoods.base import is_number
 from vaekl.loaded import Loaded, load
@@ -124,10 +124,7 @@ def draw(run: Loaded, asked: Asked) -> None:
     plates = {what: makers[what](run, asked, ends) for what in asked.what}
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {asked.seed}"
     folder = run.path / FOLDER
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise VaeklError(unwritable(folder, "folder", error)) from error
+    inner_folder(folder)
     print(f"{folder}: {origin}")
     for what, plate in plates.items():
         for decoder in asked.decoder:
