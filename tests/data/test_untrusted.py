@@ -100,6 +100,22 @@ def test_an_archive_that_lies_about_its_size_is_refused(tmp_path):
     refused(lambda: npz(str(tmp_path / "a.npz")), "a.npz cannot be read")
 
 
+def test_what_is_no_array_in_an_archive_is_left_alone(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", bytes(1000))
+    refused(lambda: npz(str(tmp_path / "a.npz")), "no x_train")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.npz")
+    refused(lambda: npz(str(tmp_path / "a.npz")), "neither a file nor a folder")
+    (tmp_path / "mixed").mkdir()
+    os.mkfifo(tmp_path / "mixed" / "x_train.npy")
+    refused(lambda: npz(str(tmp_path / "mixed")), "no x_train")
+    os.mkfifo(tmp_path / "mixed" / "a.png")
+    refused(lambda: image_folder(str(tmp_path / "mixed")), "holds no images")
+
+
 @pytest.mark.parametrize("name", ["a.npz", "x_train.npy", "folder"])
 def test_pickled_objects_are_not_read(name, tmp_path):
     class Evil:

@@ -174,7 +174,9 @@ def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: 
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES
+        and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+        and path.is_file()
     )
     if not paths:
         raise VaeklError(f"The folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); put some there.")
@@ -198,6 +200,8 @@ def _given(path: str | None, dataset: str, setting: str) -> Path:
     place = Path(path).expanduser()
     if not place.exists():
         raise VaeklError(f"{place.absolute()} does not exist; set dataset.{setting} to where the images are.")
+    if not place.is_file() and not place.is_dir():  # to read a pipe or a device may never end
+        raise VaeklError(f"{place.absolute()} is neither a file nor a folder; set dataset.{setting} to one.")
     return place
 
 
@@ -215,7 +219,8 @@ def _load(file: Path) -> dict[str, Array]:
                 "arrays as .npy files in a folder and set dataset.path to that; those are never loaded whole."
             )
         with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+            # of a member that is no array numpy gives the bytes
+            return {key: array for key, array in arrays.items() if isinstance(array, np.ndarray)}
     except UNREADABLE as error:
         reason = first_line(error)
         if isinstance(error, ValueError) and "pickle" in reason:
@@ -230,7 +235,7 @@ def _load(file: Path) -> dict[str, Array]:
 
 def _on_disk(place: Path) -> dict[str, Array | OnDisk]:
     """The arrays of a folder by the names of their files; a lone file holds training images."""
-    files = {"x_train": place} if place.is_file() else {file.stem: file for file in sorted(place.glob("*.npy"))}
+    files = {"x_train": place} if place.is_file() else {file.stem: file for file in sorted(place.glob("*.npy")) if file.is_file()}
     known = {key for keys in (*IMAGE_KEYS.values(), *LABEL_KEYS.values()) for key in keys}
     arrays: dict[str, Array | OnDisk] = {}
     for key, file in files.items():
