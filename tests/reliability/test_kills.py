@@ -25,6 +25,11 @@ RUN = ("train", "hydra.run.dir=run", *SHORT)
 PATIENT = (
     "likelihood=gaussian", "weighting=learned_precision", "trainer.patience=1", "trainer.valid_every=4", "optim.lr=0.3",
 )  # fmt: skip
+#: diverges some times in the first steps
+RESTORED = (
+    "likelihood=gaussian", "weighting=fixed_beta", "weighting.beta=0.001", "optim=sgd", "optim.lr=1",
+    "trainer.on_nan=restore",
+)  # fmt: skip
 SWEEP = (
     "train", "-m", "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=sweep", *SHORT, "trainer.steps=20",
 )  # fmt: skip
@@ -188,6 +193,7 @@ OTHERS = [
     ("trainer.ema=0.9", "optim=adamw", "lr_schedule=cosine", "trainer.clip_norm=1"),
     ("schedule=cyclical", "likelihood=laplace", "weighting=optimal_precision", "optim=sgd", "optim.lr=1e-4"),
     ("model=conv", "model.width=4", "model.hidden=8", "valid=0"),
+    RESTORED,
 ]
 KILLS = 5
 #: what only some runs write
