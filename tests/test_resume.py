@@ -201,6 +201,22 @@ def test_no_run_at_all(tmp_path):
     refused(vaekl(tmp_path, "resume", "nowhere"), "nowhere holds no run")
 
 
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["run", "trainer.steps=9"], "cannot change trainer.steps"),
+        ([""], "takes one run folder"),
+        (["run/last.pt"], "but run does: give that"),
+    ],
+    ids=str,
+)
+def test_words_that_are_no_run_folder(words, part, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("config.yaml", "last.pt"):
+        (tmp_path / "run" / name).touch()
+    refused(vaekl(tmp_path, "resume", *words), part)
+
+
 def test_the_folder_above_a_run_names_the_run(tmp_path):
     run = unfinished(tmp_path)
     refused(vaekl(tmp_path, "resume", "."), f"but {run.name} does")

@@ -221,7 +221,12 @@ def _resume(words: list[str]) -> int:
     if "-h" in words or "--help" in words:
         print(_RESUME_HELP, end="")
         return 0
-    if len(words) != 1:
+    if settings := [word for word in words if "=" in word and not Path(word).exists()]:
+        raise VaeklError(
+            f"resume cannot change {settings[0].partition('=')[0]}: with another setting it would be another run, which "
+            f"`vaekl train ... {settings[0]}` begins."
+        )
+    if len(words) != 1 or not words[0]:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
     if words[0].startswith("-"):
         raise VaeklError(f"unknown option {words[0]} (did you mean --help?): see `vaekl resume --help`.")

@@ -92,8 +92,10 @@ def config(path: Path) -> dict[str, Any]:
     """
     file = path / CONFIG
     if not file.is_file():
-        inside = sorted(p.parent for p in path.glob(f"*/{CONFIG}"))
-        hint = f", but {inside[-1]} does: give that" if inside else ": give a folder that `vaekl train` made"
+        near = sorted(p.parent for p in path.glob(f"*/{CONFIG}")) or [path.parent] * path.is_file()
+        hint = ": give a folder that `vaekl train` made"
+        if near and holds_run(near[-1]):
+            hint = f", but {near[-1]} does: give that"
         raise VaeklError(f"{path} holds no run ({CONFIG} is missing){hint}.")
     try:
         text = file.read_text(encoding="utf-8")
