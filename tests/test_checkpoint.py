@@ -1,7 +1,9 @@
 """A checkpoint is whole or not there, says what is wrong with it, and runs no code of a stranger."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,6 +107,15 @@ def test_the_one_before_is_kept(tmp_path):
         checkpoint.save(last, {"step": step}, previous)
     assert (checkpoint.load(last)["step"], checkpoint.load(previous)["step"]) == (2, 1)
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "previous.pt"}
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path / "last.pt", STATE)
+    done, sync, replace = [], os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number)))
+    monkeypatch.setattr(Path, "replace", lambda path, to: (done.append((path.name, to.name)), replace(path, to))[1])
+    checkpoint.save(tmp_path / "last.pt", STATE, tmp_path / "previous.pt")
+    assert done == ["sync", (".previous.pt.partial", "previous.pt"), (".last.pt.partial", "last.pt")]
 
 
 def test_a_later_format_asks_for_an_upgrade(tmp_path):

@@ -100,7 +100,7 @@ def test_cyclical_by_hand():
         (lambda: Cyclical(100, cycles=1.5), ("schedule.cycles", "1.5")),
         (lambda: Cyclical(100, ramp=1.0), ("schedule.ramp",)),
         (lambda: LearningRate(10, warmup_steps=10), ("lr_schedule.warmup_steps=10", "run of 10 steps")),
-        (lambda: LearningRate(10, warmup_steps=-1), ("lr_schedule.warmup_steps=-1",)),
+        (lambda: LearningRate(10, warmup_steps=-1), ("lr_schedule.warmup_steps", "whole number", "-1")),
         (lambda: LearningRate(10, final=1.1), ("lr_schedule.final", "1.1")),
     ],
 )

@@ -3,7 +3,7 @@
 import os
 import signal
 from dataclasses import replace
-from math import nan
+from math import inf, nan
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,6 +133,31 @@ def test_a_gradient_whose_squares_overflow_is_named():
     model.decoder[-2].bias.register_hook(lambda gradient: gradient.sign() * 1e25)
     assert "the norm of the gradient is not finite at step 5" in diverged(trainer)
     assert recorder.figures == []
+
+
+def test_a_loss_that_no_log_has_seen_is_not_saved():
+    """The checkpoint would end every run that goes on from it at its next log."""
+    data = data_of()
+    trainer, recorder = trainer_of(data, model_of(data.spec), steps=20, log_every=10, valid_every=8)
+    whole = trainer.train_step
+
+    def train_step(stored):
+        whole(stored)
+        if trainer.step == 7:
+            trainer.rows[6, 0] = inf
+
+    trainer.train_step = train_step
+    assert "energy_nats is not finite at step 7, with every parameter still finite" in diverged(trainer)
+    assert recorder.events == ["started", "failed"]
+
+
+def test_a_validation_that_is_not_finite_ends_the_run(monkeypatch):
+    """An outlier among the held-out images, say: it is not in any batch."""
+    monkeypatch.setattr("vaekl.trainer.evaluate", lambda *_: SimpleNamespace(elbo=-inf))
+    data = data_of()
+    trainer, recorder = trainer_of(data, model_of(data.spec), valid_every=3)
+    assert "the validation's elbo_nats is not finite at step 3" in diverged(trainer)
+    assert recorder.evaluations == []
 
 
 def test_an_optimiser_that_remembers_such_a_gradient_is_not_saved():

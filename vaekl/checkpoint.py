@@ -17,6 +17,10 @@ _SEAL = b"\nvaekl blake2b "
 _DIGEST_SIZE = 32
 
 
+class DamagedError(VaeklError):
+    """A file that cannot be what was written."""
+
+
 def save(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
     """Write a state of tensors, numbers, strings and containers of them, whole or not at all.
 
@@ -43,38 +47,39 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """The state that `save` wrote.
 
     Raises:
-        VaeklError: if there is no such file, it is damaged, or a later version of vaekl wrote it.
+        DamagedError: there is no such file, or it is not what was written.
+        VaeklError: it cannot be read, or a later version of vaekl wrote it.
     """
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
-        raise VaeklError(
+        raise DamagedError(
             f"there is no checkpoint at {path}: the run stopped before its first one, or it was taken away."
         ) from error
     except OSError as error:
-        raise _unreadable(path, first_line(error)) from error
+        raise VaeklError(f"the checkpoint {path} cannot be read ({first_line(error)}): make it readable.") from error
     length = len(_seal(b""))
     seal = raw[-length:]
     sealed = seal.startswith(_SEAL)
     if sealed and seal != _seal(memoryview(raw)[:-length]):
-        raise _unreadable(path, "its checksum is not that of its content")
+        raise _damaged(path, "its checksum is not that of its content")
     try:
         content = torch.load(io.BytesIO(raw), map_location=device, weights_only=True)
     except UnpicklingError as error:
-        raise _unreadable(path, "it holds more than tensors, numbers and words, or is no file of PyTorch's") from error
+        raise _damaged(path, "it holds more than tensors, numbers and words, or is no file of PyTorch's") from error
     except Exception as error:  # what is no checkpoint can fail in any way while it is read
-        raise _unreadable(path, first_line(error)) from error
+        raise _damaged(path, first_line(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int) or "state" not in content:
-        raise VaeklError(f"{path} is no vaekl checkpoint: give a run folder that `vaekl train` made.")
+        raise DamagedError(f"{path} is no vaekl checkpoint: give a run folder that `vaekl train` made.")
     if content["format"] > FORMAT:
         raise VaeklError(
             f"the checkpoint {path} has format {content['format']}, this vaekl reads up to {FORMAT}: upgrade vaekl."
         )
     if content["format"] > 1 and not sealed:
-        raise _unreadable(path, "its checksum is missing")
+        raise _damaged(path, "its checksum is missing")
     state = content["state"]
     if not isinstance(state, dict):
-        raise _unreadable(path, "it holds no state")
+        raise _damaged(path, "it holds no state")
     return state
 
 
@@ -82,5 +87,5 @@ def _seal(content: bytes | memoryview) -> bytes:
     return _SEAL + blake2b(content, digest_size=_DIGEST_SIZE).hexdigest().encode()
 
 
-def _unreadable(path: Path, reason: str) -> VaeklError:
-    return VaeklError(f"the checkpoint {path} cannot be read ({reason}): copy it again, or train afresh.")
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(f"the checkpoint {path} cannot be read ({reason}): copy it again, or train afresh.")

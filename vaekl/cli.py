@@ -57,7 +57,8 @@ Flags
 """
 
 _RESUME_HELP = """\
-vaekl resume RUN     go on with the run in a folder, from its last checkpoint
+vaekl resume RUN                            go on with the run in a folder, from its last checkpoint
+vaekl resume RUN --trust package.module     the same for one with classes of your own
 
 On the CPU, with as many threads, the final weights are bit-identical to those of a run that was never stopped.
 """
@@ -114,7 +115,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from vaekl import trust
 
             words = trust.vouch(words)
-            _import_from_here()
         if rank == 0:
             return _dispatch(words)
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -170,7 +170,6 @@ def _train(words: list[str]) -> int:
         print(_groups_help([Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]), end="")
         return 0
     _prepare_process()
-    _import_from_here()
     from vaekl import multirun
 
     multirun.train(train_job, words, _load)
@@ -185,6 +184,9 @@ def _prepare_process() -> None:
     """What must be set before torch is imported."""
     from vaekl import machine  # noqa: F401  (from here on it knows the load that others make)
 
+    # Python processes that are started from here do not look for modules in this folder either: see `trust.import_own`
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+
     # OpenMP's waiting threads spin for long, which is fatal on cores that others keep busy. To let them sleep at once
     # costs half the speed of idle ones; to spin a tenth as long costs neither: see docs/performance.md
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -193,15 +195,6 @@ def _prepare_process() -> None:
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # as Ctrl-C, wherever it comes, so that nothing half-written stays
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def _import_from_here() -> None:
-    """Find a user's own classes in the folder where the command is typed.
-
-    Not for a verb that reads a run without `--trust`: typed in a stranger's folder, it would import the stranger's
-    `tensorflow.py` when TensorBoard looks for the real one.
-    """
-    sys.path.append(os.getcwd())
 
 
 def train_job(cfg: "DictConfig", path: Path) -> float | None:
@@ -223,8 +216,8 @@ def _resume(words: list[str]) -> int:
         return 0
     if settings := [word for word in words if "=" in word and not Path(word).exists()]:
         raise VaeklError(
-            f"resume cannot change {settings[0].partition('=')[0]}: with another setting it would be another run, which "
-            f"`vaekl train ... {settings[0]}` begins."
+            f"resume cannot change {settings[0].partition('=')[0]}: with another setting it would be another run, "
+            f"which `vaekl train ... {settings[0]}` begins."
         )
     if len(words) != 1 or not words[0]:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")

@@ -32,7 +32,8 @@ def _folder_name(text: str) -> str:
     """An override list as the name of one folder on any file system, with numbers that can be read."""
     text = re.sub(r"(?<=[=,])-?\d+\.\d{6,}(e-?\d+)?(?=,|$)", lambda number: f"{float(number[0]):.4g}", text)
     text = re.sub(r"[\[\]{}'\" ]", "", text)
-    return "".join(c if c.isalnum() or c in "=,.-_+" else "-" for c in text)[:_LONGEST_NAME]
+    # a leading dot would hide it
+    return "".join(c if c.isalnum() or c in "=,.-_+" else "-" for c in text).lstrip(".")[:_LONGEST_NAME]
 
 
 def _fingerprint(*, _root_: DictConfig) -> str:

@@ -58,15 +58,15 @@ def enough_memory(what: str, cure: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # the CPU's allocator has no exception of its own
-        full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-        if (
-            not full
-            and "not enough memory" not in str(error)
-            and "Storage size calculation overflowed" not in str(error)
-        ):
+        if not is_full_memory(error):
             raise
         raise FullMemoryError(f"{what} does not fit the memory ({first_line(error)}): {cure}.") from error
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Whether it says that something does not fit the memory; the CPU's allocator has no exception of its own."""
+    words = ("DefaultCPUAllocator", "not enough memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def prepare(device: torch.device, tf32: bool = False) -> None:

@@ -1,5 +1,7 @@
 """What is not finite, and since when."""
 
+from math import isfinite
+
 import torch
 from torch import Tensor
 
@@ -27,8 +29,10 @@ class DivergedError(VaeklError):
             "lower optim.lr, trainer.clip_norm or trainer.on_nan=restore."
         )
 
-    def beginning_with(self, fault: str) -> "DivergedError":
+    def beginning_with(self, fault: str | None) -> "DivergedError":
         """The same, where it is known what was the first to go, such as `step 12: kl_nats`."""
+        if fault is None:
+            return self
         when, _, what = fault.partition(": ")
         known = f"{what} is not finite at {when}" in self.what
         return self if known else DivergedError(f"{self.what}; it began at {fault}", self.step)
@@ -68,6 +72,16 @@ def check_gradient(norm: Tensor, step: int, model: VAE) -> None:
     if not norm.isfinite():
         check_parameters(model, step)
         raise DivergedError(f"training diverged: the norm of the gradient is not finite at step {step}", step)
+
+
+def check_validation(elbo: float, step: int) -> None:
+    """Refuse a validation's ELBO that is not finite, though the training's were.
+
+    Raises:
+        DivergedError: says so.
+    """
+    if not isfinite(elbo):
+        raise DivergedError(f"training diverged: the validation's elbo_nats is not finite at step {step}", step)
 
 
 def check_parameters(model: VAE, step: int) -> None:

@@ -108,7 +108,9 @@ def _take_best(run: Experiment) -> str:
     best = distributed.on_first(lambda: checkpoint.load(run.path / BEST) if (run.path / BEST).exists() else None)
     if best is None:
         return LAST
+    restores = trainer.restores
     trainer.load_state_dict(best)
+    trainer.restores = restores  # of the run, not of its best weights
     run.console.print(f"  the best validation ELBO was at step {trainer.step} of {last}")
     return BEST
 

@@ -18,7 +18,7 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
     Args:
         path: the file.
         what: it is, for the sentence.
-        previous: where to keep what `path` was. Between the two moves there is only this one.
+        previous: where to keep what `path` was.
 
     Raises:
         VaeklError: one sentence for a full disk or a folder that cannot be written.
@@ -30,7 +30,7 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         if previous is not None and path.exists():
-            path.replace(previous)
+            _keep(path, previous)
         partial.replace(path)
     except BaseException as error:
         with suppress(OSError):
@@ -38,6 +38,17 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
         if isinstance(error, OSError):
             raise VaeklError(unwritable(path, what, error)) from error
         raise
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Give a file another name without taking its own away, unless the file system has no links."""
+    link = previous.with_name(f".{previous.name}.partial")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:
+        link = path
+    link.replace(previous)
 
 
 def inner_folder(path: Path) -> None:
@@ -98,6 +109,8 @@ def unwritable(path: Path, what: str, error: BaseException) -> str:
     full = getattr(error, "errno", None) == errno.ENOSPC or _is_full(path.parent)
     reason = "the disk is full" if full else first_line(error)
     cure = "free some space" if full else "make the folder writable"
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        cure = "a file stands where a folder should, choose another place"
     return f"the {what} {path} could not be written ({reason}): {cure}; what was saved before is kept."
 
 

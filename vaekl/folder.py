@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from vaekl.files import replacing
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
 #: while a run of a sweep trains: its step, how many there will be, its ELBO
 PULSE = ".progress.json"
+
+_LARGEST_YAML = 1 << 20
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 #: what may differ between two configs that describe one run: where things are, and where it computes
 _PLACES = ("choices", "output_dir", "run_name", "data_dir")
@@ -78,12 +82,6 @@ def claim(path: Path, config_yaml: str, overrides: list[str], facts: dict[str, A
         partial.write_text(config_yaml, encoding="utf-8")
 
 
-def remove_if_empty(path: Path) -> None:
-    """Take away a folder in which nothing was written."""
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
-
-
 def config(path: Path) -> dict[str, Any]:
     """The resolved config of the run in a folder.
 
@@ -98,19 +96,34 @@ def config(path: Path) -> dict[str, Any]:
             hint = f", but {near[-1]} does: give that"
         raise VaeklError(f"{path} holds no run ({CONFIG} is missing){hint}.")
     try:
-        text = file.read_text(encoding="utf-8")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            # vaekl writes none, and a few lines of them unfold to more than any memory
-            raise VaeklError(f"{file} holds YAML aliases, which vaekl never writes: restore it, or train afresh.")
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise VaeklError(f"{file} cannot be read as YAML: restore it, or train afresh.") from error
+        content = read_yaml(file)
+    except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
+        raise VaeklError(
+            f"{file} cannot be read as YAML ({first_line(error)}): restore it, or train afresh."
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get("choices"), dict):
         raise VaeklError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")
     groups = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
     if lacking := [group for group in groups if not isinstance(content.get(group), dict)]:
         raise VaeklError(f"{file} lacks {lacking[0]}: restore it, or train afresh.")
     return content
+
+
+def printable(node: Any) -> Any:
+    """What was read from a file, with control characters in its texts as escapes: they would move a terminal's cursor.
+
+    Raises:
+        ValueError: it holds what is neither text, number, truth value, null, list nor dict.
+    """
+    if isinstance(node, dict):
+        return {printable(key): printable(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [printable(child) for child in node]
+    if isinstance(node, str):
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], node)
+    if node is None or isinstance(node, bool | int | float):
+        return node
+    raise ValueError(f"a {type(node).__name__}")
 
 
 def results(path: Path) -> dict[str, Any] | None:
@@ -158,6 +171,21 @@ def _git_revision() -> str | None:
     return revision + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
+def read_yaml(file: Path) -> Any:
+    """What a file of vaekl's holds, which may come from a stranger: no objects but texts, numbers, lists and dicts.
+
+    Raises:
+        OSError, yaml.YAMLError, RecursionError or ValueError: it cannot be read, or holds something else.
+    """
+    if file.stat().st_size > _LARGEST_YAML:
+        raise ValueError("too large")
+    text = file.read_text(encoding="utf-8")
+    # a few lines of aliases unfold to more than any memory, and tags make objects of other kinds
+    if any(isinstance(token, yaml.AliasToken | yaml.TagToken) for token in yaml.scan(text)):
+        raise ValueError("aliases or tags, which vaekl never writes")
+    return printable(yaml.safe_load(text))
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """What `write_json` wrote.
 
@@ -165,7 +193,9 @@ def read_json(file: Path) -> dict[str, Any]:
         VaeklError: if the file is damaged.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = printable(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise VaeklError(f"{file} is missing: put it back.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise VaeklError(f"{file} cannot be read ({first_line(error)}): restore it, or take it away.") from error
     if not isinstance(content, dict):

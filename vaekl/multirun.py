@@ -126,6 +126,8 @@ class _Job:
                 self.stopped.append(error)
             return None
         except Exception:  # the manifest has it; a search learns that there is no figure
+            with suppress(OSError):  # Hydra made it; what was begun stays
+                path.rmdir()
             return None
 
 

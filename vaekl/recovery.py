@@ -31,7 +31,7 @@ def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | No
         return None
     try:
         return checkpoint.load(last)
-    except VaeklError as error:
+    except checkpoint.DamagedError as error:
         if not previous.exists():
             raise
         state = checkpoint.load(previous)
@@ -55,7 +55,7 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
             f"{path / LAST} was written by an earlier vaekl: go on with that one, or train afresh; eval and sample "
             "still read it."
         )
-    if state.get("data") != trainer.data.digest():
+    if state.get("data") != trainer.data.digest:
         raise VaeklError(
             f"the images are not those that {path} began with (there are other ones, or more or fewer): put them back, "
             "or train afresh in another folder."
@@ -84,16 +84,22 @@ def first_fault(trainer: Trainer, until: int) -> str | None:
         Words such as "step 12: the gradient of nets.decoder.0.weight"; None where it does not come back.
     """
     trainer.model.train()
+    # as each is summed up, from the loss to the data, and before all are clipped by a norm that may be NaN
+    broken: list[str] = []
+    for name, parameter in trainer.model.named_parameters():
+        parameter.register_post_accumulate_grad_hook(
+            lambda p, name=name: None if p.grad.isfinite().all() else broken.append(name)
+        )
     with closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
         for stored in batches:
+            trainer.compiler.decide(trainer.plan.total_steps - trainer.step)
             trainer.train_step(stored)
             row = trainer.rows[(trainer.step - 1) % trainer.plan.log_every].isfinite().tolist()
             if not all(row):
                 return f"step {trainer.step}: {LEDGER[row.index(False)]}"
-            # backward: from the loss to the data
-            for name, parameter in reversed(list(trainer.model.named_parameters())):
-                if parameter.grad is not None and not parameter.grad.isfinite().all():
-                    return f"step {trainer.step}: the gradient of {name}, with every part of the ELBO still finite"
+            if broken:
+                return f"step {trainer.step}: the gradient of {broken[0]}, with every part of the ELBO still finite"
+            for name, parameter in trainer.model.named_parameters():
                 if not parameter.isfinite().all():
                     return f"step {trainer.step}: {name}, with the ELBO and the gradient still finite"
             if trainer.step >= until:

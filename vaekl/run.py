@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +17,7 @@ from vaekl.checks import half_precision, number, one_of, true_false_or_auto, who
 from vaekl.data import Data, seed_of
 from vaekl.devices import enough_memory, pick_device, prepare, take_threads
 from vaekl.divergence import DivergedError
-from vaekl.errors import VaeklError
+from vaekl.errors import StoppedError, VaeklError
 from vaekl.experiment import Experiment, execute
 from vaekl.files import sole_user
 from vaekl.likelihoods import Likelihood
@@ -44,22 +44,17 @@ def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | 
     A finished run is left as it is: the same config would end at the same figures.
 
     Raises:
-        VaeklError: for any mistake of the user's, or a folder that holds another run; a folder with nothing in it is
-            taken away again.
+        VaeklError: for any mistake of the user's, or a folder that holds another run.
     """
     console = console or new_console()
     with enough_memory("the run", _SMALLER), distributed.joined():
         if distributed.on_first(lambda: folder.same_run(path, config.plain(cfg))):
             return _go_on(path, console, typed=config.plain(cfg))
-        try:
-            run = distributed.on_each(lambda: build(cfg, path, console))
-            facts = _facts(run.trainer)
-            with _held(path):
-                distributed.on_first(lambda: folder.claim(path, OmegaConf.to_yaml(cfg), overrides, facts))
-                return _execute(run, cfg, path, console)
-        finally:
-            with suppress(OSError):  # another process may have taken it away
-                folder.remove_if_empty(path)
+        runs = [distributed.on_each(lambda: build(cfg, path, console))]
+        facts = _facts(runs[0].trainer)
+        with _held(path):
+            distributed.on_first(lambda: folder.claim(path, OmegaConf.to_yaml(cfg), overrides, facts))
+            return _execute(runs, cfg, path, console)
 
 
 def resume(path: Path, console: Console | None = None) -> float | None:
@@ -78,7 +73,7 @@ def _go_on(path: Path, console: Console, typed: dict[str, Any] | None = None) ->
         if (results := distributed.on_first(lambda: folder.results(path))) is not None:
             console.print(f"{path} is finished: nothing to resume.")
             return folder.validation_elbo(results)
-        return _execute(_restored(cfg, path, console), cfg, path, console)
+        return _execute([_restored(cfg, path, console)], cfg, path, console)
 
 
 def _restored(cfg: DictConfig, path: Path, console: Console) -> Experiment:
@@ -90,26 +85,46 @@ def _restored(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     return run
 
 
-def _execute(run: Experiment, cfg: DictConfig, path: Path, console: Console) -> float | None:
-    """Train to the end. A run that diverges says what went first, and may go back with half the learning rate."""
+def _execute(runs: list[Experiment], cfg: DictConfig, path: Path, console: Console) -> float | None:
+    """Train to the end. A run that diverges says what went first, and may go back with half the learning rate.
+
+    Args:
+        runs: the run alone, which is taken out: once it has diverged nobody may hold its memory.
+        cfg: it is built from this again.
+        path: the run folder.
+        console: where it speaks.
+    """
     while True:
+        run = runs.pop()
         restores = run.trainer.restores
         try:
             return execute(run)
         except DivergedError as error:
             diverged = error.with_traceback(None)
-        del run  # its memory is needed
-        if distributed.size() == 1:
-            replayed = _restored(cfg, path, new_console(StringIO())).trainer
-            replayed.callbacks, replayed.restores = [], restores
-            if fault := recovery.first_fault(replayed, diverged.step):
-                diverged = diverged.beginning_with(fault)
-            del replayed
+        asked_to_stop = run.trainer.stop_requested
+        del run
+        if asked_to_stop:
+            raise StoppedError(f"stopped as it diverged ({diverged.what}): `vaekl resume {path}` goes on from there.")
+        diverged = _explained(diverged, restores, cfg, path, console)
         if cfg.trainer.on_nan == "stop" or restores >= _MOST_RESTORES:
             raise diverged
         console.print(f"  {diverged.what}: back to the last checkpoint with half the learning rate.")
-        run = _restored(cfg, path, console)
-        run.trainer.restores = restores + 1
+        runs.append(_restored(cfg, path, console))
+        runs[0].trainer.restores = restores + 1
+
+
+def _explained(diverged: DivergedError, restores: int, cfg: DictConfig, path: Path, console: Console) -> DivergedError:
+    """The same with what was the first to go, if the steps since the last checkpoint show it once more."""
+    if distributed.size() > 1:
+        return diverged
+    console.print("  training diverged: looking for the first bad step since the last checkpoint")
+    try:
+        trainer = build(cfg, path, new_console(StringIO())).trainer
+        recovery.load(trainer, path, recovery.saved(trainer, path, console), console)
+        trainer.callbacks, trainer.restores = [], restores
+        return diverged.beginning_with(recovery.first_fault(trainer, diverged.step))
+    except Exception:  # the data are gone, the memory is full: what is known is said in any case
+        return diverged
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Protocol
 
+from vaekl.checks import whole
 from vaekl.errors import VaeklError
 
 
@@ -126,7 +127,7 @@ class LearningRate:
     final: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup_steps < max(self.total_steps, 1):
+        if whole(self.warmup_steps, "lr_schedule.warmup_steps", 0) >= max(self.total_steps, 1):
             raise VaeklError(
                 f"lr_schedule.warmup_steps={self.warmup_steps!r} cannot finish inside a run of {self.total_steps} "
                 "steps: choose fewer, or a longer trainer.epochs."

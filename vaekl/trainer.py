@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vaekl import distributed
 from vaekl.compilation import Compiler
 from vaekl.data import Data, batch_slices, epoch_order, seed_of
-from vaekl.divergence import check_gradient, check_optimizer, check_parameters, check_rows
+from vaekl.divergence import check_gradient, check_optimizer, check_parameters, check_rows, check_validation
 from vaekl.evaluate import Evaluation, evaluate, judge
 from vaekl.model import LEDGER, VAE, Objective
 from vaekl.schedules import LearningRate, Schedule
@@ -244,6 +244,7 @@ class Trainer:
         if self.data.valid is not None:
             schedule = self.schedule(self.step - 1)
             evaluation = evaluate(self.judged, self.data.valid, schedule, seed_of("valid", self.seed))
+            check_validation(evaluation.elbo, self.step)
             # while the KL has less than its full weight, a falling ELBO says nothing about the run
             if schedule == 1:
                 improved = evaluation.elbo > self.best_elbo
@@ -264,6 +265,8 @@ class Trainer:
     def _prepare_checkpoint(self) -> None:
         """The first process will save: it needs the whole batch's rows, and nothing that has diverged."""
         distributed.bring_to_first(self.rows)
+        since_log = (self.step - 1) % self.plan.log_every + 1
+        distributed.on_first(lambda: check_rows(self.rows[:since_log], self.step, self.model))
         check_parameters(self.model, self.step)
         check_optimizer(self.optimizer, self.model, self.step)
 
@@ -277,7 +280,7 @@ class Trainer:
             "restores": self.restores,
             "compiled": self.compiler.decision,
             "threads": torch.get_num_threads(),
-            "data": self.data.digest(),
+            "data": self.data.digest,
             "device": self.device.type,
             "generator": self.generator.get_state().cpu(),
             "rows": self.rows,

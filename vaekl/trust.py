@@ -1,9 +1,12 @@
 """What a run folder may have called when it is read back: it may come from a stranger."""
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import yaml
@@ -14,7 +17,14 @@ from vaekl.errors import VaeklError, first_line
 from vaekl.groups import CONF
 
 _TARGET = "_target_"
-_OPTIMISERS = ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "SGD")
+#: those that take a step without being handed a function
+_OPTIMISERS = (
+    "Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
+)  # fmt: skip
+_LIBRARIES = {
+    "vaekl", "torch", "torchvision", "torchmetrics", "numpy", "scipy", "sklearn", "PIL", "matplotlib", "hydra",
+    "hydra_plugins", "omegaconf", "yaml", "joblib", "cloudpickle", "submitit", "tensorboard", "jinja2", "rich",
+}  # fmt: skip
 #: modules that the user of this process has vouched for
 _vouched: list[str] = []
 
@@ -34,6 +44,8 @@ def vouch(words: Sequence[str]) -> list[str]:
         name = name if given else next(coming, "")
         if not _is_module(name):
             raise VaeklError(f"--trust needs the name of a module, as in --trust package.module, not {name!r}.")
+        if _is_library(name):
+            raise VaeklError(f"--trust {name} would let a run folder call everything: name a module of your own.")
         _vouched.append(name)
     return rest
 
@@ -57,8 +69,15 @@ def config(path: Path, typed: Any = None) -> dict[str, Any]:
     for name in _targets(content):
         if not isinstance(name, str) or (name not in known and not _is_vouched(name)):
             module = str(name).rpartition(".")[0]
-            cure = f"add --trust {module} if you trust it" if _is_module(module) else "restore it, or train afresh"
-            raise VaeklError(f"{file} would have {name!r} called, which is no part of vaekl: {cure}.")
+            if _is_module(module) and not _is_library(module):
+                raise VaeklError(
+                    f"{file} would have {name!r} called, which is no part of vaekl: add --trust {module} if that is "
+                    "yours."
+                )
+            raise VaeklError(
+                f"{file} would have {name!r} called, which no option of vaekl's does: somebody changed it; restore it, "
+                "or train afresh."
+            )
     if any("${" in text for text in _texts(content)):
         raise VaeklError(f"{file} holds an unresolved ${{...}}, which vaekl never writes: restore it, or train afresh.")
     return content
@@ -75,7 +94,39 @@ def as_written(path: Path) -> Iterator[None]:
         yield
     except OmegaConfBaseException as error:
         raise VaeklError(
-            f"{path / folder.CONFIG} is not as vaekl wrote it ({first_line(error)}): restore it, or train afresh."
+            f"{path / folder.CONFIG} is not as this vaekl writes it ({first_line(error)}): go on with the vaekl that "
+            "wrote it, restore it, or train afresh."
+        ) from error
+
+
+def import_own(node: Any) -> None:
+    """Before what a config names is called: import the user's own modules, from where the command was typed too.
+
+    Only where it names one of those is that folder searched: it may be a stranger's, and libraries look for many
+    modules that are not installed, such as TensorBoard for `tensorflow`.
+
+    Raises:
+        VaeklError: there is no such module, or nothing of that name in it.
+    """
+    for name in _targets(node):
+        if isinstance(name, str) and is_own(name):
+            _imported(name)
+
+
+def is_own(name: Any) -> bool:
+    """Whether a name to be called is the user's, and no option of vaekl's has it."""
+    return name not in _shipped()
+
+
+def _imported(name: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return resolve_name(name)
+    except Exception as error:  # whatever the module does when it is imported
+        raise VaeklError(
+            f"{name} cannot be imported ({type(error).__name__}: {first_line(error)}): check the name, and type the "
+            "command in the folder where the module lies."
         ) from error
 
 
@@ -83,7 +134,22 @@ def _is_module(name: str) -> bool:
     return all(part.isidentifier() for part in name.split("."))
 
 
+def _is_library(name: str) -> bool:
+    """Whether a module is Python's, vaekl's or one that vaekl needs, through which everything could be called."""
+    top = name.partition(".")[0]
+    return top in sys.stdlib_module_names or top in _LIBRARIES
+
+
 def _is_vouched(name: str) -> bool:
+    """Whether something is defined below a module that was vouched for: `mine.os.system` is not defined in `mine`.
+
+    Raises:
+        VaeklError: the module cannot be imported, or has no such thing.
+    """
+    return _is_below(name) and _is_below(str(getattr(_imported(name), "__module__", "")))
+
+
+def _is_below(name: str) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in _vouched)
 
 
@@ -103,7 +169,7 @@ def _targets(node: Any) -> Iterator[Any]:
                 yield child
             else:
                 yield from _targets(child)
-    elif isinstance(node, list):
+    elif isinstance(node, list | tuple):
         for child in node:
             yield from _targets(child)
 

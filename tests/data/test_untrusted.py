@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import time
 import zipfile
 import zlib
 
@@ -45,6 +46,21 @@ def test_an_image_that_unfolds_is_refused_before_it_does(tmp_path):
     refused(lambda: image_folder(str(tmp_path), root=str(tmp_path)), "bomb.png", "8193 times 8193 pixels")
     Image.new("L", (8192, 8192)).save(tmp_path / "bomb.png")  # the largest
     assert images.read_images([tmp_path / "bomb.png"], size=1).shape == (1, 3, 1, 1)
+
+
+def test_many_large_images_are_not_held_together(tmp_path, monkeypatch):
+    """12 of them, of which two may be in memory."""
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(png_bomb(64))
+    monkeypatch.setattr(images, "_TOGETHER_BYTES", 2 * 3 * 64 * 64)
+    read, begun = images._read, []
+    monkeypatch.setattr(images, "_read", lambda path, *more: (begun.append(path), read(path, *more))[1])
+    found = images._decode(sorted(tmp_path.iterdir()), None, False, None)
+    next(found)
+    next(found)
+    time.sleep(0.2)
+    assert len(begun) == 3
+    assert len(list(found)) == 10
 
 
 def test_text_that_unfolds_in_an_image_is_refused(tmp_path):
@@ -92,12 +108,20 @@ def test_arrays_that_unfold_beyond_the_memory_are_refused(tmp_path, monkeypatch)
 
 
 def test_an_archive_that_lies_about_its_size_is_refused(tmp_path):
-    """The directory says 100 bytes, the header of the array a petabyte, and both lie."""
-    head = npy(np.zeros((1, 8, 8), np.uint8)).replace(b"(1, 8, 8)", b"(10**6,)"[:9].ljust(9))
-    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
-        archive.writestr("x_train.npy", head)
-        archive.writestr("x_test.npy", npy(np.zeros((1, 8, 8), np.uint8)).replace(b"(1, 8, 8)", b"(9**9, 8)"))
-    refused(lambda: npz(str(tmp_path / "a.npz")), "a.npz cannot be read")
+    """The array's header says 640 GB; then the directory says less than what unfolds."""
+    whole = npy(np.zeros((100, 8, 8), np.uint8))
+    huge = whole.replace(b"(100, 8, 8), }" + 8 * b" ", b"(100000000, 8, 800), }")
+    file = tmp_path / "a.npz"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", huge)
+    assert np.lib.format.read_array_header_1_0(io.BytesIO(huge[8:]))[0] == (100_000_000, 8, 800)
+    refused(lambda: npz(str(file)), "a.npz cannot be read", "Unable to allocate")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", whole)
+    size = struct.pack("<I", len(whole))
+    assert file.read_bytes().count(size) == 2
+    file.write_bytes(file.read_bytes().replace(size, struct.pack("<I", 200)))
+    refused(lambda: npz(str(file)), "a.npz cannot be read")
 
 
 def test_what_is_no_array_in_an_archive_is_left_alone(tmp_path):

@@ -1,5 +1,7 @@
 """Every pair of networks × every image shape × every number of outputs."""
 
+import math
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from vaekl.errors import VaeklError
 from vaekl.likelihoods import Gaussian
 from vaekl.model import VAE
 from vaekl.nets import conv, linear, mlp
+from vaekl.nets.base import PosteriorHead
 from vaekl.weighting import LearnedPrecision
 
 LATENTS = 5
@@ -174,3 +177,20 @@ def test_under_half_precision_the_posterior_is_still_float32(name):
     terms, eta = model.terms(torch.rand(4, 1, 8, 8), torch.randn(4, LATENTS))
     for part in (terms.energy, terms.log_norm_const, terms.kl, terms.posterior_mean, eta):
         assert part.dtype == torch.float32
+
+
+def test_a_posterior_is_as_wide_as_the_network_says_up_to_ln_sigma_10():
+    """Beyond, it grows as 10 + ln(1 + excess), with a gradient, and an exponential that float32 holds."""
+    head = PosteriorHead(1, 1)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        head.linear.bias.zero_()
+    said = torch.tensor([[-50.0], [-1.0], [2.5], [9.99], [10.0], [10.5], [1e4], [1e30]], requires_grad=True)
+    log_std = head(said)[1]
+    log_std.sum().backward()
+    excess = [0.5, 9990.0, 1e30]
+    expected = [-50, -1, 2.5, 9.99, 10] + [10 + math.log1p(e) for e in excess]
+    assert log_std.flatten().tolist() == pytest.approx(expected, rel=1e-6)
+    assert said.grad.flatten().tolist() == pytest.approx([1] * 5 + [1 / (1 + e) for e in excess], rel=1e-6)
+    assert log_std.exp().isfinite().all()
+    assert head(torch.tensor([[torch.nan]]))[1].isnan()

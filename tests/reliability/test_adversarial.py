@@ -5,7 +5,7 @@ which is asserted too.
 """
 
 from itertools import product
-from math import isfinite
+from math import isfinite, nan
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from vaekl import likelihoods, weighting
 from vaekl.data import Data, DataSpec
 from vaekl.data.spec import Source
 from vaekl.data.transforms import Auto
+from vaekl.divergence import DivergedError
 from vaekl.errors import VaeklError
 from vaekl.model import LEDGER, VAE
 from vaekl.nets import conv, linear, mlp
@@ -164,6 +165,17 @@ def test_training_stays_finite(family, how, net, dtype, kind):
     assert trainer.step == STEPS and len(recorder.figures) == STEPS / LOG_EVERY and len(recorder.evaluations) == 2
     for step, figures in recorder.figures + [(step, found.figures()) for step, found, _ in recorder.evaluations]:
         assert all(isfinite(value) for value in figures.values()), (step, figures)
+
+
+def test_what_breaks_in_one_step_is_seen():
+    trainer, _ = trainer_for(("gaussian", "auto", "mlp", "float32"), "uniform", "unit_interval")
+    broken = watched(trainer)
+    bias = list(trainer.model.decoder.parameters())[-1]
+    bias.register_hook(lambda gradient: gradient * nan if trainer.step == 2 else gradient)
+    with pytest.raises(DivergedError):
+        trainer.fit()
+    name = next(name for name, parameter in trainer.model.named_parameters() if parameter is bias)
+    assert broken[:2] == [f"step 3: weight of {name}", f"step 3: gradient of {name}"]
 
 
 def test_every_choice_is_in_the_spread():

@@ -11,6 +11,7 @@ from fuzz import judged, report, typed
 from fuzz_words import Trial, base
 
 from vaekl import run
+from vaekl.errors import VaeklError
 from vaekl.trainer import Trainer
 
 #: more than any memory, or more than can be counted in it
@@ -77,9 +78,32 @@ def speaks(*_):
     print("progress", file=sys.stderr)
 
 
+def traced(*_):
+    """A traceback in a sentence."""
+    raise VaeklError("Traceback (most recent call last): somewhere.")
+
+
+def long_winded(*_):
+    """More than a sentence."""
+    raise VaeklError("first this.\nThen that.")
+
+
+def breaks_off(*_):
+    """Less than a sentence."""
+    raise VaeklError("no full stop")
+
+
 @pytest.mark.parametrize(
     ("bug", "seen"),
-    [(unforeseen, "says 'unexpected'"), (exits, "raised SystemExit"), (noisy, "worried"), (speaks, "progress")],
+    [
+        (unforeseen, "says 'unexpected'"),
+        (exits, "raised SystemExit"),
+        (noisy, "worried"),
+        (speaks, "progress"),
+        (traced, "says 'Traceback'"),
+        (long_winded, "not one sentence"),
+        (breaks_off, "not one sentence"),
+    ],
 )
 def test_the_judge_sees_bugs(bug, seen, tmp_path, monkeypatch):
     whole = Trainer.train_step

@@ -1,6 +1,8 @@
 """The card of a run, from the files in its folder: neither its data nor its weights are needed."""
 
 import csv
+import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -222,4 +224,7 @@ def _verdict(run: Run) -> str:
 
 
 def _command(run: Run) -> str:
-    return str(run.facts.get("command", ""))
+    """To be pasted into a terminal, so that words of the shell's in it are none."""
+    with suppress(ValueError):
+        return shlex.join(shlex.split(str(run.facts.get("command", ""))))
+    return ""

@@ -7,7 +7,7 @@ from typing import IO
 
 from vaekl.errors import VaeklError
 from vaekl.evaluate import Evaluation
-from vaekl.files import replacing
+from vaekl.files import replacing, unwritable
 from vaekl.trainer import Callback, Trainer
 
 FIELDS = (
@@ -38,7 +38,9 @@ class MetricsCsv(Callback):
                 # a killed writer may leave a torn last line, whose step may be torn too: it lacks fields
                 rows = [row for row in reader if None not in (*row, *row.values())]
                 sound = tuple(reader.fieldnames or FIELDS) == FIELDS and all(_is_step(row["step"]) for row in rows)
-        except (OSError, ValueError, csv.Error):
+        except OSError as error:
+            raise VaeklError(unwritable(self.path, "log", error)) from error
+        except (ValueError, csv.Error):
             sound = False
         if not sound:
             raise VaeklError(f"{self.path} is damaged: restore it, or take it away and go on without what it holds.")

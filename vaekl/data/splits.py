@@ -3,6 +3,7 @@
 from collections.abc import Generator as Steps
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 
 import torch
@@ -128,15 +129,19 @@ class Data:
         test = Split(source.test, source.test_labels, chosen)
         return cls(spec, source.spec, train, held_out, test)
 
+    @cached_property
     def digest(self) -> str:
-        """What a resumed run knows its data by: how many images each split has, and what some of them are."""
+        """What a resumed run knows its data by: every image in memory, and some of those in files."""
         found = blake2b(digest_size=8)
         for split in (self.train, self.valid, self.test):
             count = len(split) if split is not None else 0
             found.update(f"{count} ".encode())
             if split is not None:
-                some = _gathered(split.images, torch.linspace(0, count - 1, _LOOKED_AT).long())
-                found.update(some.cpu().contiguous().numpy().tobytes())
+                on_disk = isinstance(split.images, OnDisk)
+                images = split.stored(
+                    torch.arange(_LOOKED_AT) * (count - 1) // (_LOOKED_AT - 1) if on_disk else slice(None)
+                )
+                found.update(images.cpu().contiguous().numpy().data)
         return found.hexdigest()
 
     def to(self, device: torch.device | str) -> "Data":

@@ -25,7 +25,7 @@ class Likelihood(ABC):
     [B, C, H, W] on the scale of x, log-probabilities in nats.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = "custom"
     accepts: ClassVar[tuple[Support, ...]]
     #: whether x is a whole number
     discrete: ClassVar[bool] = False

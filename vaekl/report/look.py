@@ -22,6 +22,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 GREY, LIGHT = "#555555", "#c4c8cc"
 #: for all that is drawn and rendered here, by `matplotlib.rc_context`
 STYLE: Any = {
+    # whatever a `matplotlibrc` says, which may lie in a stranger's folder and begin LaTeX
+    **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -47,9 +47,9 @@ def _gaps(sweep: Path) -> dict[Path, tuple[str, str]]:
         return {}
     there = {int(match[1]) for child in sweep.iterdir() if (match := re.match(r"(\d+)_", child.name))}
     try:
-        task = yaml.safe_load((sweep / _MULTIRUN).read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
+        task = folder.read_yaml(sweep / _MULTIRUN)["hydra"]["overrides"]["task"]
         count = prod(len(_values(str(word).partition("=")[2])) for word in task)
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
+    except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError):
         count = 0
     # a name such as 20261123_old is no job's
     jobs = range(min(max([count, *(number + 1 for number in there)]), _MOST_JOBS))
@@ -66,7 +66,7 @@ def _values(text: str) -> list[str]:
 def read_json(file: Path) -> dict[str, Any] | None:
     """The object in a file; None if there is none, or it cannot be read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = folder.printable(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -64,8 +64,19 @@ def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
         row += [run.test.get(key) for key in (*more[:-1], "bits_per_dim")]
         bound = ((run.evaluation or {}).get("iwae") or [{}])[-1]
         row += [bound.get("k"), bound.get("nats"), group.parameters if group and done else None, run.unmeasured]
-        writer.writerow([*row, run.versions.get("command"), run.versions.get("git_revision")])
+        row += [run.versions.get("command"), run.versions.get("git_revision")]
+        writer.writerow(map(_no_formula, row))
     return out.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    """Text that a spreadsheet would calculate, marked as text; it may be a stranger's."""
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")):
+        try:
+            float(cell)
+        except ValueError:
+            return f"'{cell}"
+    return cell
 
 
 def markdown(

@@ -34,7 +34,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
         if strange := [name for name in runs if name in ("", "..") or Path(name).name != name]:
             raise VaeklError(f"{file} names {strange[0]!r}, which is no folder in its own: take the file away.")
         return {name: as_it_is(run) for name, run in runs.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise VaeklError(f"{file} is damaged: take it away, and the same command writes it again.") from error
 
 

@@ -26,7 +26,7 @@ class Weighting(nn.Module):
         shape: (C, H, W).
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = "custom"
     #: the KL's coefficient in the loss, before the schedule
     beta_kl: float = 1.0
     #: the learning rate of the weighting's own parameters, over that of the networks
@@ -43,7 +43,7 @@ class Weighting(nn.Module):
     @property
     def dispersion(self) -> Tensor:
         """φ of the implied density, [1, 1, 1], [C, 1, 1] or [C, H, W]."""
-        raise NotImplementedError
+        raise VaeklError(f"{type(self).__module__}.{type(self).__name__} gives no dispersion: write that property.")
 
     def observe(self, energy: Tensor) -> None:
         """See E of each value of a training batch, [B, C, H, W], before φ is read."""
@@ -63,7 +63,7 @@ class Weighting(nn.Module):
 
     def explanation(self) -> str:
         """What this weighting does with φ and ln C, in one line."""
-        raise NotImplementedError
+        return "the negative ELBO at its φ"
 
 
 def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:

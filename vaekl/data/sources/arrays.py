@@ -160,6 +160,8 @@ def image_folder(
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIDE):
         raise VaeklError(f"dataset.size={size} must be null or a whole number from 1 to {_LARGEST_SIDE:,}.")
     train = folder / "train" if (folder / "train").is_dir() else folder
+    if train == folder and (lone := [split for split in ("test", "valid") if (folder / split).is_dir()]):
+        raise VaeklError(f"{folder} holds {lone[0]}/ but no train/: put the training images there.")
     classes = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
     parts = {"train": _folder_part(train, classes, size, grayscale, root)}
     for split in ("valid", "test"):
@@ -195,6 +197,8 @@ def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: 
 
 
 def _given(path: str | None, dataset: str, setting: str) -> Path:
+    if path is not None and not isinstance(path, str):
+        raise VaeklError(f"dataset.path={path} is no path: give one, dataset.{setting}.")
     if not path:
         raise VaeklError(f"dataset={dataset} does not say where the images are; add dataset.{setting}.")
     place = Path(path).expanduser()
@@ -226,16 +230,17 @@ def _load(file: Path) -> dict[str, Array]:
         if isinstance(error, ValueError) and "pickle" in reason:
             reason = "it holds pickled objects"
         elif isinstance(error, zipfile.BadZipFile) and "not a zip file" in reason:
-            reason = "it is no .npz file at all"
+            reason = "it is no .npz file, or a truncated one"
         raise VaeklError(
-            f"{file} cannot be read as an .npz file of plain arrays ({reason}); "
-            "it may be truncated: replace it, or write it again with numpy.savez."
+            f"{file} cannot be read as an .npz file of plain arrays ({reason}): write it again with numpy.savez, or "
+            "replace it."
         ) from error
 
 
 def _on_disk(place: Path) -> dict[str, Array | OnDisk]:
     """The arrays of a folder by the names of their files; a lone file holds training images."""
-    files = {"x_train": place} if place.is_file() else {file.stem: file for file in sorted(place.glob("*.npy")) if file.is_file()}
+    found = [place] if place.is_file() else sorted(file for file in place.glob("*.npy") if file.is_file())
+    files = {"x_train" if place.is_file() else file.stem: file for file in found}
     known = {key for keys in (*IMAGE_KEYS.values(), *LABEL_KEYS.values()) for key in keys}
     arrays: dict[str, Array | OnDisk] = {}
     for key, file in files.items():
@@ -265,10 +270,13 @@ def _to_nchw(array: Array | OnDisk, layout: Layout | None, title: str) -> Array 
     if layout is not None:
         fitting = [layout] if layout in fitting else []
     if len(fitting) != 1:
-        raise VaeklError(
-            f"{title} has the shape {array.shape}, from which the order of the axes is not plain; "
-            "store it as NHWC, NCHW or NHW and set dataset.layout to that."
-        )
+        if array.ndim not in (3, 4):
+            cure = "store images as NHWC, NCHW or NHW, with numpy.reshape where they are flat"
+        elif layout is not None:
+            cure = f"dataset.layout={layout} has {len(layout)} axes: leave it away, or store the images so"
+        else:
+            cure = "set dataset.layout to NHWC or NCHW"
+        raise VaeklError(f"{title} has the shape {array.shape}, whose axes are not those of images: {cure}.")
     axes = TO_NCHW[fitting[0]]
     if isinstance(array, OnDisk):
         return array.moved(*axes)

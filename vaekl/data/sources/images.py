@@ -20,8 +20,8 @@ from vaekl.files import replacing, unwritable
 log = logging.getLogger(__name__)
 #: to be counted up when other pixels come of the same files
 _DECODING = 1
-#: images that are decoded before the first of them is written
-_TOGETHER = 512
+#: images that are decoded before the first of them is written, and what they may take
+_TOGETHER, _TOGETHER_BYTES = 512, 1 << 28
 #: what numpy raises for a file that is missing or truncated
 _BROKEN = (OSError, ValueError, EOFError)
 #: seconds between words on how far it is
@@ -140,18 +140,22 @@ def _digest(lines: Iterable[str]) -> str:
 
 def _decode(paths: Sequence[Path], size: int | None, grayscale: bool, crop: int | None) -> Iterator[Array]:
     """The images in order, of one shape, with few of them in memory."""
-    shape: tuple[int, ...] | None = None
+    first = _read(paths[0], size, grayscale, crop)
+    yield first
+
+    def read(path: Path) -> Array:
+        image = _read(path, size, grayscale, crop)
+        if image.shape != first.shape:
+            raise VaeklError(
+                f"{path} has the shape {image.shape}, but {paths[0]} {first.shape}; "
+                "set dataset.size to resize all images to one size."
+            )
+        return image
+
+    together = max(1, min(_TOGETHER, _TOGETHER_BYTES // first.nbytes))
     with ThreadPoolExecutor() as pool:  # decoding and resizing release the interpreter's lock
-        for start in range(0, len(paths), _TOGETHER):
-            part = paths[start : start + _TOGETHER]
-            for path, image in zip(part, pool.map(lambda path: _read(path, size, grayscale, crop), part), strict=True):
-                shape = shape or image.shape
-                if image.shape != shape:
-                    raise VaeklError(
-                        f"{path} has the shape {image.shape}, but {paths[0]} {shape}; "
-                        "set dataset.size to resize all images to one size."
-                    )
-                yield image
+        for start in range(1, len(paths), together):
+            yield from pool.map(read, paths[start : start + together])
 
 
 def _read(path: Path, size: int | None, grayscale: bool, crop: int | None) -> Array:
