@@ -1,6 +1,8 @@
 """A run goes on from the checkpoint that can be read, and one that diverged says where that began."""
 
 import shutil
+import signal
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -191,8 +193,12 @@ def test_a_gradient_that_went_first_is_named(save_every, tmp_path, fragile):
     assert (tmp_path / "run/last.pt").exists() == (save_every == 3)
 
 
-def test_of_many_gradients_the_one_nearest_the_loss_is_named(tmp_path, monkeypatch):
-    """The gradient of the decoder's first layer is NaN, and so is every one of the encoder behind it."""
+@pytest.mark.parametrize("clip", ["null", "1"])
+def test_of_many_gradients_the_one_nearest_the_loss_is_named(clip, tmp_path, monkeypatch):
+    """The gradient of the decoder's first layer is NaN, and so is every one of the encoder behind it.
+
+    A clip would multiply all by their norm, which is NaN.
+    """
 
     def change(model, bias):
         def spoil(_, __, output):
@@ -202,8 +208,8 @@ def test_of_many_gradients_the_one_nearest_the_loss_is_named(tmp_path, monkeypat
         next(m for m in model.decoder.modules() if isinstance(m, torch.nn.Linear)).register_forward_hook(spoil)
 
     last_bias(monkeypatch, change)
-    answer = vaekl(tmp_path, "train", "hydra.run.dir=run", *RUN, "likelihood=gaussian")
-    refused(answer, "it began at step 8: the gradient of decoder.0.bias")
+    words = (*RUN, "likelihood=gaussian", f"trainer.clip_norm={clip}")
+    refused(vaekl(tmp_path, "train", "hydra.run.dir=run", *words), "it began at step 8: the gradient of decoder.0.")
 
 
 def test_a_weight_that_breaks_by_itself_is_named(tmp_path, monkeypatch):
@@ -244,3 +250,58 @@ def test_what_is_not_damaged_is_not_set_aside(how, tmp_path, monkeypatch):
         monkeypatch.setattr(Path, "read_bytes", denied)
     refused(vaekl(tmp_path, "resume", str(run)), "last.pt", {"later": "upgrade", "no permission": "readable"}[how])
     assert not (run / "last.damaged.pt").exists()
+
+
+def breaks_once(monkeypatch, also=lambda: None):
+    """A gradient that is NaN at the 34th step, and at no other."""
+    gradients = iter(range(1000))
+
+    def gradient_of(gradient):
+        if next(gradients) != 33:
+            return gradient
+        also()
+        return gradient * torch.nan
+
+    last_bias(monkeypatch, lambda _, bias: bias.register_hook(gradient_of))
+
+
+def test_a_stop_is_heard_while_a_run_diverges(tmp_path, monkeypatch):
+    breaks_once(monkeypatch, lambda: signal.raise_signal(signal.SIGTERM))
+    words = (*RUN, "likelihood=gaussian", "trainer.on_nan=restore")
+    answer = vaekl(tmp_path, "train", "hydra.run.dir=run", *words)
+    assert answer.code == 130 and "stopped as it diverged" in answer.err
+    answer = vaekl(tmp_path, "resume", "run")
+    assert answer.code == 0 and "resumed at step 20" in answer.out
+
+
+def test_a_run_that_diverged_is_gone_before_it_is_built_again(tmp_path, monkeypatch):
+    build, built = experiment_of.build, []
+
+    def counted(*arguments):
+        assert [trainer() for trainer in built] == [None] * len(built)
+        run = build(*arguments)
+        built.append(weakref.ref(run.trainer))
+        return run
+
+    breaks_once(monkeypatch)
+    monkeypatch.setattr(experiment_of, "build", counted)
+    words = (*RUN, "likelihood=gaussian", "trainer.on_nan=restore")
+    assert vaekl(tmp_path, "train", "hydra.run.dir=run", *words).code == 0
+    assert len(built) == 3  # the run, the replay, the run again
+
+
+def test_a_divergence_is_told_even_if_its_steps_cannot_be_taken_again(tmp_path, monkeypatch):
+    """Somebody took the data away meanwhile."""
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=images)
+    breaks_once(monkeypatch, (tmp_path / "a.npz").unlink)
+    words = (*RUN, "likelihood=gaussian", "dataset=npz", f"dataset.path={tmp_path / 'a.npz'}")
+    refused(vaekl(tmp_path, "train", "hydra.run.dir=run", *words), "training diverged")
+
+
+def test_the_times_that_a_run_went_back_are_not_those_of_its_best_weights(tmp_path):
+    run = stopped(tmp_path, "trainer.patience=9")
+    checkpoint.save(run / "last.pt", checkpoint.load(run / "last.pt") | {"restores": 3})
+    assert checkpoint.load(run / "best.pt")["restores"] == 0
+    assert vaekl(tmp_path, "resume", str(run)).code == 0
+    assert results(run)["restores"] == 3

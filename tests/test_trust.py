@@ -119,7 +119,7 @@ def test_what_lies_in_a_strangers_folder_is_not_imported(run, tmp_path):
         (folder / f"{name}.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise ImportError\n")
     (folder / "results.json").unlink()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for verb in (["resume", "."], ["eval", ".", "eval.k=1"], ["train", "hydra.run.dir=new", *SMALL]):
+    for verb in (["resume", "."], ["train", "hydra.run.dir=new", *SMALL]):
         command = [sys.executable, "-P", "-m", "vaekl", *verb]
         answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
         assert answer.returncode == 0, answer.stderr
@@ -215,6 +215,7 @@ def test_a_report_obeys_no_matplotlibrc_of_a_stranger(run, tmp_path):
     assert not (tmp_path / "latex_ran").exists()
 
 
+@pytest.mark.nightly  # some processes, one after the other
 def test_the_processes_of_a_sweep_import_nothing_from_where_it_was_typed(tmp_path):
     for name in ("joblib", "vaekl", "torch"):
         (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('ran').touch()\n")

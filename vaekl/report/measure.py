@@ -95,6 +95,9 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
     answers = joblib.Parallel(n_jobs=at_once)(joblib.delayed(_evaluated)(run.path, asked) for run in missing)
     torch.set_num_threads(threads)
     found = {run.path: answer for run, answer in zip(missing, answers, strict=True)}
+    for run in missing:
+        if found[run.path]:
+            say(f"  {run.name} could not be measured: {found[run.path]}")
     return [
         again(run, f"could not be measured: {answer}" if (answer := found[run.path]) else "")
         if run.path in found
