@@ -157,6 +157,56 @@ def test_a_class_that_is_not_there_gets_a_sentence(target, tmp_path):
     refused(vaekl(tmp_path, "train", "likelihood=custom", f"likelihood._target_={target}"), target)
 
 
+OWN_MISTAKES = """
+import torch
+from vaekl.likelihoods import Gaussian
+from vaekl.weighting.base import Weighting
+
+class Half(Weighting):
+    @property
+    def dispersion(self):
+        return torch.full((1, 1, 1), 0.5)
+
+class Less(Weighting):
+    pass
+
+class Broken(Gaussian):
+    def __init__(self):
+        raise KeyError("oops")
+
+def pair(shape, outputs, latents):
+    return torch.nn.Identity(), torch.nn.Identity()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("likelihood._target_=MINE.Broken", ["KeyError: 'oops', line 16 of", "MINE.py", "--debug"]),
+        ("likelihood._target_=MINE.Nope", ["there is no Nope in MINE", "the folder where the module"]),
+        ("likelihood._target_=not_there.X", ["No module named 'not_there'"]),
+        ("likelihood._target_=MINE", ["MINE is no class or function"]),
+        ("weighting._target_=MINE.Less", ["MINE.Less gives no dispersion"]),
+        ("model._target_=MINE.pair ~model.hidden ~model.activation", ["a tuple", "vaekl.nets.base.Nets"]),
+        ("optim._target_=torch.optim.RMSprop", ["no optim.fused", "~optim.betas ~optim.fused"]),
+    ],
+    ids=str,
+)
+def test_mistakes_in_a_users_own_classes(words, parts, tmp_path, request):
+    module = f"mistakes_{request.node.callspec.indices['words']}"
+    (tmp_path / f"{module}.py").write_text(OWN_MISTAKES)
+    words = words.replace("MINE", module).split()
+    answer = vaekl(tmp_path, "train", "likelihood=gaussian", "~likelihood.link", *SMALL[1:], *words)
+    refused(answer, *(part.replace("MINE", module) for part in parts))
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_the_least_that_a_weighting_needs(tmp_path):
+    (tmp_path / "least_weighting.py").write_text(OWN_MISTAKES)
+    run = trained(tmp_path, "likelihood=gaussian", "weighting._target_=least_weighting.Half")
+    assert results(run)["test"]["dispersion"] == pytest.approx(0.5)
+
+
 def test_a_seed_repeats_itself_and_differs_from_another(tmp_path):
     runs = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from inspect import signature
-from pkgutil import resolve_name
 from traceback import extract_tb
 from typing import Any
 
@@ -61,7 +60,7 @@ def make(group: str, cfg: DictConfig, **objects: Any) -> Any:
 def _misfit(group: str, cfg: DictConfig, error: BaseException) -> str:
     target, reason = cfg[group].get("_target_"), first_line(error).rstrip(":")
     if found := re.search(r"unexpected keyword argument '(\w+)'", reason):
-        taken = signature(resolve_name(target)).parameters
+        taken = signature(trust.resolved(target)).parameters
         if surplus := [f"{group}.{key}" for key in cfg[group] if not key.startswith("_") and key not in taken]:
             away = " ".join(f"~{key}" for key in surplus)
             return f"{group}._target_={target} has no setting {' and no '.join(surplus)}: take away by {away}."

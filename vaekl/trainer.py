@@ -199,7 +199,7 @@ class Trainer:
 
     def _rates(self, step: int) -> list[float]:
         """The learning rate of each group of parameters."""
-        factor = self.lr_schedule(step) / 2**self.restores
+        factor = self.lr_schedule(step) * 0.5**self.restores
         return [rate * factor for rate in self._first_rates]
 
     def batches_to_come(self) -> Iterator[Tensor]:

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import yaml
@@ -106,11 +106,11 @@ def import_own(node: Any) -> None:
     modules that are not installed, such as TensorBoard for `tensorflow`.
 
     Raises:
-        VaeklError: there is no such module, or nothing of that name in it.
+        VaeklError: there is no such module, or no class or function of that name in it.
     """
     for name in _targets(node):
-        if isinstance(name, str) and is_own(name):
-            _imported(name)
+        if isinstance(name, str) and is_own(name) and not callable(_imported(name)):
+            raise VaeklError(f"{name} is no class or function: name one in it.")
 
 
 def is_own(name: Any) -> bool:
@@ -118,11 +118,28 @@ def is_own(name: Any) -> bool:
     return name not in _shipped()
 
 
+def resolved(name: str) -> Any:
+    """What a dotted name means, as Hydra takes it: an attribute comes before a module of the same name.
+
+    Raises:
+        Exception: whatever its module does when it is imported, or AttributeError where there is nothing of that name.
+    """
+    first, *others = name.split(".")
+    path, thing = first, import_module(first)
+    for part in others:
+        above, path = path, f"{path}.{part}"
+        try:
+            thing = getattr(thing, part) if hasattr(thing, part) else import_module(path)
+        except ModuleNotFoundError as error:
+            raise AttributeError(f"there is no {part} in {above}") from error
+    return thing
+
+
 def _imported(name: str) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        return resolve_name(name)
+        return resolved(name)
     except Exception as error:  # whatever the module does when it is imported
         raise VaeklError(
             f"{name} cannot be imported ({type(error).__name__}: {first_line(error)}): check the name, and type the "

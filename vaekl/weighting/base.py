@@ -38,12 +38,14 @@ class Weighting(nn.Module):
 
     def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int]) -> None:
         super().__init__()
+        if type(self).dispersion is Weighting.dispersion:
+            raise VaeklError(f"{type(self).__module__}.{type(self).__name__} gives no dispersion: write that property.")
         self.likelihood = likelihood
 
     @property
     def dispersion(self) -> Tensor:
         """φ of the implied density, [1, 1, 1], [C, 1, 1] or [C, H, W]."""
-        raise VaeklError(f"{type(self).__module__}.{type(self).__name__} gives no dispersion: write that property.")
+        raise NotImplementedError
 
     def observe(self, energy: Tensor) -> None:
         """See E of each value of a training batch, [B, C, H, W], before φ is read."""
