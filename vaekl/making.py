@@ -37,7 +37,7 @@ def make(group: str, cfg: DictConfig, **objects: Any) -> Any:
     Raises:
         VaeklError: the settings do not fit, or the object is not of the group's kind.
     """
-    trust.import_own(OmegaConf.to_container(cfg[group]))
+    trust.import_own(group, OmegaConf.to_container(cfg[group]))
     try:
         # in two steps, because Hydra would make config nodes of the objects
         made = instantiate(cfg[group], _partial_=True, _convert_="all")(**objects)

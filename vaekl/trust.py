@@ -65,9 +65,9 @@ def config(path: Path, typed: Any = None) -> dict[str, Any]:
     """
     content = folder.config(path)
     file = path / folder.CONFIG
-    known = _shipped() | {name for name in _targets(typed) if isinstance(name, str)}
-    for name in _targets(content):
-        if not isinstance(name, str) or (name not in known and not _is_vouched(name)):
+    known = _shipped() | {name for _, name in _targets(typed) if isinstance(name, str)}
+    for key, name in _targets(content):
+        if not isinstance(name, str) or (name not in known and not _is_vouched(name, key)):
             module = str(name).rpartition(".")[0]
             if _is_module(module) and not _is_library(module):
                 raise VaeklError(
@@ -99,7 +99,7 @@ def as_written(path: Path) -> Iterator[None]:
         ) from error
 
 
-def import_own(node: Any) -> None:
+def import_own(group: str, node: Any) -> None:
     """Before what a config names is called: import the user's own modules, from where the command was typed too.
 
     Only where it names one of those is that folder searched: it may be a stranger's, and libraries look for many
@@ -108,9 +108,9 @@ def import_own(node: Any) -> None:
     Raises:
         VaeklError: there is no such module, or no class or function of that name in it.
     """
-    for name in _targets(node):
-        if isinstance(name, str) and is_own(name) and not callable(_imported(name)):
-            raise VaeklError(f"{name} is no class or function: name one in it.")
+    for key, name in _targets(node, group):
+        if isinstance(name, str) and is_own(name) and not callable(_imported(name, key)):
+            raise VaeklError(f"{key}={name} is no class or function: name one in it.")
 
 
 def is_own(name: Any) -> bool:
@@ -135,15 +135,15 @@ def resolved(name: str) -> Any:
     return thing
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str, key: str) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         return resolved(name)
     except Exception as error:  # whatever the module does when it is imported
         raise VaeklError(
-            f"{name} cannot be imported ({type(error).__name__}: {first_line(error)}): check the name, and type the "
-            "command in the folder where the module lies."
+            f"{key}={name} cannot be imported ({type(error).__name__}: {first_line(error)}): check the name, and type "
+            "the command in the folder where the module lies."
         ) from error
 
 
@@ -157,13 +157,13 @@ def _is_library(name: str) -> bool:
     return top in sys.stdlib_module_names or top in _LIBRARIES
 
 
-def _is_vouched(name: str) -> bool:
+def _is_vouched(name: str, key: str) -> bool:
     """Whether something is defined below a module that was vouched for: `mine.os.system` is not defined in `mine`.
 
     Raises:
         VaeklError: the module cannot be imported, or has no such thing.
     """
-    return _is_below(name) and _is_below(str(getattr(_imported(name), "__module__", "")))
+    return _is_below(name) and _is_below(str(getattr(_imported(name, key), "__module__", "")))
 
 
 def _is_below(name: str) -> bool:
@@ -173,22 +173,22 @@ def _is_below(name: str) -> bool:
 @cache
 def _shipped() -> frozenset[str]:
     """Every name that an option in `conf/` has called."""
-    found = {name for file in CONF.glob("*/*.yaml") for name in _targets(yaml.safe_load(file.read_text("utf-8")))}
+    found = {name for file in CONF.glob("*/*.yaml") for _, name in _targets(yaml.safe_load(file.read_text("utf-8")))}
     own = {name for name in found if str(name).startswith("vaekl.")}
     return frozenset(own | {f"torch.optim.{name}" for name in _OPTIMISERS})
 
 
-def _targets(node: Any) -> Iterator[Any]:
-    """What would be called, however deep it lies."""
+def _targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted key and the name of what would be called, however deep it lies."""
     if isinstance(node, dict):
         for key, child in node.items():
             if key == _TARGET:
-                yield child
+                yield f"{path}.{key}", child
             else:
-                yield from _targets(child)
+                yield from _targets(child, f"{path}.{key}" if path else str(key))
     elif isinstance(node, list | tuple):
         for child in node:
-            yield from _targets(child)
+            yield from _targets(child, path)
 
 
 def _texts(node: Any) -> Iterator[str]:
