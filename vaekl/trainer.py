@@ -291,6 +291,8 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.step = int(state["step"])
+        if not 0 <= self.step < 2**53:
+            raise ValueError(f"step {self.step}")
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])

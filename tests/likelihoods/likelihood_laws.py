@@ -92,7 +92,8 @@ def bernoulli_moments(eta, phi):
 def bernoulli_sizes(eta, x, phi, float64):
     b, (mean, variance) = abs(eta[0]), bernoulli_moments(eta, phi)
     c = b / phi
-    constant, slope = softplus(-b) / phi + softplus(-c), (sigmoid(-b) + (1 + c) * sigmoid(-c)) / phi
+    # an error of one part in c turns into c such parts of e^-c
+    constant, slope = softplus(-b) / phi + (1 + c) * softplus(-c), (sigmoid(-b) + (1 + c) * sigmoid(-c)) / phi
     return 1 + b, constant, 1, slope, mean * (1 + c), variance * (1 + c)
 
 

@@ -45,7 +45,7 @@ PLACES = {
     "checkpoint renamed": ("renamed", "last.pt"),
     "last evaluations": ("call", "last evaluations"),
     "half an event of the test": ("write", "events.out.tfevents.*.test"),
-    "half a picture": ("write", "*.png"),
+    "half a picture": ("write", "*.png*"),
     "results half written": ("write", "*results.json*"),
     "results synced": ("synced", ".results.json.partial"),
     "results renamed": ("renamed", "results.json"),
