@@ -63,6 +63,24 @@ def test_asked_to_stop(tmp_path, whole):
     as_if_never_stopped(run, whole)
 
 
+def test_a_terminal_that_is_closed_lets_it_save(tmp_path):
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        pytest.skip("nohup began these tests")
+    running = started(tmp_path, "train", "hydra.run.dir=run", *LONG)
+    running.send_signal(signal.SIGHUP)
+    answer = finished(running)
+    assert (answer.code, answer.err) == (130, "")
+    assert 80 <= torch.load(tmp_path / "run" / "last.pt", weights_only=True)["state"]["step"] < 1600
+
+
+def test_files_of_a_run_without_its_config_are_not_written_over(tmp_path):
+    run = unfinished(tmp_path)
+    (run / "config.yaml").unlink()
+    before = contents(run)
+    refused(vaekl(tmp_path, "train", f"hydra.run.dir={run.name}", *LONG), "last.pt", "config.yaml", "another folder")
+    assert contents(run) == before
+
+
 def test_a_second_process_is_refused_and_the_first_goes_on(tmp_path, whole):
     running = started(tmp_path, "train", "hydra.run.dir=run", *LONG)
     running.send_signal(signal.SIGSTOP)  # so that it is in the middle of its run for as long as this takes

@@ -68,7 +68,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     except UnpicklingError as error:
         raise _damaged(path, "it holds more than tensors, numbers and words, or is no file of PyTorch's") from error
     except Exception as error:  # what is no checkpoint can fail in any way while it is read
-        raise _damaged(path, first_line(error)) from error
+        raise _damaged(path, f"it is cut off, or no file of PyTorch's; {len(raw):,} bytes") from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int) or "state" not in content:
         raise DamagedError(f"{path} is no vaekl checkpoint: give a run folder that `vaekl train` made.")
     if content["format"] > FORMAT:

@@ -1,5 +1,6 @@
 """A run from its first step to its results: train, test, and write `results.json` last."""
 
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,13 +80,21 @@ def execute(run: Experiment) -> float | None:
 
 @contextmanager
 def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
-    """SIGINT and SIGTERM end the step; a second one stops at once, unless several programs may have sent one each."""
+    """SIGINT, SIGTERM and a closed terminal end the step.
+
+    A second one stops at once, unless several programs may have sent one each.
+    """
     # in a sweep's worker Ctrl-C is the business of the process that started it
     numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hang_up is not None and not in_worker() and signal.getsignal(hang_up) == signal.SIG_DFL:  # else it is nohup's
+        numbers.append(hang_up)
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def ask_to_stop(number: int, frame: object) -> None:
         trainer.stop_requested = True
+        if number == hang_up:  # nothing can be said to a terminal that was closed
+            _say_no_more()
         if distributed.size() == 1 and not in_worker():
             signal.signal(number, handlers[number])
 
@@ -98,6 +107,13 @@ def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
         over = trainer.stop_requested and in_worker()
         for number, handler in handlers.items():
             signal.signal(number, signal.SIG_IGN if over else handler)
+
+
+def _say_no_more() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def _take_best(run: Experiment) -> str:

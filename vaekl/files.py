@@ -111,6 +111,8 @@ def unwritable(path: Path, what: str, error: BaseException) -> str:
     cure = "free some space" if full else "make the folder writable"
     if isinstance(error, NotADirectoryError | FileExistsError):
         cure = "a file stands where a folder should, choose another place"
+    if isinstance(error, FileNotFoundError):
+        reason, cure = "the folder is gone", "put it back, or resume it where it was moved to"
     return f"the {what} {path} could not be written ({reason}): {cure}; what was saved before is kept."
 
 

@@ -18,6 +18,8 @@ from vaekl.errors import VaeklError, first_line
 from vaekl.files import replacing
 
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
+#: what is never there before the config is
+_OF_A_RUN = ("last.pt", "previous.pt", "best.pt", "metrics.csv", RESULTS)
 #: while a run of a sweep trains: its step, how many there will be, its ELBO
 PULSE = ".progress.json"
 
@@ -70,11 +72,16 @@ def claim(path: Path, config_yaml: str, overrides: list[str], facts: dict[str, A
         facts: what the config leads to and does not say: the shape, the weighting that `auto` took.
 
     Raises:
-        VaeklError: if the folder holds a run already.
+        VaeklError: if the folder holds a run already, or what is left of one.
     """
     if holds_run(path):
         raise VaeklError(
             f"{path} holds a run already, of another config: go on with it by `vaekl resume {path}`, or choose another "
+            "folder."
+        )
+    if there := [name for name in _OF_A_RUN if (path / name).is_file()]:
+        raise VaeklError(
+            f"{path} holds {there[0]}, but no {CONFIG} that says of which run: put that file back, or choose another "
             "folder."
         )
     write_json(path / VERSIONS, versions(overrides) | facts)

@@ -94,7 +94,7 @@ class _Job:
 
     def __call__(self, cfg: DictConfig) -> float | None:
         path = config.output_dir()
-        if self.where == "worker":
+        if self.where == "worker" and workers.in_worker():  # joblib takes no other process for one at a time
             workers.leave_signals()
         if self.stopped or workers.asked_to_stop(self.sweep):
             with suppress(OSError):  # Hydra made it; what was begun before stays

@@ -34,7 +34,13 @@ def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | No
     except checkpoint.DamagedError as error:
         if not previous.exists():
             raise
-        state = checkpoint.load(previous)
+        try:
+            state = checkpoint.load(previous)
+        except checkpoint.DamagedError as another:
+            raise VaeklError(
+                f"neither {last} nor {previous.name} beside it can be read: copy one of them again, or train afresh in "
+                "another folder."
+            ) from another
         if last.exists():
             # else the next checkpoint would make it the previous one
             last.replace(path / _DAMAGED)
@@ -88,7 +94,8 @@ def first_fault(trainer: Trainer, until: int) -> str | None:
     broken: list[str] = []
     for name, parameter in trainer.model.named_parameters():
         parameter.register_post_accumulate_grad_hook(
-            lambda p, name=name: None if p.grad.isfinite().all() else broken.append(name)
+            # its squares are what the norm and Adam need
+            lambda p, name=name: None if p.grad.square().sum().isfinite() else broken.append(name)
         )
     with closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
         for stored in batches:

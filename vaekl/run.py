@@ -106,9 +106,12 @@ def _execute(runs: list[Experiment], cfg: DictConfig, path: Path, console: Conso
         if asked_to_stop:
             raise StoppedError(f"stopped as it diverged ({diverged.what}): `vaekl resume {path}` goes on from there.")
         diverged = _explained(diverged, restores, cfg, path, console)
-        if cfg.trainer.on_nan == "stop" or restores >= _MOST_RESTORES:
+        if cfg.trainer.on_nan == "stop":
             raise diverged
-        console.print(f"  {diverged.what}: back to the last checkpoint with half the learning rate.")
+        if restores >= _MOST_RESTORES:
+            raise DivergedError(f"{diverged.what}, after {restores} times with half the learning rate", diverged.step)
+        times = f"half the learning rate ({restores + 1} of {_MOST_RESTORES})"
+        console.print(f"  {diverged.what}: back to the last checkpoint with {times}.")
         runs.append(_restored(cfg, path, console))
         runs[0].trainer.restores = restores + 1
 

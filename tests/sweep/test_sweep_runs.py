@@ -40,6 +40,13 @@ def test_the_same_command_skips_what_is_finished(tmp_path):
     assert len(list((tmp_path / "outputs").glob("sweep_*"))) == 2
 
 
+def test_one_at_a_time_needs_no_worker(tmp_path):
+    """joblib then trains in its own process, which is no worker whose parent is gone."""
+    for said in ("2 finished", "all finished before"):
+        answer = finished(process(tmp_path, "train", "-m", "seed=0,1", "hydra.launcher.n_jobs=1", *SMALL))
+        assert answer.code == 0 and said in answer.out, answer
+
+
 def test_the_same_single_command_is_the_same_run(tmp_path):
     words = ["train", *SMALL]
     assert vaekl(tmp_path, *words).code == 0
