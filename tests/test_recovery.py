@@ -193,6 +193,13 @@ def test_a_gradient_that_went_first_is_named(save_every, tmp_path, fragile):
     assert (tmp_path / "run/last.pt").exists() == (save_every == 3)
 
 
+def test_a_gradient_whose_squares_overflow_is_named_at_its_own_step(tmp_path, monkeypatch):
+    """The log that looks at the norm comes two steps later."""
+    last_bias(monkeypatch, lambda _, bias: bias.register_hook(lambda g: g.sign() * 1e25 if too_far(bias) else g))
+    answer = vaekl(tmp_path, "train", "hydra.run.dir=run", *RUN, "likelihood=gaussian")
+    refused(answer, "the norm of the gradient is not finite at step 10; it began at step 8: the gradient of decoder.")
+
+
 @pytest.mark.parametrize("clip", ["null", "1"])
 def test_of_many_gradients_the_one_nearest_the_loss_is_named(clip, tmp_path, monkeypatch):
     """The gradient of the decoder's first layer is NaN, and so is every one of the encoder behind it.
