@@ -19,7 +19,7 @@ from vaekl.files import replacing
 
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
 #: what is never there before the config is
-_OF_A_RUN = ("last.pt", "previous.pt", "best.pt", "metrics.csv", RESULTS)
+OF_A_RUN = ("last.pt", "previous.pt", "best.pt", "metrics.csv", RESULTS)
 #: while a run of a sweep trains: its step, how many there will be, its ELBO
 PULSE = ".progress.json"
 
@@ -79,7 +79,7 @@ def claim(path: Path, config_yaml: str, overrides: list[str], facts: dict[str, A
             f"{path} holds a run already, of another config: go on with it by `vaekl resume {path}`, or choose another "
             "folder."
         )
-    if there := [name for name in _OF_A_RUN if (path / name).is_file()]:
+    if there := [name for name in OF_A_RUN if (path / name).is_file()]:
         raise VaeklError(
             f"{path} holds {there[0]}, but no {CONFIG} that says of which run: put that file back, or choose another "
             "folder."

@@ -103,7 +103,9 @@ def _execute(runs: list[Experiment], cfg: DictConfig, path: Path, console: Conso
             diverged = error.with_traceback(None)
         asked_to_stop = run.trainer.stop_requested
         del run
-        if asked_to_stop:
+        if asked_to_stop:  # there may be no time to look further
+            if cfg.trainer.on_nan == "stop":
+                raise diverged
             raise StoppedError(f"stopped as it diverged ({diverged.what}): `vaekl resume {path}` goes on from there.")
         diverged = _explained(diverged, restores, cfg, path, console)
         if cfg.trainer.on_nan == "stop":

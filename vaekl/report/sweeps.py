@@ -11,7 +11,6 @@ import yaml
 from vaekl import folder
 from vaekl.sweep.manifest import MANIFEST, as_it_is
 
-_OF_A_RUN = ("metrics.csv", "last.pt", folder.VERSIONS, folder.RESULTS)
 _MULTIRUN = "multirun.yaml"
 _MOST_JOBS = 10_000
 
@@ -22,7 +21,7 @@ def left_over(base: Path) -> dict[Path, tuple[str, str]]:
     for sweep in [base, *sorted(child for child in base.iterdir() if child.is_dir())]:
         for child in sorted(sweep.iterdir()):
             if child.is_dir() and not (child / folder.CONFIG).exists() and child != base:
-                if any((child / file).exists() for file in _OF_A_RUN):
+                if any((child / file).exists() for file in (*folder.OF_A_RUN, folder.VERSIONS)):
                     found[child] = ("broken", f"{folder.CONFIG} is missing")
                 elif re.match(r"\d+_", child.name) and (sweep / _MULTIRUN).exists():
                     found[child] = ("missing", "its folder is empty: the run failed before its first step")

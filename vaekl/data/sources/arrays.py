@@ -21,18 +21,11 @@ IMAGE_KEYS = {"train": ("x_train", "train", "x"), "valid": ("x_valid", "valid"),
 LABEL_KEYS = {"train": ("y_train", "y"), "valid": ("y_valid",), "test": ("y_test",)}
 #: where N, C, H and W lie among the axes; the last of NHW is one of length 1 put behind
 TO_NCHW = {"NHW": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHWC": (0, 3, 1, 2)}
+#: of which TypeError is for a lone .npy array, which is no context manager
 UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    TypeError,  # a lone .npy array is no context manager
-    NotImplementedError,
-    OverflowError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+    OSError, ValueError, EOFError, KeyError, TypeError, NotImplementedError, OverflowError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _LARGEST_SIDE = 4096
 BINARIZED_ROWS = {"train": 50_000, "valid": 10_000, "test": 10_000}
 
