@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.contender import Contender
 from benchmarks.environment import SCRATCH
 from vaekl.data.splits import MAX_VALID
-from vaekl.machine import allowed_cores
+from vaekl.system.cores import allowed_cores
 
 _IMAGES, _BATCH, _LATENTS = 20_000, 100, 20
 

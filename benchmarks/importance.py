@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from vaekl.evaluate import batch_limit
-from vaekl.loaded import load
+from vaekl.measures.elbo import batch_limit
 from vaekl.measures.importance import importance_bounds
 from vaekl.measures.ruler import log_density
+from vaekl.run.load import load
 
 ROUNDS = 5
 

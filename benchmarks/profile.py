@@ -16,8 +16,9 @@ from torch.profiler import ProfilerActivity, profile  # noqa: E402
 from benchmarks import data  # noqa: E402
 from benchmarks.environment import SCRATCH  # noqa: E402
 from benchmarks.workloads import CONV, MLP, Workload  # noqa: E402
-from vaekl import config, run  # noqa: E402
-from vaekl.trainer import Trainer  # noqa: E402
+from vaekl.config import compose  # noqa: E402
+from vaekl.run import start  # noqa: E402
+from vaekl.training.trainer import Trainer  # noqa: E402
 
 #: the first class of which a part is in an operation's name takes it
 _CLASSES = {
@@ -62,7 +63,7 @@ def _shares(workload: Workload, folder: Path, steps: int) -> dict[str, float]:
     words += [f"dataset.path={folder / data.CIFAR}"] if workload is CONV else []
 
     def task(cfg: Any, path: Path) -> None:
-        trainer = run.build(cfg, path, run.new_console(sys.stderr)).trainer
+        trainer = start.build(cfg, path, start.new_console(sys.stderr)).trainer
         trainer.model.train()
         batches = trainer.data.train.stream(trainer.batches_to_come())
         _steps(trainer, batches, 10)
@@ -77,7 +78,7 @@ def _shares(workload: Workload, folder: Path, steps: int) -> dict[str, float]:
         shares[_PYTHON] = max(0.0, 1 - inside / wall)
         shares["ms a step under the profiler"], shares["ms a step without it"] = 1e3 * wall / steps, 1e3 * bare / steps
 
-    config.run_with_hydra(task, words)
+    compose.run_with_hydra(task, words)
     return shares
 
 

@@ -13,7 +13,7 @@ import torch
 from benchmarks.environment import REQUIREMENTS
 from benchmarks.tables import plain_table, speed_table
 from vaekl import __version__
-from vaekl.machine import allowed_cores
+from vaekl.system.cores import allowed_cores
 
 FOLDER = Path(__file__).parent / "results"
 

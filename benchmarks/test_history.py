@@ -9,10 +9,10 @@ from torch import Tensor
 
 from benchmarks.workloads import CONV, MLP, Net, Workload, noise
 from vaekl.data.spec import DataSpec
-from vaekl.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
-from vaekl.model import VAE, Objective
-from vaekl.nets import conv, mlp
-from vaekl.weighting import FixedBeta
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+from vaekl.model.nets import conv, mlp
+from vaekl.model.vae import VAE, Objective
+from vaekl.model.weighting import FixedBeta
 
 Timer = Callable[..., Any]
 
@@ -74,7 +74,7 @@ def test_limit(benchmark: Timer, workload: Workload) -> None:
 def test_evaluation(benchmark: Timer) -> None:
     from vaekl.data import Split
     from vaekl.data.transforms import AsStored
-    from vaekl.evaluate import evaluate
+    from vaekl.measures.elbo import evaluate
 
     model, x = model_and_batch(MLP)
     split = Split(x.repeat(20, 1, 1, 1), None, AsStored())

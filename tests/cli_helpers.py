@@ -20,8 +20,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from vaekl import cli, run
-from vaekl.experiment import Experiment
+from vaekl import cli
+from vaekl.run import start
+from vaekl.run.execute import Experiment
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 #: a run of four steps that trains, validates, saves and tests in half a second
@@ -138,7 +139,7 @@ def built(folder: Path, *words: str) -> Experiment:
     found: list[Experiment] = []
 
     def build(cfg: DictConfig, path: Path) -> None:
-        found.append(run.build(cfg, path, Console(file=io.StringIO())))
+        found.append(start.build(cfg, path, Console(file=io.StringIO())))
 
     with patch.object(cli, "train_job", build):
         answer = vaekl(folder, "train", "hydra.run.dir=built", *SMALL, *words)

@@ -6,12 +6,14 @@ import torch
 
 from vaekl.data import Data, DataSpec, Split
 from vaekl.data.transforms import AsStored
-from vaekl.likelihoods import Gaussian
-from vaekl.model import VAE
-from vaekl.nets import linear, mlp
-from vaekl.schedules import Constant, LearningRate
-from vaekl.trainer import Callback, Plan, Trainer
-from vaekl.weighting import FixedDispersion
+from vaekl.model.likelihoods import Gaussian
+from vaekl.model.nets import linear, mlp
+from vaekl.model.vae import VAE
+from vaekl.model.weighting import FixedDispersion
+from vaekl.training.callback import Callback
+from vaekl.training.plan import Plan
+from vaekl.training.schedules import ConstantSchedule, LearningRateSchedule
+from vaekl.training.trainer import Trainer
 
 SHAPE = (1, 4, 4)
 OPTIMIZERS = {"adam": (torch.optim.Adam, 0.01), "sgd": (torch.optim.SGD, 0.001)}
@@ -87,8 +89,8 @@ def trainer_of(
     trainer = Trainer(
         model,
         kind(model.parameters(), lr or usual),
-        schedule or Constant(steps),
-        lr_schedule or LearningRate(steps),
+        schedule or ConstantSchedule(steps),
+        lr_schedule or LearningRateSchedule(steps),
         data,
         plan,
         seed,

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.gate import Gate
 from benchmarks.tables import speed_table, summary
 from benchmarks.workloads import CONV, MLP, Net, Workload
-from vaekl.nets import conv, mlp
+from vaekl.model.nets import conv, mlp
 
 
 @pytest.mark.parametrize(("workload", "build"), [(MLP, mlp), (CONV, conv)], ids=["mlp", "conv"])

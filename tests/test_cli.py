@@ -10,7 +10,7 @@ import yaml
 from cli_helpers import SMALL, Answer, finished, process, refused, vaekl
 
 from vaekl import cli
-from vaekl.groups import CONF, groups
+from vaekl.config.groups import CONF, groups
 
 HELP = [(), ("--help",), ("-h",), ("help",), ("train", "--help"), ("train", "-h"), ("resume", "--help"), ("--version",)]
 HELP += [("eval", "--help"), ("sample", "-h"), ("report", "--help")]
@@ -65,7 +65,7 @@ def test_every_key_that_is_there_for_all_runs_is_listed(tmp_path):
 @pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]], ids=" ".join)
 def test_help_lists_a_users_own_options(flag, tmp_path):
     (tmp_path / "mine" / "model").mkdir(parents=True)
-    (tmp_path / "mine" / "model" / "tiny.yaml").write_text("# a very small one\n_target_: vaekl.nets.linear\n")
+    (tmp_path / "mine" / "model" / "tiny.yaml").write_text("# a very small one\n_target_: vaekl.model.nets.linear\n")
     answer = vaekl(tmp_path, "train", *flag, "--help")
     assert "  tiny                   a very small one" in answer.out.splitlines()
 

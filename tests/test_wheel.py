@@ -59,7 +59,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 def test_the_wheel_is_what_runs(installed: Installed, tmp_path: Path) -> None:
-    code = "import vaekl, vaekl.groups as g, sys, json; print(json.dumps([vaekl.__file__, str(g.CONF), sys.path]))"
+    code = (
+        "import vaekl, vaekl.config.groups as g, sys, json; print(json.dumps([vaekl.__file__, str(g.CONF), sys.path]))"
+    )
     package, conf, path = json.loads(installed("python", "-c", code, cwd=tmp_path))
     assert Path(package) == installed.site_packages / "vaekl" / "__init__.py"
     assert Path(conf) == installed.site_packages / "vaekl" / "conf"

@@ -12,8 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vaekl import distributed
-from vaekl.errors import FullMemoryError, StoppedError, VaeklError, did_you_mean, sentence
+from vaekl.system import distributed
+from vaekl.system.errors import FullMemoryError, StoppedError, VaeklError, did_you_mean, sentence
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rank, _ = distributed.launched()
     try:
         if any(word.startswith("--trust") for word in words):
-            from vaekl import trust
+            from vaekl.config import trust
 
             words = trust.vouch(words)
         if rank == 0:
@@ -170,19 +170,19 @@ def _train(words: list[str]) -> int:
         print(_groups_help([Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]), end="")
         return 0
     _prepare_process()
-    from vaekl import multirun
+    from vaekl.sweep import launch
 
-    multirun.train(train_job, words, _load)
+    launch.train(train_job, words, _load)
     return 0
 
 
 def _load() -> None:
-    from vaekl import run  # noqa: F401
+    from vaekl.run import start  # noqa: F401
 
 
 def _prepare_process() -> None:
     """What must be set before torch is imported."""
-    from vaekl import machine  # noqa: F401  (from here on it knows the load that others make)
+    from vaekl.system import cores  # noqa: F401  (from here on it knows the load that others make)
 
     # Python processes that are started from here do not look for modules in this folder either: see `trust.import_own`
     os.environ.setdefault("PYTHONSAFEPATH", "1")
@@ -199,15 +199,16 @@ def _prepare_process() -> None:
 
 def train_job(cfg: "DictConfig", path: Path) -> float | None:
     """One run of `vaekl train`; a launcher may call it in another process."""
-    from vaekl import config, run
-    from vaekl.sweep import workers
+    from vaekl.config import compose
+    from vaekl.run import start
+    from vaekl.system.workers import in_worker
 
-    if workers.in_worker():
+    if in_worker():
         logs = path.parent / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:
-            return run.train(cfg, path, config.overrides(), run.new_console(log))
-    return run.train(cfg, path, config.overrides())
+            return start.train(cfg, path, compose.overrides(), start.new_console(log))
+    return start.train(cfg, path, compose.overrides())
 
 
 def _resume(words: list[str]) -> int:
@@ -224,14 +225,14 @@ def _resume(words: list[str]) -> int:
     if words[0].startswith("-"):
         raise VaeklError(f"unknown option {words[0]} (did you mean --help?): see `vaekl resume --help`.")
     _prepare_process()
-    from vaekl import run
+    from vaekl.run import start
 
-    run.resume(Path(words[0]))
+    start.resume(Path(words[0]))
     return 0
 
 
 def _eval(words: list[str]) -> int:
-    return _with_options("eval", words, _EVAL_HELP, "vaekl.verbs.evaluate")
+    return _with_options("eval", words, _EVAL_HELP, "vaekl.verbs.eval")
 
 
 def _sample(words: list[str]) -> int:
@@ -243,17 +244,17 @@ def _sample(words: list[str]) -> int:
 
 
 def _report(words: list[str]) -> int:
-    return _with_options("report", words, _REPORT_HELP, "vaekl.report")
+    return _with_options("report", words, _REPORT_HELP, "vaekl.verbs.report")
 
 
 def _with_options(verb: str, words: list[str], text: str, module: str) -> int:
     """A verb that takes runs and keys of conf/VERB.yaml."""
     if "-h" in words or "--help" in words:
-        from vaekl.groups import settings
+        from vaekl.config.groups import settings
 
         print(text + settings(verb, f"{verb}."), end="")
         return 0
-    from vaekl.options import parse
+    from vaekl.config.verb_options import parse
 
     asked = parse(verb, words)
     _prepare_process()
@@ -263,13 +264,13 @@ def _with_options(verb: str, words: list[str], text: str, module: str) -> int:
 
 def _audit(words: list[str]) -> int:
     _prepare_process()
-    from vaekl import audit
+    from vaekl.verbs import audit
 
     return audit.main(words)
 
 
 def _groups_help(more: list[Path]) -> str:
-    from vaekl.groups import groups, options, settings
+    from vaekl.config.groups import groups, options, settings
 
     lines = []
     for group in groups(more):

@@ -21,9 +21,11 @@ from rich.console import Console  # noqa: E402
 from benchmarks.data import CIFAR  # noqa: E402
 from benchmarks.gate import Gate  # noqa: E402
 from benchmarks.workloads import WORKLOADS  # noqa: E402
-from vaekl import config, run  # noqa: E402
-from vaekl.experiment import execute  # noqa: E402
-from vaekl.trainer import Callback, Trainer  # noqa: E402
+from vaekl.config import compose  # noqa: E402
+from vaekl.run import start  # noqa: E402
+from vaekl.run.execute import execute  # noqa: E402
+from vaekl.training.callback import Callback  # noqa: E402
+from vaekl.training.trainer import Trainer  # noqa: E402
 
 #: without callbacks nothing is due, but the gate must be reached
 BARE = ("valid=0", "trainer.log_every=1000000", "trainer.valid_every=50", "trainer.epochs=100000")
@@ -79,7 +81,7 @@ def main(name: str, data: str, scratch: str, mode: str, *words: str) -> None:
     def task(cfg: Any, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         with (folder / "progress.txt").open("w", encoding="utf-8") as progress:
-            made = run.build(cfg, path, Console(file=progress, force_terminal=True))
+            made = start.build(cfg, path, Console(file=progress, force_terminal=True))
             before, pictures = Since(), Since()
             around: list[Callback] = []
             for callback in made.trainer.callbacks if mode == "whole" else ():
@@ -88,7 +90,7 @@ def main(name: str, data: str, scratch: str, mode: str, *words: str) -> None:
             made.trainer.callbacks = [*around, Turns(gate, before, pictures)]
             execute(made)
 
-    config.run_with_hydra(task, [*said, *(BARE if mode == "bare" else ())])
+    compose.run_with_hydra(task, [*said, *(BARE if mode == "bare" else ())])
 
 
 if __name__ == "__main__":

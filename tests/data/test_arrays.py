@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from vaekl.data.sources.arrays import binarized_mnist, image_folder, npz
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 6, 5), np.uint8)

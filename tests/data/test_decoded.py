@@ -10,7 +10,7 @@ from PIL import Image
 from vaekl.data.sources import images as module
 from vaekl.data.sources.arrays import image_folder
 from vaekl.data.sources.images import decoded
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (20, 6, 8, 3), np.uint8)

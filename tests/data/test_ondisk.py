@@ -15,7 +15,7 @@ from vaekl.data.ondisk import OnDisk
 from vaekl.data.sources.arrays import npz
 from vaekl.data.splits import Data
 from vaekl.data.transforms import Scale
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (60, 6, 5), np.uint8)
@@ -123,7 +123,7 @@ def test_a_run_on_mapped_images_is_the_run_on_resident_ones_stopped_or_not(tmp_p
     program = (
         "import os, signal, sys\n"
         "from vaekl import cli\n"
-        "from vaekl.trainer import Trainer\n"
+        "from vaekl.training.trainer import Trainer\n"
         "step = Trainer.train_step\n"
         "def stopping(self, stored):\n"
         "    step(self, stored)\n"
@@ -147,7 +147,7 @@ def figures(run):
 
 def test_a_failing_step_ends_the_thread(tmp_path, monkeypatch):
     saved(tmp_path / "all", x_train=GREY)
-    monkeypatch.setattr("vaekl.trainer.Trainer.train_step", lambda self, stored: 1 / 0)
+    monkeypatch.setattr("vaekl.training.trainer.Trainer.train_step", lambda self, stored: 1 / 0)
     assert vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL, "dataset=npz", "dataset.path=all").code != 0
     assert not readers()
 

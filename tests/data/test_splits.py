@@ -5,8 +5,8 @@ from vaekl.data.order import shuffled
 from vaekl.data.sources.embedded import digits
 from vaekl.data.spec import DataSpec, Source
 from vaekl.data.splits import Data, batch_slices, epoch_order
-from vaekl.data.transforms import Auto, Scale
-from vaekl.errors import VaeklError
+from vaekl.data.transforms import AutoTransform, Scale
+from vaekl.system.errors import VaeklError
 
 
 def numbered(n: int = 100, valid: int | None = None) -> Source:
@@ -72,7 +72,7 @@ def test_batches_are_gathered_and_transformed():
 
 
 def test_auto_on_digits_gives_back_the_stored_levels():
-    data = Data.from_source(digits(), Auto(), ("unit_interval",)).to("cpu")
+    data = Data.from_source(digits(), AutoTransform(), ("unit_interval",)).to("cpu")
     x = data.train.batch(slice(None), torch.Generator().manual_seed(0))
     assert torch.equal((x * 17).floor().to(torch.uint8), data.train.images)
     assert data.spec.dequantized

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from vaekl.data.spec import DataSpec
-from vaekl.data.transforms import AsStored, Auto, Binarize, Compose, Dequantize, Levels, Scale, Transform, Warp
-from vaekl.errors import VaeklError
+from vaekl.data.transforms import AsStored, AutoTransform, Binarize, Compose, Dequantize, Levels, Scale, Transform, Warp
+from vaekl.system.errors import VaeklError
 
 GREY = DataSpec("grey", (1, 4, 4), 256, "levels")
 DIGITS = DataSpec("digits", (1, 8, 8), 17, "levels")
@@ -152,7 +152,7 @@ def test_refusals_are_one_sentence(make):
     ],
 )
 def test_auto(spec, accepts, expected):
-    chosen = Auto().resolve(spec, accepts)
+    chosen = AutoTransform().resolve(spec, accepts)
     assert type(chosen) is expected
     assert isinstance(chosen, Transform)
     stored = torch.ones(2, *spec.shape) if spec.levels is None else torch.ones(2, *spec.shape, dtype=torch.uint8)

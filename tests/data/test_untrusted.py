@@ -14,8 +14,8 @@ from PIL import Image
 
 from vaekl.data.sources import arrays, images
 from vaekl.data.sources.arrays import image_folder, npz
-from vaekl.errors import VaeklError
-from vaekl.sweep import manifest
+from vaekl.store import manifest
+from vaekl.system.errors import VaeklError
 
 
 def refused(call, *parts):

@@ -17,7 +17,7 @@ from torchvision.datasets import utils
 
 from vaekl.data.sources import vision
 from vaekl.data.sources.staging import data_root
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 
 def refused(call, *words) -> str:

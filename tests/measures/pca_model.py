@@ -7,10 +7,10 @@ from sklearn.decomposition import PCA
 
 from vaekl.data import DataSpec, Split
 from vaekl.data.transforms import AsStored
-from vaekl.likelihoods import Gaussian
-from vaekl.model import VAE
-from vaekl.nets import linear
-from vaekl.weighting import FixedDispersion
+from vaekl.model.likelihoods import Gaussian
+from vaekl.model.nets import linear
+from vaekl.model.vae import VAE
+from vaekl.model.weighting import FixedDispersion
 
 LATENTS = 8
 IMAGES = load_digits().data / 16

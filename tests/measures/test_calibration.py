@@ -7,11 +7,11 @@ from torch import nn
 
 from vaekl.data import DataSpec, Split
 from vaekl.data.transforms import AsStored
-from vaekl.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian, Laplace
 from vaekl.measures.calibration import calibration, figures, reliability
-from vaekl.model import VAE
-from vaekl.nets import Nets
-from vaekl.weighting import FixedDispersion, LearnedPrecision
+from vaekl.model.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.nets import Nets
+from vaekl.model.vae import VAE
+from vaekl.model.weighting import FixedDispersion, LearnedPrecision
 
 
 class Constant(nn.Module):

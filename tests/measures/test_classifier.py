@@ -8,12 +8,12 @@ import torch
 
 from vaekl.data import Data
 from vaekl.data.sources.embedded import digits
-from vaekl.data.transforms import Auto
-from vaekl.errors import VaeklError
+from vaekl.data.transforms import AutoTransform
 from vaekl.measures import classifier as module
 from vaekl.measures.classifier import cache_root, classifier, pictures
+from vaekl.system.errors import VaeklError
 
-DIGITS = Data.from_source(digits(), Auto(), ("unit_interval",))
+DIGITS = Data.from_source(digits(), AutoTransform(), ("unit_interval",))
 
 
 def relabelled(labels):

@@ -10,8 +10,8 @@ import torch
 from scipy.linalg import sqrtm
 from torch import nn
 
-from vaekl.errors import VaeklError
 from vaekl.measures.features import Inception, inception, scores
+from vaekl.system.errors import VaeklError
 
 
 class Pixels(nn.Module):

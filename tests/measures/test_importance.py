@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from pca_model import IMAGES, held_out, pca, vae
 from scipy import stats
 
-from vaekl.evaluate import batch_limit, evaluate
+from vaekl.measures.elbo import batch_limit, evaluate
 from vaekl.measures.importance import importance_bounds, mean_and_error
 from vaekl.measures.ruler import log_density
 

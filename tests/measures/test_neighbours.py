@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from vaekl.errors import VaeklError
 from vaekl.measures.neighbours import knn_accuracy
+from vaekl.system.errors import VaeklError
 
 
 def points(count, seed):

@@ -9,8 +9,8 @@ import torch
 from helpers import grey, model_of, spec_of, split_of
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vaekl.errors import VaeklError
 from vaekl.measures.quality import MAX_PSNR, figures, psnr, ssim
+from vaekl.system.errors import VaeklError
 
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5}
 UNIFORM = {"win_size": 7}

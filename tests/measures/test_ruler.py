@@ -10,11 +10,11 @@ from scipy import stats
 
 from vaekl.data import DataSpec, Split
 from vaekl.data.transforms import Dequantize, Levels, Scale
-from vaekl.evaluate import evaluate
-from vaekl.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.measures.elbo import evaluate
 from vaekl.measures.importance import importance_bounds
 from vaekl.measures.ruler import Ruler, log_mass, protocol, why_no_ruler
-from vaekl.weighting import FixedDispersion
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.weighting import FixedDispersion
 
 STORED = {17: DataSpec("digits", (1, 4, 4), 17, "levels"), 256: DataSpec("mnist", (1, 4, 4), 256, "levels")}
 

@@ -22,9 +22,9 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 from cli_helpers import SMALL, Answer, vaekl  # noqa: E402
 from fuzz import TooSlowError, typed  # noqa: E402
 
-from vaekl import checkpoint  # noqa: E402
-from vaekl.callbacks import ProgressDisplay  # noqa: E402
-from vaekl.trainer import Trainer  # noqa: E402
+from vaekl.store import checkpoint  # noqa: E402
+from vaekl.training.callbacks import ProgressDisplay  # noqa: E402
+from vaekl.training.trainer import Trainer  # noqa: E402
 
 VERBS = {"resume": (), "eval": ("eval.k=1",), "sample": ("sample.count=2",), "report": ("report.pictures=1",)}
 _WHOLE: dict[str, Callable[[Path], Any]] = {

@@ -132,8 +132,8 @@ LINKS += ["${oc.decode:'{'}", "${now:%Y}", "${fingerprint:}", "${folder_name:a}"
 POOLS = (NUMBERS, NUMBERS, HUGE, WORDS, NESTED, BROKEN, RANGES, LINKS)
 TARGETS = [
     "builtins.dict",
-    "vaekl.nets.mlp",
-    "vaekl.likelihoods.Gaussian",
+    "vaekl.model.nets.mlp",
+    "vaekl.model.likelihoods.Gaussian",
     "torch.optim.Adam",
     "nowhere.Thing",
     "vaekl",

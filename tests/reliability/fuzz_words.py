@@ -7,7 +7,7 @@ from functools import cache
 import yaml
 from fuzz_values import DATASETS, FITS, HUGE, ODD, OF_HYDRA, POOLS, SHORT, TARGETS, TYPICAL
 
-from vaekl.groups import CONF
+from vaekl.config.groups import CONF
 
 _SEED = "vaekl 1"
 

@@ -139,14 +139,15 @@ def watch_files(watch: Watch) -> None:
 
 def watch_calls(watch: Watch) -> None:
     """The parts of a run that write nothing."""
-    from vaekl import experiment, trainer
-    from vaekl.callbacks import images
+    from vaekl.run import execute
+    from vaekl.training import trainer
+    from vaekl.training.callbacks import images
 
     for module, function, name in (
         (trainer, "epoch_order", "epoch"),
         (trainer.Trainer, "train_step", "step"),
         (trainer, "evaluate", "validation"),
-        (experiment, "evaluate", "last evaluations"),
+        (execute, "evaluate", "last evaluations"),
         (images, "pictures", "pictures"),
     ):
         setattr(module, function, _watched(getattr(module, function), name, watch))
@@ -161,7 +162,7 @@ def _watched(function: Callable[..., Any], name: str, watch: Watch) -> Callable[
 
 
 def _rows_stay() -> None:
-    from vaekl.callbacks import MetricsCsv
+    from vaekl.training.callbacks import MetricsCsv
 
     whole = MetricsCsv.started
 
@@ -175,14 +176,14 @@ def _rows_stay() -> None:
 
 
 def _events_stay() -> None:
-    from vaekl.callbacks import tensorboard
+    from vaekl.training.callbacks import tensorboard
 
     whole = tensorboard.SummaryWriter
     tensorboard.SummaryWriter = lambda *words, purge_step=None, **named: whole(*words, **named)  # type: ignore
 
 
 def _noise_begins_again() -> None:
-    from vaekl.trainer import Trainer
+    from vaekl.training.trainer import Trainer
 
     whole = Trainer.load_state_dict
 
@@ -193,7 +194,7 @@ def _noise_begins_again() -> None:
 
 
 def _written_in_place() -> None:
-    from vaekl import checkpoint
+    from vaekl.store import checkpoint
 
     @contextlib.contextmanager
     def replacing(path: Path, *_: Any) -> Any:
@@ -260,9 +261,10 @@ def waited(child: int, after: float | None) -> int:
 def serve() -> None:
     """Load all that a run needs, then fork for each request."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
-    from vaekl import machine, multirun, run  # noqa: F401, I001
     import sklearn.datasets  # noqa: F401
     import torch._dynamo  # noqa: F401
+
+    from vaekl.run import start  # noqa: F401
 
     print("ready", flush=True)
     for line in sys.stdin:

@@ -11,16 +11,17 @@ import pytest
 import torch
 from helpers import Recorder
 
-from vaekl import likelihoods, weighting
 from vaekl.data import Data, DataSpec
 from vaekl.data.spec import Source
-from vaekl.data.transforms import Auto
-from vaekl.divergence import DivergedError
-from vaekl.errors import VaeklError
-from vaekl.model import LEDGER, VAE
-from vaekl.nets import conv, linear, mlp
-from vaekl.schedules import Constant, LearningRate
-from vaekl.trainer import Plan, Trainer
+from vaekl.data.transforms import AutoTransform
+from vaekl.model import likelihoods, weighting
+from vaekl.model.nets import conv, linear, mlp
+from vaekl.model.vae import LEDGER, VAE
+from vaekl.system.errors import VaeklError
+from vaekl.training.divergence import DivergedError
+from vaekl.training.plan import Plan
+from vaekl.training.schedules import ConstantSchedule, LearningRateSchedule
+from vaekl.training.trainer import Trainer
 
 SHAPE, LEVELS, LATENTS, STEPS, LOG_EVERY = (1, 8, 8), 5, 3, 200, 20
 #: name -> (constructor, the type in which constant images are stored for it)
@@ -33,7 +34,7 @@ LIKELIHOODS = {
     "laplace": (likelihoods.Laplace, "unit_interval"),
 }
 WEIGHTINGS = {
-    "auto": (weighting.auto, {}),
+    "auto": (weighting.auto_weighting, {}),
     "cb_normalizer": (weighting.CBNormalizer, {}),
     "fixed_beta": (weighting.FixedBeta, {}),
     "fixed_dispersion": (weighting.FixedDispersion, {}),
@@ -84,8 +85,8 @@ def source(kind, support):
 
 
 def data_for(likelihood, kind, support):
-    """As `vaekl.run` makes the data of a run: transformed for the likelihood, and refused outside its support."""
-    data = Data.from_source(source(kind, support), Auto(), likelihood.accepts, 12, 0)
+    """As `vaekl.run.start` makes the data of a run: transformed for the likelihood, and refused outside its support."""
+    data = Data.from_source(source(kind, support), AutoTransform(), likelihood.accepts, 12, 0)
     likelihood.check_spec(data.spec)
     likelihood.check_support(data.train.batch(slice(None)))
     return data
@@ -107,7 +108,9 @@ def trainer_for(names, kind, support):
     if own := list(weighs.parameters()):
         optimizer.add_param_group({"params": own, "lr": 1e-3 * weighs.lr_factor})
     recorder, plan = Recorder(), Plan(total_steps=STEPS, batch_size=20, log_every=LOG_EVERY, valid_every=100)
-    return Trainer(model, optimizer, Constant(STEPS), LearningRate(STEPS), data, plan, 0, [recorder]), recorder
+    return Trainer(
+        model, optimizer, ConstantSchedule(STEPS), LearningRateSchedule(STEPS), data, plan, 0, [recorder]
+    ), recorder
 
 
 def watched(trainer):

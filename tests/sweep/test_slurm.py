@@ -8,7 +8,7 @@ import time
 import pytest
 from cli_helpers import SMALL, finished, process, results, same_weights, vaekl, weights
 
-from vaekl.sweep import manifest
+from vaekl.store import manifest
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 

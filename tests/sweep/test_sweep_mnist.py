@@ -9,7 +9,7 @@ import time
 import pytest
 from cli_helpers import finished, process, real_data, results
 
-from vaekl.sweep import manifest
+from vaekl.store import manifest
 
 pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("mnist sweep")]
 

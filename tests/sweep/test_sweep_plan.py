@@ -10,11 +10,12 @@ import pytest
 from cli_helpers import SMALL, refused, vaekl
 from rich.console import Console
 
-from vaekl import machine
-from vaekl.errors import VaeklError
-from vaekl.groups import CONF, options
-from vaekl.sweep import display, manifest, words
+from vaekl.config.groups import CONF, options
+from vaekl.store import manifest
+from vaekl.sweep import display, parse
 from vaekl.sweep import plan as plans
+from vaekl.system import cores
+from vaekl.system.errors import VaeklError
 
 
 @pytest.mark.parametrize(
@@ -68,19 +69,19 @@ def test_a_trial_knows_sizes_and_times():
 
 
 def test_cores_and_memory_are_those_that_this_process_has(monkeypatch):
-    assert 1 <= machine.allowed_cores() <= len(os.sched_getaffinity(0))
-    assert 1e8 < machine.free_memory() < 1e14
-    assert machine.memory_kills() >= 0
+    assert 1 <= cores.allowed_cores() <= len(os.sched_getaffinity(0))
+    assert 1e8 < cores.free_memory() < 1e14
+    assert cores.memory_kills() >= 0
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    assert machine.allowed_cores() == 1
+    assert cores.allowed_cores() == 1
 
 
 def test_words_are_runs():
-    sweep = words.read(["-m", "seed=0,1", "likelihood=cb,gaussian", "trainer.steps=7", "hydra.sweep.dir=x"], [])
+    sweep = parse.read(["-m", "seed=0,1", "likelihood=cb,gaussian", "trainer.steps=7", "hydra.sweep.dir=x"], [])
     assert sweep.count() == 4 and sweep.runs()[0] == ["seed=0", "likelihood=cb", "trainer.steps=7"]
-    assert words.read(["-m", "schedule=glob(*)"], []).count() == len(options("schedule"))
-    assert words.read(["-m", "seed=range(3,8)"], []).count() == 5
-    search = words.read(
+    assert parse.read(["-m", "schedule=glob(*)"], []).count() == len(options("schedule"))
+    assert parse.read(["-m", "seed=range(3,8)"], []).count() == 5
+    search = parse.read(
         ["-m", "weighting.beta=interval(0.1,2)", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=9"], []
     )
     assert search.count() == 9 and search.runs() == [["weighting.beta=0.1"]]
@@ -88,20 +89,20 @@ def test_words_are_runs():
 
 def test_the_same_words_mean_the_same_folder():
     def folder(*typed):
-        return words.read(["-m", *typed], []).folder()
+        return parse.read(["-m", *typed], []).folder()
 
     one = folder("seed=0,1", "likelihood=cb")
     assert one == folder("likelihood=cb", "seed=0,1") == folder("likelihood=cb", "seed=0,1", "hydra/launcher=basic")
     assert one != folder("seed=0,2", "likelihood=cb") and one.name.startswith("sweep_seed_")
     assert folder("seed=0,1", "output_dir=elsewhere").parent.name == "elsewhere"
-    assert words.is_sweep(["-m", "seed=0,1", "-cd", "mine"]) and not words.is_sweep(["-m", "seed=0,1", "-c", "job"])
+    assert parse.is_sweep(["-m", "seed=0,1", "-cd", "mine"]) and not parse.is_sweep(["-m", "seed=0,1", "-c", "job"])
     assert len(folder(*(f"model.very_long_key_number_{i}=0,1" for i in range(40))).name) < 100
 
 
 @pytest.mark.parametrize("name", options("sweep"))
 def test_every_run_of_a_ready_made_sweep_composes(name, tmp_path):
-    said, names = words.expanded([f"sweep={name}"])
-    sweep = words.read(said, names)
+    said, names = parse.expanded([f"sweep={name}"])
+    sweep = parse.read(said, names)
     assert names == [name] and said[-1] == "-m" and sweep.count() >= 5
     assert sweep.folder().name.startswith(f"sweep_{name}_")
     for run in sweep.runs():
@@ -109,28 +110,28 @@ def test_every_run_of_a_ready_made_sweep_composes(name, tmp_path):
 
 
 def test_the_beta_curve_spans_four_decades():
-    (beta,) = [o for o in words.read(*words.expanded(["sweep=beta_curve"])).overrides if o.is_sweep_override()]
+    (beta,) = [o for o in parse.read(*parse.expanded(["sweep=beta_curve"])).overrides if o.is_sweep_override()]
     values = [float(value) for value in beta.sweep_string_iterator()]
     assert (min(values), max(values)) == (1e-4, 1.0) and len(values) == 9
 
 
 def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
-    said, _ = words.expanded(["sweep=likelihoods,seeds", "seed=7,8", "dataset=mnist"])
+    said, _ = parse.expanded(["sweep=likelihoods,seeds", "seed=7,8", "dataset=mnist"])
     assert "seed=7,8" in said and "seed=0,1,2,3,4" not in said and "dataset=mnist" in said
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep/mine.yaml").write_text("# my own\nseed: 3,4\ntrainer.patience: null\n")
-    said, _ = words.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+    said, _ = parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
     assert said[:2] == ["seed=3,4", "trainer.patience=null"]
     with pytest.raises(VaeklError, match=r"sweep=likelihood is not one of .* \(did you mean likelihoods\?\)"):
-        words.expanded(["sweep=likelihood"])
+        parse.expanded(["sweep=likelihood"])
     assert not (CONF / "sweep" / "mine.yaml").exists()
     for text, part in (("- seed", "is no list of keys"), ("seed: 0,1: 2", "cannot be read as YAML")):
         (tmp_path / "sweep/mine.yaml").write_text(text)
         with pytest.raises(VaeklError, match=rf"mine\.yaml {part}"):
-            words.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+            parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
     (tmp_path / "sweep/mine.yaml").write_text("seed: [0, 1]")
     with pytest.raises(VaeklError, match="sweep=mine has no key with several values"):
-        words.read(*words.expanded(["sweep=mine", "--config-dir", str(tmp_path)]))
+        parse.read(*parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)]))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from cli_helpers import SMALL, contents, finished, process, refused, results, same_weights, trained, vaekl, weights
 
-from vaekl.sweep import manifest
-from vaekl.sweep import words as sweep_words
+from vaekl.store import manifest
+from vaekl.sweep import parse as sweep_words
 
 SERIAL = "hydra/launcher=basic"
 

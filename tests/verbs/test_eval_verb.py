@@ -9,7 +9,7 @@ import torch
 from cli_helpers import contents, finished, process, refused, results, trained, vaekl
 from sklearn.datasets import load_digits
 
-from vaekl import checkpoint
+from vaekl.store import checkpoint
 
 #: its runs are trained once
 pytestmark = pytest.mark.xdist_group("eval")

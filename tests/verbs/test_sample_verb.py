@@ -64,7 +64,7 @@ def test_the_first_pictures_are_the_same_however_many_follow(tmp_path):
 
 
 def test_arrays_hold_what_the_pictures_show(copy):
-    from vaekl.loaded import load
+    from vaekl.run.load import load
 
     files, _ = drawn(copy, "--format", "npz", "sample.count=70", "sample.latents=3,1", "sample.columns=5")
     arrays = {name: dict(np.load(path, allow_pickle=False)) for name, path in files.items()}

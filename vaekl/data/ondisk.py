@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Index = Tensor | slice

@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
-from vaekl.data.transforms import Auto, Transform
-from vaekl.errors import VaeklError
+from vaekl.data.transforms import AutoTransform, Transform
+from vaekl.system.errors import VaeklError
 
 MAX_VALID = 5000
 _LOOKED_AT = 32
@@ -95,7 +95,7 @@ class Data:
     def from_source(
         cls,
         source: Source,
-        transform: Transform | Auto,
+        transform: Transform | AutoTransform,
         accepts: tuple[Support, ...],
         valid: float = 0.1,
         split_seed: int = 0,
@@ -104,8 +104,8 @@ class Data:
 
         Args:
             source: the stored images.
-            transform: a transform, or `Auto()` to have one chosen.
-            accepts: the supports that the likelihood accepts, by which `Auto` chooses.
+            transform: a transform, or `AutoTransform()` to have one chosen.
+            accepts: the supports that the likelihood accepts, by which `AutoTransform` chooses.
             valid: how much of train to hold out for validation: a fraction below 1 (never more than 5000 images), or
                 a count; 0 holds out nothing. A source's own validation split is used instead, unless valid is 0.
             split_seed: which images are held out; the test split does not depend on it.

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from vaekl.data.spec import DataSpec, Support
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 BinarizeMode = Literal["threshold", "stochastic"]
 
@@ -259,7 +259,7 @@ class Compose(Transform):
         return spec
 
 
-class Auto:
+class AutoTransform:
     """The choice left to the data and the likelihood: `resolve` makes it.
 
     Binary data and floats stay as they are; levels are dequantized for a density, kept for a categorical likelihood,

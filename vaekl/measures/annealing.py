@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from vaekl.data import Split, batch_slices
-from vaekl.evaluate import batch_limit
-from vaekl.model import VAE
+from vaekl.measures.elbo import batch_limit
+from vaekl.model.vae import VAE
 
 #: chains per image, whose weights are averaged; leapfrog steps in a trajectory
 CHAINS = 10

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vaekl.data import Split, batch_slices
-from vaekl.evaluate import batch_limit
+from vaekl.measures.elbo import batch_limit
 from vaekl.measures.ruler import Ruler, why_no_ruler
-from vaekl.model import VAE
+from vaekl.model.vae import VAE
 
 #: at most so many groups of levels, values of the data and decoder outputs make a reliability curve
 _GROUPS = 16

@@ -14,10 +14,10 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
-from vaekl import checkpoint
 from vaekl.data import Data, DataSpec, seed_of
 from vaekl.data.order import shuffled
-from vaekl.errors import VaeklError
+from vaekl.store import checkpoint
+from vaekl.system.errors import VaeklError
 
 #: raised by every change of the network or its training, so that nothing trained before is taken for it
 RECIPE = 1

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vaekl.data import seed_of
 from vaekl.data.sources.staging import CONNECT_SECONDS
-from vaekl.errors import VaeklError, first_line
-from vaekl.libraries import torch_fidelity, torchmetrics
+from vaekl.system.errors import VaeklError, first_line
+from vaekl.system.libraries import torch_fidelity, torchmetrics
 
 _SPLITS = 10
 #: below this a probability is no normal float64 on average over a million images, and 0 · ln 0 no number

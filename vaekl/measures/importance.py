@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from vaekl.data import Split, batch_slices, seed_of
-from vaekl.elbo import gaussian_kl
-from vaekl.evaluate import batch_limit
-from vaekl.machine import free_memory
-from vaekl.model import VAE
+from vaekl.measures.elbo import batch_limit
+from vaekl.model.ledger import gaussian_kl
+from vaekl.model.vae import VAE
+from vaekl.system.cores import free_memory
 
 _PASSES = 500
 #: of each value that the decoder gives, with what scoring it takes: four times float32

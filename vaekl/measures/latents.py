@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from vaekl.data import Split, batch_slices
-from vaekl.elbo import gaussian_kl
-from vaekl.evaluate import batch_limit
-from vaekl.model import VAE
+from vaekl.measures.elbo import batch_limit
+from vaekl.model.ledger import gaussian_kl
+from vaekl.model.vae import VAE
 
 _BATCH = 500
 

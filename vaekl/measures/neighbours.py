@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 K = 15
 

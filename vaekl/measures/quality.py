@@ -4,8 +4,8 @@ import torch
 from torch import Generator, Tensor
 
 from vaekl.data import Split, batch_slices
-from vaekl.libraries import torchmetrics
-from vaekl.model import VAE
+from vaekl.model.vae import VAE
+from vaekl.system.libraries import torchmetrics
 
 #: what a perfect reconstruction counts as, so that averages stay finite; one of 28 × 28 bytes off by one has 77 dB
 MAX_PSNR = 100.0

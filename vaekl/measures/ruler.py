@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from vaekl.data import DataSpec
-from vaekl.likelihoods import Likelihood
 from vaekl.measures.importance import LogLikelihood
-from vaekl.model import VAE
+from vaekl.model.likelihoods import Likelihood
+from vaekl.model.vae import VAE
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vaekl.folder import PULSE
-from vaekl.sweep import manifest
+from vaekl.store import manifest
+from vaekl.store.run_folder import PULSE
 
 _LOOK_EVERY = 0.25
 

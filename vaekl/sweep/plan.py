@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from vaekl.machine import allowed_cores, free_memory
+from vaekl.system.cores import allowed_cores, free_memory
 
 #: assumed of a run that could not be tried: PyTorch, the data, TensorBoard
 _BYTES_A_RUN = 1.5e9
@@ -136,7 +136,7 @@ def _tried(runs: list[list[str]], directories: Sequence[Path], threads: int, roo
     asked = json.dumps(
         {"runs": runs, "directories": [str(directory.absolute()) for directory in directories], "room": room}
     )
-    command = [sys.executable, "-m", "vaekl.trial"]
+    command = [sys.executable, "-m", "vaekl.sweep.trial"]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run(

@@ -12,20 +12,15 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from vaekl.errors import StoppedError
-from vaekl.machine import memory_kills
-from vaekl.sweep import cluster, manifest
+from vaekl.store import manifest
+from vaekl.sweep import slurm
+from vaekl.system.cores import memory_kills
+from vaekl.system.errors import StoppedError
+from vaekl.system.workers import PARENT, in_worker, this_process
 
-#: the process that started the sweep; its workers find it in their environment
-_PARENT = "VAEKL_SWEEP_PROCESS"
 #: a file in the sweep's folder that keeps workers from beginning another run
 _STOP = ".stop"
 _PR_SET_PDEATHSIG = 1
-
-
-def in_worker() -> bool:
-    """Whether this process trains one of several runs that another one started."""
-    return os.environ.get(_PARENT, _me()) != _me()
 
 
 def asked_to_stop(folder: Path) -> bool:
@@ -61,7 +56,7 @@ def submitted() -> Iterator[None]:
     Submitit says so by SIGUSR2, and its own handler would put the job back into the queue in the middle of a step.
     """
     prepare()
-    if cluster.job() is not None:  # it counts the cores of a job, and need not fence them
+    if slurm.job() is not None:  # it counts the cores of a job, and need not fence them
         os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
     put_back: Any = signal.getsignal(signal.SIGUSR2)
     asked: list[tuple[int, object]] = []
@@ -149,22 +144,22 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
     Raises:
         StoppedError: after a signal, when every run has saved its state.
     """
-    before = {name: os.environ.get(name) for name in (_PARENT, "OMP_NUM_THREADS")}
-    os.environ[_PARENT] = _me()
+    before = {name: os.environ.get(name) for name in (PARENT, "OMP_NUM_THREADS")}
+    os.environ[PARENT] = this_process()
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     with suppress(OSError):
         (folder / _STOP).unlink()
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     asked = threading.Event()
-    jobs_before = cluster.jobs(folder)
+    jobs_before = slurm.jobs(folder)
 
     def stop(number: int, frame: object) -> None:
         asked.set()
         signal.signal(number, handlers[number])
         (folder / _STOP).touch()
         if on_slurm:
-            cluster.stop(cluster.jobs(folder) - jobs_before)
+            slurm.stop(slurm.jobs(folder) - jobs_before)
         for run in manifest.of_session(folder, session).values():
             if run["status"] == "running" and run["host"] == socket.gethostname():
                 with suppress(OSError):
@@ -202,15 +197,11 @@ def _end_with(parent: int) -> None:
 
 
 def _parent() -> int:
-    return int(os.environ[_PARENT].rpartition(":")[2])
+    return int(os.environ[PARENT].rpartition(":")[2])
 
 
 def _is_orphan() -> bool:
     return os.getppid() != _parent()
-
-
-def _me() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _flush() -> None:

@@ -9,16 +9,27 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from vaekl import options
+from vaekl.config import verb_options
 from vaekl.data import seed_of
-from vaekl.devices import enough_memory
-from vaekl.errors import VaeklError
-from vaekl.evaluate import evaluate
-from vaekl.files import inner_folder, replacing
-from vaekl.likelihoods import ContinuousBernoulli
-from vaekl.likelihoods.base import is_number
-from vaekl.loaded import Loaded, load
-from vaekl.pictures import BLOCK, beside, decoded, grid, interpolation, most_kl, save_png, shaded, shades, traversal
+from vaekl.measures.elbo import evaluate
+from vaekl.measures.pictures import (
+    BLOCK,
+    beside,
+    decoded,
+    grid,
+    interpolation,
+    most_kl,
+    save_png,
+    shaded,
+    shades,
+    traversal,
+)
+from vaekl.model.likelihoods import ContinuousBernoulli
+from vaekl.model.likelihoods.base import is_number
+from vaekl.run.load import Loaded, load
+from vaekl.system.devices import enough_memory
+from vaekl.system.errors import VaeklError
+from vaekl.system.files import inner_folder, replacing
 
 FOLDER = "samples"
 WHAT = ("prior", "reconstructions", "traversal", "interpolation")
@@ -50,10 +61,10 @@ class Asked:
         """Refuse what makes no sense, before anything is loaded."""
 
         def whole(key: str, least: int) -> Any:
-            return options.whole(given, "sample", key, least)
+            return verb_options.whole(given, "sample", key, least)
 
         def some_of(key: str, choices: Sequence[str]) -> list[str]:
-            asked = options.some_of(given, "sample", key, tuple(choices))
+            asked = verb_options.some_of(given, "sample", key, tuple(choices))
             return [choice for choice in choices if choice in asked]
 
         span = given["span"]
@@ -64,14 +75,14 @@ class Asked:
         return cls(
             what=some_of("what", WHAT),
             decoder=some_of("decoder", tuple(DECODERS)),
-            format=options.one_of(given, "sample", "format", ("png", "npz")),
+            format=verb_options.one_of(given, "sample", "format", ("png", "npz")),
             count=whole("count", 1),
             columns=whole("columns", 2),
             span=float(span),
             latents=_latents(given["latents"]),
-            split=options.one_of(given, "sample", "split", ("test", "valid", "train")),
+            split=verb_options.one_of(given, "sample", "split", ("test", "valid", "train")),
             seed=whole("seed", 0),
-            checkpoint=options.one_of_or_none(given, "sample", "checkpoint", ("last", "best")),
+            checkpoint=verb_options.one_of_or_none(given, "sample", "checkpoint", ("last", "best")),
             device=str(given["device"]),
         )
 
@@ -99,7 +110,7 @@ class Plate:
     rows: Sequence[str] = ()
 
 
-def main(words: options.Words) -> int:
+def main(words: verb_options.Words) -> int:
     """Write the pictures into RUN/samples and name them; returns the exit code."""
     asked = Asked.checked(words.options)
     if len(words.runs) != 1:

@@ -13,8 +13,8 @@ from vaekl.data.sources.build import Part, build_source, cut_test
 from vaekl.data.sources.images import SUFFIXES, decoded
 from vaekl.data.sources.staging import data_root
 from vaekl.data.spec import Source
-from vaekl.errors import VaeklError, first_line
-from vaekl.machine import free_memory
+from vaekl.system.cores import free_memory
+from vaekl.system.errors import VaeklError, first_line
 
 Layout = Literal["NHWC", "NCHW", "NHW"]
 IMAGE_KEYS = {"train": ("x_train", "train", "x"), "valid": ("x_valid", "valid"), "test": ("x_test", "test")}

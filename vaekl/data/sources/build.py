@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 #: values that are looked at together, so that images in a file never lie in memory all at once
 _VALUES = 2**22

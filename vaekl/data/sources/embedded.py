@@ -6,7 +6,7 @@ from vaekl.data.ondisk import Array
 from vaekl.data.order import shuffled
 from vaekl.data.sources.build import Part, build_source
 from vaekl.data.spec import Source
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 DIGITS_TRAIN = 1437
 PATCH = 32

@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.sources.staging import one_at_a_time, writable
-from vaekl.errors import VaeklError
-from vaekl.files import replacing, unwritable
+from vaekl.system.errors import VaeklError
+from vaekl.system.files import replacing, unwritable
 
 log = logging.getLogger(__name__)
 #: to be counted up when other pixels come of the same files

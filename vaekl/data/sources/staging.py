@@ -14,7 +14,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
-from vaekl.errors import VaeklError
+from vaekl.system.errors import VaeklError
 
 T = TypeVar("T")
 Archive = tuple[str, str]  # path below the data directory, md5

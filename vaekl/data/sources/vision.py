@@ -11,8 +11,8 @@ from vaekl.data.sources.build import Part, build_source
 from vaekl.data.sources.images import decoded, read_images
 from vaekl.data.sources.staging import data_root, obtain
 from vaekl.data.spec import Source
-from vaekl.errors import VaeklError
-from vaekl.libraries import torchvision
+from vaekl.system.errors import VaeklError
+from vaekl.system.libraries import torchvision
 
 log = logging.getLogger(__name__)
 EMNIST_SPLITS = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")

@@ -1,0 +1,220 @@
+"""Every file of conf/ composes, every experiment trains, every pair of likelihood and weighting answers."""
+
+import json
+import textwrap
+from itertools import product
+
+import pytest
+import torch
+from cli_helpers import SMALL, real_data, refused, results, rows, same_weights, trained, vaekl, weights
+from omegaconf import OmegaConf
+
+from vaekl.config.groups import CONF
+
+#: a sweep is several runs, which tests/sweep composes
+FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name != "sweep")
+CHOICES = [f"{file.parent.name}={file.stem}" for file in FILES]
+#: 256 logits for each of 10,000 test images' pixels take minutes
+EXPERIMENTS = [
+    pytest.param(name, marks=pytest.mark.nightly) if name == "mnist_categorical" else name
+    for name in sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+]
+LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")
+WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
+
+#: what the theory allows: φ can be found only where it is a scale, the constant of the cb belongs to the cb
+FOUND = {"learned_precision", "optimal_precision"}
+SCALES = {"gaussian", "laplace"}
+
+
+def fits(likelihood, weighting):
+    if weighting in FOUND:
+        return likelihood in SCALES
+    return weighting != "cb_normalizer" or likelihood == "cb"
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_file_composes_and_resolves(choice, tmp_path):
+    answer = vaekl(tmp_path, "train", choice, "likelihood._target_=mine.Own", "--cfg", "job", "--resolve")
+    assert answer.code == 0, answer.err
+    group, name = choice.split("=")
+    cfg = OmegaConf.create(answer.out)
+    if group == "experiment":
+        chosen = OmegaConf.load(CONF / group / f"{name}.yaml")
+        assert all(cfg[part][key] == chosen[part][key] for part in ("trainer",) for key in chosen[part])
+    else:
+        written = OmegaConf.load(CONF / group / f"{name}.yaml")
+        assert set(cfg[group]) == set(written)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """A data directory with MNIST's archives."""
+    return str(real_data(tmp_path_factory.mktemp("data"), "MNIST"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_trains(name, tmp_path, request):
+    run = ["hydra.run.dir=run", f"experiment={name}", "trainer.steps=2"]
+    environment = {}
+    if "mnist" in name:
+        run.append("model.hidden=[16]")
+        environment["VAEKL_DATA_DIR"] = request.getfixturevalue("mnist")
+    answer = vaekl(tmp_path, "train", *run, **environment)
+    assert answer.code == 0, answer.err
+    figures = results(tmp_path / "run")
+    assert figures["step"] == 2
+    assert figures["choices"]["experiment"] == name
+    assert figures["images"]["test"] == (10_000 if "mnist" in name else 360)
+
+
+def test_the_data_directory_can_be_a_setting(tmp_path, mnist):
+    assert results(trained(tmp_path, "dataset=mnist", f"data_dir={mnist}"))["choices"]["dataset"] == "mnist"
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_pair_trains_or_refuses(likelihood, weighting, tmp_path):
+    pair = [f"likelihood={likelihood}", f"weighting={weighting}"]
+    binary = ["transform=binarize"] if likelihood == "bernoulli" else []
+    small = ["model.hidden=[4]", "trainer.steps=1", "hydra.run.dir=run"]
+    answer = vaekl(tmp_path, "train", *pair, *binary, *small)
+    if fits(likelihood, weighting):
+        assert answer.code == 0, answer.err
+        test = results(tmp_path / "run")["test"]
+        assert test["elbo_nats"] == pytest.approx(
+            test["log_norm_const_nats"] - test["energy_nats"] - test["kl_nats"], abs=1e-3
+        )
+    else:
+        refused(answer, weighting, likelihood)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_makes_a_run_for_every_combination(tmp_path):
+    words = ["likelihood=cb,gaussian", "seed=0,1", "trainer.steps=2", "model.hidden=[4]", "hydra/launcher=basic"]
+    answer = vaekl(tmp_path, "train", "-m", *words)
+    assert answer.code == 0, answer.err
+    found = sorted((tmp_path / "outputs").glob("sweep_likelihood-seed_*/*/results.json"))
+    # what differs and only that, then what makes it this config's folder and no other's
+    assert [path.parent.name.rpartition("_")[0] for path in found] == [
+        f"likelihood={likelihood},seed={seed}" for likelihood, seed in product(("cb", "gaussian"), (0, 1))
+    ]
+    chosen = [(results(path.parent)["choices"]["likelihood"], results(path.parent)["seed"]) for path in found]
+    assert chosen == [("cb", 0), ("cb", 1), ("gaussian", 0), ("gaussian", 1)]
+
+
+def test_a_failing_run_does_not_stop_the_others_of_its_sweep(tmp_path):
+    words = [
+        "weighting=cb_normalizer",
+        "likelihood=gaussian,cb",
+        "hydra.sweep.dir=sweep",
+        "hydra/launcher=basic",
+        *SMALL,
+    ]
+    refused(vaekl(tmp_path, "train", "-m", *words), "1 of 2 runs failed", "cb_normalizer")
+    assert len(list((tmp_path / "sweep").glob("*/results.json"))) == 1
+    assert not [folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir() and not any(folder.iterdir())]
+    states = json.loads((tmp_path / "sweep" / "manifest.json").read_text())["runs"]
+    assert sorted(run["status"] for run in states.values()) == ["failed", "finished"]
+
+
+OWN_LIKELIHOOD = """
+    from vaekl.likelihoods import Gaussian
+
+    class Wide(Gaussian):
+        name = "wide"
+"""
+OWN_FILE = "# a Gaussian of my own\n_target_: {module}.Wide\nlink: sigmoid\n"
+
+
+def own_module(folder, name):
+    (folder / f"{name}.py").write_text(textwrap.dedent(OWN_LIKELIHOOD))
+
+
+def test_a_users_own_likelihood_in_one_file(tmp_path):
+    own_module(tmp_path, "my_first_module")
+    run = trained(tmp_path, "likelihood=custom", "likelihood._target_=my_first_module.Wide")
+    assert results(run)["weighting"] == "learned_precision"
+    assert results(run)["choices"]["likelihood"] == "custom"
+
+
+@pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"]], ids=" ".join)
+def test_a_users_own_config_folder(flag, tmp_path):
+    module = f"my_second_module_{len(flag)}"  # once vouched for, it stays so in this process
+    own_module(tmp_path, module)
+    (tmp_path / "mine" / "likelihood").mkdir(parents=True)
+    (tmp_path / "mine" / "likelihood" / "wide.yaml").write_text(OWN_FILE.format(module=module))
+    run = trained(tmp_path, *flag, "likelihood=wide")
+    assert results(run)["choices"]["likelihood"] == "wide"
+    refused(vaekl(tmp_path, "resume", "run"), f"--trust {module}")
+    resumed = vaekl(tmp_path, "resume", "run", "--trust", module)
+    assert resumed.code == 0, resumed.err
+
+
+@pytest.mark.parametrize("target", ["no_such_module.Wide", "vaekl.model.likelihoods.NoSuch", "vaekl", "nonsense"])
+def test_a_class_that_is_not_there_gets_a_sentence(target, tmp_path):
+    refused(vaekl(tmp_path, "train", "likelihood=custom", f"likelihood._target_={target}"), target)
+
+
+OWN_MISTAKES = """
+import torch
+from vaekl.likelihoods import Gaussian
+from vaekl.weighting.base import Weighting
+
+class Half(Weighting):
+    @property
+    def dispersion(self):
+        return torch.full((1, 1, 1), 0.5)
+
+class Less(Weighting):
+    pass
+
+class Broken(Gaussian):
+    def __init__(self):
+        raise KeyError("oops")
+
+def pair(shape, outputs, latents):
+    return torch.nn.Identity(), torch.nn.Identity()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("likelihood._target_=MINE.Broken", ["KeyError: 'oops', line 16 of", "MINE.py", "--debug"]),
+        ("likelihood._target_=MINE.Nope", ["there is no Nope in MINE", "the folder where the module"]),
+        ("likelihood._target_=not_there.X", ["No module named 'not_there'"]),
+        ("likelihood._target_=MINE", ["MINE is no class or function"]),
+        ("weighting._target_=MINE.Less", ["MINE.Less gives no dispersion"]),
+        ("model._target_=MINE.pair ~model.hidden ~model.activation", ["a tuple", "vaekl.model.nets.base.Nets"]),
+        ("optim._target_=torch.optim.RMSprop", ["no optim.fused", "~optim.betas ~optim.fused"]),
+    ],
+    ids=str,
+)
+def test_mistakes_in_a_users_own_classes(words, parts, tmp_path, request):
+    module = f"mistakes_{request.node.callspec.indices['words']}"
+    (tmp_path / f"{module}.py").write_text(OWN_MISTAKES)
+    words = words.replace("MINE", module).split()
+    answer = vaekl(tmp_path, "train", "likelihood=gaussian", "~likelihood.link", *SMALL[1:], *words)
+    refused(answer, *(part.replace("MINE", module) for part in parts))
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_the_least_that_a_weighting_needs(tmp_path):
+    (tmp_path / "least_weighting.py").write_text(OWN_MISTAKES)
+    run = trained(tmp_path, "likelihood=gaussian", "weighting._target_=least_weighting.Half")
+    assert results(run)["test"]["dispersion"] == pytest.approx(0.5)
+
+
+def test_a_seed_repeats_itself_and_differs_from_another(tmp_path):
+    runs = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        runs.append(trained(tmp_path / name, f"seed={seed}"))
+    first, again, other = map(weights, runs)
+    assert same_weights(first, again)
+    assert not any(torch.equal(first[name], other[name]) for name in first if name.endswith("weight"))
+    assert results(runs[0])["test"] == results(runs[1])["test"] != results(runs[2])["test"]
+    speed = "images_per_second"
+    assert [row | {speed: ""} for row in rows(runs[0])] == [row | {speed: ""} for row in rows(runs[1])]

@@ -1,0 +1,170 @@
+"""One table of families × parameters × dispersions, and what each density is according to scipy and mpmath.
+
+Nothing in `EXACT` calls vaekl: the tests compare the code with these, never with itself.
+"""
+
+from dataclasses import dataclass
+
+import mpmath as mp
+import numpy as np
+import torch
+from scipy import stats
+
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+
+mp.mp.dps = 60
+LEVELS = 5
+
+
+class Masses:
+    """A law on {0..K−1}, from unnormalised log-masses."""
+
+    discrete = True
+
+    def __init__(self, log_masses):
+        masses = [mp.exp(mp.mpf(value)) for value in log_masses]
+        self.masses = [mass / mp.fsum(masses) for mass in masses]
+
+    def logpdf(self, x):
+        return np.array([float(mp.log(self.masses[int(value)])) for value in np.ravel(x)])
+
+    def mean(self):
+        return float(mp.fsum(k * mass for k, mass in enumerate(self.masses)))
+
+    def var(self):
+        mean = mp.fsum(k * mass for k, mass in enumerate(self.masses))
+        return float(mp.fsum((k - mean) ** 2 * mass for k, mass in enumerate(self.masses)))
+
+
+class ContinuousBernoulliByMpmath:
+    """p(x) = a eᵃˣ/(eᵃ − 1) on [0, 1], in 60 digits."""
+
+    discrete = False
+
+    def __init__(self, a):
+        self.a = mp.mpf(a)
+
+    def logpdf(self, x):
+        log_scale = mp.log(mp.expm1(self.a) / self.a) if self.a else mp.mpf(0)
+        return np.array([float(self.a * mp.mpf(float(value)) - log_scale) for value in np.ravel(x)])
+
+    def cdf(self, x):
+        if not self.a:
+            return np.ravel(x)
+        total = mp.expm1(self.a)
+        return np.array([float(mp.expm1(self.a * mp.mpf(float(value))) / total) for value in np.ravel(x)])
+
+    def mean(self):
+        return float(1 / (1 - mp.exp(-self.a)) - 1 / self.a) if self.a else 0.5
+
+    def var(self):
+        return float(1 / self.a**2 - 1 / (4 * mp.sinh(self.a / 2) ** 2)) if self.a else 1 / 12
+
+
+def exact_beta(eta, phi):
+    alpha, beta = (float(mp.log1p(mp.exp(value)) + mp.mpf("1e-4")) for value in eta)
+    return stats.beta((alpha - 1) / phi + 1, (beta - 1) / phi + 1)
+
+
+def beta_eta(alpha, beta):
+    """The η that gives Beta(α, β): softplus(η) + 1e-4."""
+    return tuple(float(np.log(np.expm1(value - 1e-4))) if value < 30 else value - 1e-4 for value in (alpha, beta))
+
+
+#: family -> (likelihood, the same law from an independent source as a function of η and φ)
+EXACT = {
+    "gaussian": (Gaussian(), lambda eta, phi: stats.norm(eta[0], np.sqrt(phi))),
+    "gaussian, sigmoid link": (Gaussian("sigmoid"), lambda eta, phi: stats.norm(1 / (1 + np.exp(-eta[0])), phi**0.5)),
+    "laplace": (Laplace(), lambda eta, phi: stats.laplace(eta[0], phi)),
+    "bernoulli": (Bernoulli(), lambda eta, phi: Masses([0, eta[0] / mp.mpf(phi)])),
+    "cb": (ContinuousBernoulli(), lambda eta, phi: ContinuousBernoulliByMpmath(eta[0] / mp.mpf(phi))),
+    "beta": (Beta(clamp=0), exact_beta),
+    "categorical": (Categorical(LEVELS), lambda eta, phi: Masses([value / mp.mpf(phi) for value in eta])),
+}
+
+_LOGITS = [(0.0,), (1e-3,), (-0.7,), (1.9999,), (4.0,), (-11.0,), (60.0,), (-60.0,), (-2.5,)]
+_ETAS = {
+    "gaussian": [(0.0,), (-3.7,), (250.0,)],
+    "gaussian, sigmoid link": [(0.0,), (-3.7,)],
+    "laplace": [(0.0,), (-3.7,), (250.0,)],
+    "bernoulli": _LOGITS,
+    "cb": _LOGITS,
+    # x next to 1 has only 16 digits, so β stays above 0.5; Beta's symmetry is tested apart
+    "beta": [beta_eta(*ab) for ab in [(1, 1), (0.1, 0.5), (2, 3), (0.3, 40), (900, 700)]],
+    "categorical": [(0.0,) * LEVELS, (60.0, -60.0, 0.0, 59.0, 1.0), (0.3, -1.0, 2.0, 0.0, -4.0)],
+}
+_DISPERSIONS = {family: [0.01, 0.3, 1.0, 4.0] for family in EXACT} | {"beta": [1.0, 1.7, 4.0]}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One density of the table; η and φ are those of a single value of x."""
+
+    family: str
+    eta: tuple[float, ...]
+    phi: float
+
+    def __str__(self):
+        return f"{self.family}({', '.join(f'{value:.4g}' for value in self.eta)}; φ={self.phi:g})"
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return EXACT[self.family][0]
+
+    @property
+    def exact(self):
+        return EXACT[self.family][1](self.eta, self.phi)
+
+    @property
+    def discrete(self):
+        return getattr(self.exact, "discrete", False)
+
+    def tensors(self, count, dtype=torch.float64):
+        """(η, φ) of `count` examples of one value."""
+        eta = torch.tensor(self.eta, dtype=dtype).view(1, -1, 1, 1, 1).expand(count, -1, 1, 1, 1)
+        return eta, torch.full((1, 1, 1), self.phi, dtype=dtype)
+
+    def measure(self):
+        """Points x and weights w with ∫ f = Σ w f(x), or Σ over the support: a trapezoid after a substitution.
+
+        x = e^t/(1 + e^t) on (0, 1) and x = μ ± e^t on ℝ turn ends, spikes and the kink of |x − μ| into smooth tails.
+        """
+        if self.discrete:
+            return torch.arange(len(self.exact.masses)).double(), torch.ones(len(self.exact.masses)).double()
+        step = 0.02
+        if self.family in ("cb", "beta"):
+            t = torch.arange(-400, 36, step, dtype=torch.float64)
+            return t.sigmoid(), step * t.sigmoid() * (-t).sigmoid()
+        t = torch.arange(-40, 8, step, dtype=torch.float64)
+        return torch.cat([self.exact.mean() - t.exp(), self.exact.mean() + t.exp()]), step * t.exp().repeat(2)
+
+    def points(self):
+        """A few x from the bulk and the tails."""
+        if self.discrete:
+            return self.measure()[0]
+        if self.family in ("cb", "beta"):
+            return torch.tensor([1e-9, 0.003, 0.25, 0.5, 0.8, 0.9999]).double()
+        offsets = torch.tensor([-6, -1, -0.1, 0, 0.2, 3, 5]).double()
+        return self.exact.mean() + float(self.exact.std()) * offsets
+
+
+CASES = [Case(family, eta, phi) for family in EXACT for eta in _ETAS[family] for phi in _DISPERSIONS[family]]
+# below φ = 1 Beta is a density only where both tempered parameters stay positive
+CASES += [Case("beta", beta_eta(2, 3), 0.01), Case("beta", beta_eta(0.8, 5), 0.5), Case("beta", beta_eta(1, 1), 0.1)]
+assert len({str(case) for case in CASES}) == len(CASES)
+
+
+def p_value(exact, draws):
+    """How probable draws as odd as these are under the exact law: Kolmogorov–Smirnov, or χ² if it is discrete."""
+    draws = np.asarray(draws).ravel()
+    if not getattr(exact, "discrete", False):
+        return stats.kstest(draws, exact.cdf).pvalue
+    expected = np.array([float(mass) for mass in exact.masses]) * len(draws)
+    counts = np.bincount(draws.astype(int), minlength=len(expected))
+    common = expected >= 5
+    if not counts[~common].sum() <= 5 + 5 * expected[~common].sum():
+        return 0.0
+    if common.sum() == 1:
+        return 1.0
+    shown = counts[common]
+    return stats.chisquare(shown, expected[common] * shown.sum() / expected[common].sum()).pvalue

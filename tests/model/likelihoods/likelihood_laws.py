@@ -1,0 +1,232 @@
+"""What each density is, in 60 digits, and how large the terms are that it adds up; nothing here calls vaekl or torch.
+
+`LAWS` names vaekl's likelihood beside each law, and leaves it alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import mpmath as mp
+import numpy as np
+
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+
+mp.mp.dps = 60
+LEVELS, CLAMP = 5, 1e-4
+
+
+def softplus(a):
+    return mp.log1p(mp.exp(a))
+
+
+def sigmoid(a):
+    return 1 / (1 + mp.exp(-a))
+
+
+def identity(a):
+    return a
+
+
+@dataclass(frozen=True)
+class Law:
+    """A family by name: how it is drawn, and what it is.
+
+    Args:
+        likelihood: vaekl's.
+        energy: of (η, x).
+        log_prob: of (η, x, φ).
+        moments: mean and variance, of (η, φ).
+        sizes: the terms in E, in ln C, in dE/dη, in d ln C/dη, in the mean and in the variance, of (η, x, φ,
+            float64), see `exact`.
+        data: "real", "unit", "binary" or "levels".
+        least: the smallest exponent of ten of φ.
+    """
+
+    likelihood: Likelihood
+    energy: Callable
+    log_prob: Callable
+    moments: Callable
+    sizes: Callable
+    data: str
+    least: float = -6
+
+
+def location_scale(family, log_prob, power, link=identity):
+    """E = |x − μ|^power/power. A sigmoid link rounds μ and 1 − μ; without it x − μ is rounded once."""
+
+    def sizes(eta, x, phi, float64):
+        mu, rounded = link(eta[0]), int(link is sigmoid)
+        off, constant = abs(x - mu), 1 + abs(mp.log(phi))
+        slope = (rounded * mu if power == 2 else 0) + (off if power == 2 else 1)
+        energy = off**power + rounded * mu * (off if power == 2 else 1)
+        return energy, constant, slope, 0, abs(mu), phi if power == 2 else 2 * phi**2
+
+    return Law(
+        family("sigmoid" if link is sigmoid else "identity"),
+        lambda eta, x: abs(x - link(eta[0])) ** power / power,
+        lambda eta, x, phi: log_prob(x - link(eta[0]), phi),
+        lambda eta, phi: (link(eta[0]), phi if power == 2 else 2 * phi**2),
+        sizes,
+        "unit" if link is sigmoid else "real",
+    )
+
+
+def normal(off, phi):
+    sigma = mp.sqrt(phi)
+    return -((off / sigma) ** 2) / 2 - mp.log(sigma * mp.sqrt(2 * mp.pi))
+
+
+def double_exponential(off, phi):
+    return -abs(off) / phi - mp.log(2 * phi)
+
+
+def cross_entropy(eta, x):
+    return softplus(eta[0]) - eta[0] * x
+
+
+def bernoulli_moments(eta, phi):
+    return sigmoid(eta[0] / phi), sigmoid(eta[0] / phi) * sigmoid(-eta[0] / phi)
+
+
+def bernoulli_sizes(eta, x, phi, float64):
+    b, (mean, variance) = abs(eta[0]), bernoulli_moments(eta, phi)
+    c = b / phi
+    # an error of one part in c turns into c such parts of e^-c
+    constant, slope = softplus(-b) / phi + (1 + c) * softplus(-c), (sigmoid(-b) + (1 + c) * sigmoid(-c)) / phi
+    return 1 + b, constant, 1, slope, mean * (1 + c), variance * (1 + c)
+
+
+def cb_log_prob(eta, x, phi):
+    a = eta[0] / phi
+    return a * x - mp.log(mp.expm1(a) / a) if a else mp.mpf(0)
+
+
+def cb_moments(eta, phi):
+    a = eta[0] / phi
+    if not a:
+        return mp.mpf(1) / 2, mp.mpf(1) / 12
+    # the closed forms lose twice as many digits as a has zeros
+    with mp.workdps(70 + 2 * max(0, int(-mp.log10(abs(a))))):
+        return 1 / (1 - mp.exp(-a)) - 1 / a, 1 / a**2 - 1 / (4 * mp.sinh(a / 2) ** 2)
+
+
+def cb_sizes(eta, x, phi, float64):
+    energy, constant, slope, tempered_slope, *_ = bernoulli_sizes(eta, x, phi, float64)
+    a, (mean, variance) = abs(eta[0] / phi), cb_moments(eta, phi)
+    of_log_c = abs(mean - sigmoid(eta[0] / phi))
+    return energy, constant + mp.log(2 + a), slope, tempered_slope * (phi != 1) + of_log_c / phi, mean, variance
+
+
+def beta_parameters(eta, phi):
+    return [(softplus(value) + CLAMP - 1) / phi + 1 for value in eta]
+
+
+def beta_energy(eta, x):
+    alpha, beta = beta_parameters(eta, 1)
+    return (1 - alpha) * mp.log(x) + (1 - beta) * mp.log(1 - x)
+
+
+def beta_log_prob(eta, x, phi):
+    alpha, beta = beta_parameters(eta, phi)
+    log_beta = mp.loggamma(alpha) + mp.loggamma(beta) - mp.loggamma(alpha + beta)
+    return (alpha - 1) * mp.log(x) + (beta - 1) * mp.log(1 - x) - log_beta
+
+
+def beta_moments(eta, phi):
+    alpha, beta = beta_parameters(eta, phi)
+    total = alpha + beta
+    return alpha / total, alpha * beta / (total**2 * (total + 1))
+
+
+def beta_sizes(eta, x, phi, float64):
+    """α and β are rounded to the type of η, and ln Γ of them is added up in float64 whatever that is."""
+    (alpha, beta), (a, b) = beta_parameters(eta, 1), beta_parameters(eta, phi)
+    ends = abs(mp.log(x)), abs(mp.log(1 - x))
+    log_gammas = [abs(mp.loggamma(v)) for v in (a, b, a + b)]
+    constant = abs(beta_log_prob(eta, x, phi) + beta_energy(eta, x) / phi) + float64 * sum(log_gammas)
+    constant += sum(v * abs(mp.digamma(a + b) - mp.digamma(v)) for v in (a, b))
+    slopes = [abs(mp.digamma(v)) + v * mp.psi(1, v) for v in (a, b, a + b)]
+    energy = (1 + alpha) * ends[0] + (1 + beta) * ends[1]
+    return energy, constant, max(ends), max(slopes) / phi, *beta_moments(eta, phi)
+
+
+def masses(eta, phi):
+    each = [mp.exp((a - max(eta)) / phi) for a in eta]
+    return [mass / mp.fsum(each) for mass in each]
+
+
+def categorical_moments(eta, phi):
+    law = masses(eta, phi)
+    mean = mp.fsum(k * mass for k, mass in enumerate(law))
+    return mean, mp.fsum((k - mean) ** 2 * mass for k, mass in enumerate(law))
+
+
+def categorical_sizes(eta, x, phi, float64):
+    top, (mean, variance) = max(abs(a) for a in eta), categorical_moments(eta, phi)
+    rounded = 1 + top / phi
+    energy = max(eta) - eta[int(x)] + LEVELS
+    return energy, LEVELS * (1 + 1 / phi), LEVELS, LEVELS / phi, mean * rounded, (variance + mean) * rounded
+
+
+LAWS = {
+    "gaussian": location_scale(Gaussian, normal, 2),
+    "gaussian, sigmoid link": location_scale(Gaussian, normal, 2, sigmoid),
+    "laplace": location_scale(Laplace, double_exponential, 1),
+    "laplace, sigmoid link": location_scale(Laplace, double_exponential, 1, sigmoid),
+    "bernoulli": Law(
+        Bernoulli(),
+        cross_entropy,
+        lambda eta, x, phi: -softplus((1 - 2 * x) * eta[0] / phi),
+        bernoulli_moments,
+        bernoulli_sizes,
+        "binary",
+    ),
+    "cb": Law(ContinuousBernoulli(), cross_entropy, cb_log_prob, cb_moments, cb_sizes, "unit"),
+    "beta": Law(Beta(CLAMP), beta_energy, beta_log_prob, beta_moments, beta_sizes, "unit", 0),
+    "categorical": Law(
+        Categorical(LEVELS),
+        lambda eta, x: -mp.log(masses(eta, 1)[int(x)]),
+        lambda eta, x, phi: (eta[int(x)] - max(eta)) / phi - mp.log(sum(mp.exp((a - max(eta)) / phi) for a in eta)),
+        categorical_moments,
+        categorical_sizes,
+        "levels",
+    ),
+}
+
+
+def slope(function, values, i):
+    """The central difference in the i-th value, whose error is its step squared."""
+    step = mp.mpf(10) ** -20
+    ends = [function([v + sign * step * (i == j) for j, v in enumerate(values)]) for sign in (1, -1)]
+    return (ends[0] - ends[1]) / (2 * step)
+
+
+@cache
+def exact(name, eta, x, phi, float64):
+    """Every figure of one value with the size of its terms, as pairs of floats or of arrays over η.
+
+    Args:
+        name: of the law.
+        eta: its parameters.
+        x: the value.
+        phi: the dispersion.
+        float64: float64's rounding over that of the type in which they are computed.
+    """
+    law, eta, x, phi = LAWS[name], [mp.mpf(v) for v in eta], mp.mpf(x), mp.mpf(phi)
+
+    def constant(values):
+        return law.log_prob(values, x, phi) + law.energy(values, x) / phi
+
+    sizes = law.sizes(eta, x, phi, float64)
+    slopes = [[slope(part, eta, i) for i in range(len(eta))] for part in (lambda v: law.energy(v, x), constant)]
+    found = [law.energy(eta, x), constant(eta), *slopes, *law.moments(eta, phi)]
+    names = ("energy", "constant", "energy_slope", "constant_slope", "mean", "variance")
+    pairs = {key: (np.array(value, float), float(size)) for key, value, size in zip(names, found, sizes, strict=True)}
+    pairs["log_prob"] = float(law.log_prob(eta, x, phi)), float(sizes[0] / phi + sizes[1])
+    total = np.array([of_constant - of_energy / phi for of_energy, of_constant in zip(*slopes, strict=True)], float)
+    pairs["log_prob_slope"] = total, float(sizes[2] / phi + sizes[3])
+    if law.likelihood.scale_power is not None:
+        by_phi = slope(lambda v: law.log_prob(eta, x, v[0]), [phi], 0)
+        pairs["dispersion_slope"] = float(by_phi), float(sizes[0] / phi**2 + 1 / phi)
+    return pairs

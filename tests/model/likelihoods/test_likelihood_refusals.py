@@ -1,0 +1,173 @@
+"""What is clipped is said; what does not fit is refused in one sentence."""
+
+from math import log
+
+import pytest
+import torch
+from likelihood_cases import Case
+
+from vaekl.data.spec import DataSpec
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.system.errors import VaeklError
+
+ONE = torch.ones(1, 1, 1)
+FAMILIES = {family.name: family for family in (Gaussian, Laplace, Bernoulli, ContinuousBernoulli, Beta, Categorical)}
+ACCEPTS = {
+    "gaussian": {"real", "unit_interval", "binary"},
+    "laplace": {"real", "unit_interval", "binary"},
+    "bernoulli": {"binary"},
+    "cb": {"unit_interval"},
+    "beta": {"unit_interval"},
+    "categorical": {"levels"},
+}
+LEVELS = {"binary": 2, "levels": 17, "unit_interval": 256, "real": None}
+
+
+def refusal(act, *arguments):
+    """The sentence with which it is refused: one line, one full stop at its end."""
+    with pytest.raises(VaeklError) as caught:
+        act(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".") and ". " not in message
+    return message
+
+
+@pytest.mark.parametrize("support", LEVELS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_data_of_another_support_are_refused_with_a_cure(family, support):
+    spec = DataSpec("mydata", (1, 4, 4), LEVELS[support], support, "warped, as I did it")
+    if support in ACCEPTS[family]:
+        return FAMILIES[family]().check_spec(spec)
+    message = refusal(FAMILIES[family]().check_spec, spec)
+    assert f"likelihood={family} takes" in message and "dataset=mydata" in message and "warped" in message
+    cures = message.split("use ", 1)[1]
+    by_transform = "transform=levels, or "
+    assert cures.startswith(by_transform) == (LEVELS[support] is not None and "levels" in ACCEPTS[family])
+    cures = cures.removeprefix(by_transform)
+    named = cures.split(",")[0].split(" ")[0].removeprefix("likelihood=")
+    assert support in ACCEPTS[named], "the first cure works as it is"
+    assert " or " in cures
+
+
+@pytest.mark.parametrize(
+    ("family", "low", "high"),
+    [("bernoulli", -1, 1), ("cb", 0, 255), ("beta", -0.1, 1), ("categorical", 0, 17), ("cb", 0, float("nan"))],
+)
+def test_values_outside_the_support_are_refused(family, low, high):
+    likelihood = Categorical(17) if family == "categorical" else FAMILIES[family]()
+    message = refusal(likelihood.check_support, torch.tensor([low, 0.5, high]).view(1, 1, 1, 3))
+    assert f"likelihood={family}" in message and f"from {low:g} to {high:g}" in message.replace("from nan", "from 0")
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Categorical(3)], ids=lambda likelihood: likelihood.name)
+def test_grey_values_are_no_integers(likelihood):
+    likelihood.check_support(torch.tensor([0.0, 1.0]))
+    message = refusal(likelihood.check_support, torch.tensor([0.0, 0.37, 1.0]))
+    assert f"likelihood={likelihood.name}" in message and "0.37" in message and "likelihood=cb" in message
+
+
+def test_values_inside_the_support_pass():
+    for likelihood in (Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(2)):
+        likelihood.check_support(torch.tensor([0.0, 1.0]))
+    for likelihood in (Gaussian(), Laplace()):
+        likelihood.check_support(torch.tensor([-1e30, 1e30]))
+    Beta(clamp=0).check_support(torch.tensor([0.1, 0.9]))
+
+
+@pytest.mark.parametrize("x", [0.0, 1.0])
+def test_beta_without_a_clamp_refuses_the_ends(x):
+    message = refusal(Beta(clamp=0).check_support, torch.tensor([0.5, x]))
+    assert "clamp=1e-4" in message and "likelihood=cb" in message
+
+
+BAD_OPTIONS = [
+    *[
+        (family, {"max_logit": value}, "likelihood.max_logit")
+        for family in (Bernoulli, ContinuousBernoulli)
+        for value in (-1, 0, "abc", float("nan"), float("inf"), True, [9.21])
+    ],
+    *[(Beta, {"clamp": value}, "likelihood.clamp") for value in (0.7, -1e-4, "abc", float("nan"), True, None, 1e-12)],
+    *[(family, {"link": value}, "likelihood.link") for family in (Gaussian, Laplace) for value in ("foo", None, 3)],
+]
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "key"), BAD_OPTIONS, ids=lambda value: getattr(value, "name", str(value))
+)
+def test_bad_options_are_refused_by_name_and_value(family, options, key):
+    message = refusal(lambda: family(**options))
+    assert key in message and repr(*options.values()) in message
+
+
+@pytest.mark.parametrize(
+    ("family", "dispersion", "words"),
+    [
+        ("beta", 0.5, "at least 1"),
+        ("gaussian", 0.0, "positive"),
+        ("laplace", -1.0, "positive"),
+        ("cb", float("nan"), "positive"),
+        ("gaussian", float("inf"), "finite"),
+        ("beta", float("inf"), "finite"),
+    ],
+)
+def test_a_dispersion_without_a_density_is_refused(family, dispersion, words):
+    message = refusal(FAMILIES[family]().check_dispersion, dispersion)
+    assert f"likelihood={family}" in message and words in message and f"not {dispersion:g}" in message
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_usual_dispersions_pass(family):
+    for dispersion in (1.0, 4.0) if family == "beta" else (1e-4, 1.0, 4.0):
+        FAMILIES[family]().check_dispersion(dispersion)
+
+
+def test_categorical_takes_its_levels_from_the_data_or_refuses_others():
+    spec = DataSpec("digits", (1, 8, 8), 17, "levels")
+    likelihood = Categorical()
+    likelihood.check_spec(spec)
+    assert likelihood.outputs == 17
+    Categorical(17).check_spec(spec)
+    message = refusal(Categorical(256).check_spec, spec)
+    assert "levels=256" in message and "dataset=digits" in message and "17" in message
+
+
+@pytest.mark.parametrize("family", [Bernoulli, ContinuousBernoulli])
+def test_max_logit_clips_the_density_and_its_gradient(family):
+    published = log((1 - 1e-4) / 1e-4)
+    assert published == pytest.approx(9.21, abs=5e-4)
+    likelihood = family(max_logit=9.21)
+    assert likelihood.protocol == "logits clipped to ±9.21" and family().protocol == "logits not clipped"
+    eta = torch.tensor([-1600.0, -9.0, 9.0, 1600.0]).view(-1, 1, 1, 1, 1).requires_grad_()
+    x = torch.full((4, 1, 1, 1), 1.0)
+    clipped = torch.tensor([-9.21, -9.0, 9.0, 9.21]).view(-1, 1, 1, 1, 1)
+    assert torch.equal(likelihood.log_prob(eta, x, ONE), family().log_prob(clipped, x, ONE))
+    assert torch.equal(likelihood.mean(eta, ONE), family().mean(clipped, ONE))
+    likelihood.log_prob(eta, x, ONE).sum().backward()
+    assert (eta.grad.flatten() != 0).tolist() == [False, True, True, False]
+
+
+def test_the_published_clip_caps_what_cb_can_report():
+    """784 pixels at x = 1 with a clipped logit: ln p = ln C(9.21) − softplus(−9.21), far under the exact constant's."""
+    eta, x = torch.full((1, 1, 1, 1, 1), 1600.0).double(), torch.ones(1, 1, 1, 1).double()
+    for likelihood, a in ((ContinuousBernoulli(max_logit=9.21), 9.21), (ContinuousBernoulli(), 1600.0)):
+        exact = Case("cb", (a,), 1.0).exact.logpdf([1.0])
+        assert likelihood.log_prob(eta, x, ONE.double()).item() == pytest.approx(exact.item(), rel=1e-12)
+
+
+def test_beta_clamp_moves_x_and_stops_its_gradient():
+    likelihood = Beta(clamp=0.01)
+    assert likelihood.protocol == "x clamped to [0.01, 1 − 0.01]" and Beta(clamp=0).protocol == "x not clamped"
+    x = torch.tensor([0.0, 0.005, 0.02, 0.98, 1.0]).view(-1, 1, 1, 1).requires_grad_()
+    inside = torch.tensor([0.01, 0.01, 0.02, 0.98, 0.99]).view(-1, 1, 1, 1)
+    eta = torch.tensor([0.3, 1.1]).view(1, 2, 1, 1, 1).expand(5, 2, 1, 1, 1).clone().requires_grad_()
+    log_prob = likelihood.log_prob(eta, x, ONE)
+    assert torch.equal(log_prob, Beta(clamp=0).log_prob(eta, inside, ONE))
+    log_prob.sum().backward()
+    assert (x.grad.flatten() != 0).tolist() == [False, False, True, True, False]
+    assert (eta.grad != 0).all()
+
+
+@pytest.mark.parametrize("clamp", [1e-7, 1e-4])
+def test_beta_is_finite_at_the_ends_in_float32(clamp):
+    x = torch.tensor([0.0, 1.0]).view(-1, 1, 1, 1)
+    assert Beta(clamp=clamp).log_prob(torch.zeros(2, 2, 1, 1, 1), x, ONE).isfinite().all()

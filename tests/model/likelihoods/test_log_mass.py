@@ -1,0 +1,287 @@
+"""The mass of a bin, in logarithms: one table of densities, their bins, and what mpmath says of them in 60 digits."""
+
+from dataclasses import dataclass
+from itertools import product
+
+import mpmath as mp
+import numpy as np
+import pytest
+import torch
+from likelihood_cases import beta_eta
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+
+INF = float("inf")
+
+
+def two_sided(centre, lower, upper, below):
+    """A symmetric law's mass, without a difference of numbers near 1; `below` is its CDF left of the centre."""
+    lower, upper = lower - centre, upper - centre
+    if lower >= 0:
+        return below(-lower) - below(-upper)
+    return below(upper) - below(lower) if upper <= 0 else 1 - below(lower) - below(-upper)
+
+
+def gaussian_mass(eta, phi, lower, upper):
+    return two_sided(eta[0], lower, upper, lambda x: mp.erfc(-x / mp.sqrt(2 * phi)) / 2)
+
+
+def laplace_mass(eta, phi, lower, upper):
+    return two_sided(eta[0], lower, upper, lambda x: mp.exp(x / phi) / 2)
+
+
+def cb_mass(eta, phi, lower, upper):
+    a, lower, upper = eta[0] / phi, max(lower, mp.mpf(0)), min(upper, mp.mpf(1))
+    return (mp.exp(a * upper) - mp.exp(a * lower)) / mp.expm1(a) if a else upper - lower
+
+
+def beta_parameters(eta, phi):
+    return [(mp.log1p(mp.exp(value)) + mp.mpf(1e-4) - 1) / phi + 1 for value in eta]
+
+
+def beta_mass(eta, phi, lower, upper):
+    """Differences of I_x(α, β) = xᵅ(1−x)ᵝ/(α B) Σ ∏ (α+β+k)/(α+1+k) x, whose terms are all positive (DLMF 8.17.8)."""
+    alpha, beta = beta_parameters(eta, phi)
+    lower, upper = max(lower, mp.mpf(0)), min(upper, mp.mpf(1))
+    if (lower + upper) / 2 > alpha / (alpha + beta):
+        alpha, beta, lower, upper = beta, alpha, 1 - upper, 1 - lower
+
+    def below(x):
+        if x in (0, 1):
+            return x
+        term = total = mp.mpf(1)
+        k = 0
+        while term > total * mp.mpf(10) ** -50:
+            term *= (alpha + beta + k) / (alpha + 1 + k) * x
+            total, k = total + term, k + 1
+        log_beta = mp.loggamma(alpha) + mp.loggamma(beta) - mp.loggamma(alpha + beta)
+        return mp.exp(alpha * mp.log(x) + beta * mp.log1p(-x) - log_beta) * total / alpha
+
+    return below(upper) - below(lower)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A density, the (η, φ) that it is tried at, and its mass between two edges according to mpmath."""
+
+    likelihood: Likelihood
+    points: list
+    mass: object
+
+    def log_mass(self, eta, phi, lower, upper):
+        eta = torch.as_tensor(eta).view(-1, self.likelihood.outputs, 1, 1, 1)
+        lower, upper = (edge.view(-1, 1, 1, 1) for edge in (lower, upper))
+        found = self.likelihood.log_mass(eta, lower, upper, torch.as_tensor(phi).view(1, 1, 1))
+        assert found.shape == (max(len(eta), len(lower)), 1, 1, 1)
+        return found.flatten()
+
+    def exact(self, eta, phi, lower, upper):
+        """ln mass as an mpf; η, φ and the edges are taken as the floats that they are."""
+        return mp.log(self.mass([mp.mpf(v) for v in eta], mp.mpf(phi), mp.mpf(lower), mp.mpf(upper)))
+
+
+LOCATIONS = [0.0, 0.3, 0.5, 0.999, 1.0, -0.2, 1.7, -40.0, 250.0]
+SIZES = [0.05, 0.4, 1.0, 2.5, 30.0, 1000.0]
+FAMILIES = {
+    "gaussian": Family(Gaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), gaussian_mass),
+    "laplace": Family(Laplace(), list(product(product(LOCATIONS), [1e-3, 0.02, 1.0, 1e2])), laplace_mass),
+    "cb": Family(
+        ContinuousBernoulli(),
+        [((a,), 1.0) for a in (0.0, 1e-30, 1e-4, -1e-4, 0.7, -1.9999, 2.5, 4.0, -11.0, 60.0, -60.0, 200.0, -200.0)]
+        + [((3.0,), 0.01), ((-200.0,), 4.0)],
+        cb_mass,
+    ),
+    "beta": Family(
+        Beta(),
+        [(beta_eta(*pair), 1.0) for pair in product(SIZES, SIZES)]
+        + [(beta_eta(0.05, 1000), 3.0), (beta_eta(20, 0.5), 1.5), (beta_eta(5, 3), 0.1)],
+        beta_mass,
+    ),
+}
+
+
+def as_float32(eta, phi):
+    return tuple(np.float32(eta).tolist()), float(np.float32(phi))
+
+
+POINTS = [
+    pytest.param(family, *as_float32(*point), id=f"{name}{index}")
+    for name, family in FAMILIES.items()
+    for index, point in enumerate(family.points)
+]
+every_point = pytest.mark.parametrize(("family", "eta", "phi"), POINTS)
+
+
+def bins(levels, scaled=False):
+    """All bins of a ruler: of (k + U)/levels, or of k/(levels − 1) when scaled; the end bins take the tails."""
+    k = torch.arange(levels).double()
+    inner = (k[1:] - 0.5) / (levels - 1) if scaled else k[1:] / levels
+    return torch.cat([torch.tensor([-INF]), inner]).double(), torch.cat([inner, torch.tensor([INF])]).double()
+
+
+RULERS = [bins(256), bins(17), bins(256, scaled=True)]
+
+
+@every_point
+def test_log_mass_is_mpmaths(family, eta, phi):
+    """At both ends, in the middle, at the mode and beside it."""
+    for lower, upper in RULERS[:2]:
+        levels, single = len(lower), torch.tensor(eta)
+        everywhere = family.log_mass(single, torch.tensor(phi), lower, upper)
+        mode = everywhere.argmax().item()
+        some = {0, 1, levels // 2, levels - 1, *(min(max(mode + d, 0), levels - 1) for d in (-1, 0, 1))}
+        exact = [float(family.exact(eta, phi, lower[k].item(), upper[k].item())) for k in sorted(some)]
+        assert everywhere.dtype == torch.float32
+        assert_allclose(everywhere[sorted(some)], exact, rtol=2e-7, atol=2e-8)
+        in_float64 = family.log_mass(single.double(), torch.tensor(phi).double(), lower, upper)
+        assert_allclose(in_float64[sorted(some)], exact, rtol=1e-8, atol=1e-8)
+
+
+@every_point
+def test_all_levels_together_have_mass_one_and_finite_gradients(family, eta, phi):
+    for lower, upper in RULERS:
+        leaf, dispersion = torch.tensor(eta).requires_grad_(), torch.tensor(phi).requires_grad_()
+        each = leaf.expand(len(lower), len(eta))
+        found = family.log_mass(each, dispersion, lower, upper)
+        assert found.isfinite().all()
+        mass = found.detach().double().exp()
+        assert mass.sum().item() == pytest.approx(1, abs=1e-6)
+        slopes, dispersion_slope = torch.autograd.grad(found.sum(), (each, dispersion))
+        assert slopes.isfinite().all() and dispersion_slope.isfinite()
+        # Σ mass = 1 has no slope
+        flows = mass.unsqueeze(1) * slopes.double()
+        assert (flows.sum(0).abs() <= 1e-6 * flows.abs().sum(0) + 1e-8).all()
+
+
+GRADIENTS = {
+    "gaussian": [((0.3,), 0.04), ((0.5,), 1e-3), ((1.7,), 1.0), ((-40.0,), 1e4), ((250.0,), 1e-6)],
+    "laplace": [((0.0,), 0.02), ((0.3,), 1e-3), ((1.7,), 1.0), ((-40.0,), 100.0)],
+    "cb": [((0.0,), 1.0), ((1e-4,), 1.0), ((-1.9999,), 1.0), ((200.0,), 1.0), ((3.0,), 0.01)],
+    "beta": [
+        (beta_eta(alpha, beta), phi)
+        for alpha, beta, phi in [
+            (0.05, 0.05, 1),
+            (0.05, 1000, 1),
+            (1000, 1000, 1),
+            (1, 2.5, 1),
+            (30, 0.4, 3),
+            (5, 3, 0.1),
+        ]
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "eta", "phi"), [(name, *point) for name in GRADIENTS for point in GRADIENTS[name]])
+def test_gradients_are_mpmaths(name, eta, phi):
+    family, step = FAMILIES[name], mp.mpf(10) ** -20
+    leaf = torch.tensor([*eta, phi], dtype=torch.float64, requires_grad=True)
+    for k in (0, 1, 5, 8, 16):
+        lower, upper = (edge[k : k + 1] for edge in RULERS[1])
+        (found,) = torch.autograd.grad(family.log_mass(leaf[:-1], leaf[-1], lower, upper).sum(), leaf)
+        slopes = []
+        for i in range(len(leaf)):
+            moved = [[mp.mpf(v) + sign * step * (j == i) for j, v in enumerate([*eta, phi])] for sign in (1, -1)]
+            above, below = (family.exact(values[:-1], values[-1], lower.item(), upper.item()) for values in moved)
+            slopes.append(float((above - below) / (2 * step)))
+        assert_allclose(found, slopes, rtol=1e-6, atol=1e-8, err_msg=f"bin {k}")
+
+
+def test_the_reference_for_beta_is_scipys():
+    for alpha, beta in [(0.05, 2.5), (30, 1000), (1, 0.4)]:
+        eta = beta_eta(alpha, beta)
+        law = stats.beta(*(float(value) for value in beta_parameters(eta, 1)))
+        for lower, upper in [(0, 0.03), (0.02, 0.05), (0.75, 1)]:
+            exact = float(beta_mass(eta, mp.mpf(1), mp.mpf(lower), mp.mpf(upper)))
+            assert exact == pytest.approx(law.cdf(upper) - law.cdf(lower), rel=1e-9, abs=1e-14)
+
+
+def test_edges_beyond_the_unit_interval_are_its_ends():
+    one = torch.tensor(1.0)
+    for family in (FAMILIES["cb"], FAMILIES["beta"]):
+        eta = torch.tensor([0.3, -0.4])[: family.likelihood.outputs]
+        lower, upper = torch.tensor([-INF, -3.0, 0.0]).double(), torch.full((3,), 0.25).double()
+        assert family.log_mass(eta, one, lower, upper).unique().numel() == 1
+        assert (family.log_mass(eta, one, lower, upper + 2) == 0).all()
+
+
+def test_max_logit_clips_the_mass_as_it_clips_the_density():
+    lower, upper = RULERS[1]
+    clipped = Family(ContinuousBernoulli(max_logit=9.21), [], cb_mass)
+    found = clipped.log_mass(torch.tensor([1600.0]).double(), torch.tensor(2.0), lower, upper)
+    exact = [float(clipped.exact((9.21,), 2.0, lower[k].item(), upper[k].item())) for k in range(17)]
+    assert_allclose(found, exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("link", ["identity", "sigmoid"])
+def test_the_link_leads_to_the_location(link):
+    eta = torch.tensor([-0.7]).double()
+    location = eta.sigmoid() if link == "sigmoid" else eta
+    for family in (Gaussian, Laplace):
+        linked, plain = (Family(family(name), [], None) for name in (link, "identity"))
+        phi = torch.tensor(0.1).double()
+        assert_allclose(linked.log_mass(eta, phi, *RULERS[1]), plain.log_mass(location, phi, *RULERS[1]))
+
+
+EXTREMES = {"gaussian": [1e15, -1e10], "laplace": [1e15, -1e10], "cb": [1e4, -3e38], "beta": [1e4, -1e4]}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_extreme_outputs_have_finite_masses_and_gradients(name):
+    family = FAMILIES[name]
+    for eta in product(EXTREMES[name], repeat=family.likelihood.outputs):
+        leaf, dispersion = torch.tensor([*eta, 1.0]).requires_grad_(), torch.tensor(1.0)
+        found = family.log_mass(leaf[:-1].expand(17, -1), dispersion, *RULERS[1])
+        (slope,) = torch.autograd.grad(found.sum(), leaf)
+        assert found.isfinite().all() and slope.isfinite().all(), eta
+        assert found.exp().sum().item() == pytest.approx(1, abs=1e-6), eta
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_shapes_broadcast_and_half_precision_becomes_float32(name):
+    likelihood = FAMILIES[name].likelihood
+    torch.manual_seed(0)
+    eta = torch.randn(4, likelihood.outputs, 3, 2, 2).to(torch.bfloat16)
+    lower, phi = torch.randint(0, 17, (4, 3, 2, 2)).double() / 17, 1 + torch.rand(3, 1, 1)
+    together = likelihood.log_mass(eta, lower, lower + 1 / 17, phi)
+    assert together.shape == (4, 3, 2, 2) and together.dtype == torch.float32
+    for b, c, i, j in np.ndindex(4, 3, 2, 2):
+        edges = (lower[b, c, i, j].view(1, 1, 1, 1) + step for step in (0, 1 / 17))
+        alone = likelihood.log_mass(eta[b, :, c, i, j].view(1, -1, 1, 1, 1), *edges, phi[c].view(1, 1, 1))
+        assert_allclose(together[b, c, i, j], alone.item(), rtol=1e-6)
+
+
+def test_who_has_a_log_mass():
+    assert all(family.likelihood.has_log_mass for family in FAMILIES.values())
+    assert Bernoulli().has_log_mass and Categorical(3).has_log_mass
+    without = type("Without", (Gaussian,), {"name": "without", "log_mass": Likelihood.log_mass})()
+    assert not without.has_log_mass
+    with pytest.raises(NotImplementedError, match="likelihood=without has no log_mass"):
+        without.log_mass(*[torch.zeros(1, 1, 1, 1)] * 4)
+
+
+def test_the_masses_of_discrete_families_are_sums_of_their_probabilities():
+    eta, phi = (
+        torch.tensor([0.3, -1.0, 2.0, 0.0, -4.0]).double().view(1, 5, 1, 1, 1),
+        torch.full((1, 1, 1), 2.0).double(),
+    )
+    mass = np.exp(eta.flatten().numpy() / 2) / np.exp(eta.flatten().numpy() / 2).sum()
+    for lower, upper, expected in [
+        (-0.5, 0.5, mass[0]),
+        (0.5, 3.5, mass[1:4].sum()),
+        (2.5, np.inf, mass[3:].sum()),
+        (-np.inf, np.inf, 1),
+    ]:
+        edges = (torch.full((1, 1, 1, 1), edge).double() for edge in (lower, upper))
+        assert_allclose(Categorical(5).log_mass(eta, *edges, phi).exp().item(), expected, rtol=1e-12)
+    logit = torch.full((1, 1, 1, 1, 1), -60.0).double()
+    sigmoid = 1 / (1 + np.exp(30.0))
+    for lower, upper, expected in [
+        (-np.inf, 0.5, np.log1p(-sigmoid)),
+        (0.5, np.inf, np.log(sigmoid)),
+        (-np.inf, np.inf, 0),
+        (0.2, 0.4, -np.inf),
+    ]:
+        edges = (torch.full((1, 1, 1, 1), edge).double() for edge in (lower, upper))
+        assert_allclose(Bernoulli().log_mass(logit, *edges, phi).item(), expected, rtol=1e-12)

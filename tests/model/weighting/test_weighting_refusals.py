@@ -1,0 +1,79 @@
+"""Every weighting × likelihood either builds or says in one sentence why not and what would work."""
+
+import pytest
+from weighting_cases import LIKELIHOODS, SHAPE, WEIGHTINGS
+
+from vaekl.model.likelihoods import Gaussian
+from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
+from vaekl.system.errors import VaeklError
+
+#: weighting -> the likelihoods that it fits
+FITS = {
+    "fixed_beta": set(LIKELIHOODS),
+    "fixed_dispersion": set(LIKELIHOODS),
+    "cb_normalizer": {"cb"},
+    "learned_precision": {"gaussian", "laplace"},
+    "optimal_precision": {"gaussian", "laplace"},
+}
+CURES = {
+    "cb_normalizer": ("likelihood=cb", "weighting=auto"),
+    "learned_precision": ("weighting=auto", "likelihood=gaussian or laplace"),
+    "optimal_precision": ("weighting=auto", "likelihood=gaussian or laplace"),
+}
+
+
+def sentence(make):
+    with pytest.raises(VaeklError) as caught:
+        make()
+    text = str(caught.value)
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert ". " not in text, "more than one sentence"
+    return text
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_every_pair_builds_or_names_itself_and_the_cures(weighting, likelihood):
+    assert set(FITS) == set(WEIGHTINGS)
+    build = WEIGHTINGS[weighting]
+    if likelihood in FITS[weighting]:
+        assert build(LIKELIHOODS[likelihood], SHAPE).name == weighting
+        return
+    text = sentence(lambda: build(LIKELIHOODS[likelihood], SHAPE))
+    for part in (f"weighting={weighting}", f"likelihood={likelihood}", *CURES[weighting]):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda value: FixedBeta(Gaussian(), SHAPE, value), "weighting.beta"),
+        (lambda value: FixedDispersion(Gaussian(), SHAPE, value), "weighting.dispersion"),
+        (lambda value: LearnedPrecision(Gaussian(), SHAPE, init=value), "weighting.init"),
+        (lambda value: LearnedPrecision(Gaussian(), SHAPE, lr_factor=value), "weighting.lr_factor"),
+        (lambda value: OptimalPrecision(Gaussian(), SHAPE, momentum=value), "weighting.momentum"),
+    ],
+)
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), "a lot", True, None])
+def test_a_number_that_is_not_positive_is_named_with_its_key(make, key, value):
+    text = sentence(lambda: make(value))
+    assert key in text
+    assert repr(value) in text
+
+
+@pytest.mark.parametrize("kind", [LearnedPrecision, OptimalPrecision])
+def test_an_unknown_group_is_named_with_the_choices(kind):
+    text = sentence(lambda: kind(Gaussian(), SHAPE, per="image"))
+    assert all(word in text for word in ("weighting.per", "scalar, channel or pixel", "'image'"))
+
+
+@pytest.mark.parametrize("make", [FixedBeta, FixedDispersion])
+def test_a_dispersion_under_which_beta_is_no_density_is_refused(make):
+    text = sentence(lambda: make(LIKELIHOODS["beta"], SHAPE, 0.5))
+    assert all(word in text for word in ("likelihood=beta", "at least 1", "0.5", "weighting.beta"))
+
+
+def test_cb_normalizer_has_no_dispersion_to_tune():
+    with pytest.raises(TypeError):
+        CBNormalizer(LIKELIHOODS["cb"], SHAPE, 0.5)

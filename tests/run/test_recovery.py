@@ -1,0 +1,118 @@
+"""A run goes on from the checkpoint that can be read, and with the data that it began with."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_helpers import refused, results, rows, same_weights, trained, vaekl, weights
+from helpers import data_of, model_of, trainer_of
+
+from vaekl.store import checkpoint
+from vaekl.training.callbacks import Checkpoints
+
+RUN = ("trainer.steps=60", "trainer.valid_every=20", "trainer.log_every=10", "model.hidden=[8]", "model.latents=2")
+
+
+def stopped(folder, *words):
+    """A run that was killed after its third checkpoint, and before its results."""
+    run = trained(folder, *RUN, *words)
+    (run / "results.json").unlink()
+    return run
+
+
+@pytest.fixture
+def whole(tmp_path):
+    (tmp_path / "whole").mkdir()
+    return trained(tmp_path / "whole", *RUN)
+
+
+def at_step(run, step):
+    """The same run's checkpoint at a step, from a run that was stopped there."""
+    short = run.parent / f"to_{step}"
+    vaekl(run.parent, "train", f"hydra.run.dir={short}", *RUN, f"trainer.steps={step}")
+    return short / "last.pt"
+
+
+def damage(file, how):
+    content = bytearray(file.read_bytes())
+    if how == "gone":
+        file.unlink()
+        return
+    if how == "flipped":
+        content[len(content) // 2] ^= 16
+    file.write_bytes(content[: len(content) // 2] if how == "torn" else content)
+
+
+@pytest.mark.parametrize("how", ["torn", "flipped", "gone"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, tmp_path, whole):
+    run = stopped(tmp_path)
+    checkpoint.save(run / "previous.pt", checkpoint.load(at_step(run, 40)))
+    damage(run / "last.pt", how)
+    answer = vaekl(tmp_path, "resume", str(run))
+    assert answer.code == 0
+    assert f"{run / 'last.pt'}" in answer.out and "going on from previous.pt, step 40." in answer.out
+    assert same_weights(weights(run), weights(whole))
+    assert results(run) == results(whole)
+    assert [(row["step"], row["split"]) for row in rows(run)] == [(row["step"], row["split"]) for row in rows(whole)]
+    assert (run / "last.damaged.pt").exists() == (how != "gone")
+    assert not (run / "previous.pt").exists()  # the run is finished
+
+
+def test_two_damaged_checkpoints_are_refused_and_left_as_they_are(tmp_path):
+    run = stopped(tmp_path)
+    for name in ("last.pt", "previous.pt"):
+        (run / name).write_bytes(b"torn")
+    refused(vaekl(tmp_path, "resume", str(run)), "last.pt", "previous.pt", "can be read")
+    assert (run / "last.pt").read_bytes() == (run / "previous.pt").read_bytes() == b"torn"
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "other", "one other", "another test image", "same"])
+def test_a_run_does_not_go_on_with_other_images(change, tmp_path):
+    """With one more image every split is another, and images of the test may have come into training."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
+    test = images[40:]
+    np.savez(tmp_path / "a.npz", x_train=images[:40], x_test=test)
+    run = stopped(tmp_path, "dataset=npz", f"dataset.path={tmp_path / 'a.npz'}")
+    train = {"more": images[:41], "fewer": images[:39], "other": 255 - images[:40]}.get(change, images[:40].copy())
+    if change == "one other":
+        train[17] = 255 - train[17]
+    if change == "another test image":
+        test[7] = 255 - test[7]
+    np.savez(tmp_path / "a.npz", x_train=train, x_test=test)
+    answer = vaekl(tmp_path, "resume", str(run))
+    if change == "same":
+        assert answer.code == 0
+    else:
+        refused(answer, "the images are not those", str(run))
+
+
+def test_a_stopped_run_keeps_its_last_two_checkpoints(tmp_path):
+    data = data_of()
+    trainer, _ = trainer_of(data, model_of(data.spec), steps=10, valid_every=4)
+    trainer.callbacks = [Checkpoints(tmp_path)]
+    trainer.fit()
+    steps = [checkpoint.load(tmp_path / name)["step"] for name in ("previous.pt", "last.pt")]
+    assert steps == [8, 10]
+
+
+@pytest.mark.parametrize("how", ["later", "no permission"])
+def test_what_is_not_damaged_is_not_set_aside(how, tmp_path, monkeypatch):
+    """A checkpoint of a later vaekl, or one that cannot be read for now, is still the run's last."""
+    run = stopped(tmp_path)
+    shutil.copy(run / "last.pt", run / "previous.pt")
+    if how == "later":
+        monkeypatch.setattr(checkpoint, "FORMAT", 99)
+        checkpoint.save(run / "last.pt", checkpoint.load(run / "last.pt"))
+        monkeypatch.undo()
+    else:
+        read = Path.read_bytes
+
+        def denied(path):
+            if path.name == "last.pt":
+                raise PermissionError(13, "Permission denied")
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", denied)
+    refused(vaekl(tmp_path, "resume", str(run)), "last.pt", {"later": "upgrade", "no permission": "readable"}[how])
+    assert not (run / "last.damaged.pt").exists()

@@ -1,0 +1,73 @@
+"""The table at a run's end: two columns that add up, and nothing where there is no such number."""
+
+from dataclasses import replace
+from math import log
+
+import pytest
+from helpers import data_of, grey, model_of, split_of, trainer_of
+from trainer_cases import byte_data
+
+from vaekl.measures.elbo import evaluate
+from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from vaekl.model.weighting import FixedBeta
+from vaekl.run import summary
+
+
+def table_of(data, likelihood, beta=0.5, schedule=1.0):
+    """The table's rows by their name, and the evaluation it shows."""
+    model = model_of(data.spec, likelihood, FixedBeta(likelihood, data.spec.shape, beta))
+    trainer, _ = trainer_of(data, model)
+    test = evaluate(model, data.test, schedule)
+    columns = [list(column.cells) for column in summary.end(trainer, test).columns]
+    assert len(columns[0]) == len(set(columns[0]))
+    return {name: tuple(values) for name, *values in zip(*columns, strict=True)}, test
+
+
+def number(text):
+    return float(text.replace(",", "").split(" ± ")[0])
+
+
+PARTS = ["−E/φ", "ln C", "−KL"]
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(), ContinuousBernoulli()], ids=lambda likelihood: likelihood.name)
+def test_both_columns_add_up_to_the_elbo_s(likelihood):
+    rows, test = table_of(byte_data(), likelihood)
+    nats, bits = zip(*(map(number, rows[name]) for name in PARTS), strict=True)
+    assert sum(nats) == pytest.approx(number(rows["ELBO"][0]), abs=2e-3)
+    assert rows["bins of width 1/256"] == ("", "+8.0000")
+    assert sum(bits) + 8 == pytest.approx(number(rows["ELBO"][1]), abs=3e-4)
+    assert number(rows["ELBO"][1]) == pytest.approx(8 - test.elbo / (16 * log(2)), abs=1e-4)
+    # the parts of the table, not of each other
+    assert [-test.energy_nats, test.log_norm_const, -test.kl] == pytest.approx(list(nats), abs=1e-3)
+
+
+def test_a_distribution_needs_no_bins():
+    images = grey(64).round()
+    data = data_of()
+    spec = replace(data.spec, support="binary", levels=2)
+    data = replace(data, spec=spec, stored=spec, test=split_of(images))
+    rows, test = table_of(data, Bernoulli())
+    assert not [name for name in rows if "bins" in name]
+    bits = [number(rows[name][1]) for name in PARTS]
+    assert sum(bits) == pytest.approx(number(rows["ELBO"][1]), abs=3e-4)
+    assert number(rows["ELBO"][1]) == pytest.approx(-test.elbo / (16 * log(2)), abs=1e-4)
+
+
+def test_a_density_on_other_values_has_no_bits():
+    rows, _ = table_of(data_of(), Gaussian())
+    assert all(bits == "" for _, bits in rows.values())
+    assert number(rows["ELBO"][0]) == pytest.approx(sum(number(rows[name][0]) for name in PARTS), abs=2e-3)
+
+
+def test_one_image_has_no_standard_error():
+    data = data_of()
+    assert " ± " in table_of(data, Gaussian())[0]["ELBO"][0]
+    assert " ± " not in table_of(replace(data, test=split_of(grey(1))), Gaussian())[0]["ELBO"][0]
+
+
+@pytest.mark.parametrize(("beta", "schedule"), [(0.5, 1.0), (4.0, 0.25)])
+def test_the_kl_s_weight_over_the_energy_s_is_shown(beta, schedule):
+    rows, _ = table_of(byte_data(), Gaussian(), beta, schedule)
+    assert number(rows["effective β_KL"][0]) == pytest.approx(beta * schedule)
+    assert number(rows["dispersion φ"][0]) == pytest.approx(beta)

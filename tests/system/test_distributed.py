@@ -1,0 +1,241 @@
+"""One run over two real processes against the same run in one; run by torchrun, this file is what they compute."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from cli_helpers import finished, refused, results, rows, same_weights, trained, vaekl, weights
+from helpers import Recorder, trainer_of
+from trainer_cases import WEIGHTINGS, byte_data, same, weighted
+
+from vaekl.system import distributed
+from vaekl.system.errors import VaeklError
+
+CASES = [(name, images) for name in WEIGHTINGS for images in (8, 7)] + [("unused", 8)]
+LOGGED = ("elbo_nats", "energy", "log_norm_const_nats", "kl_nats", "loss", "gradient_norm", "dispersion", "rmse")
+LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=500", "trainer.log_every=40", "trainer.valid_every=30")
+
+
+def started(folder, *words, processes=2):
+    """`torchrun WORDS` typed in a folder."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *words]
+    pipe = subprocess.PIPE
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment)
+
+
+def together(folder, *words):
+    """`torchrun -m vaekl WORDS`, to its end; a run that hangs fails."""
+    return ended(started(folder, "-m", "vaekl", *words))
+
+
+def ended(running):
+    try:
+        return finished(running, timeout=60)
+    except subprocess.TimeoutExpired:
+        running.terminate()  # torchrun ends its processes
+        running.wait()
+        raise
+
+
+def sentence(answer):
+    """The only one that vaekl said, beside what torchrun has to say of processes that failed."""
+    assert answer.code == 1
+    (line,) = [line for line in answer.err.splitlines() if line.startswith("vaekl: ")]
+    return line
+
+
+# --- what a process computes ---
+
+
+def three_steps(name, images):
+    """The gradients of the last of three steps, the weights after it, and the figures that the first process logs."""
+    model = weighted("fixed_beta" if name == "unused" else name)
+    if name == "unused":
+        model.spare = torch.nn.Parameter(torch.ones(3))
+    trainer, recorder = trainer_of(
+        byte_data(), model, steps=3, batch_size=images, optimizer="sgd", lr=1e-4, log_every=3, valid_every=2
+    )
+    trainer.fit()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    logged = [{key: figures[key] for key in LOGGED} for _, figures in recorder.figures]
+    return {"gradients": gradients, "weights": model.state_dict(), "logged": logged}
+
+
+class FullDisk(Recorder):
+    def logged(self, trainer, figures):
+        raise VaeklError("the disk is full.")
+
+
+def said(do):
+    """The sentence of the error that it ends in."""
+    try:
+        do()
+    except VaeklError as error:
+        return str(error)
+    return None
+
+
+def in_a_process(folder):
+    """What each of two processes leaves in a file of its own."""
+
+    def fails(rank):
+        if distributed.launched()[0] == rank:
+            raise VaeklError(f"process {rank} cannot.")
+
+    with distributed.joined():
+        found = {f"{name} {images}": three_steps(name, images) for name, images in CASES}
+        trainer, _ = trainer_of(byte_data(), weighted("fixed_beta"), steps=20)
+        trainer.callbacks = [FullDisk()]
+        found["full disk"] = said(trainer.fit)
+        found["first fails"] = said(lambda: distributed.on_each(partial(fails, 0)))
+        found["second fails"] = said(lambda: distributed.on_each(partial(fails, 1)))
+        found["few images"] = said(partial(three_steps, "fixed_beta", 1))
+    torch.save(found, folder / f"{distributed.launched()[0]}.pt")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """What two processes found."""
+    folder = tmp_path_factory.mktemp("pair")
+    answer = ended(started(folder, __file__, str(folder)))
+    assert answer.code == 0, answer.err
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+# --- the same as one process ---
+
+
+@pytest.mark.xdist_group("pair of processes")
+@pytest.mark.parametrize(("name", "images"), CASES)
+def test_gradients_weights_and_figures_are_those_of_one_process(name, images, pair):
+    first, second = (found[f"{name} {images}"] for found in pair)
+    alone = three_steps(name, images)
+    for what in ("gradients", "weights"):
+        assert same(first[what], second[what])
+        assert first[what].keys() == alone[what].keys()
+        for key, expected in alone[what].items():
+            assert (first[what][key] - expected).norm() <= 2e-6 * expected.norm(), key
+    assert first["logged"] == [pytest.approx(alone["logged"][0], rel=1e-5)]
+    assert second["logged"] == []
+
+
+@pytest.mark.xdist_group("pair of processes")
+def test_an_error_of_one_process_is_every_process_s(pair):
+    first, second = pair
+    assert first["full disk"] == second["full disk"] == "the disk is full."
+    assert (first["first fails"], second["first fails"]) == ("process 0 cannot.", "process 0: process 0 cannot.")
+    assert (first["second fails"], second["second fails"]) == ("process 1: process 1 cannot.", "process 1 cannot.")
+    assert first["few images"] == second["few images"]
+    assert "a batch of 1 images cannot be dealt to 2 processes" in first["few images"]
+
+
+def test_a_whole_run_ends_at_the_figures_of_one_process(tmp_path):
+    words = (
+        "likelihood=gaussian", "weighting=learned_precision", "trainer.batch_size=101", "trainer.ema=0.9",
+        "trainer.steps=20", "trainer.log_every=5", "trainer.valid_every=4", "trainer.patience=4", "valid=600",
+    )  # fmt: skip
+    alone = trained(tmp_path, *words)
+    alone = alone.rename(tmp_path / "alone")
+    answer = together(tmp_path, "train", "hydra.run.dir=run", "model.hidden=[16]", "model.latents=4", *words)
+    assert answer.code == 0, answer.err
+    run = tmp_path / "run"
+    assert answer.out.count("vaekl 0.1") == 1 and ", 2 processes" in answer.out
+    for split in ("valid", "test"):
+        for name, expected in results(alone)[split].items():
+            assert results(run)[split][name] == pytest.approx(expected, rel=1e-5), name
+    speed = {"images_per_second": "0"}
+    for ours, theirs in zip(rows(run), rows(alone), strict=True):
+        numbers = [{key: float(v or 0) for key, v in (row | speed).items() if key != "split"} for row in (ours, theirs)]
+        assert ours["split"] == theirs["split"]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-4, abs=1e-7)
+    assert sorted(path.name for path in run.iterdir() if "events" not in path.name) == sorted(
+        path.name for path in alone.iterdir() if "events" not in path.name
+    )
+    assert len(list(run.glob("events.*"))) == len(list(alone.glob("events.*")))
+
+
+# --- stopped, refused, diverged ---
+
+
+def process_of(rank, torchrun):
+    """The id of one of torchrun's processes."""
+    for child in Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split():
+        if f"RANK={rank}" in Path(f"/proc/{child}/environ").read_text().split("\0"):
+            return int(child)
+    raise AssertionError(f"torchrun has no process {rank}")
+
+
+def stopped(folder):
+    """A run whose second process is asked to stop, twice, after the first checkpoint; returns the step."""
+    last = folder / "run" / "last.pt"
+    running = started(folder, "-m", "vaekl", "train", "hydra.run.dir=run", *LONG)
+    while running.poll() is None and not last.exists():
+        time.sleep(0.005)
+    second = process_of(1, running)
+    os.kill(second, signal.SIGTERM)
+    time.sleep(0.01)
+    os.kill(second, signal.SIGTERM)
+    answer = ended(running)
+    step = torch.load(last, weights_only=True)["state"]["step"]
+    assert f"vaekl: stopped at step {step}: `vaekl resume {folder / 'run'}` goes on" in sentence(answer)
+    return step
+
+
+@pytest.mark.nightly  # five processes, one after the other
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="a process is found by /proc")
+def test_sigterm_stops_all_at_one_step_and_the_same_words_go_on(tmp_path):
+    step = stopped(tmp_path)
+    assert 30 <= step < 500
+    run, whole, alone = tmp_path / "run", tmp_path / "whole", tmp_path / "alone"
+    alone.mkdir()
+    for name in ("config.yaml", "versions.json", "metrics.csv", "last.pt"):
+        (alone / name).write_bytes((run / name).read_bytes())
+    answer = together(tmp_path, "train", "hydra.run.dir=run", *LONG)
+    assert answer.code == 0 and f"resumed at step {step}" in answer.out, answer.err
+    assert together(tmp_path, "train", "hydra.run.dir=whole", *LONG).code == 0
+    assert same_weights(weights(run), weights(whole))
+    assert results(run) == results(whole)
+    speed = {"images_per_second": ""}
+    assert [row | speed for row in rows(run)] == [row | speed for row in rows(whole)]
+    # one process may go on with what two have begun
+    assert vaekl(tmp_path, "resume", "alone").code == 0
+    assert results(alone)["test"]["elbo_nats"] == pytest.approx(results(whole)["test"]["elbo_nats"], rel=1e-3)
+
+
+def test_a_mistake_and_a_folder_that_is_taken_give_one_sentence(tmp_path):
+    run = trained(tmp_path)
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    assert "optim.lr must be a positive number" in sentence(together(tmp_path, "train", "optim.lr=-1"))
+    assert "run holds a run already" in sentence(together(tmp_path, "train", "hydra.run.dir=run", "seed=1"))
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+    assert list(tmp_path.iterdir()) in ([run], [run, tmp_path / "outputs"], [tmp_path / "outputs", run])
+    assert not list(tmp_path.glob("outputs/*"))
+
+
+def test_a_run_that_diverges_ends(tmp_path):
+    text = sentence(together(tmp_path, "train", "hydra.run.dir=run", "model.hidden=[16]", "optim.lr=1e30"))
+    assert "training diverged" in text and "step 2" in text
+
+
+@pytest.mark.parametrize("words", [("report", "x"), ("eval", "x"), ("sample", "x"), ("audit", "x")], ids=" ".join)
+def test_what_one_process_does_alone_is_refused(words, tmp_path):
+    refused(vaekl(tmp_path, *words, RANK="0", WORLD_SIZE="2"), words[0], "without torchrun")
+    silent = vaekl(tmp_path, *words, RANK="1", WORLD_SIZE="2")
+    assert (silent.code, silent.out, silent.err) == (1, "", "")
+
+
+@pytest.mark.parametrize("word", ["-m", "--multirun", "sweep=grid"])
+def test_a_sweep_is_refused(word, tmp_path):
+    refused(vaekl(tmp_path, "train", word, "seed=0,1", RANK="0", WORLD_SIZE="2"), "a sweep starts its runs itself")
+    assert not list(tmp_path.iterdir())
+
+
+if __name__ == "__main__":
+    in_a_process(Path(sys.argv[1]))

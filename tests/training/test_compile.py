@@ -1,0 +1,81 @@
+"""When a run compiles its step: at once, never, or where the first steps say that it pays; and what is then said."""
+
+import pytest
+import torch
+from cli_helpers import SMALL, vaekl
+from helpers import data_of, model_of, trainer_of
+from torch import nn
+
+from vaekl.store import checkpoint
+from vaekl.training import compile
+from vaekl.training.compile import Compiler
+
+STEPS = compile._WARM_UP + compile._COUNTED
+CPU = torch.device("cpu")
+
+
+def compiles_at(decision, left, second, monkeypatch):
+    """The calls at which a module is compiled, with a clock that each step moves by so many seconds.
+
+    Every fifth step takes a minute more, as if a validation followed it.
+    """
+    module, now = nn.Identity(), [0.0]
+    asked = []
+    monkeypatch.setattr(module, "compile", lambda **options: asked.append(options))
+    monkeypatch.setattr(compile.time, "perf_counter", lambda: now[0])
+    chooser, found = Compiler(module, CPU, decision), []
+    for call in range(STEPS + 10):
+        if chooser.decide(left - call):
+            found.append(call)
+        now[0] += second + 60 * (call % 5 == 0)
+    assert asked == [{"mode": None}] * len(found)
+    return found, chooser.decision
+
+
+@pytest.mark.parametrize(
+    ("decision", "left", "second", "found"),
+    [
+        (True, 3, 1, [0]),
+        (False, 10**9, 1, []),
+        # 8 % of 20 ms is saved by each step: 30 s are won back by 18,750
+        (None, 18_750 + STEPS + 1, 0.02, [STEPS]),
+        (None, 18_750 + STEPS - 1, 0.02, []),
+        (None, 10**9, 1e-6, [STEPS]),
+    ],
+)
+def test_it_is_compiled_where_it_pays(decision, left, second, found, monkeypatch):
+    monkeypatch.setattr(Compiler, "_can", lambda self: True)
+    assert compiles_at(decision, left, second, monkeypatch) == (found, bool(found))
+
+
+def test_where_torch_cannot_compile_auto_stays_eager(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    assert compiles_at(None, 10**9, 1, monkeypatch) == ([], False)
+
+
+def test_where_torch_can_compile_it_is_found_out():
+    assert Compiler(nn.Identity(), CPU, None)._can()
+
+
+def test_a_run_says_how_long_it_took_and_goes_on_compiled(tmp_path):
+    words = [*SMALL, "likelihood=gaussian", "hydra.run.dir=run"]
+    answer = vaekl(tmp_path, "train", *words, "trainer.compile=true")
+    assert answer.code == 0, answer.err
+    assert "torch.compile" in answer.out and "step      1: compiled in " in answer.out
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["compiled"] is True
+    eager = vaekl(tmp_path, "train", *words[:-1], "hydra.run.dir=eager", "trainer.compile=auto")
+    assert "torch.compile if it pays" in eager.out and "compiled in" not in eager.out
+    # four steps are too few to decide
+    assert checkpoint.load(tmp_path / "eager" / "last.pt")["compiled"] is None
+
+
+def test_a_decision_outlives_the_process():
+    """Else a resumed run would add in another order than the one that it goes on with."""
+    first, _ = trainer_of(data_of(), model_of(data_of().spec), compile=None)
+    first.compiler.decision = True
+    second, _ = trainer_of(data_of(), model_of(data_of().spec), compile=None)
+    second.load_state_dict(first.state_dict())
+    assert second.compiler.decision is True

@@ -1,0 +1,100 @@
+"""What the tests of the loop share: data that remember what was asked, and ways to stop and to follow a run."""
+
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from math import isnan
+
+import torch
+from helpers import SHAPE, grey, model_of
+
+from vaekl.data import Data, DataSpec, Split
+from vaekl.data.transforms import Dequantize
+from vaekl.model.likelihoods import ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.weighting import CBNormalizer, FixedBeta, LearnedPrecision, OptimalPrecision
+
+WEIGHTINGS = {
+    "fixed_beta": lambda: FixedBeta(Gaussian(), SHAPE, 0.1),
+    "cb_normalizer": lambda: CBNormalizer(ContinuousBernoulli(), SHAPE),
+    "learned_precision": lambda: LearnedPrecision(Laplace(), SHAPE, "pixel"),
+    "optimal_precision": lambda: OptimalPrecision(Gaussian(), SHAPE, "channel", momentum=0.1),
+}
+#: what no two runs share
+TIMING = "images_per_second"
+
+
+@dataclass(frozen=True)
+class Watched(Split):
+    """A split that remembers which images were asked for, at each batch."""
+
+    asked: list = field(default_factory=list)
+
+    def stored(self, index):
+        if not isinstance(index, slice):
+            self.asked.append(index.tolist())
+        return super().stored(index)
+
+
+def watched(data):
+    train = Watched(data.train.images, None, data.train.transform)
+    return replace(data, train=train), train.asked
+
+
+def byte_data(count=40):
+    """Bytes that are dequantised anew at each visit, so that the data draw from the trainer's generator too."""
+    spec = DataSpec("bytes", SHAPE, 256, "unit_interval", dequantized=True)
+    images = (255 * grey(count + 24)).to(torch.uint8)
+    parts = [Split(part, None, Dequantize(255)) for part in images.split([count, 12, 12])]
+    return Data(spec, spec, *parts)
+
+
+def weighted(name, seed=0):
+    weighting = WEIGHTINGS[name]()
+    return model_of(byte_data().spec, weighting.likelihood, weighting, seed=seed)
+
+
+def stop_after(trainer, step):
+    """As a signal would: between two steps, wherever the epoch and the log's window are."""
+    whole = trainer.train_step
+
+    def train_step(index):
+        whole(index)
+        trainer.stop_requested = trainer.step == step
+
+    trainer.train_step = train_step
+
+
+def stored(state):
+    """A state through a file, as a checkpoint goes."""
+    file = BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def comparable(figures):
+    """Without the timing, and with NaN equal to itself."""
+    return [
+        (step, {key: None if isnan(value) else value for key, value in values.items() if key != TIMING})
+        for step, values in figures
+    ]
+
+
+def followed(trainer):
+    """All parameters before the first step and after each."""
+    path = [flat(trainer.model)]
+    whole = trainer.train_step
+
+    def train_step(index):
+        whole(index)
+        path.append(flat(trainer.model))
+
+    trainer.train_step = train_step
+    return path
+
+
+def flat(model):
+    return torch.nn.utils.parameters_to_vector(model.parameters()).detach().double().numpy()

@@ -1,0 +1,165 @@
+"""What a loss implies, against answers derived by hand and against the loss itself computed by plain PyTorch.
+
+With N values in an image, Z latents, B images in a batch and w the KL's weight, written for one image:
+
+    mean-MSE + w · KL               = (1/N) Σ (x−x̂)² + w KL     = (2/N) [Σ ½(x−x̂)² + (wN/2) KL]   so σ² = wN/2
+    sum-MSE + w · KL                = 2 [Σ ½(x−x̂)² + (w/2) KL]                                      so σ² = w/2
+    ½ sum-MSE + w · KL                                                                             so σ² = w
+    ½ mean-MSE + w · mean-KL        = (1/N) [Σ ½(x−x̂)² + (wN/Z) KL]                                so σ² = wN/Z
+    sum over the batch of squares + batch mean of KL: the KL counts 1/B of what it would           so σ² = w/(2B)
+    r-MSE + w · KL                  = 2r [Σ ½(x−x̂)² + (w/2r) KL]                                   so σ² = w/(2r)
+    mean-L1 + w · KL                = (1/N) [Σ |x−x̂| + wN KL]                                       so scale wN
+    sum-BCE + β · KL                                                                               so φ = β
+"""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch.nn import functional
+
+from vaekl.model.ledger import ElboTerms, gaussian_kl
+from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.weighting import FixedBeta
+from vaekl.verbs.audit.loss import Loss
+from vaekl.verbs.audit.parse import read_loss
+
+FAMILIES = {"gaussian": Gaussian, "laplace": Laplace, "bernoulli": Bernoulli, "cb": ContinuousBernoulli}
+
+BY_HAND = [
+    # AntixK's VanillaVAE on CelebA: σ² = 0.00025 · 12288/2 = 1.536; β_norm = 1.536 · 128/12288 = 0.016
+    ("reconstruction=mse reduction=mean kl_weight=0.00025 shape=[3,64,64] latents=128", 1.536, 1.536, 0.016),
+    ("reconstruction=mse reduction=mean kld_weight=0.00025 shape=3x64x64", 1.536, 1.536, None),
+    ("reconstruction=mse reduction=mean M_N=0.00025 shape=3,64,64", 1.536, 1.536, None),
+    # M_N = 144/162770, so σ² = 144/162770 · 12288/2 = 5.43549
+    (
+        "reconstruction=mse reduction=mean kl_weight=M_N batch_size=144 train_images=162770 shape=[3,64,64]",
+        5.4354979, 5.4354979, None,
+    ),
+    # the same on [-1, 1]: twice the range is four times the variance, so on [0, 1] it is a quarter
+    ("reconstruction=mse reduction=mean kl_weight=0.00025 shape=[3,64,64] range=[-1,1]", 1.536, 0.384, None),
+    ("reconstruction=mse", 0.5, 0.5, None),
+    ("reconstruction=mse half=true", 1.0, 1.0, None),
+    ("reconstruction=mse half=true kl_weight=0.01", 0.01, 0.01, None),
+    ("reconstruction=mse kl_weight=0.01", 0.005, 0.005, None),
+    # ½ mean-MSE + mean-KL: φ = N/Z = 64/8
+    ("reconstruction=mse half=true reduction=mean kl_reduction=mean shape=[1,8,8] latents=8", 8.0, 8.0, 1.0),
+    # F.mse_loss(reduction="sum") with a KL averaged over a batch of 50: φ = 1/(2 · 50)
+    ("reconstruction=mse batch_reduction=sum batch_size=50", 0.01, 0.01, None),
+    ("reconstruction=mse kl_batch_reduction=sum batch_size=50", 25.0, 25.0, None),
+    # summed both: B cancels, whether known or not
+    ("reconstruction=mse half=true batch_reduction=sum kl_batch_reduction=sum", 1.0, 1.0, None),
+    ("reconstruction=mse half=true batch_reduction=sum kl_batch_reduction=sum batch_size=9", 1.0, 1.0, None),
+    ("reconstruction=mse half=true reconstruction_weight=1000 kl_weight=2", 0.002, 0.002, None),
+    ("reconstruction=l1 kl_weight=0.1", 0.1, 0.1, None),
+    ("reconstruction=l1 kl_weight=0.1 range=[0,255]", 0.1, 0.1 / 255, None),
+    ("reconstruction=l1 reduction=mean kl_weight=0.01 shape=[1,10,10]", 1.0, 1.0, None),
+    # Higgins' β = 4 on dSprites: β_norm = 4 · 10/4096
+    ("reconstruction=bce beta=4 data=binary shape=[1,64,64] latents=10", 4.0, 4.0, 40 / 4096),
+    ("reconstruction=bce beta_norm=0.001 data=binary shape=[1,64,64] latents=10", 0.4096, 0.4096, 0.001),
+    ("reconstruction=bce kl_weight=0.5 beta=4 shape=[1,28,28]", 2.0, 2.0, None),
+    ("reconstruction=bce reduction=mean shape=[1,28,28]", 784.0, 784.0, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "phi", "beta_kl", "normalised"), BY_HAND)
+def test_hand_derived(words, phi, beta_kl, normalised):
+    loss = read_loss(words.split())
+    assert loss.phi == pytest.approx(phi, rel=1e-6)
+    assert loss.beta_kl == pytest.approx(beta_kl, rel=1e-6)
+    assert loss.normalised_beta == (pytest.approx(normalised) if normalised else None)
+    assert math.prod(value for value, _ in loss.phi_factors()) == pytest.approx(loss.phi, rel=1e-12)
+
+
+def test_hand_derived_sigma_and_constant():
+    # σ = √1.536; ln C = −(12288/2) ln(2π · 1.536) = −6144 · 2.26706
+    loss = read_loss(["reconstruction=mse", "reduction=mean", "kl_weight=0.00025", "shape=[3,64,64]"])
+    assert loss.sigma == pytest.approx(1.239355, rel=1e-6)
+    assert loss.log_norm_const == pytest.approx(-13929.0, abs=0.5)
+    # a Laplace of scale b has standard deviation √2 b; 10 · 10 values of −ln(2 · 0.5) are 0
+    loss = read_loss(["reconstruction=l1", "kl_weight=0.5", "shape=[1,10,10]"])
+    assert loss.sigma == pytest.approx(0.7071068)
+    assert loss.log_norm_const == pytest.approx(0)
+    exact = read_loss(["reconstruction=bce", "data=binary", "shape=[1,28,28]"])
+    assert exact.exact and exact.log_norm_const == 0 and not exact.moves_optimum
+    for words in ("reconstruction=bce data=binary beta=4", "reconstruction=bce"):
+        assert read_loss(words.split()).moves_optimum and read_loss(words.split()).log_norm_const is None
+
+
+def reduced(value, reduction, over):
+    return value.sum(over) if reduction == "sum" else value.mean(over)
+
+
+def as_the_user_would(loss, x, out, mean, log_var):
+    """The loss in plain PyTorch, in the user's own words."""
+    if loss.reconstruction == "mse":
+        error = functional.mse_loss(out, x, reduction="none") * (0.5 if loss.half else 1)
+    elif loss.reconstruction == "l1":
+        error = functional.l1_loss(out, x, reduction="none")
+    else:
+        error = functional.binary_cross_entropy(out.sigmoid(), x, reduction="none")
+    kl = -0.5 * (1 + log_var - mean**2 - log_var.exp())
+    first = reduced(reduced(error.flatten(1), loss.reduction, 1), loss.batch_reduction, 0)
+    second = reduced(reduced(kl, loss.kl_reduction, 1), loss.kl_batch_reduction, 0)
+    weight = math.prod(value for _, value in loss.kl_numbers())
+    return (loss.reconstruction_weight * first + weight * second).item()
+
+
+B, SHAPE, Z = 5, (2, 3, 4), 6
+SIZES = {"shape": SHAPE, "latents": Z, "batch_size": B}
+LOSSES = [
+    Loss("mse", **SIZES),
+    Loss("mse", reduction="mean", kl_weight=0.3, **SIZES),
+    Loss("mse", half=True, kl_reduction="mean", kl_weight=0.3, reconstruction_weight=7.0, **SIZES),
+    Loss("mse", batch_reduction="sum", kl_weight=0.3, range=(-1.0, 1.0), **SIZES),
+    Loss("mse", kl_batch_reduction="sum", reduction="mean", range=(0.0, 255.0), beta=3.0, **SIZES),
+    Loss("mse", batch_reduction="sum", kl_batch_reduction="sum", shape=SHAPE, latents=Z),
+    Loss("l1", reduction="mean", kl_weight="M_N", train_images=50, range=(-1.0, 1.0), **SIZES),
+    Loss("l1", kl_reduction="mean", batch_reduction="sum", **SIZES),
+    Loss("bce", data="binary", beta=4.0, reduction="mean", **SIZES),
+    Loss("bce", data="binary", batch_reduction="sum", kl_batch_reduction="sum", shape=SHAPE, latents=Z),
+    Loss("bce", beta_norm=0.5, kl_reduction="mean", **SIZES),
+    Loss("bce", **SIZES),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{loss.reconstruction}-{loss.phi:.3g}")
+def test_the_user_s_loss_is_vaekl_s_times_a_factor_and_the_elbo_up_to_the_constant(loss):
+    generator = torch.Generator().manual_seed(0)
+    unit, out = torch.rand(2, B, *SHAPE, generator=generator, dtype=torch.float64)
+    mean, log_var = torch.randn(2, B, Z, generator=generator, dtype=torch.float64)
+    if loss.data == "binary":
+        unit = unit.round()
+    low, width = loss.range[0], loss.width
+    typed = as_the_user_would(loss, low + width * unit, low + width * out, mean, log_var)
+    images = B if loss.per_batch else 1
+
+    family = FAMILIES[loss.likelihood]()
+    weighting = FixedBeta(family, SHAPE, loss.beta_kl)
+    kl = gaussian_kl(mean, 0.5 * log_var)
+    energy = family.energy(out.unsqueeze(1), unit).sum_to_size(B, 1, 1, 1)
+    terms = ElboTerms(energy, torch.zeros(B), kl, weighting.dispersion.double(), mean)
+    # on the user's scale E is width² or width times that on [0, 1]
+    power = {"gaussian": 2, "laplace": 1}.get(loss.likelihood, 0)
+    factor = loss.energy_factor * width**power
+    assert typed == pytest.approx(images * factor * weighting.loss(terms, 1.0).item(), rel=1e-6)
+
+    if loss.log_norm_const is not None:
+        x, location = (low + width * unit).numpy(), (low + width * out).numpy()
+        if loss.likelihood == "bernoulli":
+            log_prob = stats.bernoulli(out.sigmoid().numpy()).logpmf(x)
+        elif loss.likelihood == "gaussian":
+            log_prob = stats.norm(location, loss.sigma).logpdf(x)
+        else:
+            log_prob = stats.laplace(location, loss.phi).logpdf(x)
+        elbo = log_prob.sum() / B - kl.sum().item() / B
+        assert -elbo == pytest.approx(typed / images / loss.kl_factor - loss.log_norm_const, rel=1e-9)
+
+
+@pytest.mark.parametrize("phi", [1.0, 1.5, 4.0])
+def test_the_least_constant_of_the_continuous_bernoulli(phi):
+    """The card says that ln C is at least ln 2/φ a value."""
+    a = torch.linspace(-60, 60, 4001, dtype=torch.float64).view(-1, 1, 1, 1, 1)
+    constant = ContinuousBernoulli().log_norm_const(a, torch.full((1, 1, 1), phi, dtype=torch.float64))
+    assert constant.min().item() == pytest.approx(math.log(2) / phi, abs=1e-9)

@@ -1,0 +1,229 @@
+"""What is printed equals what the runs' own files say."""
+
+import csv
+import json
+import math
+import shutil
+import statistics
+
+import matplotlib
+import numpy as np
+import pytest
+from report_cases import RUNS, load, page, reported, table
+
+from vaekl.run.load import load as load_run
+from vaekl.verbs.report import figures, measure, style
+from vaekl.verbs.report.collect import collect
+from vaekl.verbs.report.groups import Stat, grouped
+
+#: its runs are trained once
+pytestmark = pytest.mark.xdist_group("report")
+
+OF_RESULTS = {
+    "elbo_nats": "elbo_nats",
+    "rate_nats": "kl_nats",
+    "active_units": "active_units",
+    "effective_beta_kl": "effective_beta_kl",
+    "implied_sigma": "implied_sigma",
+    "rmse": "rmse",
+}
+
+
+def test_runs_csv_has_each_run_s_own_figures_to_the_last_digit(made):
+    rows = table(made / "sweep/report")
+    assert set(rows) == set(RUNS)
+    for name, row in rows.items():
+        test, evaluation = (
+            load(made / "sweep" / name / "results.json")["test"],
+            load(made / "sweep" / name / "eval.json"),
+        )
+        for key, of in OF_RESULTS.items():
+            assert float(row[key]) == test[of]
+        assert float(row["distortion_nats"]) == test["energy_nats"] - test["log_norm_const_nats"]
+        assert float(row["ruler_bits_per_dim"]) == evaluation["ruler"]["bits_per_dim"]
+        assert float(row["iwae_nats"]) == evaluation["iwae"][-1]["nats"] and row["iwae_k"] == "50"
+        assert row["status"] == "finished" and row["counted"] == "True"
+        assert row["command"] == load(made / "sweep" / name / "versions.json")["command"]
+
+
+def printed(values, digits):
+    mean = statistics.fmean(values)
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return f"{mean:,.{digits}f} ± {error:,.{digits}f}".replace("-", "−"), mean
+
+
+def test_the_page_folds_seeds_into_mean_and_standard_error(made):
+    head, *rows = page(made / "sweep/report").tables["table-groups"]
+    titles = [text for text, _, _ in head]
+    assert titles[:4] == ["likelihood", "weighting", "weighting.beta", "n"] and len(rows) == 4
+    text = (made / "sweep/report/report.md").read_text(encoding="utf-8")
+    for row in rows:
+        cells = dict(zip(titles, row, strict=True))
+        prefix = {"cb": "cb", "learned_precision": "learned"}.get(cells["likelihood"][0]) or (
+            "learned" if cells["weighting"][0] == "learned_precision" else f"beta{cells['weighting.beta'][0]}"
+        )
+        runs = [made / "sweep" / f"{prefix}_{seed}" for seed in (0, 1)]
+        ruler = [load(run / "eval.json")["ruler"]["bits_per_dim"] for run in runs]
+        elbo = [load(run / "results.json")["test"]["elbo_nats"] for run in runs]
+        for title, values, digits in (("bits/dim, fair ruler", ruler, 4), ("ELBO, nats", elbo, 2)):
+            words, mean = printed(values, digits)
+            assert cells[title][0] == words
+            assert float(cells[title][1]) == pytest.approx(mean, rel=1e-12)
+            assert words.replace(" ±", "** ±") in text or words in text
+        assert cells["n"][0] == "2"
+
+
+def test_the_best_is_bold_only_among_what_can_be_compared(made):
+    head, *rows = page(made / "sweep/report").tables["table-groups"]
+    titles = [text for text, _, _ in head]
+    ruler, elbo, likelihood = (titles.index(t) for t in ("bits/dim, fair ruler", "ELBO, nats", "likelihood"))
+    lowest = min(float(row[ruler][1]) for row in rows)
+    assert [row[ruler][2] for row in rows] == [float(row[ruler][1]) == lowest for row in rows]
+    # the continuous Bernoulli's ELBO is the only one on [0, 1]: nothing to be better than
+    gaussians = max(float(row[elbo][1]) for row in rows if row[likelihood][0] == "gaussian")
+    assert [row[elbo][2] for row in rows] == [
+        row[likelihood][0] == "gaussian" and float(row[elbo][1]) == gaussians for row in rows
+    ]
+    assert not any(bold for row in rows for place, (_, _, bold) in enumerate(row) if place not in (ruler, elbo))
+
+
+def test_stat_is_that_of_the_statistics_module():
+    values = [2.5, 3.25, 11.0, -4.0]
+    stat = Stat.of(values)
+    assert stat.mean == pytest.approx(statistics.fmean(values))
+    assert stat.error == pytest.approx(statistics.stdev(values) / 2)
+    assert Stat.of([3.0]) == Stat(1, 3.0, None)
+
+
+def test_without_measuring_the_ruler_says_so(sweep):
+    (sweep / "cb_0/eval.json").unlink()
+    (sweep / "cb_1/eval.json").unlink()
+    answer = reported(sweep.parent, "sweep", "report.measure=false", "report.pictures=0")
+    assert answer.code == 0 and not (sweep / "cb_0/eval.json").exists()
+    rows = page(sweep / "report").tables["table-groups"]
+    assert [row[4][0] for row in rows if row[0][0] == "cb"] == ["not measured"]
+    assert table(sweep / "report")["cb_0"]["unmeasured"] == "not measured"
+
+
+def test_an_evaluation_of_another_checkpoint_or_other_data_is_not_taken(sweep):
+    for name, key, value in (("cb_0", "step", 3), ("cb_1", "changes", ["transform=scale"])):
+        content = load(sweep / name / "eval.json") | {key: value}
+        (sweep / name / "eval.json").write_text(json.dumps(content))
+    assert reported(sweep.parent, "sweep", "report.measure=false", "report.pictures=0").code == 0
+    rows = table(sweep / "report")
+    assert rows["cb_0"]["ruler_bits_per_dim"] == rows["cb_1"]["ruler_bits_per_dim"] == ""
+    assert "another checkpoint" in rows["cb_0"]["unmeasured"] and "other data" in rows["cb_1"]["unmeasured"]
+
+
+def test_training_seconds_are_steps_times_batch_over_speed(made):
+    run = collect([made / "sweep/cb_0"])[0]
+    with (made / "sweep/cb_0/metrics.csv").open(newline="") as file:
+        speeds = [float(row["images_per_second"]) for row in csv.DictReader(file) if row["split"] == "train"]
+    assert len(speeds) == 2 and run.seconds == pytest.approx(sum(200 / speed for speed in speeds))
+    assert run.images_per_second == pytest.approx(400 / run.seconds)
+    assert float(table(made / "sweep/report")["cb_0"]["training_seconds"]) == run.seconds
+
+
+def test_a_repeated_seed_is_listed_and_not_counted(sweep):
+    shutil.copytree(sweep / "cb_1", sweep / "cb_again")
+    assert reported(sweep.parent, "sweep", "report.pictures=0").code == 0
+    rows = table(sweep / "report")
+    assert rows["cb_1"]["counted"] == "True" and rows["cb_again"]["counted"] == "False"
+    html = (sweep / "report/report.html").read_text(encoding="utf-8")
+    assert "cb_again repeats seed 1" in html and "2 of 3" in html
+
+
+def test_iso_lines_are_lines_of_equal_elbo(made):
+    groups = grouped(collect([made / "sweep"]))
+    with matplotlib.rc_context(style.STYLE):
+        figure = figures.rate_distortion(groups, style.Colours(groups))
+    assert len(figure.axes) == 2  # densities on the line and on [0, 1]
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if line.get_gid() == "iso"]
+        labels = [float(text.get_text().replace("−", "-").replace(",", "")) for text in axes.texts]
+        assert len(lines) >= 2
+        for line, elbo in zip(lines, labels, strict=True):
+            distortion, rate = map(np.asarray, line.get_data())
+            assert -distortion - rate == pytest.approx(np.full(2, elbo))
+    drawn = {
+        tuple(np.asarray(p.get_offsets())[0])
+        for axes in figure.axes
+        for p in axes.collections
+        if len(p.get_offsets()) == 1
+    }
+    for group in groups:
+        point = (group.stats["distortion_nats"].mean, group.stats["rate_nats"].mean)
+        assert any(point == pytest.approx(found) for found in drawn)
+
+
+def test_the_theory_line_is_probabilistic_pca_on_the_test_images(tmp_path):
+    words = ("model=linear", "likelihood=gaussian", "weighting=fixed_beta", "transform=scale", "trainer.steps=4")
+    run = tmp_path / "linear"
+    from cli_helpers import vaekl
+
+    answer = vaekl(tmp_path, "train", f"hydra.run.dir={run}", *words, "model.latents=3", "weighting.beta=0.3")
+    assert answer.code == 0, answer.err
+    groups = grouped(collect([run]))
+    found = measure.shown(groups, 4, 0, "cpu").theories
+    assert len(found) == 1
+    loaded = load_run(run, "cpu")
+    train_images, test_images = (
+        loaded.split(p).batch(slice(0, None)).flatten(1).double().numpy() for p in ("train", "test")
+    )
+    # an independent source: the density of N(mean, W Wᵀ + φ I) by scipy
+    from scipy.stats import multivariate_normal
+
+    values, vectors = np.linalg.eigh(np.cov(train_images.T, bias=True))
+    phi, mean = 0.3, train_images.mean(0)
+    kept = vectors[:, -3:][:, values[-3:] > phi]
+    weights = kept * np.sqrt(values[-3:][values[-3:] > phi] - phi)
+    law = multivariate_normal(mean, weights @ weights.T + phi * np.eye(64))
+    _, train_line, test_line = figures.theory_line(found[0], phi, phi, 1)
+    assert test_line[0] == pytest.approx(law.logpdf(test_images).mean(), rel=1e-8)
+    assert train_line[0] == pytest.approx(law.logpdf(train_images).mean(), rel=1e-8)
+    with matplotlib.rc_context(style.STYLE):
+        figure = figures.against_beta(groups, found, style.Colours(groups))
+    black = next(line for line in figure.axes[0].lines if str(line.get_label()).startswith("exact"))
+    at = np.abs(np.asarray(black.get_xdata()) - phi).argmin()
+    assert black.get_ydata()[at] == pytest.approx(found[0].test_elbo(black.get_xdata()[at]))
+
+
+def test_the_kl_spectrum_is_sorted_and_averaged_over_seeds(made):
+    group = next(group for group in grouped(collect([made / "sweep"])) if "cb" in group.name)
+    spectra = [sorted(load(made / f"sweep/cb_{s}/results.json")["test"]["kl_per_latent_nats"])[::-1] for s in (0, 1)]
+    assert figures.mean_spectrum(group) == pytest.approx(
+        [statistics.fmean(pair) for pair in zip(*spectra, strict=True)]
+    )
+
+
+def test_every_row_of_pictures_has_the_same_latents_and_images(made):
+    groups = grouped(collect([made / "sweep"]))
+    rows = measure.shown(groups, 4, 0, "cpu").rows
+    assert [row.group for row in rows] == [group.label for group in groups]
+    assert all(np.array_equal(row.inputs, rows[0].inputs) for row in rows)
+    assert measure.latents(4, 3, 0).equal(measure.latents(4, 5, 0)[:, :3])
+    assert rows[0].means.shape == (4, 8, 8, 1)
+    # the first test image, dequantized: (k + U)/17
+    stored = load_run(made / "sweep/cb_0", "cpu").data.test.images[0, 0].numpy()
+    assert np.abs(rows[0].inputs[0, :, :, 0] - (stored + 0.5) / 17).max() <= 0.5 / 17 + 1e-6
+
+
+def test_the_same_runs_give_the_same_files(made, sweep):
+    assert reported(sweep.parent, "sweep", "report.pictures=4").code == 0
+    for name in ("runs.csv", "report.md", "report.html", "figures/rate_distortion.svg", "figures/samples_draw.png"):
+        assert (sweep / "report" / name).read_bytes() == (made / "sweep/report" / name).read_bytes()
+
+
+def test_every_figure_is_there_as_png_and_svg(made):
+    names = {
+        "rate_distortion",
+        "against_beta",
+        "sigma",
+        "kl_spectrum",
+        "samples_mean",
+        "samples_draw",
+        "reconstructions",
+    }
+    files = {path.name for path in (made / "sweep/report/figures").iterdir()}
+    assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert not list((made / "sweep/report").glob(".*"))

@@ -1,0 +1,135 @@
+"""The words after eval, sample and report: run folders, `VERB.key=value`, and changes of the run's data.
+
+The keys, their defaults and their one-line meanings stand in `conf/VERB.yaml`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaekl.config.groups import CONF
+from vaekl.system.errors import VaeklError, did_you_mean
+
+#: what may be changed of a run that is looked at: its data, never its model
+_OF_THE_RUN = ("dataset", "transform", "data_dir")
+_MOST = 2**62
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was typed after a verb.
+
+    Args:
+        runs: folders or checkpoints, at least one.
+        options: every key of `conf/VERB.yaml`.
+        changes: Hydra overrides of the run's data.
+    """
+
+    runs: tuple[Path, ...]
+    options: dict[str, Any]
+    changes: tuple[str, ...]
+
+
+def parse(verb: str, words: list[str]) -> Words:
+    """Read the words.
+
+    Raises:
+        VaeklError: names the word, and what was probably meant.
+    """
+    options, runs, changes = defaults(verb), [], []
+    given: set[str] = set()
+    for word in words:
+        key, equals, value = word.partition("=")
+        group = key.split(".")[0]
+        if not word:
+            raise VaeklError(f"an empty word is no run folder: `vaekl {verb} outputs/<run>`; is a variable unset?")
+        if word.startswith("-"):
+            raise VaeklError(f"unknown option {word}: see `vaekl {verb} --help`.")
+        if not equals or Path(word).exists():
+            runs.append(Path(word))
+        elif group == verb:
+            name = key.removeprefix(f"{verb}.")
+            if name not in options:
+                raise VaeklError(f"there is no key {key}{_meant(key, verb)}: `vaekl {verb} --help` lists them.")
+            if name in given:
+                raise VaeklError(f"{key} is given twice: leave one of them away.")
+            given.add(name)
+            options[name] = _value(key, value, options[name])
+        elif group in _OF_THE_RUN:
+            changes.append(word)
+        else:
+            raise VaeklError(
+                f"`vaekl {verb}` cannot change {key}{_meant(key, verb)}: it takes {verb}.KEY=VALUE, and "
+                f"{', '.join(_OF_THE_RUN)} to look at other data."
+            )
+    if not runs:
+        raise VaeklError(f"{verb} needs a run folder: `vaekl {verb} outputs/<run>`.")
+    return Words(tuple(runs), options, tuple(changes))
+
+
+def defaults(verb: str) -> dict[str, Any]:
+    """The keys and defaults of a verb."""
+    with (CONF / f"{verb}.yaml").open(encoding="utf-8") as file:
+        content: dict[str, Any] = yaml.safe_load(file)
+    return content
+
+
+def whole(options: dict[str, Any], verb: str, key: str, least: int = 0, optional: bool = False) -> int | None:
+    """An option that must be a whole number, or null.
+
+    Raises:
+        VaeklError: names the key.
+    """
+    value = options[key]
+    if optional and value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < _MOST:
+        null = "null or " if optional else ""
+        raise VaeklError(f"{verb}.{key} must be {null}a whole number from {least} to below 2^62, not {value!r}.")
+    return value
+
+
+def wholes(options: dict[str, Any], verb: str, key: str, least: int = 0) -> list[int]:
+    """An option that must be a list of whole numbers; sorted, each once."""
+    return sorted({number for value in options[key] if (number := whole({key: value}, verb, key, least)) is not None})
+
+
+def one_of(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> str:
+    """An option that must be one of some words."""
+    value = options[key]
+    if value not in choices:
+        raise VaeklError(f"{verb}.{key} must be {' or '.join(choices)}, not {value}.")
+    return str(value)
+
+
+def one_of_or_none(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> str | None:
+    """The same, or null."""
+    return None if options[key] is None else one_of(options, verb, key, choices)
+
+
+def some_of(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> list[str]:
+    """An option that must be a list of some words."""
+    return [one_of({key: value}, verb, key, choices) for value in options[key]]
+
+
+def _value(key: str, text: str, default: Any) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise VaeklError(f"cannot read {key}={text}: write a number, a word, or a list such as 1,50.") from error
+    if isinstance(default, list):
+        value = [yaml.safe_load(part) for part in value.split(",")] if isinstance(value, str) else value
+        value = value if isinstance(value, list) else [value]
+        if not value or None in value:
+            raise VaeklError(f"{key} needs at least one value, as in {key}={','.join(map(str, default))}.")
+    elif isinstance(value, dict | list) and default is not None:
+        raise VaeklError(f"{key} takes one value, not {text}.")
+    return value
+
+
+def _meant(key: str, verb: str) -> str:
+    known = [*(f"{verb}.{name}" for name in defaults(verb)), *_OF_THE_RUN]
+    same = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    return did_you_mean(same[0] if same else key, known)

@@ -1,0 +1,146 @@
+"""The ruler: the ELBO of the implied density over a whole split, and what else a run is judged by."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from vaekl.data import Split, batch_slices
+from vaekl.measures.bits import bits_per_dim
+from vaekl.model.vae import VAE
+from vaekl.system import distributed
+
+#: A latent is active if the variance of its posterior mean over the data exceeds this (Burda et al. 2016).
+ACTIVE_VARIANCE = 0.01
+_MAX_BATCH = 500
+#: decoder outputs in a batch: 256 MiB in float32, which a family may need several times over
+_MAX_OUTPUTS = 2**26
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Averages over a split's images, in nats per image unless the name says otherwise.
+
+    Args:
+        energy_nats: E/φ, so that elbo = −energy_nats + log_norm_const − kl.
+        energy: E, in units of φ.
+        log_norm_const: ln C.
+        kl: summed over the latents, unweighted.
+        elbo: of the implied density.
+        elbo_standard_error: over images; None for a single one.
+        loss: what training minimises, at the step's schedule.
+        bits_per_dim: see `vaekl.measures.bits.bits_per_dim`, which also says when there is none.
+        dispersion: φ; a geometric mean where there are several.
+        implied_sigma: the root of the density's average variance, on the scale of pictures.
+        rmse: root mean square error of the density's mean, same scale; calibrated if equal to implied_sigma.
+        beta_kl: the KL's coefficient in the loss.
+        effective_beta_kl: the KL's weight over the energy's, a geometric mean.
+        active_units: latents whose posterior mean has variance above 0.01.
+        kl_per_latent: [Z].
+        dispersions: φ, flattened.
+        images: how many there were.
+    """
+
+    energy_nats: float
+    energy: float
+    log_norm_const: float
+    kl: float
+    elbo: float
+    elbo_standard_error: float | None
+    loss: float
+    bits_per_dim: float | None
+    dispersion: float
+    implied_sigma: float
+    rmse: float
+    beta_kl: float
+    effective_beta_kl: float
+    active_units: int
+    kl_per_latent: Tensor
+    dispersions: Tensor
+    images: int
+
+    def figures(self) -> dict[str, float]:
+        """The scalars that there are, under the names that TensorBoard, `metrics.csv` and `results.json` share."""
+        named = {
+            "energy_nats": self.energy_nats,
+            "energy": self.energy,
+            "log_norm_const_nats": self.log_norm_const,
+            "kl_nats": self.kl,
+            "elbo_nats": self.elbo,
+            "elbo_standard_error_nats": self.elbo_standard_error,
+            "loss": self.loss,
+            "bits_per_dim": self.bits_per_dim,
+            "dispersion": self.dispersion,
+            "implied_sigma": self.implied_sigma,
+            "rmse": self.rmse,
+            "beta_kl": self.beta_kl,
+            "effective_beta_kl": self.effective_beta_kl,
+            "active_units": self.active_units,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def evaluate(
+    model: VAE, split: Split, schedule: float = 1.0, seed: int = 0, batch_size: int | None = None
+) -> Evaluation:
+    """One pass over a split with one posterior sample per image, in batches of `batch_size` or as many as memory likes.
+
+    All noise comes from a generator of its own, so that training is not disturbed and two evaluations of the same
+    weights agree to the last digit. Several processes share the batches, and all of them get the figures.
+    """
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    parts = batch_slices(len(split), batch_size or batch_limit(model), drop_last=False)
+    return judge(model, (split.batch(part, generator) for part in parts), generator, schedule)
+
+
+def batch_limit(model: VAE) -> int:
+    """How many images an evaluation takes at a time, by the size of what the decoder makes of them."""
+    return max(1, min(_MAX_BATCH, _MAX_OUTPUTS // (model.likelihood.outputs * model.spec.dims)))
+
+
+@torch.no_grad()
+def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float = 1.0) -> Evaluation:
+    """The same for batches x [B, C, H, W] that are already transformed, with posterior noise from `generator`."""
+    device = generator.device
+    training = model.training
+    model.eval()
+    judged: list[tuple[Tensor, ...]] = []
+    for number, x in enumerate(batches):
+        noise = torch.randn(len(x), model.latents, generator=generator, device=device)
+        if not distributed.is_dealt(number):
+            continue
+        terms, eta = model.terms(x, noise)
+        parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
+        mean, spread = model.moments(eta)
+        loss = model.weighting.loss(terms, schedule) * len(x)
+        square_error = (mean - model.spec.to_unit(x)).square().flatten(1).mean(1)
+        judged.append((parts, terms.kl, terms.posterior_mean, loss, spread.flatten(1).mean(1), square_error))
+    columns, kl, posterior_means, losses, variances, square_errors = zip(*distributed.gathered(judged), strict=True)
+    # averages over many images are taken in float64, which not every device has
+    energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
+    kl_per_latent = torch.cat(kl).cpu().double().mean(0)
+    dispersion = model.weighting.dispersion.flatten()
+    geometric = dispersion.log().mean().exp()
+    model.train(training)
+    images = len(elbo)
+    return Evaluation(
+        energy_nats=energy_nats.mean().item(),
+        energy=energy.mean().item(),
+        log_norm_const=log_norm_const.mean().item(),
+        kl=kl_per_latent.sum().item(),
+        elbo=elbo.mean().item(),
+        elbo_standard_error=elbo.std().item() / sqrt(images) if images > 1 else None,
+        loss=torch.stack(losses).cpu().double().sum().item() / images,
+        bits_per_dim=bits_per_dim(elbo.mean().item(), model.spec, model.likelihood.discrete),
+        dispersion=geometric.item(),
+        implied_sigma=sqrt(torch.cat(variances).cpu().double().mean().item()),
+        rmse=sqrt(torch.cat(square_errors).cpu().double().mean().item()),
+        beta_kl=model.weighting.beta_kl,
+        effective_beta_kl=model.weighting.effective_beta_kl(geometric, schedule).item(),
+        active_units=int((torch.cat(posterior_means).var(0) > ACTIVE_VARIANCE).sum()) if images > 1 else 0,
+        kl_per_latent=kl_per_latent,
+        dispersions=dispersion.cpu(),
+        images=images,
+    )

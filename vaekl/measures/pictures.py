@@ -1,0 +1,160 @@
+"""Pictures of a model: what is decoded, how a grid is laid out, and PNG files that say what they show.
+
+The *mean* of p(x|z) and a *draw* from it are different pictures; the continuous Bernoulli's mean is not its logit's
+sigmoid.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from torch import Generator, Tensor
+
+from vaekl.data import DataSpec
+from vaekl.measures.elbo import batch_limit
+from vaekl.model.vae import VAE
+from vaekl.system.files import replacing
+from vaekl.system.libraries import torchvision
+
+#: images that are drawn, encoded or decoded together
+BLOCK = 64
+_GAP = 2
+_GAP_SHADE = 0.5
+_FONT_PIXELS = 14
+_MARGIN = 8
+_NARROWEST = 400
+
+
+@torch.no_grad()
+def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor:
+    """The mean of p(x|z), or a draw from it if a generator is given.
+
+    Always in blocks of one size, the last filled up with zeros: the same z give the same bits in any number.
+
+    Args:
+        model: in evaluation mode.
+        z: [N, Z].
+        generator: of the draws, on the model's device.
+
+    Returns:
+        [N, C, H, W] on the scale of pictures, float32, on the CPU.
+    """
+    device, dispersion = next(model.parameters()).device, model.weighting.dispersion
+    # a power of two, so that blocks of a device with little memory divide the whole ones
+    size = min(BLOCK, 1 << (batch_limit(model).bit_length() - 1))
+    images = torch.empty(len(z), *model.spec.shape)
+    for start in range(0, len(z), size):
+        part = z[start : start + size].to(device)
+        eta = model.decode(torch.cat([part, part.new_zeros(size - len(part), model.latents)]))
+        if generator is None:
+            x = model.moments(eta)[0]
+        else:
+            x = model.spec.to_unit(model.likelihood.sample(eta, dispersion, generator))
+        images[start : start + size] = x[: len(part)]
+    return images
+
+
+def most_kl(kl_per_latent: Tensor, rows: int) -> list[int]:
+    """The latents that carry most, most first; ties in their order."""
+    chosen: list[int] = kl_per_latent.argsort(descending=True, stable=True)[:rows].tolist()
+    return chosen
+
+
+def traversal(chosen: Sequence[int], latents: int, columns: int, span: float = 3.0) -> Tensor:
+    """z [R · columns, Z]: in each row one of the chosen latents goes from −span to span, with all others at 0."""
+    z = torch.zeros(len(chosen), columns, latents)
+    z[torch.arange(len(chosen)), :, torch.tensor(chosen)] = torch.linspace(-span, span, columns)
+    return z.flatten(0, 1)
+
+
+def interpolation(first: Tensor, last: Tensor, columns: int) -> Tensor:
+    """z = (1 − t) · first + t · last with t from 0 to 1 in each row; first and last [R, Z], z [R · columns, Z].
+
+    Linear, because posterior means lie anywhere. Great circles are for draws of the prior, which all have about the
+    same length.
+    """
+    t = torch.linspace(0, 1, columns).view(1, -1, 1)
+    return torch.lerp(first[:, None], last[:, None], t).flatten(0, 1)
+
+
+def shades(spec: DataSpec, inputs: Tensor) -> tuple[float, float]:
+    """What is drawn black and what white: 0 and 1, or the ends of the inputs where the data are any real numbers."""
+    if spec.support != "real":
+        return 0.0, 1.0
+    low, high = inputs.min().item(), inputs.max().item()
+    return low, max(high, low + 1e-6)
+
+
+def shaded(images: Tensor, ends: tuple[float, float]) -> Tensor:
+    """From black at 0 to white at 1; values beyond the ends are drawn as the ends."""
+    return ((images.float().cpu() - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
+
+
+def beside(inputs: Tensor, reconstructions: Tensor, columns: int) -> Tensor:
+    """Rows of inputs, each above the row of its reconstructions; a last row that is not full is filled up."""
+    empty = torch.full((-len(inputs) % columns, *inputs.shape[1:]), _GAP_SHADE)
+    rows = [torch.cat([part, empty]).unflatten(0, (-1, columns)) for part in (inputs, reconstructions)]
+    return torch.stack(rows, 1).flatten(0, 2)
+
+
+def grid(images: Tensor, columns: int, least: int = 32) -> Tensor:
+    """Images [N, C, H, W] in [0, 1], row by row, as one picture [3, height, width].
+
+    Args:
+        images: of one channel or three are drawn as they are, of any others the first channel.
+        columns: images in a row.
+        least: images narrower than this many pixels are magnified.
+    """
+    if images.shape[1] not in (1, 3):
+        images = images[:, :1]
+    # an 8 × 8 digit would be a speck on the page
+    factor = max(1, least // images.shape[-1])
+    images = images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    drawn: Tensor = torchvision("utils").make_grid(images, nrow=columns, padding=_GAP, pad_value=_GAP_SHADE)
+    return drawn
+
+
+def captioned(picture: Tensor, caption: str, rows: Sequence[str] = ()) -> Image.Image:
+    """A picture [3, height, width] in [0, 1] below its caption, which wraps; beside each row its label."""
+    font = ImageFont.load_default(_FONT_PIXELS)
+    pixels = Image.fromarray((picture * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
+    left = int(max(font.getlength(label) for label in rows)) + 2 * _MARGIN if rows else 0
+    width = max(left + pixels.width, _NARROWEST)
+    lines = _wrapped(caption, font, width - 2 * _MARGIN)
+    line_height = sum(font.getmetrics()) + 2 if isinstance(font, ImageFont.FreeTypeFont) else _FONT_PIXELS
+    top = len(lines) * line_height + 2 * _MARGIN
+    page = Image.new("RGB", (width, top + pixels.height), "white")
+    draw = ImageDraw.Draw(page)
+    for number, line in enumerate(lines):
+        draw.text((_MARGIN, _MARGIN + number * line_height), line, "black", font)
+    for number, label in enumerate(rows):
+        middle = top + (number + 0.5) * pixels.height / len(rows)
+        draw.text((_MARGIN, middle - line_height / 2), label, "black", font)
+    page.paste(pixels, (left, top))
+    return page
+
+
+def save_png(path: Path, picture: Tensor, caption: str, rows: Sequence[str] = ()) -> None:
+    """Write a captioned picture, whole or not at all, with the caption as the PNG's `Description` too."""
+    words = PngImagePlugin.PngInfo()
+    words.add_text("Description", caption)
+    words.add_text("Software", "vaekl")
+    with replacing(path, "picture") as partial:
+        captioned(picture, caption, rows).save(partial, "PNG", pnginfo=words)
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
+    """Lines no wider than so many pixels; a word that is too long for a line is broken."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines

@@ -1,0 +1,1 @@
+"""The VAE: its ledger, densities, weightings and networks."""

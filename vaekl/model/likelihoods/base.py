@@ -1,0 +1,199 @@
+"""A likelihood is a density with an energy, a dispersion φ and a normalising constant.
+
+    ln p(x | z) = −E(x, η)/φ + ln C(η, φ)                (summed over the D values of x, in nats)
+
+`E` is what everyone calls the reconstruction loss. `C` makes the density integrate to 1; whether it depends on η
+decides whether it may be dropped. Energy and constant are two methods because they are two ideas.
+"""
+
+import sys
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vaekl.data.spec import DataSpec, Support
+from vaekl.system.errors import VaeklError
+
+
+class Likelihood(ABC):
+    """Base class of the families; a subclass writes the methods below for each value of x, the base class sums.
+
+    Shapes: η is the decoder's output [B, P, C, H, W] with P = `outputs`; x is [B, C, H, W]; a dispersion broadcasts
+    against x (one scalar [1, 1, 1], one per channel [C, 1, 1] or one per pixel [C, H, W]). Every method returns
+    [B, C, H, W] on the scale of x, log-probabilities in nats.
+    """
+
+    name: ClassVar[str] = "custom"
+    accepts: ClassVar[tuple[Support, ...]]
+    #: whether x is a whole number
+    discrete: ClassVar[bool] = False
+    #: the smallest and the largest value of x
+    bounds: tuple[float, float] = (0.0, 1.0)
+    #: decoder outputs P for each value of x
+    outputs: int = 1
+    #: s in ln C(φ) = −s ln φ + const where φ is a scale that can be learned or solved, and ln C depends on nothing
+    #: else; None where tempering only rescales η, so that φ could not be told from the decoder's last layer
+    scale_power: ClassVar[float | None] = None
+    #: the smallest φ for which every η still gives a density
+    min_dispersion: ClassVar[float] = 0.0
+    #: E and ln C as the start-up summary prints them
+    energy_text: ClassVar[str]
+    log_norm_const_text: ClassVar[str]
+
+    @property
+    def protocol(self) -> str:
+        """Any clip that figures under this likelihood depend on, in words."""
+        return "nothing clipped"
+
+    @abstractmethod
+    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
+        """E(x, η), the part of −φ ln p that depends on x."""
+
+    @abstractmethod
+    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        """ln C(η, φ) in nats."""
+
+    @abstractmethod
+    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        """E[x] under the density (not under its energy)."""
+
+    @abstractmethod
+    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        """Var[x] under the density; the root of its average is the implied σ."""
+
+    @abstractmethod
+    def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x."""
+
+    def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        """ln p(x | η) = −E/φ + ln C, in nats for each value of x."""
+        return self.log_norm_const(eta, dispersion) - self.energy(eta, x) / dispersion
+
+    def parts(self, eta: Tensor, x: Tensor, dispersion: Tensor, tempered: bool = True) -> tuple[Tensor, Tensor]:
+        """Energy and constant summed as the ledger holds them; a family may fuse them into one pass.
+
+        Args:
+            eta: [B, P, C, H, W].
+            x: [B, C, H, W].
+            dispersion: φ, [1, 1, 1], [C, 1, 1] or [C, H, W].
+            tempered: whether φ may differ from 1.
+
+        Returns:
+            E summed over every axis along which φ is constant, [B, *dispersion.shape], and ln C summed over the image,
+            [B], nats.
+        """
+        energy = self.energy(eta, x).sum_to_size((len(x), *dispersion.shape))
+        if self.discrete and not tempered:
+            return energy, eta.new_zeros(len(x))
+        # of a scale φ alone: one image's constant is every image's
+        asked = eta if self.scale_power is None else eta[:1]
+        return energy, self.log_norm_const(asked, dispersion).sum((1, 2, 3)).expand(len(x))
+
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        """ln P(lower < X ≤ upper | η), in nats for each value of x: what a density gives to the bin of an integer.
+
+        Optional; `has_log_mass` says whether a family has it.
+
+        Args:
+            eta: [B, P, C, H, W].
+            lower: the bin's beginning, float64, broadcasts against x; −inf takes the whole tail.
+            upper: the bin's end, above `lower`; +inf takes the whole tail. Edges outside `bounds` are moved there.
+            dispersion: φ, broadcasts against x.
+
+        Returns:
+            [B, C, H, W], computed in float64 and in logarithms, so that it is finite far in the tails; in the type
+            of η, float32 at least.
+        """
+        raise NotImplementedError(f"likelihood={self.name} has no log_mass.")
+
+    @property
+    def has_log_mass(self) -> bool:
+        """Whether this family has a `log_mass`: whether its class has overridden it."""
+        return type(self).log_mass is not Likelihood.log_mass
+
+    def check_spec(self, spec: DataSpec) -> None:
+        """Refuse data whose support this family does not have.
+
+        Raises:
+            VaeklError: one sentence that names the data, what the family accepts and what would work.
+        """
+        if spec.support not in self.accepts:
+            # the stored levels would do, had a transform not taken them away
+            undo = "transform=levels, or " if spec.levels and "levels" in self.accepts else ""
+            raise VaeklError(
+                f"likelihood={self.name} takes {' or '.join(_WORDS[s] for s in self.accepts)}, but dataset="
+                f"{spec.name} ({spec.protocol}) holds {_WORDS[spec.support]}: use {undo}{_CURES[spec.support]}."
+            )
+
+    def check_support(self, x: Tensor) -> None:
+        """Refuse values outside the support.
+
+        Raises:
+            VaeklError: one sentence with the offending range.
+        """
+        low, high = x.min().item(), x.max().item()
+        lower, upper = self.bounds
+        if not (lower <= low and high <= upper):
+            raise VaeklError(
+                f"likelihood={self.name} has support [{lower:g}, {upper:g}], but the data reach from {low:g} to "
+                f"{high:g}: rescale them, or use likelihood=gaussian or laplace, whose support is the real line."
+            )
+        if self.discrete and (broken := x[x != x.round()]).numel():
+            raise VaeklError(
+                f"likelihood={self.name} takes whole numbers, but the data hold {broken[0].item():.4g}: make them "
+                "whole with transform=binarize or levels, or use likelihood=cb."
+            )
+
+    def check_dispersion(self, dispersion: float) -> None:
+        """Refuse a fixed φ under which some η give no density.
+
+        Raises:
+            VaeklError: one sentence with the smallest φ.
+        """
+        if not dispersion > 0 or dispersion < self.min_dispersion or dispersion == float("inf"):
+            bound = f"at least {self.min_dispersion:g}" if self.min_dispersion else "positive"
+            raise VaeklError(
+                f"the dispersion of likelihood={self.name} must be {bound} and finite, not {dispersion:g}: otherwise "
+                "exp(−E/φ) cannot be normalised, so change weighting.beta or weighting.dispersion."
+            )
+
+
+def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """The value in the type of η, or in float32 where that is half precision."""
+    return value.to(torch.promote_types(dtype, torch.float32))
+
+
+def is_number(value: object) -> bool:
+    """Whether an option's value is an int or a float, and no bool."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, float) or abs(value) <= sys.float_info.max  # a whole number may be no float
+
+
+def positive(value: float | None, key: str) -> float | None:
+    """The option's value, if it is a positive number or None.
+
+    Raises:
+        VaeklError: names the key.
+    """
+    if value is None:
+        return None
+    if not is_number(value) or not 0 < value <= torch.finfo(torch.float32).max:
+        raise VaeklError(f"{key} must be null or a positive number that float32 holds, not {value!r}.")
+    return float(value)
+
+
+_WORDS: dict[str, str] = {
+    "binary": "binary data {0, 1}",
+    "levels": "integer levels",
+    "unit_interval": "grey values in [0, 1]",
+    "real": "real values",
+}
+_CURES: dict[str, str] = {
+    "binary": "likelihood=bernoulli, or likelihood=categorical with transform=levels",
+    "levels": "likelihood=categorical, or transform=dequantize with likelihood=cb, beta or gaussian",
+    "unit_interval": "likelihood=cb, beta, gaussian or laplace, or make the data binary with transform=binarize",
+    "real": "likelihood=gaussian or laplace, or rescale the data to [0, 1]",
+}

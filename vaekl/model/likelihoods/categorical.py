@@ -1,0 +1,76 @@
+"""The categorical distribution over a pixel's levels."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from vaekl.data.spec import DataSpec
+from vaekl.model.likelihoods.base import Likelihood
+from vaekl.system.errors import VaeklError
+
+
+class Categorical(Likelihood):
+    """Categorical over {0..K−1}: E = −ln softmax(a)[x], ln C = 0 at φ = 1; tempered: logits a/φ.
+
+    The decoder gives K logits for each value; K comes from the data, so `check_spec` must have seen them.
+
+    >>> round(Categorical(levels=2).energy(torch.zeros(1, 2, 1, 1, 1), torch.ones(1, 1, 1, 1).long()).item(), 6)
+    0.693147
+    """
+
+    name = "categorical"
+    accepts = ("levels",)
+    discrete = True
+    energy_text = "−ln softmax(a)[x]"
+    log_norm_const_text = "0"
+
+    def __init__(self, levels: int = 0) -> None:
+        """Fix the number of levels, or leave it to the data.
+
+        Args:
+            levels: K; 0 takes it from the data.
+        """
+        self._set_levels(levels)
+
+    def check_spec(self, spec: DataSpec) -> None:
+        super().check_spec(spec)
+        if self.outputs not in (0, spec.levels):
+            raise VaeklError(
+                f"likelihood.levels={self.outputs} does not fit dataset={spec.name}, which has {spec.levels} levels: "
+                "leave it at 0."
+            )
+        self._set_levels(spec.levels or 0)
+
+    def _set_levels(self, levels: int) -> None:
+        self.outputs, self.bounds = levels, (0.0, float(levels - 1))
+
+    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
+        return cross_entropy(eta, x.long(), reduction="none")
+
+    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        # one log-sum-exp of shifted logits: at φ = 1 both are the same number and the difference is exactly 0
+        shifted = eta - eta.amax(1, keepdim=True)
+        return shifted.logsumexp(1) / dispersion - (shifted / dispersion.unsqueeze(0)).logsumexp(1)
+
+    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        return (self._mass(eta, dispersion) * self._levels(eta)).sum(1)
+
+    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        distance = self._levels(eta) - self.mean(eta, dispersion).unsqueeze(1)
+        return (self._mass(eta, dispersion) * distance.square()).sum(1)
+
+    def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        mass = self._mass(eta, dispersion).movedim(1, -1)
+        draw = torch.multinomial(mass.reshape(-1, self.outputs), 1, generator=generator)
+        return draw.view(mass.shape[:-1])
+
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        levels = self._levels(eta)
+        inside = (levels > lower.unsqueeze(1)) & (levels <= upper.unsqueeze(1))
+        return (eta / dispersion.unsqueeze(0)).log_softmax(1).masked_fill(~inside, -torch.inf).logsumexp(1)
+
+    def _levels(self, eta: Tensor) -> Tensor:
+        return torch.arange(self.outputs, device=eta.device, dtype=eta.dtype).view(1, -1, 1, 1, 1)
+
+    def _mass(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        return (eta / dispersion.unsqueeze(0)).softmax(1)

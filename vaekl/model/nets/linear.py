@@ -1,0 +1,36 @@
+"""The linear VAE: with a Gaussian likelihood it is probabilistic PCA, and every answer is known."""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from vaekl.model.nets.base import Nets, Shape, whole
+
+
+class LinearEncoder(nn.Module):
+    """q(z|x) = N(W x + b, diag(s²)) with one s for all x, as the exact posterior of probabilistic PCA has."""
+
+    def __init__(self, features: int, latents: int) -> None:
+        super().__init__()
+        self.mean = nn.Linear(features, latents)
+        self.log_std = nn.Parameter(torch.zeros(latents))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.mean(x.flatten(1)).float()
+        return mean, self.log_std.expand_as(mean)
+
+
+def linear(shape: Shape, outputs: int, latents: int) -> Nets:
+    """A linear encoder and a linear decoder.
+
+    Args:
+        shape: (C, H, W) of x.
+        outputs: decoder outputs P for each value of x.
+        latents: Z.
+
+    Source: Tipping, Bishop 1999; Lucas, Tucker, Grosse, Norouzi 2019.
+    """
+    whole(latents, "model.latents")
+    decoder = nn.Sequential(nn.Linear(latents, outputs * prod(shape)), nn.Unflatten(1, (outputs, *shape)))
+    return Nets(LinearEncoder(prod(shape), latents), decoder)

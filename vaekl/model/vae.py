@@ -1,0 +1,110 @@
+"""The VAE: q(z|x), p(x|z), and the ledger of one batch."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaekl.data.spec import DataSpec
+from vaekl.model.ledger import ElboTerms, gaussian_kl
+from vaekl.model.likelihoods import Likelihood
+from vaekl.model.nets import Nets
+from vaekl.model.weighting import Weighting
+
+
+class VAE(nn.Module):
+    """A Gaussian encoder, a decoder into a likelihood's parameters, and the weighting that supplies φ.
+
+    Args:
+        spec: the data as the likelihood sees them.
+        nets: encoder x [B, C, H, W] -> (mean, log_std) [B, Z]; decoder z [B, Z] -> η [B, P, C, H, W].
+        likelihood: the family of p(x|z).
+        weighting: its dispersion, and the loss.
+        latents: Z.
+        autocast: None for float32, or the half precision in which the networks run; densities never do.
+
+    Source: Kingma, Welling 2014.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        nets: Nets,
+        likelihood: Likelihood,
+        weighting: Weighting,
+        latents: int,
+        autocast: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder, self.decoder = nets
+        self.likelihood = likelihood
+        self.weighting = weighting
+        self.latents = latents
+        self.autocast = autocast
+
+    def forward(self, x: Tensor, noise: Tensor) -> ElboTerms:
+        """The ELBO's parts with one sample z = mean + exp(log_std) · noise; x [B, C, H, W], noise [B, Z]."""
+        return self.terms(x, noise)[0]
+
+    def terms(self, x: Tensor, noise: Tensor) -> tuple[ElboTerms, Tensor]:
+        """The same, and η [B, P, C, H, W]."""
+        mean, log_std = self.encode(x)
+        eta = self.decode(mean + log_std.exp() * noise)
+        if self.training and self.weighting.observes:
+            with torch.no_grad():
+                self.weighting.observe(self.likelihood.energy(eta, x))
+        dispersion = self.weighting.dispersion
+        energy, log_norm_const = self.likelihood.parts(eta, x, dispersion, self.weighting.tempered)
+        terms = ElboTerms(
+            energy=energy,
+            log_norm_const=log_norm_const,
+            kl=gaussian_kl(mean, log_std),
+            dispersion=dispersion,
+            posterior_mean=mean.detach(),
+        )
+        return terms, eta
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of q(z|x), each [B, Z], float32."""
+        with self._precision(x):
+            mean, log_std = self.encoder(self.spec.to_unit(x))
+        return mean.float(), log_std.float()
+
+    def decode(self, z: Tensor) -> Tensor:
+        """η of p(x|z), [B, P, C, H, W], float32."""
+        with self._precision(z):
+            eta: Tensor = self.decoder(z)
+        return eta.float()
+
+    def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of p(x|z) on the scale of pictures, where levels are k/(levels−1); each [B, C, H, W]."""
+        dispersion = self.weighting.dispersion
+        mean = self.spec.to_unit(self.likelihood.mean(eta, dispersion))
+        variance = self.likelihood.variance(eta, dispersion)
+        return mean, self.spec.to_unit(self.spec.to_unit(variance))
+
+    def _precision(self, x: Tensor) -> AbstractContextManager[Any]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(x.device.type, dtype=self.autocast)
+
+
+#: what each training step leaves behind
+LEDGER = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "loss")
+
+
+class Objective(nn.Module):
+    """x [B, C, H, W], noise [B, Z] and the KL's multiplier -> what is minimised, and the batch's means of `LEDGER`."""
+
+    def __init__(self, model: VAE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, noise: Tensor, schedule: Tensor | float) -> tuple[Tensor, Tensor]:
+        terms: ElboTerms = self.model(x, noise)
+        loss = self.model.weighting.loss(terms, schedule)
+        with torch.no_grad():
+            parts = [terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.total_kl]
+            return loss, torch.cat([torch.stack(parts).mean(1), loss.detach().view(1)])

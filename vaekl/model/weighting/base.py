@@ -1,0 +1,110 @@
+"""A weighting decides what is done with the dispersion φ and the constant ln C.
+
+    loss = w_E · E − (ln C or nothing) + w_KL · schedule · KL,     effective β_KL = w_KL · schedule / w_E = φ · schedule
+
+It never changes what is reported, which is the ELBO of the density that it implies.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vaekl.model.ledger import ElboTerms
+from vaekl.model.likelihoods import Likelihood
+from vaekl.model.likelihoods.base import is_number
+from vaekl.system.errors import VaeklError
+
+Per = Literal["scalar", "channel", "pixel"]
+
+
+class Weighting(nn.Module):
+    """Base class: the negative ELBO at whatever φ the subclass gives.
+
+    Args:
+        likelihood: asked what its dispersion may be; the loss itself sees terms only.
+        shape: (C, H, W).
+    """
+
+    name: ClassVar[str] = "custom"
+    #: the KL's coefficient in the loss, before the schedule
+    beta_kl: float = 1.0
+    #: the learning rate of the weighting's own parameters, over that of the networks
+    lr_factor: float = 1.0
+    #: whether φ may differ from 1; at φ = 1 the exponential of a family over discrete values already sums to 1
+    tempered: bool = True
+    #: whether `observe` must see a training batch's energies before φ is read
+    observes: ClassVar[bool] = False
+
+    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        if type(self).dispersion is Weighting.dispersion:
+            raise VaeklError(f"{type(self).__module__}.{type(self).__name__} gives no dispersion: write that property.")
+        self.likelihood = likelihood
+
+    @property
+    def dispersion(self) -> Tensor:
+        """φ of the implied density, [1, 1, 1], [C, 1, 1] or [C, H, W]."""
+        raise NotImplementedError
+
+    def observe(self, energy: Tensor) -> None:
+        """See E of each value of a training batch, [B, C, H, W], before φ is read."""
+
+    def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
+        """What is minimised, averaged over the batch; lower is better, not comparable between weightings."""
+        return plus(terms.energy_nats - terms.log_norm_const, self.beta_kl * schedule, terms.total_kl).mean()
+
+    def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
+        """The KL's weight over the energy's: the one axis on which every run can be placed."""
+        return dispersion * schedule
+
+    def equation(self) -> str:
+        """The loss as the start-up summary prints it."""
+        constant = self.likelihood.log_norm_const_text
+        return f"[{self.likelihood.energy_text}]/φ" + (f" − [{constant}]" if constant != "0" else "") + " + KL"
+
+    def explanation(self) -> str:
+        """What this weighting does with φ and ln C, in one line."""
+        return "the negative ELBO at its φ"
+
+
+def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:
+    """rest + weight · kl, [B], in one kernel; to torch.compile a float is a constant, and a tensor may change."""
+    return torch.addcmul(rest, kl, weight) if isinstance(weight, Tensor) else torch.add(rest, kl, alpha=weight)
+
+
+def scale_power(likelihood: Likelihood, weighting: str) -> float:
+    """s in ln C = −s ln φ + const, for the weightings that find φ.
+
+    Raises:
+        VaeklError: if φ is no scale of this family.
+    """
+    if likelihood.scale_power is None:
+        raise VaeklError(
+            f"weighting={weighting} does not fit likelihood={likelihood.name}, whose dispersion cannot be told apart "
+            "from the decoder's output scale: use weighting=auto, or likelihood=gaussian or laplace."
+        )
+    return likelihood.scale_power
+
+
+def dispersion_shape(per: Per, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The shape of φ when there is one for all values, per channel or per pixel.
+
+    >>> dispersion_shape("channel", (3, 32, 32))
+    (3, 1, 1)
+    """
+    shapes = {"scalar": (1, 1, 1), "channel": (shape[0], 1, 1), "pixel": shape}
+    if per not in shapes:
+        raise VaeklError(f"weighting.per must be scalar, channel or pixel, not {per!r}.")
+    return shapes[per]
+
+
+def positive_scalar(value: float, key: str) -> Tensor:
+    """The value as a [1, 1, 1] tensor.
+
+    Raises:
+        VaeklError: if it is no positive number.
+    """
+    if not is_number(value) or not 0 < value < float("inf"):
+        raise VaeklError(f"{key} must be a positive number, not {value!r}.")
+    return torch.full((1, 1, 1), float(value))

@@ -1,0 +1,107 @@
+"""The weightings that find the dispersion: learned by gradient, or solved in closed form.
+
+Both need ln C = −s ln φ + const with φ a scale (Gaussian: s = ½, Laplace: s = 1).
+"""
+
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from vaekl.model.likelihoods import Likelihood
+from vaekl.model.weighting.base import Per, Weighting, dispersion_shape, positive_scalar, scale_power
+from vaekl.system import distributed
+from vaekl.system.errors import VaeklError
+
+_SMALLEST = 1e-10
+
+
+class LearnedPrecision(Weighting):
+    """loss = E/φ − ln C(φ) + KL with ln φ a parameter: one for all, per channel or per pixel.
+
+    Args:
+        likelihood: its dispersion must be a scale.
+        shape: (C, H, W).
+        per: scalar (one φ), channel or pixel.
+        init: the first φ.
+        lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by at most about its learning
+            rate in a step, and φ has orders of magnitude to go: at 1e-3, three of them take 7,000 steps.
+
+    Source: Rybkin, Daniilidis, Levine 2021 ("σ-VAE"); Lucas et al. 2019 for the linear case.
+    """
+
+    name = "learned_precision"
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        shape: tuple[int, int, int],
+        per: Per = "scalar",
+        init: float = 1.0,
+        lr_factor: float = 10.0,
+    ) -> None:
+        super().__init__(likelihood, shape)
+        scale_power(likelihood, self.name)
+        positive_scalar(init, "weighting.init")
+        self.lr_factor = positive_scalar(lr_factor, "weighting.lr_factor").item()
+        self.log_dispersion = nn.Parameter(torch.full(dispersion_shape(per, shape), log(init)))
+
+    @property
+    def dispersion(self) -> Tensor:
+        return self.log_dispersion.exp()
+
+    def explanation(self) -> str:
+        return f"ln φ is learned ({self.log_dispersion.numel()} of them)"
+
+
+class OptimalPrecision(Weighting):
+    """The same loss with φ solved: φ* = mean(E)/s over the batch, so that the batch's E/φ sums to s·N·D.
+
+    In training φ* is the batch's; in evaluation it is a bias-corrected running mean of the training batches', never
+    re-estimated on the data that are judged. No gradient goes through φ*: at the optimum it is zero anyway.
+
+    Args:
+        momentum: weight of the newest batch in the running mean.
+
+    Source: Rybkin, Daniilidis, Levine 2021, equation 5.
+    """
+
+    name = "optimal_precision"
+    observes = True
+    batch_phi: Tensor
+    running_phi: Tensor
+    running_weight: Tensor
+
+    def __init__(
+        self, likelihood: Likelihood, shape: tuple[int, int, int], per: Per = "scalar", momentum: float = 0.05
+    ) -> None:
+        super().__init__(likelihood, shape)
+        self.power = scale_power(likelihood, self.name)
+        self.momentum = positive_scalar(momentum, "weighting.momentum").item()
+        if self.momentum > 1:
+            raise VaeklError(f"weighting.momentum must be at most 1, not {momentum!r}.")
+        group = dispersion_shape(per, shape)
+        self.register_buffer("batch_phi", torch.ones(group))
+        self.register_buffer("running_phi", torch.zeros(group))
+        self.register_buffer("running_weight", torch.zeros(()))
+
+    @property
+    def dispersion(self) -> Tensor:
+        if self.training:
+            return self.batch_phi
+        # before the first batch there is nothing to average: φ = 1
+        seen = self.running_weight > 0
+        return torch.where(seen, self.running_phi / self.running_weight.clamp(min=_SMALLEST), 1.0)
+
+    @torch.no_grad()
+    def observe(self, energy: Tensor) -> None:
+        total = energy.float().sum_to_size((1, *self.batch_phi.shape)).squeeze(0)
+        values = energy.numel() / self.batch_phi.numel()
+        # a constant pixel has no energy; φ = 0 would be an infinite density
+        # φ* is the whole batch's, of which this may be one process's share
+        self.batch_phi = (distributed.mean(total, values) / self.power).clamp(min=_SMALLEST)
+        self.running_phi.lerp_(self.batch_phi, self.momentum)
+        self.running_weight.lerp_(torch.ones_like(self.running_weight), self.momentum)
+
+    def explanation(self) -> str:
+        return f"φ is solved from each batch, φ* = mean(E)/{self.power:g}"

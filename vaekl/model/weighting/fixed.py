@@ -1,0 +1,93 @@
+"""The weightings whose dispersion is a number: the constant dropped, kept, or kept because nothing else is right."""
+
+from torch import Tensor
+
+from vaekl.model.ledger import ElboTerms
+from vaekl.model.likelihoods import ContinuousBernoulli, Likelihood
+from vaekl.model.weighting.base import Weighting, plus, positive_scalar
+from vaekl.system.errors import VaeklError
+
+
+class _Fixed(Weighting):
+    phi: Tensor
+
+    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], dispersion: float, key: str) -> None:
+        super().__init__(likelihood, shape)
+        self.register_buffer("phi", positive_scalar(dispersion, key))
+        likelihood.check_dispersion(float(dispersion))
+        self.tempered = dispersion != 1
+
+    @property
+    def dispersion(self) -> Tensor:
+        return self.phi
+
+
+class FixedBeta(_Fixed):
+    """loss = E + β_KL · KL: the constant is dropped and the weight is tuned; the implied φ is β_KL.
+
+    Where ln C does not depend on η this is the negative ELBO at φ = β_KL, times φ. Where it does (the continuous
+    Bernoulli, beta; Bernoulli and categorical unless β_KL = 1) it is the error to be studied.
+
+    Source: Higgins et al. 2017, equation 4, without its normalisation.
+    """
+
+    name = "fixed_beta"
+
+    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], beta: float = 1.0) -> None:
+        super().__init__(likelihood, shape, beta, "weighting.beta")
+        self.beta_kl = float(beta)
+
+    def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
+        return plus(terms.total_energy, self.beta_kl * schedule, terms.total_kl).mean()
+
+    def equation(self) -> str:
+        return f"{self.likelihood.energy_text} + {self.beta_kl:g} · KL"
+
+    def explanation(self) -> str:
+        if self.likelihood.scale_power is not None or (self.likelihood.discrete and self.beta_kl == 1):
+            return f"ln C does not depend on the decoder; the weight implies φ = {self.beta_kl:g}"
+        return "ln C depends on the decoder and is dropped all the same: this changes the optimum"
+
+
+class FixedDispersion(_Fixed):
+    """loss = E/φ − ln C + KL at a given φ: the plain negative ELBO, with nothing dropped."""
+
+    name = "fixed_dispersion"
+
+    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], dispersion: float = 1.0) -> None:
+        super().__init__(likelihood, shape, dispersion, "weighting.dispersion")
+
+    def equation(self) -> str:
+        if self.phi.item() == 1:
+            return super().equation().replace("]/φ", "]")
+        if self.likelihood.scale_power is None:
+            return f"[{self.likelihood.energy_text}]/φ − ln C(η, φ) + KL"
+        return super().equation()
+
+    def explanation(self) -> str:
+        if self.likelihood.scale_power is None and self.phi.item() == 1:
+            return "nothing to weigh"
+        return f"φ = {self.phi.item():g} throughout"
+
+
+class CBNormalizer(FixedDispersion):
+    """loss = BCE − ln C(η) + KL: binary cross-entropy on [0, 1] with the constant that it lacks.
+
+    Raises:
+        VaeklError: for any likelihood but the continuous Bernoulli.
+
+    Source: Loaiza-Ganem, Cunningham 2019.
+    """
+
+    name = "cb_normalizer"
+
+    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int]) -> None:
+        if not isinstance(likelihood, ContinuousBernoulli):
+            raise VaeklError(
+                f"weighting=cb_normalizer does not fit likelihood={likelihood.name}: it is the constant of the "
+                "continuous Bernoulli, so use likelihood=cb, or weighting=auto."
+            )
+        super().__init__(likelihood, shape)
+
+    def explanation(self) -> str:
+        return "nothing dropped, nothing to tune"

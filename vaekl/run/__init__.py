@@ -1,0 +1,1 @@
+"""One run: config to objects, start, execute, resume, load."""

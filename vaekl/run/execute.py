@@ -1,0 +1,156 @@
+"""A run from its first step to its results: train, test, and write `results.json` last."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vaekl.data import seed_of
+from vaekl.measures.elbo import Evaluation, evaluate
+from vaekl.run import summary
+from vaekl.store import checkpoint, run_folder
+from vaekl.store.run_folder import BEST, LAST, PREVIOUS
+from vaekl.system import distributed
+from vaekl.system.errors import StoppedError, VaeklError, first_line
+from vaekl.system.files import unwritable
+from vaekl.system.workers import in_worker
+from vaekl.training.trainer import Trainer
+
+
+@dataclass
+class Experiment:
+    """A trainer and what belongs around it.
+
+    Args:
+        trainer: with its callbacks.
+        choices: the option that was chosen in each config group.
+        path: the run folder, which the first process holds.
+        console: where it speaks.
+    """
+
+    trainer: Trainer
+    choices: Mapping[str, str]
+    path: Path
+    console: Console
+
+
+def execute(run: Experiment) -> float | None:
+    """Train, test, and write `results.json`, whose presence means that the run is finished.
+
+    Returns:
+        The validation ELBO in nats, or None without validation images.
+
+    Raises:
+        StoppedError: the run was asked to stop and has saved its state.
+        VaeklError: it diverged, or its folder cannot be written.
+    """
+    trainer, console = run.trainer, run.console
+    console.print(summary.start(trainer, run.choices, run.path))
+    try:
+        with _stops_when_asked(trainer):
+            trainer.fit()
+        if not trainer.finished:
+            raise StoppedError(f"stopped at step {trainer.step}: `vaekl resume {run.path}` goes on from there.")
+        weights = _take_best(run)
+        data, schedule = trainer.data, trainer.schedule(trainer.step - 1)
+        valid = None
+        if data.valid is not None:
+            valid = evaluate(trainer.judged, data.valid, schedule, seed_of("valid", trainer.seed))
+        test = evaluate(trainer.judged, data.test, schedule, seed_of("test", trainer.seed))
+        trainer.tell(lambda callback: callback.tested(trainer, test))
+        # before the results: to a finished run nobody comes back
+        distributed.on_first(lambda: (run.path / PREVIOUS).unlink(missing_ok=True))
+        distributed.on_first(lambda: run_folder.finish(run.path, _results(run, weights, valid, test)))
+    except OSError as error:
+        raise VaeklError(unwritable(run.path, "run folder", error)) from error
+    except Exception as error:
+        if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+            raise VaeklError(
+                f"torch.compile failed ({first_line(error)}): install a C++ compiler such as g++, or set "
+                "trainer.compile=false."
+            ) from error
+        raise
+    console.print(summary.end(trainer, test))
+    console.print(summary.closing(trainer, run.path))
+    return valid.elbo if valid is not None else None
+
+
+@contextmanager
+def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
+    """SIGINT, SIGTERM and a closed terminal end the step.
+
+    A second one stops at once, unless several programs may have sent one each.
+    """
+    # in a sweep's worker Ctrl-C is the business of the process that started it
+    numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hang_up is not None and not in_worker() and signal.getsignal(hang_up) == signal.SIG_DFL:  # else it is nohup's
+        numbers.append(hang_up)
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+
+    def ask_to_stop(number: int, frame: object) -> None:
+        trainer.stop_requested = True
+        if number == hang_up:  # nothing can be said to a terminal that was closed
+            _say_no_more()
+        if distributed.size() == 1 and not in_worker():
+            signal.signal(number, handlers[number])
+
+    try:
+        for number in handlers:
+            signal.signal(number, ask_to_stop)
+        yield
+    finally:
+        # a worker may be told twice, and what it then notes is not to be cut short
+        over = trainer.stop_requested and in_worker()
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_IGN if over else handler)
+
+
+def _say_no_more() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def _take_best(run: Experiment) -> str:
+    """Put the weights back that early stopping found best; returns the name of the checkpoint that is tested."""
+    trainer, last = run.trainer, run.trainer.step
+    if trainer.plan.patience is None:
+        return LAST
+    best = distributed.on_first(lambda: checkpoint.load(run.path / BEST) if (run.path / BEST).exists() else None)
+    if best is None:
+        return LAST
+    restores = trainer.restores
+    trainer.load_state_dict(best)
+    trainer.restores = restores  # of the run, not of its best weights
+    run.console.print(f"  the best validation ELBO was at step {trainer.step} of {last}")
+    return BEST
+
+
+def _results(run: Experiment, weights: str, valid: Evaluation | None, test: Evaluation) -> dict[str, Any]:
+    trainer = run.trainer
+    return {
+        "choices": dict(run.choices),
+        "weighting": trainer.model.weighting.name,
+        "protocol": {"data": trainer.data.spec.protocol, "likelihood": trainer.model.likelihood.protocol},
+        "seed": trainer.seed,
+        "weights": weights,
+        "step": trainer.step,
+        "restores": trainer.restores,
+        "images": {"train": len(trainer.data.train), "valid": valid.images if valid else 0, "test": test.images},
+        **({"valid": _figures(valid)} if valid else {}),
+        "test": _figures(test),
+    }
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    return evaluation.figures() | {
+        "kl_per_latent_nats": evaluation.kl_per_latent.tolist(),
+        "dispersions": evaluation.dispersions.tolist() if len(evaluation.dispersions) <= 64 else None,
+    }

@@ -1,0 +1,124 @@
+"""A run taken up where it was left: its checkpoints, and what happened since in one that diverged."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from vaekl.model.vae import LEDGER
+from vaekl.store import checkpoint, run_folder
+from vaekl.store.run_folder import LAST, PREVIOUS
+from vaekl.system.devices import keep_threads
+from vaekl.system.errors import VaeklError
+from vaekl.training.callbacks import MetricsCsv
+from vaekl.training.trainer import Trainer
+
+_DAMAGED = "last.damaged.pt"
+
+
+def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | None:
+    """The state of the last checkpoint that can be read, on the CPU; None before the first one.
+
+    Where the last one is damaged it is set aside, and the one before it taken.
+
+    Raises:
+        VaeklError: neither can be read, or they are missing though there were some.
+    """
+    last, previous = path / LAST, path / PREVIOUS
+    if not last.exists() and not previous.exists():
+        _check_never_saved(trainer, path)
+        return None
+    try:
+        return checkpoint.load(last)
+    except checkpoint.DamagedError as error:
+        if not previous.exists():
+            raise
+        try:
+            state = checkpoint.load(previous)
+        except checkpoint.DamagedError as another:
+            raise VaeklError(
+                f"neither {last} nor {previous.name} beside it can be read: copy one of them again, or train afresh in "
+                "another folder."
+            ) from another
+        if last.exists():
+            # else the next checkpoint would make it the previous one
+            last.replace(path / _DAMAGED)
+        console.print(f"  {str(error).rpartition(': ')[0]}: going on from {previous.name}, step {state.get('step')}.")
+        return state
+
+
+def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Console) -> None:
+    """Give a trainer the state of its run; without one it is left as it is.
+
+    Raises:
+        VaeklError: the state is another model's, another data set's, or an earlier vaekl's.
+    """
+    if state is None:
+        return
+    if "restores" not in state:
+        raise VaeklError(
+            f"{path / LAST} was written by an earlier vaekl: go on with that one, or train afresh; eval and sample "
+            "still read it."
+        )
+    if state.get("data") != trainer.data.digest:
+        raise VaeklError(
+            f"the images are not those that {path} began with (there are other ones, or more or fewer): put them back, "
+            "or train afresh in another folder."
+        )
+    try:
+        trainer.load_state_dict(state)
+        threads = int(state["threads"])
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise VaeklError(
+            f"the checkpoint {path / LAST} does not fit the model of {path / run_folder.CONFIG}: "
+            "restore the two as they were, or train afresh."
+        ) from error
+    if not keep_threads(threads):
+        now = torch.get_num_threads()
+        console.print(f"  threads: {threads} before the stop, {now} now: the last digits will differ.")
+
+
+def first_fault(trainer: Trainer, until: int) -> str | None:
+    """Take the steps again that led to a divergence, looking at all of each: which was the first to go, and where.
+
+    Args:
+        trainer: as it was at the last checkpoint, without callbacks.
+        until: the step that is known to be bad.
+
+    Returns:
+        Words such as "step 12: the gradient of nets.decoder.0.weight"; None where it does not come back.
+    """
+    trainer.model.train()
+    # as each is summed up, from the loss to the data, and before all are clipped by a norm that may be NaN
+    broken: list[str] = []
+    for name, parameter in trainer.model.named_parameters():
+        parameter.register_post_accumulate_grad_hook(
+            # its squares are what the norm and Adam need
+            lambda p, name=name: None if p.grad.square().sum().isfinite() else broken.append(name)
+        )
+    with closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
+        for stored in batches:
+            trainer.compiler.decide(trainer.plan.total_steps - trainer.step)
+            trainer.train_step(stored)
+            row = trainer.rows[(trainer.step - 1) % trainer.plan.log_every].isfinite().tolist()
+            if not all(row):
+                return f"step {trainer.step}: {LEDGER[row.index(False)]}"
+            if broken:
+                return f"step {trainer.step}: the gradient of {broken[0]}, with every part of the ELBO still finite"
+            for name, parameter in trainer.model.named_parameters():
+                if not parameter.isfinite().all():
+                    return f"step {trainer.step}: {name}, with the ELBO and the gradient still finite"
+            if trainer.step >= until:
+                break
+    return None
+
+
+def _check_never_saved(trainer: Trainer, path: Path) -> None:
+    """Refuse to start a run again, and to replace its figures, where a checkpoint was and is no more."""
+    step = max((int(row["step"]) for row in MetricsCsv(path).rows()), default=0)
+    if step > trainer.plan.valid_every:  # the first checkpoint belongs to the first validation
+        raise VaeklError(
+            f"{path / LAST} is missing though the run went on to step {step}: put the checkpoint back, or train afresh."
+        )

@@ -1,0 +1,82 @@
+"""What a run says of itself at its start and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log, log2
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from vaekl import __version__
+from vaekl.measures.elbo import Evaluation
+from vaekl.system import distributed
+from vaekl.training.trainer import Trainer
+
+
+def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
+    """The data, the model's size, the loss as an equation, and which weighting `auto` took."""
+    model, data, plan = trainer.model, trainer.data, trainer.plan
+    likelihood, weighting = model.likelihood, model.weighting
+    shape = "×".join(map(str, data.spec.shape))
+    counts = f"{len(data.train):,} train, {len(data.valid or []):,} valid, {len(data.test):,} test"
+    parameters = sum(p.numel() for p in model.parameters())
+    taken = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
+    machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
+    if model.autocast is not None:
+        machine += f", {str(model.autocast).removeprefix('torch.')}"
+    if torch.get_float32_matmul_precision() == "high":
+        machine += ", tf32"
+    if distributed.size() > 1:
+        machine += f", {distributed.size()} processes"
+    multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
+    if trainer.compiler.decision is not False:
+        machine += f", torch.compile{'' if trainer.compiler.decision else ' if it pays'}"
+    lines = {
+        "data": f"{choices['dataset']}: {counts} images of {shape}; {data.spec.protocol}",
+        "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
+        "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
+        f"; {likelihood.protocol}",
+        "loss": weighting.equation() + multiplied + ", averaged over images",
+        "weighting": f"{taken}: {weighting.explanation()}",
+        "training": f"{plan.total_steps:,} steps of {plan.batch_size} images, "
+        f"{choices['optim']}, seed {trainer.seed}, {machine}",
+        "run": str(path),
+    }
+    head = f"vaekl {__version__}" + (f", resumed at step {trainer.step}" if trainer.step else "")
+    return "\n".join([head, *(f"  {name:<11} {text}" for name, text in lines.items())])
+
+
+def end(trainer: Trainer, test: Evaluation) -> Table:
+    """The test ELBO's parts in nats per image and in bits/dim, which add up in both columns."""
+    model, spec = trainer.model, trainer.data.spec
+    table = Table()
+    table.add_column(f"test, {test.images:,} images")
+    table.add_column("nats per image", justify="right")
+    table.add_column("bits/dim", justify="right")
+    comparable = test.bits_per_dim is not None
+    for name, nats in {"−E/φ": -test.energy_nats, "ln C": test.log_norm_const, "−KL": -test.kl}.items():
+        table.add_row(name, f"{nats:,.3f}", f"{-nats / (spec.dims * log(2)):+.4f}" if comparable else "")
+    if spec.dequantized and spec.levels:
+        table.add_row(f"bins of width 1/{spec.levels}", "", f"{log2(spec.levels):+.4f}")
+    error = f" ± {test.elbo_standard_error:,.3f}" if test.elbo_standard_error is not None else ""
+    bits = f"{test.bits_per_dim:.4f}" if test.bits_per_dim is not None else ""
+    table.add_row("ELBO", f"{test.elbo:,.3f}{error}", bits, style="bold", end_section=True)
+    table.add_row("dispersion φ", f"{test.dispersion:.5g}")
+    table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
+    table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")
+    table.add_row("active units", f"{test.active_units} of {model.latents}")
+    return table
+
+
+def closing(trainer: Trainer, path: Path) -> str:
+    """The protocol of the figures above, where the run is, and how to look at it."""
+    spec, likelihood = trainer.data.spec, trainer.model.likelihood
+    none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
+    lines = {
+        "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
+        "run": str(path),
+        "tensorboard": f"tensorboard --logdir {path.parent}",
+    }
+    return "\n".join(f"  {name:<11} {text}" for name, text in lines.items())

@@ -1,0 +1,192 @@
+"""`vaekl train -m`: every run of a sweep in its folder, whoever launches it; a run that fails stops no other."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from vaekl.config import compose, overrides
+from vaekl.store import manifest, run_folder
+from vaekl.sweep import display, parse, plan, slurm, workers
+from vaekl.system.cores import has_gpu
+from vaekl.system.errors import StoppedError, VaeklError, first_line
+from vaekl.system.files import sole_user, sole_writer, unwritable
+from vaekl.system.workers import in_worker
+
+
+def train(task: compose.Task, typed: Sequence[str], load: Callable[[], None]) -> None:
+    """Every run that the words stand for: one, or a sweep.
+
+    Args:
+        task: trains one run.
+        typed: the words after the verb.
+        load: imports what the task needs, once for all runs of a process.
+
+    Raises:
+        VaeklError: one sentence for a mistake in the words, or for the runs that have failed.
+        StoppedError: after a signal, when every run has saved its state.
+    """
+    said, names = parse.expanded(typed)
+    if parse.is_sweep(said):
+        overrides.check(said)
+        _sweep(task, parse.read(said, names), load)
+    else:
+        compose.run_with_hydra(task, said)
+
+
+def _sweep(task: compose.Task, sweep: parse.Sweep, load: Callable[[], None]) -> None:
+    composed = overrides.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
+    path = (Path(str(composed.hydra.sweep.dir)) if sweep.value("hydra.sweep.dir") else sweep.folder()).absolute()
+    console, runs = Console(highlight=False, markup=False, soft_wrap=True), sweep.count()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VaeklError(unwritable(path, "sweep", error)) from error
+    with sole_user(path):
+        _check_queue(path, sweep)
+        local = sweep.launcher in (None, "basic", "joblib")
+        chosen = _plan(sweep, path, console) if local else None
+        console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
+        console.print(f"  sweep       {path}")
+        where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
+        job = _Job(task, load, path, uuid.uuid4().hex, where, sweep.searches)
+        _launch(job, sweep, chosen, runs, console)
+    if job.stopped:
+        raise job.stopped[0]
+    if sweep.searches and (best := parse.best(path)) is not None:
+        console.print(f"  best        {best}")
+    ended = manifest.of_session(path, job.session)
+    console.print(f"{manifest.summary(ended)}\n  tensorboard tensorboard --logdir {path}")
+    console.print(f"  report      vaekl report {path}")
+    if failures := manifest.failures(ended):
+        raise VaeklError(f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more.")
+    if not sweep.searches and (left := runs - sum(run["status"] == "finished" for run in ended.values())):
+        raise VaeklError(f"{left} of {runs} runs were stopped, or did not begin: the same command goes on with them.")
+
+
+_Where = Literal["here", "worker", "job"]
+
+
+@dataclass
+class _Job:
+    """What is done for each run; goes to other processes with all that it needs.
+
+    Args:
+        task: trains one run.
+        load: imports what it needs.
+        sweep: the folder.
+        session: of this command.
+        where: in this process, in a worker of this machine, or in a process that another program began.
+        searches: whether two runs may be one.
+        stopped: that somebody asked this process to stop.
+    """
+
+    task: compose.Task
+    load: Callable[[], None]
+    sweep: Path
+    session: str
+    where: _Where
+    searches: bool
+    stopped: list[StoppedError] = field(default_factory=list)
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        path = compose.output_dir()
+        if self.where == "worker" and in_worker():  # joblib takes no other process for one at a time
+            workers.leave_signals()
+        if self.stopped or workers.asked_to_stop(self.sweep):
+            with suppress(OSError):  # Hydra made it; what was begun before stays
+                path.rmdir()
+            return None
+        if self.where == "job":
+            with workers.submitted():
+                return self._attempt(cfg, path)
+        if self.where == "here" or (path / run_folder.RESULTS).exists():
+            return self._attempt(cfg, path)
+        with suppress(Exception):  # what is wrong with it, the run says
+            self.load()
+        return workers.alone(lambda: self._attempt(cfg, path), path)
+
+    def _attempt(self, cfg: DictConfig, path: Path) -> float | None:
+        try:
+            # a search may draw the same values twice: the second waits for the first, and takes its figure
+            with sole_writer(path / "attempt") if self.searches else nullcontext():
+                if (figures := _finished(cfg, path)) is not None:
+                    manifest.note(path, status="finished", reason=None, session=self.session)
+                    return run_folder.validation_elbo(figures)
+                with manifest.recorded(path, compose.overrides(), self.session):
+                    # again: whoever asked since then did not see this run in the manifest
+                    if workers.asked_to_stop(self.sweep):
+                        raise StoppedError("stopped before its first step.")
+                    return self.task(compose.with_choices(cfg), path)
+        except StoppedError as error:
+            if self.where == "here":  # elsewhere the others are told by whoever asked this one
+                self.stopped.append(error)
+            return None
+        except Exception:  # the manifest has it; a search learns that there is no figure
+            with suppress(OSError):  # Hydra made it; what was begun stays
+                path.rmdir()
+            return None
+
+
+def _finished(cfg: DictConfig, path: Path) -> dict[str, float] | None:
+    """The results of a run that was finished before; nothing of it needs torch."""
+    with suppress(VaeklError):  # the attempt will say what is wrong
+        if run_folder.same_run(path, compose.plain(compose.with_choices(cfg))):
+            return run_folder.results(path)
+    return None
+
+
+def _launch(job: _Job, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
+    on_slurm, path = sweep.launcher == "submitit_slurm", job.sweep
+    at_once = chosen.at_once if chosen else None
+    said = [*sweep.words, *sweep.settings(path, at_once), compose.FORGETFUL]
+    with ExitStack() as around:
+        if job.where != "here":
+            # another machine's jobs know their cores; submitit's local ones all run at once
+            threads = chosen.threads if chosen else None if on_slurm else 1
+            around.enter_context(workers.stoppable(path, job.session, threads, on_slurm))
+            around.enter_context(display.shown(path, job.session, runs, console))
+        before = slurm.jobs(path)
+        try:
+            with slurm.watched(path) if on_slurm else nullcontext():
+                compose.call_hydra(job, said)
+        except VaeklError:
+            raise
+        except Exception as error:  # a launcher or a search at a loss for what the manifest can say
+            submitted = slurm.jobs(path) - before
+            if type(error).__module__.startswith("submitit") and not submitted:
+                raise VaeklError(
+                    f"{sweep.launcher} could not begin a run ({first_line(error)}): check hydra.launcher.*."
+                ) from error
+            slurm.wait(submitted, local=not on_slurm)
+            manifest.settle(path, job.session)
+            known = manifest.of_session(path, job.session)
+            if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(known) and not submitted:
+                raise
+
+
+def _check_queue(path: Path, sweep: parse.Sweep) -> None:
+    if sweep.launcher == "submitit_slurm" and (there := slurm.jobs(path) & (slurm.queued() or set())):
+        raise VaeklError(
+            f"jobs of this sweep are still in the queue ({', '.join(sorted(there)[:5])}): wait for them, or take them "
+            "out by `scancel`, then type the command again."
+        )
+
+
+def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
+    runs, known = sweep.count(), manifest.read(path)
+    finished = min(runs, sum(run["status"] == "finished" for run in known.values()))
+    if sweep.launcher == "basic":  # to look at one run after the other: nothing to plan
+        return plan.one_by_one(runs, finished)
+    device = sweep.value("trainer.device") or "auto"
+    gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
+    guess = plan.plan(runs, finished, gpu, None)
+    if finished == runs:
+        return guess
+    console.print("trying some of the runs for a few steps, to know sizes and times")
+    return plan.plan(runs, finished, gpu, plan.tried(sweep.runs(), sweep.directories, guess.at_once, guess.threads))

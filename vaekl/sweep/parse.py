@@ -1,0 +1,258 @@
+"""What the words of a sweep mean: its runs, its folder, who launches them. `sweep=NAME` stands for words in a file."""
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+
+import yaml
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import OmegaConf
+
+from vaekl.config import overrides
+from vaekl.config.groups import CONF, options
+from vaekl.system.errors import VaeklError, did_you_mean, first_line
+from vaekl.system.files import replacing
+
+_LONGEST_NAME = 60
+#: the extra that a launcher or sweeper is in, and the package that says whether it is installed
+_EXTRAS = {
+    "submitit_slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+    "submitit_local": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+    "optuna": ("optuna", "hydra_plugins.hydra_optuna_sweeper"),
+}
+#: flags that show a config instead of training it
+_ONE_AT_A_TIME = ("--cfg", "-c", "--info", "-i")
+_ON_CLUSTER = 8  # trials that a search draws at a time where nobody knows how many can run
+_TIMEOUTS = 100
+_TRIALS = 20  # the default of Hydra's optuna sweeper
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the user asked for.
+
+    Args:
+        words: all of them.
+        overrides: the same without flags, read.
+        names: of the ready-made sweeps among them.
+    """
+
+    words: list[str]
+    overrides: list[Override]
+    names: list[str]
+
+    @property
+    def directories(self) -> list[Path]:
+        """The user's own config folders."""
+        return overrides.config_dirs(self.words)
+
+    @property
+    def swept(self) -> list[Override]:
+        """The keys that have several values."""
+        return [override for override in self.overrides if override.is_sweep_override()]
+
+    @property
+    def launcher(self) -> str | None:
+        """Hydra's name of it, where the user gave one."""
+        return self.value("hydra/launcher")
+
+    @property
+    def tunes_launcher(self) -> bool:
+        """Whether keys of a launcher are given though none is named: they are joblib's."""
+        given = any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
+        return given and self.launcher is None
+
+    @property
+    def of_hydra(self) -> list[str]:
+        """The words that say how the runs are launched."""
+        words = [word for word in self.words if word.lstrip("+").startswith("hydra")]
+        return [*(["hydra/launcher=joblib"] if self.tunes_launcher else []), *words]
+
+    @property
+    def searches(self) -> bool:
+        """Whether a sweeper chooses the values, so that the runs are not known beforehand."""
+        return self.value("hydra/sweeper") not in (None, "basic")
+
+    def value(self, key: str) -> str | None:
+        """The last value that the words give to a key."""
+        values = [str(override.value()) for override in self.overrides if override.key_or_group == key]
+        return values[-1] if values else None
+
+    def runs(self) -> list[list[str]]:
+        """The overrides of each run; those of a search begin at the lower ends of their intervals."""
+        alternatives = [
+            [f"{override.get_key_element()}={value}" for value in overrides.values(override, self.directories)]
+            for override in self.overrides
+            if not str(override.key_or_group).startswith("hydra")
+        ]
+        return [list(run) for run in product(*alternatives)]
+
+    def count(self) -> int:
+        """How many runs there will be."""
+        return int(self.value("hydra.sweeper.n_trials") or _TRIALS) if self.searches else len(self.runs())
+
+    def folder(self) -> Path:
+        """Where the runs will be unless the user says: the same words, in any order, find the same folder."""
+        same = sorted(w for w in self.words if "=" in w and not w.startswith(("-", "hydra", "output_dir=")))
+        digest = blake2b(repr(same).encode(), digest_size=4).hexdigest()
+        keys = self.names or [str(override.key_or_group).split(".")[-1] for override in self.swept]
+        return Path(self.value("output_dir") or "outputs") / f"sweep_{'-'.join(keys)[:_LONGEST_NAME]}_{digest}"
+
+    def settings(self, folder: Path, at_once: int | None) -> list[str]:
+        """What is added to the words: the folder, run names that say what differs.
+
+        Args:
+            folder: the sweep's.
+            at_once: how many runs at a time on this machine; None where another program decides.
+        """
+        swept = {override.key_or_group for override in self.swept}
+        constant = sorted({str(override.key_or_group) for override in self.overrides} - {str(key) for key in swept})
+        added = {
+            "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
+        }
+        if self.launcher == "joblib" or self.tunes_launcher or (self.launcher is None and at_once != 1):
+            added |= {"hydra/launcher": "joblib", "hydra.launcher.n_jobs": str(at_once)}
+        if self.launcher == "submitit_slurm":
+            # what was cut short goes on, so a job that ran out of time may come back
+            added["hydra.launcher.max_num_timeout"] = str(_TIMEOUTS)
+        if self.value("hydra/sweeper") == "optuna":
+            # the same command must search in the same way, or it would find none of its runs finished
+            added |= {
+                "hydra.sweeper.n_jobs": str(_drawn_at_once(folder, at_once)),
+                "hydra.sweeper.direction": "maximize",
+                "hydra.sweeper.max_failure_rate": "1",
+                "hydra.sweeper.sampler.seed": "0",
+            }
+        # last, and said once more where the user did: with interpolations that are resolved
+        place = f"hydra.sweep.dir='{folder}'"
+        return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), place]
+
+
+def is_sweep(words: Sequence[str]) -> bool:
+    """Whether the words ask for several runs, and not only for what a config would be."""
+    return bool({"-m", "--multirun"} & set(words)) and not _shows(words)
+
+
+def read(words: Sequence[str], names: list[str]) -> Sweep:
+    """What the words of a sweep mean.
+
+    Raises:
+        VaeklError: nothing is swept, or what they ask for is not installed.
+    """
+    sweep = Sweep(list(words), overrides.parsed(words), names)
+    for name in (sweep.launcher, sweep.value("hydra/sweeper")):
+        extra, package = _EXTRAS.get(name or "", ("", ""))
+        if extra and find_spec(package) is None:
+            raise VaeklError(f'{name} is not installed: `pip install "vaekl[{extra}]"`.')
+    # it warns of every question that a cluster without accounting does not answer
+    logging.getLogger("submitit").addFilter(lambda record: record.levelno >= logging.ERROR)
+    if sweep.value("hydra/sweeper") == "optuna":
+        import optuna
+
+        logging.getLogger("hydra_plugins").addHandler(logging.NullHandler())  # the manifest knows more of a failure
+        optuna.logging.set_verbosity(logging.WARNING)
+    if "/" in (sweep.value("hydra.sweep.subdir") or ""):
+        raise VaeklError("hydra.sweep.subdir is the name of a run's folder in the sweep's: give one without a slash.")
+    if sweep.names and not sweep.swept:
+        raise VaeklError(
+            f"sweep={','.join(names)} has no key with several values: write them as in `seed: 0,1,2`, without brackets."
+        )
+    for override in sweep.swept:
+        _check_values(override, sweep)
+    if not sweep.swept and not sweep.searches:
+        raise VaeklError("-m needs a key with several values, as in `vaekl train -m seed=0,1,2`.")
+    if not sweep.searches and (ranges := [o.input_line for o in sweep.swept if isinstance(o.value(), IntervalSweep)]):
+        raise VaeklError(f"{ranges[0]} is an interval to search in: add hydra/sweeper=optuna, or give values.")
+    if sweep.searches and sweep.value("valid") == "0":
+        raise VaeklError("a search goes by the validation ELBO, but valid=0 holds out no images: set valid=0.1.")
+    return sweep
+
+
+def _check_values(override: Override, sweep: Sweep) -> None:
+    key, said = override.get_key_element(), override.input_line
+    if sum(other.get_key_element() == key for other in sweep.overrides) > 1:
+        raise VaeklError(f"{key} is given twice: give all its values at once, as in seed=0,1,2.")
+    values = overrides.values(override, sweep.directories)
+    if not values:
+        raise VaeklError(f"{said} matches none of {', '.join(options(key, sweep.directories))}.")
+    if len(set(values)) < len(values) and not sweep.searches:
+        raise VaeklError(f"{said} has a value twice: the same run would be trained at the same time.")
+
+
+def best(folder: Path) -> str | None:
+    """What a search has found, or None where there was none."""
+    file = folder / "optimization_results.yaml"
+    if not file.exists():
+        return None
+    found = OmegaConf.load(file)
+    values = " ".join(
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in found.best_params.items()
+    )
+    return f"{values}: validation ELBO {found.best_value:,.3f} nats"
+
+
+def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Put the words of `conf/sweep/NAME.yaml` in the place of `sweep=NAME`; what the user gives too is the user's.
+
+    Returns:
+        The words and the names.
+
+    Raises:
+        VaeklError: if there is no such sweep.
+    """
+    names = [name for word in words if word.startswith("sweep=") for name in word.partition("=")[2].split(",")]
+    names = list(dict.fromkeys(names))
+    if not names:
+        if "-m" in words and _shows(words):
+            raise VaeklError("-m trains several runs, and --cfg and --info show one: take one of the two.")
+        return list(words), []
+    directories = overrides.config_dirs(words)
+    known = options("sweep", directories)
+    own = [word for word in words if not word.startswith("sweep=")]
+    given = {word.partition("=")[0] for word in own}
+    ready: dict[str, str] = {}
+    for name in names:
+        if name not in known:
+            raise VaeklError(f"sweep={name} is not one of {', '.join(known)}{did_you_mean(name, known)}.")
+        file = next(file for root in (*directories, CONF) if (file := root / "sweep" / f"{name}.yaml").exists())
+        ready |= _words_in(file)
+    added = [f"{key}={value}" for key, value in ready.items() if key not in given]
+    if _shows(own):
+        raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{' '.join(added)}`: look at one of them.")
+    return [*added, *own, *([] if {"-m", "--multirun"} & set(own) else ["-m"])], names
+
+
+def _words_in(file: Path) -> dict[str, str]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise VaeklError(f"{file} cannot be read as YAML ({first_line(error)}): a line is `key: values`.") from error
+    if not isinstance(content, dict):
+        raise VaeklError(f"{file} is no list of keys: a line is `key: values`, as in `seed: 0,1,2`.")
+    return {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in content.items()}
+
+
+def _shows(words: Sequence[str]) -> bool:
+    """Whether the words ask for a config to be shown."""
+    return any(word.partition("=")[0] in _ONE_AT_A_TIME for word in words)
+
+
+def _drawn_at_once(folder: Path, at_once: int | None) -> int:
+    """How many trials a search draws before it looks at their figures: as many as when it was begun.
+
+    With another number it would draw other trials, and find none of the old ones finished.
+    """
+    file = folder / "search.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads(file.read_text(encoding="utf-8"))["drawn_at_once"])
+    number = at_once or _ON_CLUSTER
+    with replacing(file, "search") as partial:
+        partial.write_text(json.dumps({"drawn_at_once": number}) + "\n", encoding="utf-8")
+    return number

@@ -1,0 +1,89 @@
+"""A few steps of some runs, to know what a sweep will cost: run by itself, so that a run that breaks breaks nothing."""
+
+import contextlib
+import io
+import json
+import resource
+import sys
+import time
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from vaekl.config import compose
+from vaekl.config.groups import CONF
+from vaekl.measures.elbo import evaluate
+from vaekl.run import start as run_start
+from vaekl.training.trainer import Trainer
+
+_IMPORTED = time.process_time()
+_WARM_UP, _STEPS, _SECONDS = 2, 20, 1.0
+_JUDGED = 500
+#: a parameter's gradient, Adam's two moments, and what a step needs for a moment, in float32
+_BYTES_TO_TRAIN = 16
+
+
+def main() -> None:
+    """Read overrides from the standard input, write what the runs cost to the standard output."""
+    asked = json.loads(sys.stdin.read())
+    answers = []
+    for overrides in asked["runs"]:
+        with contextlib.suppress(Exception):  # what is wrong with a run, the run says
+            answers.append(_cost(overrides, asked["directories"], asked["room"]))
+    print(json.dumps(answers))
+
+
+def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str, Any]:
+    begun = time.perf_counter()
+    paths = [f"hydra.searchpath=[{','.join(f'file://{directory}' for directory in directories)}]"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", [*overrides, *(paths if directories else [])], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    trainer = run_start.build(compose.with_choices(cfg), Path(), run_start.new_console(io.StringIO())).trainer
+    start = time.perf_counter() - begun
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    known = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}
+    needed = _resident() + _BYTES_TO_TRAIN * parameters
+    if needed > room:  # others are tried beside it: what is known must do
+        return known | {"bytes": needed, "seconds": None}
+    step = _seconds_a_step(trainer)
+    plan, data = trainer.plan, trainer.data
+    some, before = data.train.first(_JUDGED), time.perf_counter()
+    evaluate(trainer.model, some)
+    an_image = (time.perf_counter() - before) / len(some)
+    validations = ceil(plan.total_steps / plan.valid_every) + 1
+    judged = validations * len(data.valid or []) + len(data.test)
+    seconds = start + step * plan.total_steps + an_image * judged
+    return known | {"bytes": _resident(), "seconds": seconds}
+
+
+def _resident() -> float:
+    """The most memory that this process has had, bytes."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+
+def _seconds_a_step(trainer: Trainer) -> float:
+    trainer.model.train()
+    steps = 0
+    with contextlib.closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
+        for stored in batches:
+            if steps == _WARM_UP:
+                begun = time.perf_counter()
+            trainer.train_step(stored)
+            steps += 1
+            if steps > _WARM_UP and (time.perf_counter() - begun > _SECONDS or steps == _WARM_UP + _STEPS):
+                break
+    if trainer.device.type == "cuda":
+        trainer.rows.cpu()
+    return (time.perf_counter() - begun) / (steps - _WARM_UP) if steps > _WARM_UP else 0.0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Where a run computes."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+
+from vaekl.system import distributed
+from vaekl.system.cores import allowed_cores, free_cores
+from vaekl.system.errors import FullMemoryError, VaeklError, first_line
+
+# of glibc's malloc.h; 32 MiB is the largest threshold that it takes
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+#: what torch takes by itself
+_MOST_THREADS = torch.get_num_threads()
+
+
+def pick_device(name: str, key: str = "trainer.device") -> torch.device:
+    """The device of that name; `auto` takes a GPU if there is one. Each of several processes gets a GPU of its own.
+
+    Args:
+        name: auto, cpu, cuda or cuda:1 and the like.
+        key: how the user said it.
+
+    Raises:
+        VaeklError: names the devices that are there.
+    """
+    present = ["cpu"]
+    if torch.cuda.is_available():
+        present += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name != "auto" and name not in present:
+        raise VaeklError(f"{key}={name} is not on this machine: choose auto or {', '.join(present)}.")
+    if name == "cpu" or present == ["cpu"]:
+        return torch.device("cpu")
+    if distributed.size() == 1:
+        return torch.device("cuda" if name == "auto" else name)
+    own = f"cuda:{distributed.local_rank()}"
+    if name not in ("auto", "cuda") or own not in present:
+        raise VaeklError(
+            f"{key}={name} does not give each process a GPU of its own, and there are {len(present) - 2} here: set "
+            f"{key}=auto or cpu, and --nproc-per-node to the number of GPUs."
+        )
+    torch.cuda.set_device(own)
+    return torch.device(own)
+
+
+@contextmanager
+def enough_memory(what: str, cure: str) -> Iterator[None]:
+    """Turn what runs out of memory inside into a sentence.
+
+    Raises:
+        FullMemoryError: names `what` and how to make it smaller.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_full_memory(error):
+            raise
+        raise FullMemoryError(f"{what} does not fit the memory ({first_line(error)}): {cure}.") from error
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Whether it says that something does not fit the memory; the CPU's allocator has no exception of its own."""
+    words = ("DefaultCPUAllocator", "not enough memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def prepare(device: torch.device, tf32: bool = False) -> None:
+    """Settings of the process that cost nothing in accuracy, and whether a GPU may round factors to TF32's 10 bits."""
+    rounds = tf32 and device.type == "cuda"
+    torch.set_float32_matmul_precision("high" if rounds else "highest")
+    torch.backends.cudnn.allow_tf32 = rounds
+    if device.type == "cpu":
+        # a saturated net makes denormals, and each costs a hundred cycles
+        torch.set_flush_denormal(True)
+        _keep_freed_memory()
+
+
+def take_threads(threads: Any) -> None:
+    """So many threads compute on the CPU from now on, but no more than there are cores for this process.
+
+    auto takes as many as cores that others leave idle.
+
+    Raises:
+        VaeklError: it is neither.
+    """
+    if threads != "auto" and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise VaeklError(f"trainer.threads must be auto or a whole number from 1, not {threads!r}.")
+    if threads != "auto":
+        torch.set_num_threads(min(threads, allowed_cores()))
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(_MOST_THREADS, free_cores()))
+
+
+def keep_threads(before: int) -> bool:
+    """As many threads as a stopped run had, if they may be had: another number would add in another order."""
+    if "OMP_NUM_THREADS" not in os.environ and before <= allowed_cores():
+        torch.set_num_threads(before)
+    return torch.get_num_threads() == before
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what tensors gave back: to fetch new pages for each can cost more than to compute on them."""
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for option, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 1 << 30), (_M_TOP_PAD, 64 << 20)):
+            mallopt(option, size)

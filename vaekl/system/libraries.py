@@ -1,0 +1,53 @@
+"""Libraries that are imported only when needed, with a sentence where the import fails."""
+
+import importlib
+from types import ModuleType
+
+from vaekl.system.errors import VaeklError, first_line
+
+
+def torchvision(module: str = "") -> ModuleType:
+    """torchvision, or one of its modules.
+
+    Raises:
+        VaeklError: if the installed torch and torchvision are not a pair.
+    """
+    try:
+        return importlib.import_module(f"torchvision.{module}" if module else "torchvision")
+    except (ImportError, RuntimeError) as error:
+        raise VaeklError(
+            f"torchvision does not load beside this torch ({str(error).splitlines()[0]}): install the two together "
+            "from one index, `pip install --force-reinstall torch torchvision`."
+        ) from error
+
+
+def torchmetrics(module: str) -> ModuleType:
+    """A module of torchmetrics, whose import takes seconds.
+
+    Raises:
+        VaeklError: if it, or the torchvision that it imports, does not load.
+    """
+    try:
+        return importlib.import_module(f"torchmetrics.{module}")
+    except (ImportError, RuntimeError) as error:
+        torchvision()
+        raise VaeklError(
+            f"torchmetrics does not load ({first_line(error)}): install it again, `pip install --force-reinstall "
+            "torchmetrics`."
+        ) from error
+
+
+def torch_fidelity(module: str) -> ModuleType:
+    """A module of torch-fidelity, which is in the extra `vaekl[fid]`.
+
+    Raises:
+        VaeklError: if it, or the torchvision that it imports, does not load.
+    """
+    try:
+        return importlib.import_module(f"torch_fidelity.{module}")
+    except (ImportError, RuntimeError) as error:
+        torchvision()
+        raise VaeklError(
+            f"eval.features=inception needs torch-fidelity, which does not load ({first_line(error)}): install it, "
+            '`pip install "vaekl[fid]"`, or set eval.features=classifier, which needs neither it nor a download.'
+        ) from error

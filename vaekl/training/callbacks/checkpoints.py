@@ -1,0 +1,34 @@
+"""`last.pt` at every validation and when asked to stop; `best.pt` where early stopping will want it back.
+
+`previous.pt` is what `last.pt` was, for a run whose `last.pt` gets damaged; a finished run has none.
+"""
+
+from pathlib import Path
+
+from vaekl.measures.elbo import Evaluation
+from vaekl.store import checkpoint
+from vaekl.store.run_folder import BEST, LAST, PREVIOUS
+from vaekl.training.callback import Callback
+from vaekl.training.trainer import Trainer
+
+
+class Checkpoints(Callback):
+    """Must come last, so that what the others wrote for a step is on the disk before its checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._saved_step = -1
+
+    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        if improved and trainer.plan.patience is not None:
+            checkpoint.save(self.folder / BEST, trainer.state_dict())
+        self._save(trainer)
+
+    def paused(self, trainer: Trainer) -> None:
+        if trainer.step > 0:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.step != self._saved_step:
+            checkpoint.save(self.folder / LAST, trainer.state_dict(), self.folder / PREVIOUS)
+            self._saved_step = trainer.step

@@ -1,0 +1,75 @@
+"""Pictures: inputs beside reconstructions, samples from the prior, a latent traversal; on TensorBoard and as PNG.
+
+A reconstruction is the *mean* of the density, which for the continuous Bernoulli is not its logit's sigmoid.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vaekl.data import seed_of
+from vaekl.measures.elbo import Evaluation
+from vaekl.measures.pictures import beside, decoded, grid, most_kl, shaded, shades, traversal
+from vaekl.system.files import replacing
+from vaekl.system.libraries import torchvision
+from vaekl.training.callback import Callback
+from vaekl.training.callbacks.tensorboard import TensorBoard
+from vaekl.training.trainer import Trainer
+
+_COLUMNS = 8
+_SHARE = 10
+
+
+class Images(Callback):
+    """About ten times in a run, from the same latents and the same held-out images each time; at its end as PNG.
+
+    Args:
+        folder: the run folder; pictures of the tested weights stay there as PNG.
+        tensorboard: the callback whose writer is used.
+    """
+
+    def __init__(self, folder: Path, tensorboard: TensorBoard) -> None:
+        self.folder, self.tensorboard = folder, tensorboard
+
+    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        before, total = trainer.step - trainer.plan.valid_every, trainer.plan.total_steps
+        due = trainer.step * _SHARE // total > before * _SHARE // total
+        if (due or trainer.finished) and self.tensorboard.writer is not None:
+            kl = evaluation.kl_per_latent if evaluation is not None else None
+            for name, drawn in pictures(trainer, kl).items():
+                self.tensorboard.writer.add_image(f"images/{name}", drawn, trainer.step)
+            self.tensorboard.writer.flush()  # a checkpoint follows, behind which a killed run does not go back
+
+    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():
+            with replacing(self.folder / f"{name}.png", "picture") as partial:
+                torchvision("utils").save_image(drawn, partial, format="png")
+
+
+@torch.no_grad()
+def pictures(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor]:
+    """Grids [3, H, W] in [0, 1] under the names of their tags."""
+    model, device = trainer.judged, trainer.device
+    training = model.training
+    model.eval()
+    generator = torch.Generator(device).manual_seed(seed_of("pictures", trainer.seed))
+    # test images are looked at only in the test
+    split = trainer.data.valid if trainer.data.valid is not None else trainer.data.train
+    x = split.batch(slice(0, 2 * _COLUMNS), generator)
+    inputs, posterior_mean = model.spec.to_unit(x), model.encode(x)[0]
+    prior = torch.randn(_COLUMNS**2, model.latents, generator=generator, device=device)
+    kl = kl_per_latent if kl_per_latent is not None else torch.zeros(model.latents)
+    ends = shades(model.spec, inputs)
+    drawn = {
+        "inputs_above_reconstructions": beside(
+            shaded(inputs, ends), shaded(decoded(model, posterior_mean), ends), _COLUMNS
+        ),
+        "prior_means": shaded(decoded(model, prior), ends),
+        "prior_samples": shaded(decoded(model, prior, generator), ends),
+        "latent_traversal": shaded(
+            decoded(model, traversal(most_kl(kl, _COLUMNS), model.latents, _COLUMNS)), ends
+        ),
+    }  # fmt: skip
+    model.train(training)
+    return {name: grid(images, _COLUMNS) for name, images in drawn.items()}

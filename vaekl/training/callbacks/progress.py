@@ -1,0 +1,60 @@
+"""What the terminal shows while a run goes on: a bar, or plain lines where the output is no terminal."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vaekl.measures.elbo import Evaluation
+from vaekl.training.callback import Callback
+from vaekl.training.trainer import Trainer
+
+_PLAIN_LINES = 10
+
+
+class ProgressDisplay(Callback):
+    """ELBO, images/s and the time that is left."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+        self._train = self._valid = ""
+
+    def started(self, trainer: Trainer) -> None:
+        if not self.console.is_terminal:
+            return
+        self.bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self.bar.add_task("", total=trainer.plan.total_steps, completed=trainer.step)
+        self.bar.start()
+
+    def compiled(self, trainer: Trainer, seconds: float) -> None:
+        self.console.print(f"  step {trainer.step:>6,}: compiled in {seconds:.1f} s")
+
+    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {figures['images_per_second']:,.0f} images/s"
+        if self.bar is not None:
+            self.bar.update(self._task, completed=trainer.step, description=self._said())
+
+    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        self._valid = f"valid ELBO {evaluation.elbo:,.2f} nats" if evaluation is not None else ""
+        total = trainer.plan.total_steps
+        before = max(0, trainer.step - trainer.plan.valid_every)
+        due = trainer.step * _PLAIN_LINES // total > before * _PLAIN_LINES // total
+        if self.bar is None and (due or trainer.finished):
+            self.console.print(f"  step {trainer.step:>6,}/{total:,} · {self._said()}")
+
+    def _said(self) -> str:
+        return " · ".join(part for part in (self._train, self._valid) if part)
+
+    def paused(self, trainer: Trainer) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def failed(self, trainer: Trainer) -> None:
+        self.paused(trainer)

@@ -1,0 +1,183 @@
+"""TensorBoard: scalars with their units, the ledger's page, histograms, the config, and the HParams tab."""
+
+import re
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from vaekl.measures.elbo import Evaluation
+from vaekl.training.callback import Callback
+from vaekl.training.callbacks.metrics_csv import MetricsCsv
+from vaekl.training.trainer import Trainer
+
+_TEST = ".test"
+_EVENTS = "events.out.tfevents."
+_LONGEST_WAIT = 2
+#: of torch's histograms, which fail where all values lie beyond
+_LAST_BIN = 9e19
+_LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
+_EQUATION = "ELBO = −E/φ + ln C − KL, nats"
+#: the HParams tab shows five settings and five figures before anything is clicked, those that differ first
+_COMPARED_FIRST = ("dataset", "likelihood", "weighting", "model", "seed")
+_JUDGED_FIRST = (
+    "test/elbo_nats", "test/bits_per_dim", "valid/elbo_nats", "valid/bits_per_dim", "test/effective_beta_kl",
+)  # fmt: skip
+_ACROSS = {
+    "ELBO (nats)": "elbo_nats",
+    "bits/dim": "bits_per_dim",
+    "KL (nats)": "kl_nats",
+    "effective β_KL": "effective_beta_kl",
+    "implied σ beside RMSE": "(implied_sigma|rmse)",
+}
+
+
+class TensorBoard(Callback):
+    """Writes into the run folder itself, so that `tensorboard --logdir outputs` names each run by its path.
+
+    Args:
+        folder: the run folder.
+        config: the resolved config, as YAML.
+        settings: what the HParams tab compares runs by: text, numbers, and None for a number that this run lacks.
+    """
+
+    def __init__(self, folder: Path, config: str, settings: dict[str, str | float | None]) -> None:
+        self.folder, self.config, self.settings = folder, config, settings
+        self.writer: SummaryWriter | None = None
+        self._last_step = 0
+
+    def started(self, trainer: Trainer) -> None:
+        self._last_step = trainer.step
+        resumed = trainer.step > 0
+        threading.excepthook = _as_usual_but_for_the_disk
+        for file in self.folder.glob(f"events.*{_TEST}"):
+            file.unlink()
+        _make_names_earlier(self.folder)
+        # events of steps after the checkpoint are about to be written again; without one, all of them
+        self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)
+        if not resumed:
+            self.writer.add_text("config", "```yaml\n" + self.config + "\n```", 0)
+            self.writer.add_custom_scalars(
+                {
+                    "ELBO ledger": {
+                        f"{split}: {_EQUATION}": ["Multiline", [f"{split}/{tag}" for tag in _LEDGER]]
+                        for split in ("train", "valid")
+                    },
+                    "train beside valid": {
+                        title: ["Multiline", [f"(train|valid)/{tag}$"]] for title, tag in _ACROSS.items()
+                    },
+                }
+            )
+
+    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        self._scalars("train", figures, trainer.step)
+
+    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+        self._last_step = trainer.step
+        if evaluation is not None:
+            self._evaluation("valid", evaluation, trainer.step)
+        self._flush()
+
+    def paused(self, trainer: Trainer) -> None:
+        self._flush()
+
+    def failed(self, trainer: Trainer) -> None:
+        if self.writer is not None:
+            with suppress(OSError):  # the error that ended the run is the one to report
+                self.writer.close()
+
+    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        if self.writer is None:
+            return
+        # a file of its own: a run that is killed before its results are written tests again
+        self.writer.close()
+        if max(self.folder.glob(f"{_EVENTS}*")).name.rpartition(".")[2].strip("9") == "":
+            _make_names_earlier(self.folder)  # names end in a count of the process's files, and 10 comes before 9
+        self.writer = SummaryWriter(str(self.folder), filename_suffix=_TEST)
+        self._evaluation("test", evaluation, trainer.step)
+        if trainer.step < self._last_step:
+            # early stopping went back to its best weights: the last point is to be theirs, as the test's is
+            for row in MetricsCsv(self.folder).rows():
+                if row["split"] == "valid" and int(row["step"]) == trainer.step:
+                    figures = {tag: float(text) for tag, text in row.items() if tag not in ("step", "split") and text}
+                    self._scalars("valid", figures, self._last_step)
+        self._compare(list(evaluation.figures()), trainer.step)
+        self.writer.close()
+
+    def _compare(self, figures: list[str], step: int) -> None:
+        """The HParams tab: settings beside the final figures, which are the last points of their curves.
+
+        TensorBoard takes the columns for all runs from whichever it meets first, and shows those said to differ first.
+        """
+        tags = [*_JUDGED_FIRST, *(f"{split}/{tag}" for split in ("test", "valid") for tag in figures)]
+        columns = {key: 0.0 if value is None else value for key, value in self.settings.items()}
+        experiment, _, _ = hparams(columns, dict.fromkeys(tags, 0.0))
+        _, start, end = hparams({key: value for key, value in self.settings.items() if value is not None}, {})
+        if self.writer is not None:
+            for part in (self._differing_first(experiment), start, end):
+                self.writer._get_file_writer().add_summary(part, step)
+
+    def _differing_first(self, experiment: Summary) -> Summary:
+        differ = _swept(self.folder, self.settings) or _COMPARED_FIRST
+        stored = experiment.value[0].metadata.plugin_data
+        content = HParamsPluginData.FromString(stored.content)
+        for column in content.experiment.hparam_infos:
+            column.differs = column.name in differ
+        stored.content = content.SerializeToString()
+        return experiment
+
+    def _evaluation(self, split: str, evaluation: Evaluation, step: int) -> None:
+        self._scalars(split, evaluation.figures(), step)
+        if self.writer is not None:
+            kl = evaluation.kl_per_latent.clamp(max=_LAST_BIN)
+            self.writer.add_histogram(f"{split}/kl_per_latent_nats", kl, step)
+
+    def _scalars(self, split: str, figures: dict[str, float], step: int) -> None:
+        if self.writer is not None:
+            for tag, value in figures.items():
+                self.writer.add_scalar(f"{split}/{tag}", value, step)
+
+    def _flush(self) -> None:
+        if self.writer is not None:
+            self.writer.flush()
+
+
+def _swept(folder: Path, settings: Iterable[str]) -> set[str]:
+    """What differs in a sweep, which is what its run folders are called by; nothing outside a sweep."""
+    return set(re.findall(r"(?:^|,)\+*([\w.]+)=", folder.resolve().name)) & set(settings)
+
+
+def _make_names_earlier(folder: Path) -> None:
+    """TensorBoard reads a folder's event files in the order of their names, which begin with the second.
+
+    Where the latest is of this second, that one is let pass; where it is still to come, the clock was set back since,
+    and the files get names of the seconds before now.
+    """
+    files = sorted(folder.glob(f"{_EVENTS}[0-9]*.*"))
+    ahead = _second(files[-1]) - time.time() + 1 if files else 0
+    if 0 <= ahead <= _LONGEST_WAIT:
+        time.sleep(ahead)
+    elif ahead > 0:
+        # before every one of them too: in a container host and process number come again, and names with them
+        second = min(int(time.time()), _second(files[0])) - len(files)
+        for place, file in enumerate(files):
+            head, _, tail = file.name.removeprefix(_EVENTS).partition(".")
+            file.rename(folder / f"{_EVENTS}{second + place:0{len(head)}d}.{tail}")
+
+
+def _second(file: Path) -> int:
+    """In an event file's name; 0 where there is none, which TensorBoard wrote not."""
+    digits = file.name.removeprefix(_EVENTS).partition(".")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _as_usual_but_for_the_disk(failure: threading.ExceptHookArgs) -> None:
+    """No traceback where the writer's thread cannot write: the next event raises the same error in the main thread."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)

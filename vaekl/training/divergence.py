@@ -1,0 +1,111 @@
+"""What is not finite, and since when."""
+
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from vaekl.model.vae import LEDGER, VAE
+from vaekl.system.errors import VaeklError
+
+
+class DivergedError(VaeklError):
+    """The loss or the parameters stopped being finite.
+
+    Args:
+        what: is not finite, in words.
+        step: at which it was seen.
+    """
+
+    outcome = "diverged"
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(what, step)
+        self.what, self.step = what, step
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}; what was saved before is kept: train afresh with values of about 1 (rescale the data), a "
+            "lower optim.lr, trainer.clip_norm or trainer.on_nan=restore."
+        )
+
+    def beginning_with(self, fault: str | None) -> "DivergedError":
+        """The same, where it is known what was the first to go, such as `step 12: kl_nats`."""
+        if fault is None:
+            return self
+        when, _, what = fault.partition(": ")
+        known = f"{what} is not finite at {when}" in self.what
+        return self if known else DivergedError(f"{self.what}; it began at {fault}", self.step)
+
+
+def check_rows(rows: Tensor, step: int, model: VAE) -> None:
+    """Refuse steps whose ledger is not finite.
+
+    Args:
+        rows: the values of `LEDGER` of some steps, [S, 5].
+        step: the number of the last of them.
+        model: as it is after that step.
+
+    Raises:
+        DivergedError: names the first such step, the part of the ledger and whether a parameter followed.
+    """
+    broken = ~rows.isfinite()
+    if not broken.any():
+        return
+    first = int(broken.any(1).nonzero()[0])
+    part = LEDGER[int(broken[first].nonzero()[0])]
+    bad = _not_finite(model)
+    bad_step = step - len(rows) + first + 1
+    raise DivergedError(
+        f"training diverged: {part} is not finite at step {bad_step}"
+        f"{f' and parameter {bad} followed' if bad else ', with every parameter still finite'}",
+        bad_step,
+    )
+
+
+def check_gradient(norm: Tensor, step: int, model: VAE) -> None:
+    """Refuse a gradient whose squares overflow: Adam divides by their average, and would not take a step again.
+
+    Raises:
+        DivergedError: its norm is not finite; names the first parameter that followed, if one did.
+    """
+    if not norm.isfinite():
+        check_parameters(model, step)
+        raise DivergedError(f"training diverged: the norm of the gradient is not finite at step {step}", step)
+
+
+def check_validation(elbo: float, step: int) -> None:
+    """Refuse a validation's ELBO that is not finite, though the training's were.
+
+    Raises:
+        DivergedError: says so.
+    """
+    if not isfinite(elbo):
+        raise DivergedError(f"training diverged: the validation's elbo_nats is not finite at step {step}", step)
+
+
+def check_parameters(model: VAE, step: int) -> None:
+    """Refuse weights that are not finite after a step.
+
+    Raises:
+        DivergedError: names the first such parameter.
+    """
+    if bad := _not_finite(model):
+        raise DivergedError(f"training diverged: parameter {bad} is not finite after step {step}", step)
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, model: VAE, step: int) -> None:
+    """Refuse an optimiser that remembers a gradient which was not finite: it would never move that parameter again.
+
+    Raises:
+        DivergedError: names the first such parameter.
+    """
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and not value.isfinite().all():
+                what = f"training diverged: the optimiser's {key} of parameter {name}"
+                raise DivergedError(f"{what} is not finite after step {step}", step)
+
+
+def _not_finite(model: VAE) -> str | None:
+    return next((name for name, parameter in model.named_parameters() if not parameter.isfinite().all()), None)

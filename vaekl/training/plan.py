@@ -1,0 +1,29 @@
+"""How long a run is, and how often something happens in it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often, in steps.
+
+    Args:
+        total_steps: the run's length.
+        batch_size: images per step.
+        log_every: training figures are averaged over this many steps; the only waiting for the device.
+        valid_every: validation, images and a checkpoint.
+        clip_norm: largest gradient norm, or None.
+        ema: decay of an exponential moving average of the weights, which is then what is judged; or None.
+        compile: whether to compile the step, or None for what the first steps' speed advises.
+        patience: stop after this many validations without a better ELBO, and keep the best; or None. Only those count
+            at which the KL has its full weight.
+    """
+
+    total_steps: int
+    batch_size: int
+    log_every: int = 50
+    valid_every: int = 500
+    clip_norm: float | None = None
+    ema: float | None = None
+    compile: bool | None = False
+    patience: int | None = None

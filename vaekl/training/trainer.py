@@ -1,0 +1,259 @@
+"""The loop. It receives objects, never a config; what happens around a step is the callbacks' business."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from math import inf, nan
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vaekl.data import Data, batch_slices, epoch_order, seed_of
+from vaekl.measures.bits import bits_per_dim
+from vaekl.measures.elbo import Evaluation, evaluate, judge
+from vaekl.model.vae import LEDGER, VAE, Objective
+from vaekl.system import distributed
+from vaekl.training.callback import Callback
+from vaekl.training.compile import Compiler
+from vaekl.training.divergence import check_gradient, check_optimizer, check_parameters, check_rows, check_validation
+from vaekl.training.plan import Plan
+from vaekl.training.schedules import LearningRateSchedule, Schedule
+
+#: what is judged on the last training batch as an evaluation would
+JUDGED = ("dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units")
+
+
+class Trainer:
+    """Minimises a weighting's loss over a data set and tells its callbacks how it goes.
+
+    Of several processes each computes a share of every batch; all draw the whole batch's noise, so that how many there
+    are changes nothing. Only the first has callbacks.
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        lr_schedule: LearningRateSchedule,
+        data: Data,
+        plan: Plan,
+        seed: int,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
+        self.lr_schedule = lr_schedule
+        self._first_rates = [float(group["lr"]) for group in optimizer.param_groups]
+        #: how often the run has gone back to a checkpoint, and each time halved its learning rates
+        self.restores = 0
+        self.device = next(model.parameters()).device
+        self.generator = torch.Generator(self.device).manual_seed(seed_of("noise", seed))
+        self.networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
+        self.batches = batch_slices(len(data.train), plan.batch_size)
+        self.average = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=False)
+            if plan.ema is not None
+            else None
+        )
+        images = self.batches[0].stop
+        self.share = distributed.share(images)
+        self.weight = (self.share.stop - self.share.start) / images
+        self._objective: nn.Module = Objective(model)
+        self.compiler = Compiler(self._objective, self.device, plan.compile)
+        self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
+        self.step = 0
+        self.best_elbo, self.stale_validations = -inf, 0
+        self.stop_requested = False
+        self._gradient_norm: Tensor | None = None
+        self._last_x = torch.empty(0)
+        self._clock = (0, time.perf_counter())
+
+    @property
+    def judged(self) -> VAE:
+        """The weights that are validated and tested: the moving average if there is one."""
+        return cast(VAE, self.average.module) if self.average is not None else self.model
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether early stopping has ended the run."""
+        return self.plan.patience is not None and self.stale_validations >= self.plan.patience
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.step >= self.plan.total_steps or self.out_of_patience
+
+    def fit(self) -> None:
+        """Train from the current step to the end, or until someone sets `stop_requested`."""
+        self.model.train()
+        self._objective = distributed.averaging(self._objective)
+        stop = distributed.Vote()
+        try:
+            self.tell(lambda callback: callback.started(self))
+            self._clock = (self.step, time.perf_counter())
+            with closing(self.data.train.stream(self.batches_to_come())) as batches:
+                for stored in batches:
+                    if self.compiler.decide(self.plan.total_steps - self.step):
+                        self._compile_with(stored)
+                    else:
+                        self.train_step(stored)
+                    last = self.step == self.plan.total_steps
+                    if self.step % self.plan.log_every == 0 or last:
+                        self._log()
+                    if self.step % self.plan.valid_every == 0 or last:
+                        self._validate()
+                    if stop(self.stop_requested) or self.finished:
+                        break
+            self._prepare_checkpoint()
+        except BaseException:
+            if distributed.is_first():  # the others may have ended
+                for callback in self.callbacks:
+                    callback.failed(self)
+            raise
+        self.tell(lambda callback: callback.paused(self))
+
+    def _compile_with(self, stored: Tensor) -> None:
+        before = time.perf_counter()
+        self.train_step(stored)
+        seconds = time.perf_counter() - before
+        self.tell(lambda callback: callback.compiled(self, seconds))
+
+    def train_step(self, stored: Tensor) -> None:
+        """One optimiser step, whole. Nothing in it waits for the device."""
+        schedule = self.schedule(self.step)
+        x = self._last_x = self.data.train.transform(stored, self.generator)
+        noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
+
+        # to torch.compile a float is a constant
+        multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
+        loss, ledger = self._objective(x[self.share], noise[self.share], multiplier)
+        self.optimizer.zero_grad()
+        distributed.weighed(loss, self.weight).backward()
+        row = self.step % self.plan.log_every
+        if self.plan.clip_norm is not None:
+            self._gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
+        elif row == self.plan.log_every - 1 or self.step == self.plan.total_steps - 1:
+            self._gradient_norm = get_total_norm([p.grad for p in self.networks if p.grad is not None])
+        for group, rate in zip(self.optimizer.param_groups, self._rates(self.step), strict=True):
+            group["lr"] = rate
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+        self.rows[row] = ledger if self.weight == 1 else ledger * self.weight
+        self.step += 1
+
+    def _rates(self, step: int) -> list[float]:
+        """The learning rate of each group of parameters."""
+        factor = self.lr_schedule(step) * 0.5**self.restores
+        return [rate * factor for rate in self._first_rates]
+
+    def batches_to_come(self) -> Iterator[Tensor]:
+        """Indices of the batches that are still to come; the ragged last batch of an epoch is left out."""
+        # counted here: they are read ahead of the step
+        step = self.plan.total_steps if self.finished else self.step
+        while step < self.plan.total_steps:
+            epoch, first = divmod(step, len(self.batches))
+            order = epoch_order(len(self.data.train), self.seed, epoch).to(self.data.train.images.device)
+            for batch in self.batches[first:]:
+                yield order[batch]
+            step += len(self.batches) - first
+
+    def _log(self) -> None:
+        count = (self.step - 1) % self.plan.log_every + 1
+        rows = distributed.total(self.rows[:count]).cpu().double()
+        check_rows(rows, self.step, self.model)
+        if self._gradient_norm is not None:
+            check_gradient(self._gradient_norm, self.step, self.model)
+        steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
+        schedule = self.schedule(self.step - 1)
+        generator = torch.Generator(self.device).manual_seed(seed_of("log", self.seed))
+        now = judge(self.model, [self._last_x], generator, schedule).figures()
+        figures = {name: now[name] for name in JUDGED} | dict(zip(LEDGER, rows.mean(0).tolist(), strict=True))
+        figures["elbo_nats"] = figures["log_norm_const_nats"] - figures["energy_nats"] - figures["kl_nats"]
+        bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
+        figures |= {
+            **({"bits_per_dim": bits} if bits is not None else {}),
+            "schedule": schedule,
+            "learning_rate": self._rates(self.step - 1)[0],
+            **({"restores": self.restores} if self.restores else {}),
+            "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
+            "images_per_second": steps * len(self._last_x) / seconds,
+        }
+        self.tell(lambda callback: callback.logged(self, figures))
+        self._clock = (self.step, time.perf_counter())
+
+    def _validate(self) -> None:
+        self._prepare_checkpoint()
+        evaluation: Evaluation | None = None
+        improved = False
+        if self.data.valid is not None:
+            schedule = self.schedule(self.step - 1)
+            evaluation = evaluate(self.judged, self.data.valid, schedule, seed_of("valid", self.seed))
+            check_validation(evaluation.elbo, self.step)
+            # while the KL has less than its full weight, a falling ELBO says nothing about the run
+            if schedule == 1:
+                improved = evaluation.elbo > self.best_elbo
+                self.best_elbo = max(self.best_elbo, evaluation.elbo)
+                self.stale_validations = 0 if improved else self.stale_validations + 1
+        self.tell(lambda callback: callback.validated(self, evaluation, improved))
+        self._clock = (self.step, time.perf_counter())
+
+    def tell(self, what: Callable[[Callback], None]) -> None:
+        """Call something of every callback; an error of one of them ends every process."""
+
+        def call() -> None:
+            for callback in self.callbacks:
+                what(callback)
+
+        distributed.on_first(call)
+
+    def _prepare_checkpoint(self) -> None:
+        """The first process will save: it needs the whole batch's rows, and nothing that has diverged."""
+        distributed.bring_to_first(self.rows)
+        since_log = (self.step - 1) % self.plan.log_every + 1
+        distributed.on_first(lambda: check_rows(self.rows[:since_log], self.step, self.model))
+        check_parameters(self.model, self.step)
+        check_optimizer(self.optimizer, self.model, self.step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything from which `fit` would go on as if it had never stopped."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "restores": self.restores,
+            "compiled": self.compiler.decision,
+            "threads": torch.get_num_threads(),
+            "data": self.data.digest,
+            "device": self.device.type,
+            "generator": self.generator.get_state().cpu(),
+            "rows": self.rows,
+            "best_elbo": self.best_elbo,
+            "stale_validations": self.stale_validations,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.step = int(state["step"])
+        if not 0 <= self.step < 2**53:
+            raise ValueError(f"step {self.step}")
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.restores = int(state["restores"])
+        self.compiler.decision = state["compiled"]
+        if state["device"] == self.device.type:
+            self.generator.set_state(state["generator"].cpu())
+        else:  # a generator's state fits its own kind of device only
+            self.generator.manual_seed(seed_of(f"noise from step {self.step}", self.seed))
+        self.rows.copy_(state["rows"])
+        if not distributed.is_first():
+            self.rows.zero_()
+        self.best_elbo, self.stale_validations = float(state["best_elbo"]), int(state["stale_validations"])

@@ -1,0 +1,143 @@
+"""The words after `vaekl audit`: key=value, with a sentence for every mistake."""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import Any
+
+from vaekl.system.errors import VaeklError, did_you_mean
+from vaekl.verbs.audit.loss import Loss
+
+Reader = Callable[[str, str], Any]
+
+
+def pairs(words: Sequence[str], known: Iterable[str], hint: str = "") -> dict[str, str]:
+    """The words as key -> value; a known key may end in `.*`.
+
+    Raises:
+        VaeklError: for a word that is no key=value, a key that does not exist, or one that is given twice.
+    """
+    names = list(known)
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if word.startswith("-"):
+            raise VaeklError(f"unknown option {word}: see `vaekl audit --help`.")
+        if not equals or not key:
+            raise VaeklError(f"cannot read {word!r}: write key=value, as in reconstruction=mse.")
+        if key not in names and f"{key.split('.')[0]}.*" not in names:
+            meant = did_you_mean(key, [name for name in names if not name.endswith("*")])
+            raise VaeklError(f"there is no key {key}{meant}{hint}: `vaekl audit --help` lists them.")
+        if key in found:
+            raise VaeklError(f"{key} is given twice, as {found[key]} and {value}: leave one of them away.")
+        found[key] = value
+    return found
+
+
+def read_loss(words: Sequence[str]) -> Loss:
+    """The loss that the words describe.
+
+    Raises:
+        VaeklError: one sentence for any mistake.
+    """
+    given = pairs(words, [*_READERS, *_WEIGHTS])
+    named = [key for key in _WEIGHTS if key in given]
+    if len(named) > 1:
+        raise VaeklError(f"{' and '.join(named)} are names of one number: give one of them.")
+    if {"beta", "beta_norm"} <= given.keys():
+        raise VaeklError("beta and beta_norm are one number, β and β·Z/N: give one of them.")
+    if "reconstruction" not in given:
+        raise VaeklError("reconstruction is missing: say reconstruction=mse, l1 or bce.")
+    options = {key: _READERS[key](key, value) for key, value in given.items() if key in _READERS}
+    for key in named:
+        text = given[key]
+        options |= {"kl_weight": "M_N" if text == "M_N" else positive(key, text), "kl_weight_name": key}
+    return Loss(**options)
+
+
+def positive(key: str, text: str) -> float:
+    """A positive number.
+
+    Raises:
+        VaeklError: names the key.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -inf
+    if not 0 < value < inf:
+        why = " (without a KL it is an autoencoder, and implies no density)" if value == 0 and key in _OF_THE_KL else ""
+        raise VaeklError(f"{key} must be a positive number, not {text}{why}.")
+    return value
+
+
+def whole(key: str, text: str) -> int:
+    """A whole number from 1.
+
+    Raises:
+        VaeklError: names the key.
+    """
+    if not text.strip().isdecimal() or not 0 < int(text) < 2**53:
+        raise VaeklError(f"{key} must be a whole number from 1, not {text or 'nothing'}.")
+    return int(text)
+
+
+def parts(text: str) -> list[str]:
+    """The items of `[a,b]` or `a,b`.
+
+    >>> parts("[3, 64,64]")
+    ['3', '64', '64']
+    """
+    inside = text.strip().removeprefix("[").removesuffix("]")
+    return [part.strip() for part in inside.split(",")] if inside.strip() else []
+
+
+def _one_of(*choices: str) -> Reader:
+    def read(key: str, text: str) -> str:
+        if text not in choices:
+            listed = ", ".join(choices[:-1]) + f" or {choices[-1]}"
+            raise VaeklError(f"{key} must be {listed}, not {text or 'nothing'}{did_you_mean(text, choices)}.")
+        return text
+
+    return read
+
+
+def _flag(key: str, text: str) -> bool:
+    return bool(_one_of("false", "true")(key, text.lower()) == "true")
+
+
+def _shape(key: str, text: str) -> tuple[int, int, int]:
+    sizes = parts(text.replace("×", ",").replace("x", ","))
+    if len(sizes) != 3:
+        raise VaeklError(f"{key} must be [channels,height,width], as in shape=[3,64,64], not {text or 'nothing'}.")
+    return (whole(key, sizes[0]), whole(key, sizes[1]), whole(key, sizes[2]))
+
+
+def _range(key: str, text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in parts(text))
+    except ValueError:
+        low, high = 0.0, -inf
+    if not -inf < low < high < inf:
+        raise VaeklError(f"{key} must be [low,high], as in range=[-1,1], not {text or 'nothing'}.")
+    return low, high
+
+
+_WEIGHTS = ("kl_weight", "kld_weight", "M_N")
+_OF_THE_KL = (*_WEIGHTS, "beta", "beta_norm", "beta_kl")
+_READERS: dict[str, Reader] = {
+    "reconstruction": _one_of("mse", "l1", "bce"),
+    "half": _flag,
+    "reduction": _one_of("sum", "mean"),
+    "kl_reduction": _one_of("sum", "mean"),
+    "batch_reduction": _one_of("mean", "sum"),
+    "kl_batch_reduction": _one_of("mean", "sum"),
+    "reconstruction_weight": positive,
+    "beta": positive,
+    "beta_norm": positive,
+    "shape": _shape,
+    "latents": whole,
+    "batch_size": whole,
+    "train_images": whole,
+    "range": _range,
+    "data": _one_of("grey", "binary"),
+}

@@ -1,0 +1,89 @@
+"""The parts of a report put together and written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+from vaekl.system.files import replacing
+from vaekl.verbs.report import figures, measure, prose, style
+from vaekl.verbs.report.collect import Run
+from vaekl.verbs.report.groups import Group, grouped
+from vaekl.verbs.report.page import Picture, html
+from vaekl.verbs.report.write import markdown, runs_csv
+
+
+def build(
+    names: Sequence[str],
+    runs: Sequence[Run],
+    folder: Path,
+    measuring: bool,
+    count: int,
+    seed: int,
+    device: str,
+    jobs: int | None,
+) -> list[Group]:
+    """Measure what is missing, draw, and write every file whole or not at all.
+
+    Args:
+        names: of the folders that were asked for.
+        runs: all of them.
+        folder: what is written.
+        measuring: whether finished runs without `eval.json` are measured.
+        count: pictures in a row; 0 for none.
+        seed: of the pictures.
+        device: auto, cpu or cuda.
+        jobs: runs measured at the same time.
+    """
+    if measuring:
+        runs = measure.measured(runs, device, jobs, lambda text: print(text, flush=True))
+    groups = grouped(runs)
+    shown = measure.shown(groups, count, seed, device) if count else measure.Shown()
+    groups = measure.with_parameters(groups, shown.parameters)
+    colours = style.Colours(groups)
+    pictures = _pictures(groups, shown, colours, seed)
+    title, lead = f"vaekl report: {', '.join(names)}", prose.lead(groups, runs)
+    notes, facts = prose.notes(groups), prose.facts(runs)
+    failures = [{"name": run.name, "status": run.status, "reason": run.reason} for run in runs if not run.finished]
+    remarks = prose.remarks(groups, runs, shown.failures)
+    said = {"notes": notes, "failures": failures, "remarks": remarks, "facts": facts}
+    page = html(title, lead, groups, runs, pictures, colours, said)
+    commands = [(run.name, run.versions.get("command")) for run in runs]
+    sections = {
+        "Notes": notes,
+        "Failures": [f"{one['name']}: {one['status']}: {one['reason']}" for one in failures] + remarks or ["None."],
+        "What was run": [f"{name}: {value}" for name, values in facts.items() for value in values]
+        + [f"{name}: {command}" for name, command in commands if command],
+    }
+    text = markdown(title, lead, groups, sections, {picture.name: picture.caption for picture in pictures})
+    files = {f"figures/{picture.name}.{kind}": picture.files[kind] for picture in pictures for kind in picture.files}
+    files |= {"runs.csv": runs_csv(runs, groups).encode(), "report.md": text.encode(), "report.html": page.encode()}
+    for name, content in files.items():
+        with replacing(folder / name, "report") as partial:
+            partial.write_bytes(content)
+    # of an earlier report: a figure that this one does not have
+    for old in (folder / "figures").iterdir():
+        if old.stem in prose.captions([], 0, 0) and f"figures/{old.name}" not in files:
+            old.unlink()
+    return groups
+
+
+def _pictures(groups: Sequence[Group], shown: measure.Shown, colours: style.Colours, seed: int) -> list[Picture]:
+    found = []
+    with matplotlib.rc_context(style.STYLE):
+        drawn = {
+            "rate_distortion": figures.rate_distortion(groups, colours),
+            "against_beta": figures.against_beta(groups, shown.theories, colours),
+            "sigma": figures.sigma(groups, colours),
+            "kl_spectrum": figures.kl_spectrum(groups, colours),
+            "samples_mean": style.pictures(shown.rows, "means"),
+            "samples_draw": style.pictures(shown.rows, "draws"),
+            "reconstructions": style.pictures(shown.rows, "reconstructions"),
+        }
+        for name, (section, caption) in prose.captions(shown.theories, len(groups), seed).items():
+            if (figure := drawn[name]) is not None:
+                # lines are shown as vectors, pictures of pixels as pixels
+                kind = "png" if section == prose.PICTURES else "svg"
+                both = {ending: style.rendered(figure, ending) for ending in ("png", "svg")}
+                found.append(Picture(name, section, caption, kind, both))
+    return found

@@ -1,0 +1,205 @@
+"""What a report computes itself: figures that `vaekl eval` has not measured yet, pictures, and the linear theory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import log, pi
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+
+from vaekl.config import verb_options
+from vaekl.data import seed_of
+from vaekl.measures.pictures import BLOCK, decoded, shaded, shades
+from vaekl.run.load import Loaded, load
+from vaekl.system.errors import sentence
+from vaekl.verbs import eval
+from vaekl.verbs.audit import spectrum
+from vaekl.verbs.audit.spectrum import Vector
+from vaekl.verbs.report.collect import Run, again
+from vaekl.verbs.report.groups import Group
+
+#: a covariance of more values is not taken here
+_MOST_VALUES = 4096
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A group's pictures on the scale [0, 1]; [N, H, W, C] each."""
+
+    group: str
+    data: str
+    inputs: Vector
+    reconstructions: Vector
+    means: Vector
+    draws: Vector
+
+
+@dataclass(frozen=True)
+class Theory:
+    """A linear VAE that is trained to its optimum: ELBO in nats per image by φ = β_KL.
+
+    Args:
+        name: which model and data.
+        eigenvalues: λ₁ ≥ λ₂ ≥ ... of the training images' covariance.
+        latents: Z.
+        test: mean square of the test images along each eigenvector, around the training mean.
+    """
+
+    name: str
+    eigenvalues: Vector
+    latents: int
+    test: Vector
+
+    @property
+    def noise_variance(self) -> float:
+        """φ of probabilistic PCA, the best one for the training images."""
+        return spectrum.noise_variance(self.eigenvalues, self.latents)
+
+    def train_elbo(self, phi: float) -> float:
+        """On the training images."""
+        return spectrum.elbo(self.eigenvalues, phi, self.latents)
+
+    def test_elbo(self, phi: float) -> float:
+        """Of the same optimum on the test images, where its bound is still tight:
+
+        −½ [D ln 2π + Σ_{i≤k} (ln λᵢ + mᵢ/λᵢ) + Σ_{i>k} (ln φ + mᵢ/φ)], mᵢ the mean square along eigenvector i.
+        """
+        kept = spectrum.survivors(self.eigenvalues, phi, self.latents)
+        variances = np.where(np.arange(len(self.eigenvalues)) < kept, self.eigenvalues, phi)
+        return float(-0.5 * (len(variances) * log(2 * pi) + (np.log(variances) + self.test / variances).sum()))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the models of the groups were loaded for."""
+
+    rows: list[Row] = field(default_factory=list)
+    theories: list[Theory] = field(default_factory=list)
+    parameters: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[str], None]) -> list[Run]:
+    """The runs with an `eval.json` for each finished one that lacks it; a failure is its reason."""
+    missing = [run for run in runs if run.finished and run.evaluation is None and "other data" not in run.unmeasured]
+    if not missing:
+        return list(runs)
+    asked = eval.Asked.checked(verb_options.defaults("eval") | {"device": device})
+    gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    at_once = min(len(missing), jobs or (1 if gpu else joblib.cpu_count()))
+    say(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
+    threads = torch.get_num_threads()
+    answers = joblib.Parallel(n_jobs=at_once)(joblib.delayed(_evaluated)(run.path, asked) for run in missing)
+    torch.set_num_threads(threads)
+    found = {run.path: answer for run, answer in zip(missing, answers, strict=True)}
+    for run in missing:
+        if found[run.path]:
+            say(f"  {run.name} could not be measured: {found[run.path]}")
+    return [
+        again(run, f"could not be measured: {answer}" if (answer := found[run.path]) else "")
+        if run.path in found
+        else run
+        for run in runs
+    ]
+
+
+def _evaluated(path: Path, asked: eval.Asked) -> str:
+    """Write one run's `eval.json`, in a process of its own; a sentence if it cannot be measured."""
+    try:
+        eval.measure_and_write(path, asked, (), None)
+    except Exception as error:  # it must not stop the others
+        return sentence(error)
+    return ""
+
+
+def shown(groups: Sequence[Group], count: int, seed: int, device: str) -> Shown:
+    """Load one run of each group: its size, its pictures from the same latents and images, and the theory if linear."""
+    found = Shown()
+    failed: dict[str, list[str]] = {}
+    for group in groups:
+        for run in group.counted:
+            try:
+                loaded = load(run.path, device)
+                found.rows.append(_row(group.label, run.data, loaded, count, seed))
+            except Exception as error:  # one model that cannot be loaded must not cost the report
+                failed.setdefault(sentence(error), []).append(run.name)
+                continue
+            found.parameters[group.name] = sum(p.numel() for p in loaded.model.parameters())
+            name = f"linear VAE, {loaded.model.latents} latents, {run.data}, {loaded.model.spec.protocol}"
+            if _is_linear(run) and name not in {theory.name for theory in found.theories}:
+                if loaded.model.spec.dims > _MOST_VALUES:
+                    found.failures.append(f"no theory line for {name}: more than {_MOST_VALUES:,} values an image")
+                else:
+                    found.theories.append(theory(loaded, name))
+            break
+    found.failures.extend(f"no pictures of {', '.join(names)}: {reason}" for reason, names in failed.items())
+    return found
+
+
+def latents(count: int, width: int, seed: int) -> torch.Tensor:
+    """z ~ N(0, I), [count, width]: equal in the columns that two widths share."""
+    columns = []
+    for column in range(width):
+        generator = torch.Generator().manual_seed(seed_of(f"report latent {column}", seed))
+        columns.append(torch.randn(count, generator=generator))
+    return torch.stack(columns, 1)
+
+
+@torch.no_grad()
+def _row(group: str, data: str, run: Loaded, count: int, seed: int) -> Row:
+    model, split, device = run.model, run.split("test"), run.device
+
+    def stream(purpose: str) -> torch.Generator:
+        return torch.Generator(device).manual_seed(seed_of(f"report {purpose}", seed))
+
+    # in a block of one size, so that the same images get the same noise
+    x = split.batch(slice(0, BLOCK), stream("inputs"))
+    inputs = model.spec.to_unit(x).float().cpu()
+    ends = shades(model.spec, inputs)
+    z = latents(count, model.latents, seed)
+
+    def pixels(images: torch.Tensor) -> Vector:
+        images = images if images.shape[1] in (1, 3) else images[:, :1]
+        found: Vector = shaded(images[:count], ends).permute(0, 2, 3, 1).numpy().astype(np.float64)
+        return found
+
+    return Row(
+        group,
+        data,
+        pixels(inputs),
+        pixels(decoded(model, model.encode(x)[0].cpu())),
+        pixels(decoded(model, z)),
+        pixels(decoded(model, z, stream("draws"))),
+    )
+
+
+def theory(run: Loaded, name: str) -> Theory:
+    """Eigenvalues of the training images as the likelihood sees them, and the test images along their vectors."""
+
+    def batches(part: str) -> Iterator[Vector]:
+        split = run.split(part)
+        generator = torch.Generator(run.device).manual_seed(seed_of("report theory", 0))
+        for start in range(0, len(split), _CHUNK):
+            images = split.batch(slice(start, start + _CHUNK), generator)
+            yield images.flatten(1).cpu().double().numpy()
+
+    train = np.concatenate(list(batches("train")))
+    mean = train.mean(0)
+    values, vectors = np.linalg.eigh((train - mean).T @ (train - mean) / len(train))
+    along = (np.concatenate(list(batches("test"))) - mean) @ vectors
+    return Theory(name, values[::-1].clip(0), run.model.latents, np.square(along).mean(0)[::-1])
+
+
+def _is_linear(run: Run) -> bool:
+    config = run.config
+    model = str(config["model"].get("_target_", "")).endswith(".linear")
+    scalar = config["weighting"].get("per", "scalar") == "scalar"
+    return model and scalar and run.likelihood == "gaussian" and config["likelihood"].get("link") == "identity"
+
+
+def with_parameters(groups: Sequence[Group], sizes: dict[str, int]) -> list[Group]:
+    """The groups with the sizes of their models."""
+    return [replace(group, parameters=sizes.get(group.name)) for group in groups]

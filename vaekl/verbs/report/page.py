@@ -1,0 +1,164 @@
+"""`report.html`: one file that needs nothing else, and in which nothing of a run can become markup."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from vaekl import __version__
+from vaekl.verbs.report.collect import Run
+from vaekl.verbs.report.groups import COLUMNS, Column, Group, swept
+from vaekl.verbs.report.style import PALETTE, Colours
+from vaekl.verbs.report.write import NONE, cell, counted, number, ruler_words
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Args:
+        name: of its file, without an ending.
+        section: the heading that it stands under.
+        caption: what it shows, with units and protocol.
+        kind: png or svg, whichever is embedded.
+        files: content by ending.
+    """
+
+    name: str
+    section: str
+    caption: str
+    kind: str
+    files: dict[str, bytes]
+
+    @property
+    def source(self) -> str:
+        """As a data URL."""
+        mime = {"png": "image/png", "svg": "image/svg+xml"}[self.kind]
+        return f"data:{mime};base64,{base64.b64encode(self.files[self.kind]).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: its text, and the value that sorting looks at; empty for none."""
+
+    text: str
+    value: str
+    numeric: bool = False
+    error: str = ""
+    best: bool = False
+    swatch: str = ""
+    code: bool = False
+
+
+def html(
+    title: str,
+    lead: str,
+    groups: Sequence[Group],
+    runs: Sequence[Run],
+    pictures: Sequence[Picture],
+    colours: Colours,
+    words: dict[str, Any],
+) -> str:
+    """The page.
+
+    Args:
+        title: the heading.
+        lead: the sentence below it.
+        groups: rows of the first table, in order.
+        runs: rows of the last table.
+        pictures: in order; those of one section follow each other.
+        colours: of the strategies.
+        words: notes, failures (runs), remarks and facts.
+    """
+    style = _asset("page.css") + "".join(f"\n.c{place} {{ background: {tint}; }}" for place, tint in enumerate(PALETTE))
+    script = _asset("page.js")
+    sections: dict[str, list[dict[str, str]]] = {}
+    for picture in pictures:
+        shown = {"title": picture.section, "caption": picture.caption, "source": picture.source}
+        sections.setdefault(picture.section, []).append(shown)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(_asset("page.html")).render(
+        title=title,
+        lead=lead,
+        version=__version__,
+        # the only text that is not escaped: files of this package
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        heads=_heads(groups),
+        groups=[_group_row(group, colours) for group in groups],
+        figures=[{"title": name, "figures": found} for name, found in sections.items()],
+        run_heads=[{"title": name, "numeric": name in ("seed", "step", "s")} for name in _RUN_HEADS],
+        runs=[_run_row(run) for run in runs],
+        **words,
+    )
+
+
+_RUN_HEADS = ("run", "status", "seed", "step", "s", "revision", "ruler", "command")
+
+
+def _heads(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    if not groups:
+        return []
+    keys = swept(groups) or ["runs"]
+    numeric = [bool(groups[0].settings) and all(_is_number(group.settings[key]) for group in groups) for key in keys]
+    found = [{"title": key, "numeric": n, "figure": False} for key, n in zip(keys, numeric, strict=True)]
+    titles = ("n", *(column.title for column in COLUMNS), "parameters")
+    return found + [{"title": title, "numeric": True, "figure": True} for title in titles]
+
+
+def _is_number(value: Any) -> bool:
+    return value == "" or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _group_row(group: Group, colours: Colours) -> list[Cell]:
+    swatch = f"c{PALETTE.index(colours.colour(group))}"
+    row = [Cell(str(value), str(value), _is_number(value)) for value in group.settings.values()]
+    row = row or [Cell("all runs", "all runs")]
+    row[0] = Cell(row[0].text, row[0].value, row[0].numeric, swatch=swatch)
+    row.append(Cell(counted(group), str(len(group.counted)), True))
+    row += [_figure(column, group) for column in COLUMNS]
+    size = group.parameters
+    row.append(Cell(f"{size:,}" if size else NONE, str(size or ""), True))
+    return row
+
+
+def _figure(column: Column, group: Group) -> Cell:
+    stat = group.stats[column.key]
+    text, error = cell(column, stat)
+    if stat is None:
+        return Cell(ruler_words(group) if column.key == "ruler_bits_per_dim" else text, "", True)
+    return Cell(text, repr(stat.mean), True, error, column.key in group.best)
+
+
+def _run_row(run: Run) -> list[Cell]:
+    step, seconds, seed = run.results.get("step"), run.seconds, run.seed
+    command = str(run.versions.get("command") or NONE)
+    ruler = "measured" if run.evaluation else run.unmeasured or NONE
+    if run.evaluation and not run.evaluation.get("ruler"):
+        ruler = f"none: {(run.evaluation.get('protocol') or {}).get('ruler', '')}"
+    revision = str(run.versions.get("git_revision") or NONE)
+    return [
+        Cell(run.name, run.name),
+        Cell(run.status, run.status),
+        Cell(NONE if seed is None else str(seed), "" if seed is None else str(seed), True),
+        Cell(f"{step:,}" if isinstance(step, int) else NONE, str(step or ""), True),
+        Cell(number(seconds, 1) if seconds else NONE, repr(seconds) if seconds else "", True),
+        Cell(revision[:10] + "+" * revision.endswith("+"), revision, code=True),
+        Cell(ruler, ruler),
+        Cell(command, command, code=True),
+    ]
+
+
+def _asset(name: str) -> str:
+    return files("vaekl.verbs.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"

@@ -1,0 +1,134 @@
+"""What a report says beside its figures: notes, captions, what was run."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from vaekl.verbs.report.collect import Run
+from vaekl.verbs.report.groups import Group, repeats, swept
+from vaekl.verbs.report.measure import Theory
+
+PICTURES = "Samples and reconstructions"
+_PACKAGES = ("vaekl", "python", "torch", "torchvision", "numpy", "scikit-learn", "platform")
+
+
+def captions(theories: Sequence[Theory], groups: int, seed: int) -> dict[str, tuple[str, str]]:
+    """Section and caption of each figure, by its name, in their order."""
+    means = "Markers are means over seeds with their standard errors, faint dots the runs. "
+    exact = "".join(
+        f"Black: {one.name}, trained to its optimum, exact on the test images (grey: on its training images); best "
+        f"at φ = {one.noise_variance:.4g}, probabilistic PCA's noise on the training images. "
+        for one in theories
+    )
+    many = " The first 24 groups of the table." if groups > 24 else ""
+    same = f"the same latents z ~ N(0, I) in every row (seed {seed}; a model with fewer latents takes the first ones)"
+    return {
+        "rate_distortion": (
+            "Rate and distortion",
+            "Rate R = KL against distortion D = E/φ − ln C on the test images, nats per image, at the dispersion φ "
+            "that the loss implies. Grey: lines of equal ELBO = −D − R. Stars: φ learned or solved from the data. A "
+            f"curve is one strategy, in the order of β_KL. {means}A panel holds the runs whose ELBOs are comparable.",
+        ),
+        "against_beta": (
+            "ELBO and bits/dim against β_KL",
+            "Above: test ELBO of the implied density, nats per image, comparable only within the sets named below the "
+            "table. Below: bits/dim of the integers on the fair ruler, comparable between all likelihoods on the same "
+            f"integers. Stars: φ learned or solved from the data. {means}{exact}".strip(),
+        ),
+        "sigma": (
+            "Calibration during training",
+            "Implied σ, the root of the density's average variance, and the RMSE of its mean against training step, "
+            "on the scale of pictures, of the training batch at that step; a line a run. They are equal where the "
+            f"dispersion is calibrated.{many}",
+        ),
+        "kl_spectrum": (
+            "KL of each latent",
+            "KL of each latent on the test images, nats per image, largest first in each run, then averaged over "
+            "seeds. Logarithmic above 0.001, linear below. Groups of one strategy are lighter for larger β_KL.",
+        ),
+        "samples_mean": (
+            PICTURES,
+            f"Prior samples: the mean of p(x|z), with {same}. One run of each group, its lowest seed.{many}",
+        ),
+        "samples_draw": (PICTURES, f"Prior samples: a draw from p(x|z), with the latents of the figure above.{many}"),
+        "reconstructions": (
+            PICTURES,
+            "Reconstructions of the first test images: the mean of p(x|z) at the posterior's mean. The inputs are "
+            f"drawn as the first group's likelihood sees them. One run of each group, its lowest seed.{many}",
+        ),
+    }
+
+
+def lead(groups: Sequence[Group], runs: Sequence[Run]) -> str:
+    """The sentence below the heading."""
+    done = sum(run.finished for run in runs)
+    what = f"{len(groups)} groups that differ in {', '.join(swept(groups))}" if swept(groups) else "one group"
+    return f"{done} finished of {len(runs)} runs, in {what}."
+
+
+def notes(groups: Sequence[Group]) -> list[str]:
+    """What the table's figures are, and which of them can be compared."""
+    found = [
+        "n: runs with different seeds, folded into mean ± standard error of the mean (s/√n); one run has none. "
+        "“2 of 3” means that one is not finished or repeats a seed; see Failures.",
+        "Fair ruler: −log2 P(k)/D of the integers that the data really are, from eval.json; lower is better; "
+        "comparable between all likelihoods on the same integers.",
+        "ELBO = −D − R of the density that the loss implies, KL unweighted, nats per test image, from results.json; "
+        "comparable only on the same data, protocol and support.",
+        "Bold: the best mean of those that can be compared, where there are at least two; not a test of significance. "
+        "Only the ruler and the ELBO have a best.",
+    ]
+    densities = list(dict.fromkeys(group.counted[0].density for group in groups if group.counted))
+    integers = list(dict.fromkeys(group.counted[0].integers for group in groups if group.counted))
+    found.append(f"ELBOs here: {_sets(densities)}.")
+    found.append(f"Ruler here: {_sets(integers)}.")
+    found += [
+        "σ/RMSE: implied σ over the RMSE of the density's mean on the test images; 1 is calibrated. Active units: "
+        "variance of the posterior mean above 0.01.",
+        "Training, s: Σ steps · batch size / images per second over the rows of metrics.csv, so without validation, "
+        "test and pictures; images/s is over the same time. Both depend on the machine and its load.",
+    ]
+    return found
+
+
+def _sets(words: Sequence[str]) -> str:
+    if len(words) < 2:
+        return f"all comparable ({words[0]})" if words else "none"
+    return f"{len(words)} sets that are not comparable with each other: " + "; ".join(words)
+
+
+def remarks(groups: Sequence[Group], runs: Sequence[Run], failures: Sequence[str]) -> list[str]:
+    """What is wrong of finished runs."""
+    found = [
+        f"{run.name} repeats seed {run.seed} of {group.name}: not counted" for group in groups for run in repeats(group)
+    ]
+    found += [f"{run.name}: bits/dim on the fair ruler {run.unmeasured}" for run in runs if run.unmeasured]
+    return found + list(failures)
+
+
+def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What the figures depend on, each with the number of runs where they differ."""
+    facts: dict[str, list[str]] = {}
+    revisions = [
+        str(run.versions.get("git_revision") or "none: not run from a checkout") for run in runs if run.versions
+    ]
+    facts["revision"] = _tallied(revisions) or ["unknown"]
+    for package in _PACKAGES:
+        values = [str(run.versions[package]) for run in runs if package in run.versions]
+        if values:
+            facts[package] = _tallied(values)
+    facts["data protocol"] = _tallied([run.density for run in runs if run.finished]) or ["unknown"]
+    rulers: list[Any] = [(run.evaluation.get("protocol") or {}).get("ruler") for run in runs if run.evaluation]
+    facts["fair ruler"] = _tallied([str(words) for words in rulers]) or ["not measured"]
+    facts["images"] = _tallied([_images(run.results["images"]) for run in runs if run.finished]) or ["unknown"]
+    facts["seeds"] = [", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))]
+    return facts
+
+
+def _images(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{number:,} {split}" for split, number in counts.items() if isinstance(number, int))
+
+
+def _tallied(values: Sequence[str]) -> list[str]:
+    counts = Counter(values)
+    return [value if len(counts) == 1 else f"{value} ({number} runs)" for value, number in counts.items()]

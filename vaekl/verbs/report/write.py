@@ -1,0 +1,131 @@
+"""Numbers as they are printed, `runs.csv` and `report.md`."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from vaekl.verbs.report.collect import Run
+from vaekl.verbs.report.groups import COLUMNS, Column, Group, Stat, swept
+
+NONE = "–"
+
+
+def number(value: float, digits: int) -> str:
+    """With a true minus sign, and thousands apart."""
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def cell(column: Column, stat: Stat | None) -> tuple[str, str]:
+    """Mean, and ± its standard error; both as text."""
+    if stat is None:
+        return ("not measured" if column.key == "ruler_bits_per_dim" else NONE), ""
+    if column.key == "effective_beta_kl":
+        # from 0.0001 to 1000; one that was given has no error but rounding
+        given = stat.error is None or stat.error <= 1e-6 * abs(stat.mean)
+        return f"{stat.mean:.4g}", "" if given else f"± {stat.error:.1g}"
+    places = 0 if column.key == "active_units" and stat.n == 1 else column.digits
+    return number(stat.mean, places), "" if stat.error is None else f"± {number(stat.error, places)}"
+
+
+def ruler_words(group: Group) -> str:
+    """What stands where there is no figure on the ruler."""
+    evaluated = [run for run in group.counted if run.evaluation is not None]
+    return "none" if evaluated else "not measured" if group.counted else NONE
+
+
+def counted(group: Group) -> str:
+    """How many runs the figures are of."""
+    return (
+        f"{len(group.counted)}"
+        if len(group.counted) == len(group.runs)
+        else f"{len(group.counted)} of {len(group.runs)}"
+    )
+
+
+def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
+    """One row a run, figures to the last digit; runs without figures too."""
+    of = {run.path: group for group in groups for run in group.runs}
+    out = io.StringIO()
+    keys = swept(groups)
+    head = ["run", "status", "reason", "group", *keys, "seed", "counted", "strategy", "step", "data", "density"]
+    figures = [column.key for column in COLUMNS]
+    more = ["implied_sigma", "rmse", "dispersion", "energy_nats", "log_norm_const_nats", "bits_per_dim_from_elbo"]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*head, *figures, *more, "iwae_k", "iwae_nats", "parameters", "unmeasured", "command", "revision"])
+    for run in runs:
+        group = of.get(run.path)
+        settings = [group.settings[key] if group else "" for key in keys]
+        row: list[Any] = [run.name, run.status, run.reason, group.name if group else "", *settings, run.seed]
+        row += [group is not None and run in group.counted, f"{run.likelihood} · {run.weighting}" if run.config else ""]
+        done = run.finished
+        row += [run.results.get("step"), run.integers if done else "", run.density if done else ""]
+        row += [column.of(run) if done else None for column in COLUMNS]
+        row += [run.test.get(key) for key in (*more[:-1], "bits_per_dim")]
+        bound = ((run.evaluation or {}).get("iwae") or [{}])[-1]
+        row += [bound.get("k"), bound.get("nats"), group.parameters if group and done else None, run.unmeasured]
+        row += [run.versions.get("command"), run.versions.get("git_revision")]
+        writer.writerow(map(_no_formula, row))
+    return out.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    """Text that a spreadsheet would calculate, marked as text; it may be a stranger's."""
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")):
+        try:
+            float(cell)
+        except ValueError:
+            return f"'{cell}"
+    return cell
+
+
+def markdown(
+    title: str, lead: str, groups: Sequence[Group], sections: dict[str, list[str]], figures: dict[str, str]
+) -> str:
+    """The same report as text.
+
+    Args:
+        title: the heading.
+        lead: the sentence below it.
+        groups: rows of the table.
+        sections: headings and their lines.
+        figures: captions by the figure's name.
+    """
+    keys = swept(groups) or ["runs"]
+    head = [*keys, "n", *(column.title for column in COLUMNS), "parameters"]
+    lines = [
+        f"# {plain(title)}",
+        "",
+        plain(lead),
+        "",
+        _line(head),
+        _line(["---"] * len(keys) + ["---:"] * (len(head) - len(keys))),
+    ]
+    for group in groups:
+        cells = [str(value) for value in group.settings.values()] or ["all runs"]
+        cells.append(counted(group))
+        for column in COLUMNS:
+            mean, error = cell(column, group.stats[column.key])
+            mean = ruler_words(group) if mean == "not measured" else mean
+            mean = f"**{mean}**" if column.key in group.best else mean
+            cells.append(f"{mean} {error}".strip())
+        cells.append(f"{group.parameters:,}" if group.parameters else NONE)
+        lines.append(_line([cell if cell.startswith("**") else plain(cell) for cell in cells]))
+    for heading, content in sections.items():
+        lines += ["", f"## {heading}", "", *(f"- {plain(line)}" for line in content)]
+    lines += ["", "## Figures"]
+    for name, caption in figures.items():
+        lines += ["", f"![{name}](figures/{name}.png)", "", plain(caption)]
+    return "\n".join(lines) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return " ".join(text.translate(_ESCAPED).split())
+
+
+_ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]|#"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
