@@ -30,11 +30,12 @@ slurm: $(VENV)/installed-dev  ## start a one-node Slurm (as root, from Debian's 
 	@conf=$$(tests/slurm/cluster.sh start) && eval "$$conf" && trap 'tests/slurm/cluster.sh stop' EXIT && \
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm $(ARGS)
 
-lint: $(VENV)/installed-dev  ## ruff and mypy
+lint: $(VENV)/installed-dev  ## ruff, mypy, and the floors of the house
 	@failed=0; \
 	$(PY) -m ruff check || failed=1; \
 	$(PY) -m ruff format --check || failed=1; \
 	$(PY) -m mypy || failed=1; \
+	$(VENV)/bin/lint-imports || failed=1; \
 	exit $$failed
 
 bench: $(VENV)/installed-dev  ## measure speed beside a limit and other libraries; ARGS="--smoke", ARGS="speed --only mlp"
