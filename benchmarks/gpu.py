@@ -1,0 +1,177 @@
+"""python -m benchmarks.gpu [FILE]: does everything run on a GPU, does it agree with the CPU, and how fast is it.
+
+Needs a GPU; trains small models on embedded and made-up data through the command line, and writes what it saw as JSON.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import vaekl
+from benchmarks.workloads import CONV, LATENTS, MLP, Net, Workload
+from vaekl import cli
+
+#: every likelihood with every weighting that fits it
+PAIRS = {
+    "gaussian": ("fixed_beta", "fixed_dispersion", "learned_precision", "optimal_precision"),
+    "laplace": ("fixed_beta", "fixed_dispersion", "learned_precision", "optimal_precision"),
+    "cb": ("fixed_beta", "fixed_dispersion", "cb_normalizer"),
+    "beta": ("fixed_beta", "fixed_dispersion"),
+    "categorical": ("fixed_beta", "fixed_dispersion"),
+    "bernoulli": ("fixed_beta", "fixed_dispersion"),
+}
+SMALL = ("model.hidden=[64]", "trainer.steps=20", "trainer.log_every=10", "trainer.valid_every=10")
+VARIANTS = {
+    "float32": (),
+    "tf32": ("trainer.autocast=tf32",),
+    "bfloat16": ("trainer.autocast=bfloat16",),
+    "compiled": ("trainer.compile=true",),
+}
+
+
+def command(*words: str) -> str:
+    """What `vaekl WORDS` prints, in this process; raises where it fails."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(words)
+    if code:
+        raise RuntimeError(err.getvalue().strip()[-400:])
+    return out.getvalue()
+
+
+def attempt(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a check measured, or why it failed."""
+    try:
+        return check()
+    except Exception as error:
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"[:400]}
+
+
+def pair(folder: Path, likelihood: str, weighting: str) -> dict[str, Any]:
+    """Train, evaluate, sample; then the same weights, images and noise on the GPU and on the CPU."""
+    run = folder / f"{likelihood}-{weighting}"
+    transform = ["transform=binarize"] if likelihood == "bernoulli" else []
+    words = ["train", f"likelihood={likelihood}", f"weighting={weighting}", f"hydra.run.dir={run}", *transform, *SMALL]
+    command(*words, "trainer.device=cuda")
+    command("eval", str(run), "eval.k=1,5", "eval.ais_steps=4", "eval.ais_images=4", "eval.device=cuda")
+    command("sample", str(run), "sample.device=cuda")
+    gpu, cpu = vaekl.load(run, "cuda"), vaekl.load(run, "cpu")
+    x = cpu.split("test").batch(slice(0, 64), torch.Generator().manual_seed(0))
+    noise = torch.randn(len(x), cpu.model.latents, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        exact = cpu.model(x, noise).elbo
+        measured = gpu.model(x.cuda(), noise.cuda()).elbo.cpu()
+    return {"largest_elbo_difference_nats": float((exact - measured).abs().max()), "elbo_nats": float(exact.mean())}
+
+
+def resumed(folder: Path) -> dict[str, Any]:
+    """A run that gets SIGTERM and goes on, beside one that was left alone."""
+    words = ("model.hidden=[64]", "trainer.steps=3000", "trainer.valid_every=500", "trainer.device=cuda")
+    alone, stopped = folder / "alone", folder / "stopped"
+    command("train", f"hydra.run.dir={alone}", *words)
+    line = [sys.executable, "-m", "vaekl", "train", f"hydra.run.dir={stopped}", *words]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (stopped / "last.pt").exists():
+        time.sleep(0.05)
+    process.terminate()
+    _, message = process.communicate()
+    command("resume", str(stopped))
+    weights = [torch.load(run / "last.pt", map_location="cpu", weights_only=True)["state"] for run in (alone, stopped)]
+    first, second = (state["model"] for state in weights)
+    return {
+        "exit_code": process.returncode,
+        "message": message.strip()[-200:],
+        "largest_weight_difference": max(float((first[name] - second[name]).abs().max()) for name in first),
+        "bit_identical": all(torch.equal(first[name], second[name]) for name in first),
+    }
+
+
+def sweep(folder: Path) -> dict[str, Any]:
+    """Three runs that share the GPU."""
+    out = command("train", "-m", "seed=0,1,2", f"hydra.sweep.dir={folder / 'sweep'}", *SMALL, "trainer.device=cuda")
+    command("report", str(folder / "sweep"), "report.device=cuda")
+    return {"plan": next(line for line in out.splitlines() if "runs" in line)}
+
+
+def limit(workload: Workload, seconds: float = 3.0) -> float:
+    """Images a second of forward, backward and fused Adam on one batch."""
+    torch.manual_seed(0)
+    x = torch.rand(workload.batch, *workload.shape, device="cuda").round()
+    model = Net(workload).cuda()
+    adam = torch.optim.Adam(model.parameters(), fused=True)
+    steps, start = 0, 0.0
+    while steps < 50 or time.perf_counter() - start < seconds:
+        if steps == 50:
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+        adam.zero_grad()
+        model(x, torch.randn(len(x), LATENTS, device="cuda")).backward()
+        adam.step()
+        steps += 1
+    torch.cuda.synchronize()
+    return (steps - 50) * len(x) / (time.perf_counter() - start)
+
+
+def speed(folder: Path, workload: Workload, data: Path, words: tuple[str, ...]) -> dict[str, Any]:
+    """Images a second that a whole run logs, the median of its rows after the first second."""
+    run = folder / "-".join(["speed", workload.name, *(word.partition("=")[2] for word in words)])
+    own = [word for word in workload.words if not word.startswith("dataset=")]
+    command("train", "dataset=npz", f"dataset.path={data}", *own, f"hydra.run.dir={run}", "trainer.device=cuda",
+            "trainer.steps=4000", "trainer.log_every=200", "trainer.valid_every=2000", *words)  # fmt: skip
+    with (run / "metrics.csv").open(newline="") as file:
+        rates = [float(row["images_per_second"]) for row in csv.DictReader(file) if row["split"] == "train"]
+    return {"images_per_second": statistics.median(rates[3:])}
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp())
+    results: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "vaekl": vaekl.__version__,
+    }
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        results["agreement"] = {
+            f"{likelihood} {weighting}": attempt(lambda p=likelihood, w=weighting: pair(folder, p, w))
+            for likelihood, weightings in PAIRS.items()
+            for weighting in weightings
+        }
+        results["resume"] = attempt(lambda: resumed(folder))
+        results["sweep"] = attempt(lambda: sweep(folder))
+        generator = np.random.default_rng(0)
+        for workload in (MLP, CONV):
+            channels, height, width = workload.shape
+            data = folder / f"{workload.name}.npz"
+            images = generator.integers(0, 256, (20_000, height, width, channels), dtype=np.uint8)
+            np.savez(data, x_train=images, x_test=images[:500])
+            rows: dict[str, Any] = {"limit": attempt(lambda w=workload: {"images_per_second": limit(w)})}
+            for name, words in VARIANTS.items():
+                rows[name] = attempt(lambda w=workload, d=data, more=words: speed(folder, w, d, more))
+            rows["limit again"] = attempt(lambda w=workload: {"images_per_second": limit(w)})
+            results[f"speed {workload.name}, batch {workload.batch}"] = rows
+    text = json.dumps(results, indent=2, ensure_ascii=False)
+    print(text)
+    for name in sys.argv[1:]:
+        Path(name).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
