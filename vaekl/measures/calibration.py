@@ -53,7 +53,7 @@ def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibra
     sums = torch.zeros(3, model.spec.shape[0], dtype=torch.float64)
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
-        eta = _decoded(model, x, generator)
+        eta = model.decode(model.sample_posterior(x, generator).z)
         mean, variance = model.moments(eta)
         columns = (variance, (mean - model.spec.to_unit(x)).square(), model.likelihood.energy(eta, x))
         sums += torch.stack([column.double().sum((0, 2, 3)).cpu() for column in columns])
@@ -99,7 +99,7 @@ def reliability(model: VAE, split: Split, generator: torch.Generator) -> Reliabi
     predictions, outcomes = [], []
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
-        eta = _decoded(model, x, generator)
+        eta = model.decode(model.sample_posterior(x, generator).z)
         level = Ruler(spec).level(x)
         for first, end in pairwise(starts):
             predictions.append(_probability(model, eta, first, end).flatten().float().cpu())
@@ -123,9 +123,3 @@ def _probability(model: VAE, eta: Tensor, first: int, end: int) -> Tensor:
     lower, _ = ruler.edges(torch.full(shape, float(first), dtype=torch.float64, device=eta.device))
     _, upper = ruler.edges(torch.full(shape, float(end - 1), dtype=torch.float64, device=eta.device))
     return model.likelihood.log_mass(eta, lower, upper, model.weighting.dispersion).exp()
-
-
-def _decoded(model: VAE, x: Tensor, generator: torch.Generator) -> Tensor:
-    mean, log_std = model.encode(x)
-    noise = torch.randn(mean.shape, generator=generator, device=x.device)
-    return model.decode(mean + log_std.exp() * noise)

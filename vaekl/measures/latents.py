@@ -52,8 +52,7 @@ def posterior(model: VAE, split: Split, generator: torch.Generator) -> Posterior
     parts = []
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
-        noise = torch.randn(len(x), model.latents, generator=generator, device=generator.device)
-        parts.append((*model.encode(x), noise))
+        parts.append(model.sample_posterior(x, generator)[1:])
     mean, log_std, noise = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
     return Posterior(mean, log_std, noise)
 

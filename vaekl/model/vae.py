@@ -1,7 +1,7 @@
 """The VAE: q(z|x), p(x|z), and the ledger of one batch."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,22 @@ from vaekl.model.ledger import ElboTerms, gaussian_kl
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
 from vaekl.model.weighting import Weighting
+
+
+class PosteriorSample(NamedTuple):
+    """q(z|x) of a batch, and one sample z = mean + exp(log_std) · noise of each image; all [B, Z], float32.
+
+    Args:
+        z: the sample.
+        mean: of q(z|x).
+        log_std: the logarithm of its standard deviation.
+        noise: standard normal.
+    """
+
+    z: Tensor
+    mean: Tensor
+    log_std: Tensor
+    noise: Tensor
 
 
 class VAE(nn.Module):
@@ -50,8 +66,8 @@ class VAE(nn.Module):
 
     def terms(self, x: Tensor, noise: Tensor) -> tuple[ElboTerms, Tensor]:
         """The same, and η [B, P, C, H, W]."""
-        mean, log_std = self.encode(x)
-        eta = self.decode(mean + log_std.exp() * noise)
+        z, mean, log_std, _ = self._reparameterised(x, noise)
+        eta = self.decode(z)
         if self.training and self.weighting.observes:
             with torch.no_grad():
                 self.weighting.observe(self.likelihood.energy(eta, x))
@@ -65,6 +81,23 @@ class VAE(nn.Module):
             posterior_mean=mean.detach(),
         )
         return terms, eta
+
+    def noise(self, images: int, generator: torch.Generator) -> Tensor:
+        """Standard normal noise for as many images, [images, Z], on the generator's device."""
+        return torch.randn(images, self.latents, generator=generator, device=generator.device)
+
+    def sample_posterior(self, x: Tensor, generator: torch.Generator) -> PosteriorSample:
+        """One sample of q(z|x) for each image.
+
+        Args:
+            x: [B, C, H, W].
+            generator: of the noise, on the device of x.
+        """
+        return self._reparameterised(x, self.noise(len(x), generator))
+
+    def _reparameterised(self, x: Tensor, noise: Tensor) -> PosteriorSample:
+        mean, log_std = self.encode(x)
+        return PosteriorSample(mean + log_std.exp() * noise, mean, log_std, noise)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x), each [B, Z], float32."""

@@ -8,7 +8,8 @@ decides whether it may be dropped. Energy and constant are two methods because t
 
 import sys
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from math import inf, sqrt
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,7 +26,8 @@ class Likelihood(ABC):
     [B, C, H, W] on the scale of x, log-probabilities in nats.
     """
 
-    name: ClassVar[str] = "custom"
+    #: what the family is called; a class that sets no name of its own is called as the class
+    name: ClassVar[str]
     accepts: ClassVar[tuple[Support, ...]]
     #: whether x is a whole number
     discrete: ClassVar[bool] = False
@@ -41,6 +43,57 @@ class Likelihood(ABC):
     #: E and ln C as the start-up summary prints them
     energy_text: ClassVar[str]
     log_norm_const_text: ClassVar[str]
+    #: what φ is
+    dispersion_text: ClassVar[str] = "the dispersion"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
+
+    def facts(self) -> dict[str, Any]:
+        """What is true of this family, as values of JSON: a run's folder holds it for those who have not the class.
+
+        Returns:
+            `name`; `energy` and `log_norm_const`, as text; `discrete`; `accepts`, the supports of data that it fits;
+            `support`, its own in words; `dispersion`, what φ is; `protocol`, any clip; `scale_power`, s in
+            ln C = −s ln φ + const, or None; `unit_sigma`, the standard deviation at φ = 1, so that
+            σ = unit_sigma · φ^scale_power, or None where φ is no scale.
+        """
+        return {
+            "name": self.name,
+            "energy": self.energy_text,
+            "log_norm_const": self.log_norm_const_text,
+            "discrete": self.discrete,
+            "accepts": list(self.accepts),
+            "support": self.support_text,
+            "dispersion": self.dispersion_text,
+            "protocol": self.protocol,
+            "scale_power": self.scale_power,
+            "unit_sigma": self.unit_sigma,
+        }
+
+    @property
+    def support_text(self) -> str:
+        """The values that x may have, in words."""
+        lower, upper = self.bounds
+        if self.discrete:
+            return "levels" if "levels" in self.accepts else "{0, 1}"
+        if (lower, upper) == (-inf, inf):
+            return "the real line"
+        return f"{'(' if lower == -inf else '['}{lower:g}, {upper:g}{')' if upper == inf else ']'}"
+
+    @property
+    def unit_sigma(self) -> float | None:
+        """The standard deviation at φ = 1 of a family whose φ is a scale; None where φ is no scale, or σ depends on η.
+
+        For a scale, ln C = −s ln φ + const means that widths grow as φ^s, so that σ = unit_sigma · φ^s.
+        """
+        if self.scale_power is None:
+            return None
+        eta = torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1, 1).expand(3, self.outputs, 1, 1, 1)
+        variances = self.variance(eta, torch.ones(1, 1, 1)).flatten().tolist()
+        return sqrt(variances[0]) if len(set(variances)) == 1 else None
 
     @property
     def protocol(self) -> str:

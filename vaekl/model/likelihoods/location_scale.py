@@ -58,6 +58,7 @@ class Gaussian(_LocationScale):
     """
 
     name = "gaussian"
+    dispersion_text = "the variance"
     scale_power = 0.5
     energy_text = "½(x − μ)²"
     log_norm_const_text = "−½ ln(2πφ)"
@@ -91,6 +92,7 @@ class Laplace(_LocationScale):
     """
 
     name = "laplace"
+    dispersion_text = "the scale"
     scale_power = 1.0
     energy_text = "|x − μ|"
     log_norm_const_text = "−ln(2φ)"

@@ -5,7 +5,7 @@
 It never changes what is reported, which is the ELBO of the density that it implies.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,10 @@ class Weighting(nn.Module):
         shape: (C, H, W).
     """
 
-    name: ClassVar[str] = "custom"
+    #: what the weighting is called; a class that sets no name of its own is called as the class
+    name: ClassVar[str]
+    #: whether its loss lacks ln C
+    drops_constant: ClassVar[bool] = False
     #: the KL's coefficient in the loss, before the schedule
     beta_kl: float = 1.0
     #: the learning rate of the weighting's own parameters, over that of the networks
@@ -35,6 +38,11 @@ class Weighting(nn.Module):
     tempered: bool = True
     #: whether `observe` must see a training batch's energies before φ is read
     observes: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -57,6 +65,27 @@ class Weighting(nn.Module):
     def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
         """The KL's weight over the energy's: the one axis on which every run can be placed."""
         return dispersion * schedule
+
+    @property
+    def fits_dispersion(self) -> bool:
+        """Whether it finds φ itself: it has parameters to learn, or sees the energies to solve for φ."""
+        return self.observes or any(True for _ in self.parameters())
+
+    def facts(self) -> dict[str, Any]:
+        """What is true of this weighting, as values of JSON: a run's folder holds it for those who have not the class.
+
+        Returns:
+            `name`; `loss`, the equation; `fits_dispersion`, whether it finds φ itself; `dispersion`, φ where it is one
+            fixed number, else None; `drops_constant`, whether the loss lacks ln C.
+        """
+        fixed = not self.fits_dispersion and self.dispersion.numel() == 1
+        return {
+            "name": self.name,
+            "loss": self.equation(),
+            "fits_dispersion": self.fits_dispersion,
+            "dispersion": self.dispersion.item() if fixed else None,
+            "drops_constant": self.drops_constant,
+        }
 
     def equation(self) -> str:
         """The loss as the start-up summary prints it."""

@@ -32,6 +32,7 @@ class FixedBeta(_Fixed):
     """
 
     name = "fixed_beta"
+    drops_constant = True
 
     def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], beta: float = 1.0) -> None:
         super().__init__(likelihood, shape, beta, "weighting.beta")
