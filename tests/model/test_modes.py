@@ -2,6 +2,7 @@
 
 import pytest
 from torch import nn
+
 from vaekl.model.modes import evaluating
 
 
@@ -10,7 +11,12 @@ def test_each_part_is_in_its_own_mode_again_after_an_error(training):
     frozen = nn.Dropout()
     module = nn.Sequential(nn.Linear(1, 1), frozen).train(training)
     frozen.eval()
-    with pytest.raises(ZeroDivisionError), evaluating(module):
-        assert not any(part.training for part in module.modules())
-        raise ZeroDivisionError
+
+    def fail_inside():
+        with evaluating(module):
+            assert not any(part.training for part in module.modules())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
     assert module.training is training and module[0].training is training and frozen.training is False
