@@ -120,7 +120,7 @@ def test_a_failing_run_does_not_stop_the_others_of_its_sweep(tmp_path):
 
 
 OWN_LIKELIHOOD = """
-    from vaekl.likelihoods import Gaussian
+    from vaekl import Gaussian
 
     class Wide(Gaussian):
         name = "wide"
@@ -159,8 +159,7 @@ def test_a_class_that_is_not_there_gets_a_sentence(target, tmp_path):
 
 OWN_MISTAKES = """
 import torch
-from vaekl.likelihoods import Gaussian
-from vaekl.weighting.base import Weighting
+from vaekl import Gaussian, Weighting
 
 class Half(Weighting):
     @property
@@ -182,12 +181,12 @@ def pair(shape, outputs, latents):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("likelihood._target_=MINE.Broken", ["KeyError: 'oops', line 16 of", "MINE.py", "--debug"]),
+        ("likelihood._target_=MINE.Broken", ["KeyError: 'oops', line 15 of", "MINE.py", "--debug"]),
         ("likelihood._target_=MINE.Nope", ["there is no Nope in MINE", "the folder where the module"]),
         ("likelihood._target_=not_there.X", ["No module named 'not_there'"]),
         ("likelihood._target_=MINE", ["MINE is no class or function"]),
         ("weighting._target_=MINE.Less", ["MINE.Less gives no dispersion"]),
-        ("model._target_=MINE.pair ~model.hidden ~model.activation", ["a tuple", "vaekl.model.nets.base.Nets"]),
+        ("model._target_=MINE.pair ~model.hidden ~model.activation", ["a tuple", "vaekl.Nets"]),
         ("optim._target_=torch.optim.RMSprop", ["no optim.fused", "~optim.betas ~optim.fused"]),
     ],
     ids=str,

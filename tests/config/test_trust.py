@@ -16,7 +16,7 @@ from cli_helpers import SMALL, contents, refused, trained, vaekl
 MINE = """
 from pathlib import Path
 
-from vaekl.likelihoods import Gaussian
+from vaekl import Gaussian
 
 Path("ran").touch()
 

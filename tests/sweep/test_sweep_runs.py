@@ -74,7 +74,7 @@ def test_a_failing_run_in_another_process_stops_no_other(tmp_path):
 
 HUNGRY = """
 import os, signal
-from vaekl.likelihoods import Gaussian
+from vaekl import Gaussian
 
 class Hungry(Gaussian):
     def __init__(self, dies=False):
@@ -146,7 +146,7 @@ def states_so_far(folder):
 
 SLOW = """
 import time
-from vaekl.likelihoods import Gaussian
+from vaekl import Gaussian
 
 class Slow(Gaussian):
     def energy(self, eta, x):

@@ -1,76 +1,68 @@
-"""The only file that makes objects of Hydra configs."""
+"""The only file that makes objects of settings: each group's `_target_` is called with the rest."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from inspect import signature
 from traceback import extract_tb
 from typing import Any
 
-import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 
 from vaekl.config import trust
-from vaekl.data.spec import Source
-from vaekl.data.transforms import AutoTransform, Transform
-from vaekl.model.likelihoods import Likelihood
-from vaekl.model.nets import Nets
-from vaekl.model.weighting.base import Weighting
 from vaekl.system.devices import is_full_memory
 from vaekl.system.errors import FullMemoryError, VaeklError, first_line
 
-#: what the class or function of a group must make
-_KINDS: dict[str, tuple[Any, ...]] = {
-    "dataset": (Source,), "transform": (Transform, AutoTransform), "likelihood": (Likelihood,),
-    "weighting": (Weighting,), "model": (Nets,), "optim": (torch.optim.Optimizer,), "schedule": (Callable,),
-    "lr_schedule": (Callable,),
-}  # fmt: skip
 
-
-def make(group: str, cfg: DictConfig, **objects: Any) -> Any:
-    """The object that a config group describes.
+def make(group: str, settings: Mapping[str, Any], kind: Any, **objects: Any) -> Any:
+    """The object that the settings of a config group describe.
 
     Args:
         group: its name.
-        cfg: the whole config.
-        objects: what it needs beside its settings.
+        settings: its part of the config: `_target_`, and what that takes.
+        kind: the class, or the classes, of which the object must be one.
+        objects: what is passed beside the settings.
 
     Raises:
-        VaeklError: the settings do not fit, or the object is not of the group's kind.
+        VaeklError: the settings do not fit, or the object is of another kind.
     """
-    trust.import_own(group, OmegaConf.to_container(cfg[group]))
+    trust.import_own(group, settings)
     try:
         # in two steps, because Hydra would make config nodes of the objects
-        made = instantiate(cfg[group], _partial_=True, _convert_="all")(**objects)
+        made = instantiate(settings, _partial_=True, _convert_="all")(**objects)
     except VaeklError:
         raise
     except Exception as error:
         if is_full_memory(error):
-            settings = OmegaConf.to_container(cfg[group])
-            raise FullMemoryError(f"a {group} of {settings} does not fit the memory: choose a smaller one.") from error
-        raise VaeklError(_misfit(group, cfg, error.__cause__ or error)) from error
-    if group in _KINDS and not isinstance(made, _KINDS[group]):
-        kinds = [f"{kind.__module__}.{kind.__name__}" for kind in _KINDS[group]]
+            what = f"a {group} of {dict(settings)}"
+            raise FullMemoryError(f"{what} does not fit the memory: choose a smaller one.") from error
+        raise VaeklError(_misfit(group, settings, error.__cause__ or error)) from error
+    if not isinstance(made, kind):
+        names = " or ".join(map(_public_name, kind if isinstance(kind, tuple) else (kind,)))
         raise VaeklError(
-            f"{group}._target_={cfg[group].get('_target_')} makes a {type(made).__name__}: name a class or function "
-            f"that makes a {' or '.join(kinds)}."
+            f"{group}._target_={settings.get('_target_')} makes a {type(made).__name__}: name a class or function "
+            f"that makes a {names}."
         )
     return made
 
 
-def _misfit(group: str, cfg: DictConfig, error: BaseException) -> str:
-    target, reason = cfg[group].get("_target_"), first_line(error).rstrip(":")
-    if found := re.search(r"unexpected keyword argument '(\w+)'", reason):
-        taken = signature(trust.resolved(target)).parameters
-        if surplus := [f"{group}.{key}" for key in cfg[group] if not key.startswith("_") and key not in taken]:
+def _public_name(kind: type) -> str:
+    """The name by which users import a class."""
+    package = kind.__module__
+    return f"{'vaekl' if package.startswith('vaekl.') else package}.{kind.__name__}"
+
+
+def _misfit(group: str, settings: Mapping[str, Any], error: BaseException) -> str:
+    target, reason = settings.get("_target_"), first_line(error).rstrip(":")
+    if unexpected := re.search(r"unexpected keyword argument '(\w+)'", reason):
+        parameters = signature(trust.resolved(str(target))).parameters
+        if surplus := [f"{group}.{key}" for key in settings if not key.startswith("_") and key not in parameters]:
             away = " ".join(f"~{key}" for key in surplus)
             return f"{group}._target_={target} has no setting {' and no '.join(surplus)}: take away by {away}."
-        return f"{group}._target_={target} does not take {found[1]}, which it is given: name one that makes a {group}."
+        return f"{group}._target_={target} takes no {unexpected[1]}, which vaekl passes: name one that makes a {group}."
     if trust.is_own(target):
         place = extract_tb(error.__traceback__)[-1]
         return (
             f"{group}._target_={target} failed ({type(error).__name__}: {reason}, line {place.lineno} of "
             f"{place.filename}): check it and {group}.*; --debug shows the traceback."
         )
-    settings = str(OmegaConf.to_container(cfg[group]))[:600]
-    return f"the {group} settings {settings} do not fit ({reason}): check {group}.*."
+    return f"the {group} settings {str(dict(settings))[:600]} do not fit ({reason}): check {group}.*."

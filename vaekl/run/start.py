@@ -1,7 +1,7 @@
 """Config -> objects -> a run folder."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
@@ -14,9 +14,13 @@ from rich.console import Console
 from vaekl.config import compose, trust
 from vaekl.config.instantiate import make
 from vaekl.data import Data, seed_of
+from vaekl.data.spec import Source
+from vaekl.data.transforms import AutoTransform, Transform
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.base import is_number
+from vaekl.model.nets import Nets
 from vaekl.model.vae import VAE
+from vaekl.model.weighting.base import Weighting
 from vaekl.run import recovery
 from vaekl.run.execute import Experiment, execute
 from vaekl.store import run_folder
@@ -175,8 +179,8 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     trainer = Trainer(
         model,
         _optimizer(cfg, model),
-        make("schedule", cfg, total_steps=plan.total_steps),
-        make("lr_schedule", cfg, total_steps=plan.total_steps),
+        _made("schedule", cfg, Callable, total_steps=plan.total_steps),
+        _made("lr_schedule", cfg, Callable, total_steps=plan.total_steps),
         data,
         plan,
         seed,
@@ -206,14 +210,16 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
 
 def build_likelihood(cfg: DictConfig) -> Likelihood:
     """The family of p(x|z)."""
-    likelihood: Likelihood = make("likelihood", cfg)
+    likelihood: Likelihood = _made("likelihood", cfg, Likelihood)
     return likelihood
 
 
 def build_data(cfg: DictConfig, likelihood: Likelihood) -> Data:
     """The data set as the likelihood sees it, on the CPU; refused if it lies outside the support."""
     split_seed = whole(cfg.split_seed, "split_seed", 0)
-    data = Data.from_source(make("dataset", cfg), make("transform", cfg), likelihood.accepts, cfg.valid, split_seed)
+    source = _made("dataset", cfg, Source)
+    transform = _made("transform", cfg, (Transform, AutoTransform))
+    data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, split_seed)
     likelihood.check_spec(data.spec)
     generator = torch.Generator().manual_seed(seed_of("support", 0))
     for split in (data.train, data.valid, data.test):
@@ -225,9 +231,14 @@ def build_data(cfg: DictConfig, likelihood: Likelihood) -> Data:
 def build_model(cfg: DictConfig, likelihood: Likelihood, data: Data) -> VAE:
     """The networks with fresh weights, and the weighting."""
     torch.manual_seed(seed_of("weights", cfg.seed))
-    weighting = make("weighting", cfg, likelihood=likelihood, shape=data.spec.shape)
-    nets = make("model", cfg, shape=data.spec.shape, outputs=likelihood.outputs)
+    weighting = _made("weighting", cfg, Weighting, likelihood=likelihood, shape=data.spec.shape)
+    nets = _made("model", cfg, Nets, shape=data.spec.shape, outputs=likelihood.outputs)
     return VAE(data.spec, nets, likelihood, weighting, cfg.model.latents, half_precision(cfg.trainer.autocast))
+
+
+def _made(group: str, cfg: DictConfig, kind: Any, **objects: Any) -> Any:
+    settings: Any = OmegaConf.to_container(cfg[group])
+    return make(group, settings, kind, **objects)
 
 
 def _plan(cfg: DictConfig, data: Data) -> Plan:
@@ -286,7 +297,7 @@ def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:
     if not is_number(rate) or not 0 < rate < float("inf"):
         raise VaeklError(f"optim.lr must be a positive number, not {rate!r}.")
     networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
-    optimizer: torch.optim.Optimizer = make("optim", cfg, params=networks)
+    optimizer: torch.optim.Optimizer = _made("optim", cfg, torch.optim.Optimizer, params=networks)
     if own := list(model.weighting.parameters()):
         # a decay of ln φ would pull φ towards 1
         optimizer.add_param_group({"params": own, "lr": rate * model.weighting.lr_factor, "weight_decay": 0.0})

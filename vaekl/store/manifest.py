@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaekl.sweep import slurm
 from vaekl.system.errors import StoppedError, VaeklError, sentence
 from vaekl.system.files import replacing, sole_writer
 
@@ -39,15 +38,16 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def recorded(path: Path, overrides: Sequence[str], session: str) -> Iterator[None]:
+def recorded(path: Path, overrides: Sequence[str], session: str, slurm_job: str | None = None) -> Iterator[None]:
     """Note that a run is running, and then that it is finished, stopped, diverged or failed, and why.
 
     Args:
         path: its folder.
         overrides: what it was asked for.
         session: of the command that started it; one sweep may take several.
+        slurm_job: the name of the Slurm job that this process is part of, or None.
     """
-    where = {"host": socket.gethostname(), "process": os.getpid(), "slurm_job": slurm.job()}
+    where = {"host": socket.gethostname(), "process": os.getpid(), "slurm_job": slurm_job}
     facts = {"overrides": list(overrides), "session": session, "started": time.time(), "ended": None}
     note(path, status="running", reason=None, **facts, **where)
     try:

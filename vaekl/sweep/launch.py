@@ -118,7 +118,7 @@ class _Job:
                 if (figures := _finished(cfg, path)) is not None:
                     manifest.note(path, status="finished", reason=None, session=self.session)
                     return run_folder.validation_elbo(figures)
-                with manifest.recorded(path, compose.overrides(), self.session):
+                with manifest.recorded(path, compose.overrides(), self.session, slurm.job()):
                     # again: whoever asked since then did not see this run in the manifest
                     if workers.asked_to_stop(self.sweep):
                         raise StoppedError("stopped before its first step.")
