@@ -32,7 +32,7 @@ ATTACKS = {
     "through a module of vaekl's": ("likelihood", {"_target_": "vaekl.cli.os.system", "command": "touch ran"}),
     "vaekl's own, but no option": (
         "likelihood",
-        {"_target_": "vaekl.store.run_folder.write_json", "path": "ran", "content": {}},
+        {"_target_": "vaekl.store.read.write_json", "path": "ran", "content": {}},
     ),
     "an unpickler": ("dataset", {"_target_": "torch.load", "f": "evil.pt", "weights_only": False}),
     "the hub": ("model", {"_target_": "torch.hub.load", "repo_or_dir": "evil", "source": "local"}),

@@ -3,7 +3,7 @@
 import pytest
 from folder_damage import VERBS, faults, make
 
-from vaekl.store import run_folder
+from vaekl.store import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,6 @@ def test_the_judge_sees_a_bug(whole, tmp_path, monkeypatch):
     def config(_):
         raise KeyError("trainer")
 
-    monkeypatch.setattr(run_folder, "config", config)
+    monkeypatch.setattr(RunFolder, "config", config)
     said = faults(0, whole, tmp_path)
     assert len(said) == 1 + len(VERBS) and all("says 'unexpected'" in line for line in said[1:])

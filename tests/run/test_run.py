@@ -9,7 +9,7 @@ import pytest
 import torch
 from cli_helpers import SMALL, contents, refused, results, rows, trained, vaekl, weights
 
-from vaekl.training.callbacks.metrics_csv import FIELDS
+from vaekl.store.metrics import FIELDS
 
 ROOT = Path(__file__).parents[2]
 FIGURES = {

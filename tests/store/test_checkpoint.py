@@ -19,7 +19,7 @@ KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from vaekl import checkpoint
+from vaekl.store import checkpoint
 
 path = Path(sys.argv[1])
 random.seed(0)

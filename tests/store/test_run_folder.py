@@ -1,6 +1,6 @@
 """What makes a folder a run's."""
 
-from vaekl.store import run_folder
+from vaekl.store import fingerprint
 
 
 def test_a_fingerprint_is_the_run_s_and_not_its_place_s():
@@ -11,10 +11,10 @@ def test_a_fingerprint_is_the_run_s_and_not_its_place_s():
         "trainer": {"device": "cuda", "steps": 3},
         "dataset": {"name": "mnist", "root": "/b"},
     }
-    assert run_folder.fingerprint(config) == run_folder.fingerprint(elsewhere)
+    assert fingerprint(config) == fingerprint(elsewhere)
     for changed in (
         {"seed": 1},
         {"trainer": {"device": "cpu", "steps": 4}},
         {"dataset": {"name": "kmnist", "root": "/a"}},
     ):
-        assert run_folder.fingerprint(config) != run_folder.fingerprint({**config, **changed})
+        assert fingerprint(config) != fingerprint({**config, **changed})

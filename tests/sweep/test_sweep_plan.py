@@ -1,7 +1,6 @@
 """What a sweep's words mean, how it fills the machine, what it says beforehand and while it goes on."""
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from cli_helpers import SMALL, refused, vaekl
 from rich.console import Console
 
 from vaekl.config.groups import CONF, options
-from vaekl.store import manifest
+from vaekl.store import RunFolder, manifest
 from vaekl.sweep import display, parse
 from vaekl.sweep import plan as plans
 from vaekl.system import cores
@@ -167,7 +166,7 @@ def test_one_display_shows_what_ended_and_how_far_the_others_are(tmp_path):
         manifest.note(tmp_path / name, status=status, reason="not finite." if name == "d" else None, session="now")
     manifest.note(tmp_path / "old", status="finished", reason=None, session="before")
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / display.PULSE).write_text(json.dumps({"step": 30, "steps": 40, "elbo_nats": -12.34}))
+    RunFolder(tmp_path / "b").beat(30, 40, -12.34)
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120, height=20, highlight=False)
     with display.shown(tmp_path, "now", 5, console):
@@ -182,7 +181,7 @@ def test_one_display_shows_what_ended_and_how_far_the_others_are(tmp_path):
 
 
 def test_many_processes_write_one_manifest(tmp_path):
-    code = "import sys; from pathlib import Path; from vaekl.sweep import manifest\n"
+    code = "import sys; from pathlib import Path; from vaekl.store import manifest\n"
     code += "for i in range(20): manifest.note(Path(sys.argv[1]) / f'{sys.argv[2]}-{i}', status='finished')"
     workers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(number)]) for number in range(4)]
     assert [worker.wait() for worker in workers] == [0] * 4

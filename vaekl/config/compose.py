@@ -19,7 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vaekl.config import overrides as words_of
 from vaekl.config.groups import CONF
-from vaekl.store import run_folder
+from vaekl.store import RunFolder, fingerprint
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import unwritable
 
@@ -38,7 +38,7 @@ def _folder_name(text: str) -> str:
 
 def _fingerprint(*, _root_: DictConfig) -> str:
     """The name that belongs to the config, without Hydra's own part, whose paths contain this name."""
-    return run_folder.fingerprint(plain(OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])))
+    return fingerprint(plain(OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def run_with_hydra(task: Task, arguments: Sequence[str]) -> None:
         if failures:
             raise failures[0]
     except Exception as error:
-        if Footprints.made and not run_folder.holds_run(Footprints.made[0]):
+        if Footprints.made and not RunFolder(Footprints.made[0]).holds_run():
             _take_away(Footprints.of_hydra, Footprints.made)
         if isinstance(error, OmegaConfBaseException):  # of a value that is looked up when the task asks for it
             raise VaeklError(words_of.sentence(error, arguments, words_of.config_dirs(arguments))) from error

@@ -13,7 +13,7 @@ import yaml
 from omegaconf.errors import OmegaConfBaseException
 
 from vaekl.config.groups import CONF
-from vaekl.store import run_folder
+from vaekl.store import RunFolder
 from vaekl.system.errors import VaeklError, first_line
 
 _TARGET = "_target_"
@@ -63,8 +63,8 @@ def config(path: Path, typed: Any = None) -> dict[str, Any]:
     Raises:
         VaeklError: there is no run, its config cannot be read, or it asks for something else.
     """
-    content = run_folder.config(path)
-    file = path / run_folder.CONFIG
+    run = RunFolder(path)
+    content, file = run.config(), run.config_file
     known = _shipped() | {name for _, name in _targets(typed) if isinstance(name, str)}
     for key, name in _targets(content):
         if not isinstance(name, str) or (name not in known and not _is_vouched(name, key)):
@@ -94,7 +94,7 @@ def as_written(path: Path) -> Iterator[None]:
         yield
     except OmegaConfBaseException as error:
         raise VaeklError(
-            f"{path / run_folder.CONFIG} is not as this vaekl writes it ({first_line(error)}): go on with the vaekl "
+            f"{RunFolder(path).config_file} is not as this vaekl writes it ({first_line(error)}): go on with the vaekl "
             "that wrote it, restore it, or train afresh."
         ) from error
 

@@ -13,8 +13,7 @@ from rich.console import Console
 from vaekl.data import seed_of
 from vaekl.measures.elbo import Evaluation, evaluate
 from vaekl.run import summary
-from vaekl.store import checkpoint, run_folder
-from vaekl.store.run_folder import BEST, LAST, PREVIOUS
+from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.system import distributed
 from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import unwritable
@@ -63,9 +62,7 @@ def execute(run: Experiment) -> float | None:
             valid = evaluate(trainer.judged, data.valid, schedule, seed_of("valid", trainer.seed))
         test = evaluate(trainer.judged, data.test, schedule, seed_of("test", trainer.seed))
         trainer.tell(lambda callback: callback.tested(trainer, test))
-        # before the results: to a finished run nobody comes back
-        distributed.on_first(lambda: (run.path / PREVIOUS).unlink(missing_ok=True))
-        distributed.on_first(lambda: run_folder.finish(run.path, _results(run, weights, valid, test)))
+        distributed.on_first(lambda: RunFolder(run.path).finish(_results(run, weights, valid, test)))
     except OSError as error:
         raise VaeklError(unwritable(run.path, "run folder", error)) from error
     except Exception as error:
@@ -123,7 +120,8 @@ def _take_best(run: Experiment) -> str:
     trainer, last = run.trainer, run.trainer.step
     if trainer.plan.patience is None:
         return LAST
-    best = distributed.on_first(lambda: checkpoint.load(run.path / BEST) if (run.path / BEST).exists() else None)
+    file = RunFolder(run.path).best
+    best = distributed.on_first(lambda: checkpoint.load(file) if file.exists() else None)
     if best is None:
         return LAST
     restores = trainer.restores

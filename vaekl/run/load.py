@@ -12,8 +12,7 @@ from vaekl.config.other_data import changed
 from vaekl.data import Data, Split
 from vaekl.model.vae import VAE
 from vaekl.run.start import build_data, build_likelihood, build_model
-from vaekl.store import checkpoint, run_folder
-from vaekl.store.run_folder import BEST, LAST
+from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.system.devices import pick_device, prepare
 from vaekl.system.errors import VaeklError
 
@@ -65,11 +64,12 @@ def find(path: Path) -> list[Path]:
     Raises:
         VaeklError: if there is none.
     """
-    if path.is_file() or (path / run_folder.CONFIG).is_file():
+    if path.is_file() or RunFolder(path).config_file.is_file():
         return [path]
-    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{run_folder.CONFIG}")})
+    name = RunFolder(path).config_file.name
+    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{name}")})
     if not inside:
-        run_folder.config(path)  # says what is missing
+        RunFolder(path).config()  # says what is missing
     return inside
 
 
@@ -90,13 +90,14 @@ def load(
     """
     run = path.parent if path.is_file() else path
     content = trust.config(run)
-    results = run_folder.results(run)
+    folder = RunFolder(run)
+    results = folder.results()
     if path.is_file():
         name = path.name
     else:
         tested = (results or {}).get("weights", LAST)
         if tested not in (LAST, BEST):
-            raise VaeklError(f"{run / run_folder.RESULTS} names no checkpoint of a run: restore it, or take it away.")
+            raise VaeklError(f"{folder.results_file} names no checkpoint of a run: restore it, or take it away.")
         name = {"last": LAST, "best": BEST, None: tested}[which]
     if name == BEST and not (run / name).exists():
         raise VaeklError(f"{run} kept no best weights, since it had no trainer.patience: take checkpoint=last.")

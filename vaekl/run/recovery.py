@@ -8,14 +8,10 @@ import torch
 from rich.console import Console
 
 from vaekl.model.vae import LEDGER
-from vaekl.store import checkpoint, run_folder
-from vaekl.store.run_folder import LAST, PREVIOUS
+from vaekl.store import RunFolder, checkpoint
 from vaekl.system.devices import keep_threads
 from vaekl.system.errors import VaeklError
-from vaekl.training.callbacks import MetricsCsv
 from vaekl.training.trainer import Trainer
-
-_DAMAGED = "last.damaged.pt"
 
 
 def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | None:
@@ -26,7 +22,8 @@ def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | No
     Raises:
         VaeklError: neither can be read, or they are missing though there were some.
     """
-    last, previous = path / LAST, path / PREVIOUS
+    folder = RunFolder(path)
+    last, previous = folder.last, folder.previous
     if not last.exists() and not previous.exists():
         _check_never_saved(trainer, path)
         return None
@@ -44,7 +41,7 @@ def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | No
             ) from another
         if last.exists():
             # else the next checkpoint would make it the previous one
-            last.replace(path / _DAMAGED)
+            last.replace(folder.damaged)
         console.print(f"  {str(error).rpartition(': ')[0]}: going on from {previous.name}, step {state.get('step')}.")
         return state
 
@@ -59,8 +56,8 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
         return
     if "restores" not in state:
         raise VaeklError(
-            f"{path / LAST} was written by an earlier vaekl: go on with that one, or train afresh; eval and sample "
-            "still read it."
+            f"{RunFolder(path).last} was written by an earlier vaekl: go on with that one, or train afresh; eval and "
+            "sample still read it."
         )
     if state.get("data") != trainer.data.digest:
         raise VaeklError(
@@ -72,7 +69,7 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
         threads = int(state["threads"])
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise VaeklError(
-            f"the checkpoint {path / LAST} does not fit the model of {path / run_folder.CONFIG}: "
+            f"the checkpoint {RunFolder(path).last} does not fit the model of {RunFolder(path).config_file}: "
             "restore the two as they were, or train afresh."
         ) from error
     if not keep_threads(threads):
@@ -117,8 +114,9 @@ def first_fault(trainer: Trainer, until: int) -> str | None:
 
 def _check_never_saved(trainer: Trainer, path: Path) -> None:
     """Refuse to start a run again, and to replace its figures, where a checkpoint was and is no more."""
-    step = max((int(row["step"]) for row in MetricsCsv(path).rows()), default=0)
+    step = max((int(row["step"]) for row in RunFolder(path).rows()), default=0)
     if step > trainer.plan.valid_every:  # the first checkpoint belongs to the first validation
         raise VaeklError(
-            f"{path / LAST} is missing though the run went on to step {step}: put the checkpoint back, or train afresh."
+            f"{RunFolder(path).last} is missing though the run went on to step {step}: put the checkpoint back, or "
+            "train afresh."
         )

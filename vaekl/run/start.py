@@ -23,15 +23,15 @@ from vaekl.model.vae import VAE
 from vaekl.model.weighting.base import Weighting
 from vaekl.run import recovery
 from vaekl.run.execute import Experiment, execute
-from vaekl.store import run_folder
+from vaekl.store import RunFolder
+from vaekl.store.run_folder import validation_elbo
 from vaekl.system import distributed
 from vaekl.system.checks import half_precision, number, one_of, true_false_or_auto, whole
 from vaekl.system.devices import enough_memory, pick_device, prepare, take_threads
 from vaekl.system.errors import StoppedError, VaeklError
-from vaekl.system.files import sole_user
 from vaekl.system.workers import in_worker
 from vaekl.training.callback import Callback
-from vaekl.training.callbacks import Checkpoints, Images, MetricsCsv, ProgressDisplay, Pulse, TensorBoard
+from vaekl.training.callbacks import Checkpoints, Heartbeat, Images, MetricsCsv, ProgressDisplay, TensorBoard
 from vaekl.training.divergence import DivergedError
 from vaekl.training.plan import Plan
 from vaekl.training.trainer import Trainer
@@ -57,12 +57,12 @@ def train(cfg: DictConfig, path: Path, overrides: list[str], console: Console | 
     """
     console = console or new_console()
     with enough_memory("the run", _SMALLER), distributed.joined():
-        if distributed.on_first(lambda: run_folder.same_run(path, compose.plain(cfg))):
+        if distributed.on_first(lambda: RunFolder(path).is_run_of(compose.plain(cfg))):
             return _go_on(path, console, typed=compose.plain(cfg))
         runs = [distributed.on_each(lambda: build(cfg, path, console))]
         facts = _facts(runs[0].trainer)
         with _held(path):
-            distributed.on_first(lambda: run_folder.claim(path, OmegaConf.to_yaml(cfg), overrides, facts))
+            distributed.on_first(lambda: RunFolder(path).claim(OmegaConf.to_yaml(cfg), overrides, facts))
             return _execute(runs, cfg, path, console)
 
 
@@ -79,9 +79,9 @@ def resume(path: Path, console: Console | None = None) -> float | None:
 def _go_on(path: Path, console: Console, typed: dict[str, Any] | None = None) -> float | None:
     cfg = DictConfig(distributed.on_first(lambda: trust.config(path, typed)))
     with _held(path):
-        if (results := distributed.on_first(lambda: run_folder.results(path))) is not None:
+        if (results := distributed.on_first(lambda: RunFolder(path).results())) is not None:
             console.print(f"{path} is finished: nothing to resume.")
-            return run_folder.validation_elbo(results)
+            return validation_elbo(results)
         return _execute([_restored(cfg, path, console)], cfg, path, console)
 
 
@@ -145,12 +145,7 @@ def _explained(diverged: DivergedError, restores: int, cfg: DictConfig, path: Pa
 def _held(path: Path) -> Iterator[None]:
     """The folder, made if need be, for this run alone; of several processes the first one holds it."""
     with ExitStack() as stack:
-
-        def hold() -> None:
-            path.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(sole_user(path))
-
-        distributed.on_first(hold)
+        distributed.on_first(lambda: stack.enter_context(RunFolder(path).held()))
         yield
 
 
@@ -175,7 +170,7 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
         )
     tensorboard = TensorBoard(path, OmegaConf.to_yaml(cfg), _settings(cfg))
     callbacks: list[Callback] = [MetricsCsv(path), tensorboard, Images(path, tensorboard), ProgressDisplay(console)]
-    callbacks += [*([Pulse(path)] if in_worker() else []), Checkpoints(path)]
+    callbacks += [*([Heartbeat(path)] if in_worker() else []), Checkpoints(path)]
     trainer = Trainer(
         model,
         _optimizer(cfg, model),

@@ -1,17 +1,15 @@
 """One progress display for a whole sweep, whoever trains its runs and wherever."""
 
-import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vaekl.store import manifest
-from vaekl.store.run_folder import PULSE
+from vaekl.store import RunFolder, manifest
 
 _LOOK_EVERY = 0.25
 
@@ -79,10 +77,8 @@ class _Display:
     def _advance(self, name: str) -> float:
         if name not in self.running:
             self.running[name] = self.bars.add_task(f"  {name}", total=1, said="")
-        pulse: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            pulse = json.loads((self.folder / name / PULSE).read_text(encoding="ascii"))
-        share = pulse["step"] / pulse["steps"] if pulse else 0.0
-        said = f"{pulse['elbo_nats']:,.1f} nats" if pulse else "starting"
+        beat = RunFolder(self.folder / name).heartbeat()
+        share = beat["step"] / beat["steps"] if beat else 0.0
+        said = f"{beat['elbo_nats']:,.1f} nats" if beat else "starting"
         self.bars.update(self.running[name], completed=share, said=said)
         return share

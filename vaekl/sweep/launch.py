@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from vaekl.config import compose, overrides
-from vaekl.store import manifest, run_folder
+from vaekl.store import RunFolder, manifest
+from vaekl.store.run_folder import validation_elbo
 from vaekl.sweep import display, parse, plan, slurm, workers
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
@@ -105,7 +106,7 @@ class _Job:
         if self.where == "job":
             with workers.submitted():
                 return self._attempt(cfg, path)
-        if self.where == "here" or (path / run_folder.RESULTS).exists():
+        if self.where == "here" or RunFolder(path).is_finished():
             return self._attempt(cfg, path)
         with suppress(Exception):  # what is wrong with it, the run says
             self.load()
@@ -117,7 +118,7 @@ class _Job:
             with sole_writer(path / "attempt") if self.searches else nullcontext():
                 if (figures := _finished(cfg, path)) is not None:
                     manifest.note(path, status="finished", reason=None, session=self.session)
-                    return run_folder.validation_elbo(figures)
+                    return validation_elbo(figures)
                 with manifest.recorded(path, compose.overrides(), self.session, slurm.job()):
                     # again: whoever asked since then did not see this run in the manifest
                     if workers.asked_to_stop(self.sweep):
@@ -136,8 +137,9 @@ class _Job:
 def _finished(cfg: DictConfig, path: Path) -> dict[str, float] | None:
     """The results of a run that was finished before; nothing of it needs torch."""
     with suppress(VaeklError):  # the attempt will say what is wrong
-        if run_folder.same_run(path, compose.plain(compose.with_choices(cfg))):
-            return run_folder.results(path)
+        run = RunFolder(path)
+        if run.is_run_of(compose.plain(compose.with_choices(cfg))):
+            return run.results()
     return None
 
 

@@ -20,11 +20,10 @@ from vaekl.measures.elbo import batch_limit, evaluate
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, mean_and_error
 from vaekl.model.vae import VAE
 from vaekl.run.load import Loaded, find, load
-from vaekl.store import run_folder
+from vaekl.store import RunFolder
 from vaekl.system.cores import allowed_cores
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError, sentence
-from vaekl.system.files import sole_writer
 from vaekl.verbs.eval_table import many, one
 
 _PAIRWISE_IMAGES = 10_000
@@ -213,9 +212,7 @@ def measure_and_write(path: Path, asked: Asked, changes: tuple[str, ...], consol
     finally:
         torch.set_num_threads(prior_threads)
     report["changes"] = list(changes)
-    target = _target(path, asked, changes)
-    with sole_writer(target):
-        run_folder.write_json(target, report)
+    RunFolder(run.path).write_evaluation(_target(path, asked, changes), report)
     return report
 
 

@@ -27,11 +27,11 @@ from vaekl.measures.pictures import (
 from vaekl.model.likelihoods import ContinuousBernoulli
 from vaekl.model.likelihoods.base import is_number
 from vaekl.run.load import Loaded, load
+from vaekl.store import RunFolder
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
 
-FOLDER = "samples"
 WHAT = ("prior", "reconstructions", "traversal", "interpolation")
 DECODERS = {"mean": "mean of p(x|z)", "sample": "a draw from p(x|z)"}
 _ROWS = 8
@@ -134,7 +134,7 @@ def draw(run: Loaded, asked: Asked) -> None:
     makers = dict(zip(WHAT, (_prior, _reconstructions, _traversal, _interpolation), strict=True))
     plates = {what: makers[what](run, asked, ends) for what in asked.what}
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {asked.seed}"
-    folder = run.path / FOLDER
+    folder = RunFolder(run.path).samples
     inner_folder(folder)
     print(f"{folder}: {origin}")
     for what, plate in plates.items():

@@ -10,9 +10,9 @@ from rich.console import Console
 from vaekl.measures.elbo import evaluate
 from vaekl.model.likelihoods import ContinuousBernoulli
 from vaekl.store import checkpoint
+from vaekl.store.metrics import FIELDS
 from vaekl.training.callbacks import Checkpoints, Images, MetricsCsv, ProgressDisplay, TensorBoard
 from vaekl.training.callbacks.images import pictures
-from vaekl.training.callbacks.metrics_csv import FIELDS
 
 COLUMNS = 8
 

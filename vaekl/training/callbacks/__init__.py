@@ -1,7 +1,7 @@
 """What happens around a step: TensorBoard, images, `metrics.csv`, progress, checkpoints."""
 
 from vaekl.training.callbacks.checkpoints import Checkpoints
-from vaekl.training.callbacks.heartbeat import Pulse
+from vaekl.training.callbacks.heartbeat import Heartbeat
 from vaekl.training.callbacks.images import Images
 from vaekl.training.callbacks.metrics_csv import MetricsCsv
 from vaekl.training.callbacks.progress import ProgressDisplay
@@ -9,9 +9,9 @@ from vaekl.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "Checkpoints",
+    "Heartbeat",
     "Images",
     "MetricsCsv",
     "ProgressDisplay",
-    "Pulse",
     "TensorBoard",
 ]

@@ -6,8 +6,7 @@
 from pathlib import Path
 
 from vaekl.measures.elbo import Evaluation
-from vaekl.store import checkpoint
-from vaekl.store.run_folder import BEST, LAST, PREVIOUS
+from vaekl.store import RunFolder, checkpoint
 from vaekl.training.callback import Callback
 from vaekl.training.trainer import Trainer
 
@@ -16,12 +15,12 @@ class Checkpoints(Callback):
     """Must come last, so that what the others wrote for a step is on the disk before its checkpoint."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = RunFolder(folder)
         self._saved_step = -1
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
         if improved and trainer.plan.patience is not None:
-            checkpoint.save(self.folder / BEST, trainer.state_dict())
+            checkpoint.save(self.folder.best, trainer.state_dict())
         self._save(trainer)
 
     def paused(self, trainer: Trainer) -> None:
@@ -30,5 +29,5 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         if trainer.step != self._saved_step:
-            checkpoint.save(self.folder / LAST, trainer.state_dict(), self.folder / PREVIOUS)
+            checkpoint.save(self.folder.last, trainer.state_dict(), self.folder.previous)
             self._saved_step = trainer.step

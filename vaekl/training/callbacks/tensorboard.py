@@ -13,8 +13,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from vaekl.measures.elbo import Evaluation
+from vaekl.store import RunFolder
 from vaekl.training.callback import Callback
-from vaekl.training.callbacks.metrics_csv import MetricsCsv
 from vaekl.training.trainer import Trainer
 
 _TEST = ".test"
@@ -103,7 +103,7 @@ class TensorBoard(Callback):
         self._evaluation("test", evaluation, trainer.step)
         if trainer.step < self._last_step:
             # early stopping went back to its best weights: the last point is to be theirs, as the test's is
-            for row in MetricsCsv(self.folder).rows():
+            for row in RunFolder(self.folder).rows():
                 if row["split"] == "valid" and int(row["step"]) == trainer.step:
                     figures = {tag: float(text) for tag, text in row.items() if tag not in ("step", "split") and text}
                     self._scalars("valid", figures, self._last_step)

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vaekl import __version__
-from vaekl.store import run_folder
+from vaekl.store import RunFolder
 from vaekl.system.errors import VaeklError
 from vaekl.verbs.audit.card import gaussian_verdict, in_grey_levels, lines, number
-
-_METRICS = "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -102,13 +100,13 @@ def read_run(path: Path) -> Run:
     Raises:
         VaeklError: if there is no run, or a file is damaged.
     """
-    config = run_folder.config(path)
-    facts = run_folder.read_json(path / run_folder.VERSIONS)
+    folder = RunFolder(path)
+    config, facts = folder.config(), folder.facts()
     if not {"data", "likelihood", "weighting"} <= facts.keys():
-        raise VaeklError(f"{path / run_folder.VERSIONS} does not say what was trained: it is no run of this vaekl.")
-    results = run_folder.results(path)
+        raise VaeklError(f"{folder.facts_file} does not say what was trained: it is no run of this vaekl.")
+    results = folder.results()
     if results is None:
-        return Run(path, config, *_last_row(path / _METRICS), facts)
+        return Run(path, config, *_last_row(folder.metrics_file), facts)
     figures = {name: value for name, value in results.get("test", {}).items() if isinstance(value, float | int)}
     return Run(path, config, figures, f"test, step {results.get('step', 0):,}", facts)
 
@@ -127,7 +125,7 @@ def _last_row(file: Path) -> tuple[dict[str, float], str]:
         figures = {name: float(value) for name, value in row.items() if value and name not in ("split", "step")}
     except (ValueError, TypeError) as error:
         raise VaeklError(f"{file} cannot be read as a table of numbers: restore it, or train afresh.") from error
-    return figures, f"{_METRICS}, last row: {row['split']}, step {row['step']}"
+    return figures, f"{file.name}, last row: {row['split']}, step {row['step']}"
 
 
 def _head(run: Run) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekl.run.load import find
-from vaekl.store import run_folder
+from vaekl.store import RunFolder
 from vaekl.store.manifest import FAILURES
 from vaekl.system.errors import VaeklError, sentence
 from vaekl.verbs.report.sweeps import left_over, read_json
@@ -143,8 +143,8 @@ def collect(paths: Iterable[Path]) -> list[Run]:
         if not path.exists():
             raise VaeklError(f"there is no folder {path}: give a run or a sweep that `vaekl train` made.")
         base = path.parent if path.is_file() else path
-        found = {} if (base / run_folder.CONFIG).is_file() else left_over(base)
-        inside = [base] if (base / run_folder.CONFIG).is_file() else _or_none(base)
+        found = {} if RunFolder(base).config_file.is_file() else left_over(base)
+        inside = [base] if RunFolder(base).config_file.is_file() else _or_none(base)
         if not inside and not found:
             find(base)  # says what is missing
         for run in sorted({*inside, *found}):
@@ -164,29 +164,30 @@ def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
         status: what the sweep's manifest says of it, if anything.
         reason: the same.
     """
-    if not (path / run_folder.CONFIG).is_file():
+    folder = RunFolder(path)
+    if not folder.config_file.is_file():
         kept = status if status in (*FAILURES, "broken", "missing") else "missing"
         return Run(path, name, kept, reason or f"its folder holds no config.yaml{status and f' ({status})'}")
     try:
-        config = run_folder.config(path)
+        config = folder.config()
     except (VaeklError, OSError) as error:
         return Run(path, name, "broken", sentence(error))
-    versions, train = read_json(path / run_folder.VERSIONS) or {}, _training(path / "metrics.csv")
+    versions, train = read_json(folder.facts_file) or {}, _training(folder.metrics_file)
     known = Run(path, name, "", config=config, versions=versions, train=train)
     if wrong := _wrong_config(config):
         return Run(path, name, "broken", wrong)
-    if not (path / run_folder.RESULTS).exists():
+    if not folder.is_finished():
         last = f"last logged at step {train[-1]['step']:,.0f}" if train else "no step was logged"
-        why = f"{reason}; {last}" if reason else f"no {run_folder.RESULTS}, {last}"
+        why = f"{reason}; {last}" if reason else f"no {folder.results_file.name}, {last}"
         if status == "running":
             why = f"still running, on this machine or another: {last}"
         return _with(known, status=status if status in FAILURES else "unfinished", reason=why)
-    results = read_json(path / run_folder.RESULTS)
+    results = read_json(folder.results_file)
     if wrong := _wrong_results(results):
         return _with(known, status="broken", reason=wrong)
     assert results is not None
     done = _with(known, status="finished", results=results)
-    evaluation = read_json(path / "eval.json")
+    evaluation = read_json(folder.evaluation_file)
     unmeasured = _unusable(evaluation, results)
     return _with(done, evaluation=None if unmeasured else evaluation, unmeasured=unmeasured)
 
@@ -214,27 +215,27 @@ def _or_none(base: Path) -> list[Path]:
 
 def _wrong_config(config: dict[str, Any]) -> str:
     if not isinstance(config["choices"], dict):
-        return f"{run_folder.CONFIG} names no choices"
+        return "config.yaml names no choices"
     for group in ("likelihood", "weighting", "dataset", "model", "trainer"):
         if not isinstance(config.get(group), dict):
-            return f"{run_folder.CONFIG} has no {group}"
+            return f"config.yaml has no {group}"
     return ""
 
 
 def _wrong_results(results: dict[str, Any] | None) -> str:
     if results is None:
-        return f"{run_folder.RESULTS} cannot be read"
+        return "results.json cannot be read"
     test = results.get("test")
     if not isinstance(test, dict):
-        return f"{run_folder.RESULTS} has no test figures"
+        return "results.json has no test figures"
     for key in _NEEDED:
         value = test.get(key)
         if not isinstance(value, int | float) or isinstance(value, bool):
-            return f"{run_folder.RESULTS} lacks test.{key}"
+            return f"results.json lacks test.{key}"
         if not isfinite(value):
             return f"diverged: test.{key} is {value}"
     if not all(isinstance(results.get(key), dict) for key in ("protocol", "images")):
-        return f"{run_folder.RESULTS} names no protocol or no images"
+        return "results.json names no protocol or no images"
     return ""
 
 

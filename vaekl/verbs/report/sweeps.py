@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from vaekl.store import run_folder
+from vaekl.store import RunFolder
 from vaekl.store.manifest import MANIFEST, as_it_is
+from vaekl.store.read import printable, read_yaml
 
 _MULTIRUN = "multirun.yaml"
 _MOST_JOBS = 10_000
@@ -20,9 +21,9 @@ def left_over(base: Path) -> dict[Path, tuple[str, str]]:
     found: dict[Path, tuple[str, str]] = {}
     for sweep in [base, *sorted(child for child in base.iterdir() if child.is_dir())]:
         for child in sorted(sweep.iterdir()):
-            if child.is_dir() and not (child / run_folder.CONFIG).exists() and child != base:
-                if any((child / file).exists() for file in (*run_folder.OF_A_RUN, run_folder.VERSIONS)):
-                    found[child] = ("broken", f"{run_folder.CONFIG} is missing")
+            if child.is_dir() and not RunFolder(child).holds_run() and child != base:
+                if RunFolder(child).leftovers() or RunFolder(child).facts_file.exists():
+                    found[child] = ("broken", "config.yaml is missing")
                 elif re.match(r"\d+_", child.name) and (sweep / _MULTIRUN).exists():
                     found[child] = ("missing", "its folder is empty: the run failed before its first step")
         manifest = (read_json(sweep / MANIFEST) or {}).get("runs")
@@ -31,7 +32,7 @@ def left_over(base: Path) -> dict[Path, tuple[str, str]]:
                 if isinstance(facts, dict) and "/" not in name and name not in ("", ".", ".."):
                     facts = as_it_is(facts)
                     status, reason = str(facts.get("status")), str(facts.get("reason") or "")
-                    if (sweep / name / run_folder.CONFIG).is_file() or status != "finished":
+                    if RunFolder(sweep / name).config_file.is_file() or status != "finished":
                         found[sweep / name] = (status, reason)
                     else:
                         found[sweep / name] = ("missing", "the manifest calls it finished, but its folder is gone")
@@ -46,7 +47,7 @@ def _gaps(sweep: Path) -> dict[Path, tuple[str, str]]:
         return {}
     there = {int(match[1]) for child in sweep.iterdir() if (match := re.match(r"(\d+)_", child.name))}
     try:
-        task = run_folder.read_yaml(sweep / _MULTIRUN)["hydra"]["overrides"]["task"]
+        task = read_yaml(sweep / _MULTIRUN)["hydra"]["overrides"]["task"]
         count = prod(len(_values(str(word).partition("=")[2])) for word in task)
     except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError):
         count = 0
@@ -65,7 +66,7 @@ def _values(text: str) -> list[str]:
 def read_json(file: Path) -> dict[str, Any] | None:
     """The object in a file; None if there is none, or it cannot be read."""
     try:
-        content = run_folder.printable(json.loads(file.read_text(encoding="utf-8")))
+        content = printable(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
