@@ -19,9 +19,14 @@ SHAPE = (1, 4, 4)
 OPTIMIZERS = {"adam": (torch.optim.Adam, 0.01), "sgd": (torch.optim.SGD, 0.001)}
 
 
+def seeded(seed=0):
+    """A generator of random numbers."""
+    return torch.Generator().manual_seed(seed)
+
+
 def grey(count=40, shape=SHAPE, seed=0):
     """Images [count, C, H, W] in [0, 1] whose pixels differ in scale and hang together."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     common = torch.rand(count, 1, 1, 1, generator=generator)
     own = torch.rand(count, *shape, generator=generator)
     return common * torch.linspace(0.2, 1, shape[1] * shape[2]).view(1, 1, *shape[1:]) * (0.5 + 0.5 * own)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import grey, model_of, spec_of, split_of
+from helpers import grey, model_of, seeded, spec_of, split_of
 from scipy import stats
 from scipy.special import softmax
 
@@ -67,7 +67,7 @@ def linear_model(weighting):
 def test_every_figure_is_numpy_s(name, schedule):
     make, beta_kl = WEIGHTINGS[name]
     model, x = linear_model(make()), grey(COUNT, SHAPE)
-    found = evaluate(model, split_of(x), schedule, seed=5, batch_size=10)
+    found = evaluate(model, split_of(x), seeded(5), schedule, batch_size=10)
     expected = by_numpy(model, x, seed=5, batch_size=10)
     for key, value in expected.items():
         assert np.asarray(getattr(found, key)) == pytest.approx(value, rel=1e-5), key
@@ -86,7 +86,7 @@ def test_categorical_figures_are_numpy_s_on_the_unit_scale():
     with torch.no_grad():
         model.decoder[0].weight *= 5
     x = torch.randint(0, 5, (COUNT, *SHAPE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    found = evaluate(model, split_of(x), seed=5)
+    found = evaluate(model, split_of(x), seeded(5))
 
     weights = {name: value.detach().double().numpy() for name, value in model.state_dict().items()}
     noise = torch.randn(COUNT, LATENTS, generator=torch.Generator().manual_seed(5)).double().numpy()
@@ -106,13 +106,15 @@ def test_categorical_figures_are_numpy_s_on_the_unit_scale():
 
 
 def test_the_ledger_adds_up():
-    found = evaluate(linear_model(LearnedPrecision(Gaussian(), SHAPE, "pixel", 0.3)), split_of(grey(COUNT, SHAPE)))
+    found = evaluate(
+        linear_model(LearnedPrecision(Gaussian(), SHAPE, "pixel", 0.3)), split_of(grey(COUNT, SHAPE)), seeded()
+    )
     assert found.elbo == pytest.approx(-found.energy_nats + found.log_norm_const - found.kl, rel=1e-6)
     assert found.kl == pytest.approx(found.kl_per_latent.sum().item())
 
 
 def test_figures_carry_their_units_and_every_scalar():
-    found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(COUNT, SHAPE)))
+    found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(COUNT, SHAPE)), seeded())
     in_nats = {"log_norm_const", "kl", "elbo", "elbo_standard_error"}
     scalars = set(vars(found)) - {"kl_per_latent", "dispersions", "images"}
     expected = {f"{name}_nats" if name in in_nats else name: getattr(found, name) for name in scalars}
@@ -128,9 +130,9 @@ def test_the_validation_loss_weighs_the_kl_as_training_does(name, step):
     multiplier = LinearSchedule(10, steps=6)(step)
     noise = torch.randn(COUNT, LATENTS, generator=torch.Generator().manual_seed(0))
     training_loss = model.weighting.loss(model.train()(x, noise), multiplier).item()
-    found = evaluate(model, split_of(x), multiplier)
+    found = evaluate(model, split_of(x), seeded(), multiplier)
     assert found.loss == pytest.approx(training_loss, rel=1e-5)
-    assert found.elbo == evaluate(model, split_of(x)).elbo
+    assert found.elbo == evaluate(model, split_of(x), seeded()).elbo
 
 
 def test_the_batch_size_of_an_evaluation_changes_no_average():
@@ -138,9 +140,9 @@ def test_the_batch_size_of_an_evaluation_changes_no_average():
     model, x = linear_model(FixedDispersion(Gaussian(), SHAPE, 0.5)), grey(COUNT, SHAPE)
     with torch.no_grad():
         model.encoder.log_std.fill_(-30)
-    whole = evaluate(model, split_of(x), batch_size=COUNT)
+    whole = evaluate(model, split_of(x), seeded(), batch_size=COUNT)
     for size in (1, 10, 36, 500):
-        other = evaluate(model, split_of(x), batch_size=size)
+        other = evaluate(model, split_of(x), seeded(), batch_size=size)
         assert other.images == COUNT
         assert other.figures() == pytest.approx(whole.figures(), rel=1e-6)
 
@@ -150,10 +152,10 @@ def test_two_evaluations_agree_to_the_last_digit_and_another_seed_does_not():
     split = Split(images, None, Dequantize(255))
     spec = DataSpec("bytes", SHAPE, 256, "unit_interval", dequantized=True)
     model = model_of(spec, Gaussian(), FixedDispersion(Gaussian(), SHAPE, 0.1), LATENTS, hidden=())
-    first, second = evaluate(model, split, seed=0), evaluate(model, split, seed=0)
+    first, second = evaluate(model, split, seeded()), evaluate(model, split, seeded())
     assert first.figures() == second.figures()
     assert torch.equal(first.kl_per_latent, second.kl_per_latent)
-    assert evaluate(model, split, seed=1).elbo != first.elbo
+    assert evaluate(model, split, seeded(1)).elbo != first.elbo
     assert first.bits_per_dim == pytest.approx(8 - first.elbo / (24 * np.log(2)), rel=1e-12)
 
 
@@ -164,7 +166,7 @@ def test_training_is_not_disturbed(training):
     model(x, torch.zeros(COUNT, LATENTS))
     state = {name: value.clone() for name, value in model.state_dict().items()}
     global_state = torch.get_rng_state()
-    evaluate(model, split_of(x))
+    evaluate(model, split_of(x), seeded())
     assert model.training is training
     assert all(module.training is training for module in model.modules())
     assert torch.equal(torch.get_rng_state(), global_state)
@@ -173,7 +175,7 @@ def test_training_is_not_disturbed(training):
 
 
 def test_one_image_has_no_standard_error_and_no_active_units():
-    found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(1, SHAPE)))
+    found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(1, SHAPE)), seeded())
     assert found.elbo_standard_error is None
     assert not {"elbo_standard_error_nats", "bits_per_dim"} & set(found.figures())
     assert None not in found.figures().values()
@@ -189,7 +191,7 @@ def test_an_exact_model_is_calibrated():
         for parameter in model.decoder.parameters():
             parameter.zero_()
     x = 0.3 * torch.randn(200, 1, 20, 20, generator=torch.Generator().manual_seed(0))
-    found = evaluate(model, split_of(x))
+    found = evaluate(model, split_of(x), seeded())
     assert found.implied_sigma == pytest.approx(0.3)
     # of 80,000 draws, the RMSE has a standard error of 1/√(2n) = 0.25 %
     assert found.rmse == pytest.approx(0.3, rel=0.01)

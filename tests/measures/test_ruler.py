@@ -5,7 +5,7 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from helpers import model_of
+from helpers import model_of, seeded
 from scipy import stats
 
 from vaekl.data import DataSpec, Split
@@ -88,7 +88,7 @@ def test_a_decoder_that_is_steep_within_a_bin_has_fewer_bits_on_the_ruler(likeli
     model = model_of(spec, likelihood, FixedDispersion(likelihood, spec.shape, 0.003)).eval()
     k = torch.randint(0, 17, (500, 1, 4, 4), generator=generator(), dtype=torch.uint8)
     split = Split(k, None, chosen)
-    density = evaluate(model, split, seed=0)
+    density = evaluate(model, split, seeded())
     masses = importance_bounds(model, split, log_mass(model), [1], generator()).elbo.mean().item()
     assert -masses / (16 * log(2)) < density.bits_per_dim - 0.001
 
@@ -99,7 +99,7 @@ def test_a_discrete_family_is_its_own_ruler():
     model = model_of(spec, likelihood, FixedDispersion(likelihood, spec.shape)).eval()
     split = Split(torch.randint(0, 17, (20, 1, 4, 4), generator=generator(), dtype=torch.uint8), None, chosen)
     masses = importance_bounds(model, split, log_mass(model), [1], generator()).elbo.mean().item()
-    assert masses == pytest.approx(evaluate(model, split, seed=0).elbo, rel=1e-6)
+    assert masses == pytest.approx(evaluate(model, split, seeded()).elbo, rel=1e-6)
     assert protocol(spec, likelihood) == "probability of the values themselves"
 
 

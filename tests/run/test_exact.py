@@ -16,7 +16,7 @@ Source: Tipping, Bishop 1999, equations 7 and 8; Lucas, Tucker, Grosse, Norouzi 
 import numpy as np
 import pytest
 import torch
-from helpers import trainer_of
+from helpers import seeded, trainer_of
 from scipy import stats
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -104,7 +104,7 @@ def test_a_linear_vae_reaches_probabilistic_pca(weighting, compiled):
     assert phi == pytest.approx(pca.noise_variance_, rel=0.01)
 
     # the ruler takes one posterior sample an image: its average over seeds is the exact expectation
-    judged = [evaluate(model, train, seed=seed) for seed in range(20)]
+    judged = [evaluate(model, train, seeded(seed)) for seed in range(20)]
     assert {one.active_units for one in judged} == {LATENTS}
     elbos = np.array([one.elbo for one in judged])
     assert abs(elbos.mean() - elbo) < 4 * elbos.std(ddof=1) / np.sqrt(len(elbos))
@@ -119,7 +119,7 @@ def test_latents_below_the_dispersion_collapse_and_no_others():
     count = sum(value > phi for value in SPECTRUM)
     assert count == 5
     model, train, _ = trained(FixedDispersion(Gaussian(), (1, 8, 8), phi), steps=2000, lr=0.05)
-    judged = evaluate(model, train)
+    judged = evaluate(model, train, seeded())
     assert judged.active_units == count
     assert int((judged.kl_per_latent > 0.01).sum()) == count
     # each active latent is one eigenvector's, and its posterior has variance φ/λ

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import log
 
 import pytest
-from helpers import data_of, grey, model_of, split_of, trainer_of
+from helpers import data_of, grey, model_of, seeded, split_of, trainer_of
 from trainer_cases import byte_data
 
 from vaekl.measures.elbo import evaluate
@@ -17,7 +17,7 @@ def table_of(data, likelihood, beta=0.5, schedule=1.0):
     """The table's rows by their name, and the evaluation it shows."""
     model = model_of(data.spec, likelihood, FixedBeta(likelihood, data.spec.shape, beta))
     trainer, _ = trainer_of(data, model)
-    test = evaluate(model, data.test, schedule)
+    test = evaluate(model, data.test, seeded(), schedule)
     columns = [list(column.cells) for column in summary.end(trainer, test).columns]
     assert len(columns[0]) == len(set(columns[0]))
     return {name: tuple(values) for name, *values in zip(*columns, strict=True)}, test

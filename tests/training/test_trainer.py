@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import SHAPE, Recorder, data_of, model_of, split_of, trainer_of
+from helpers import SHAPE, Recorder, data_of, model_of, seeded, split_of, trainer_of
 from trainer_cases import WEIGHTINGS, byte_data, comparable, flat, followed, same, watched, weighted
 
-from vaekl.data import Split, seed_of
+from vaekl.data import Split, generator
 from vaekl.measures.elbo import evaluate
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import FixedDispersion, LearnedPrecision
@@ -40,8 +40,8 @@ def test_a_seed_decides_the_training_noise_and_the_order(seed):
     noise = []
     model.register_forward_pre_hook(lambda module, inputs: noise.append(inputs[1]))
     trainer_of(data, model, steps=2, seed=seed)[0].fit()
-    generator = torch.Generator().manual_seed(seed_of("noise", seed))
-    assert all(torch.equal(found, torch.randn(8, 3, generator=generator)) for found in noise)
+    stream = generator("noise", seed)
+    assert all(torch.equal(found, torch.randn(8, 3, generator=stream)) for found in noise)
     data, others = watched(data_of())
     trainer_of(data, model, steps=2, seed=seed + 1)[0].fit()
     assert asked != others
@@ -223,8 +223,7 @@ def test_the_average_by_hand_is_what_is_judged():
     np.testing.assert_allclose(flat(trainer.judged), average, rtol=1e-4, atol=1e-6)
     assert np.abs(flat(trainer.model) - average).max() > 1e-3
     assert (
-        recorder.evaluations[-1][1].figures()
-        == evaluate(trainer.judged, data.valid, seed=seed_of("valid", 0)).figures()
+        recorder.evaluations[-1][1].figures() == evaluate(trainer.judged, data.valid, generator("valid", 0)).figures()
     )
 
 
@@ -270,4 +269,4 @@ def test_the_trained_images_are_train_s_alone():
     data = replace(data, test=Forbidden(data.test.images, None, data.test.transform))
     trainer, _ = trainer_of(data, model_of(data.spec, weighting=FixedDispersion(Gaussian(), SHAPE)))
     trainer.fit()
-    assert evaluate(trainer.judged, split_of(data.test.images)).images == 12
+    assert evaluate(trainer.judged, split_of(data.test.images), seeded()).images == 12

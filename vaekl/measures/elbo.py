@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vaekl.data import Split, batch_slices
 from vaekl.measures.bits import bits_per_dim
+from vaekl.model.modes import evaluating
 from vaekl.model.vae import VAE
 from vaekl.system import distributed
 
@@ -83,14 +84,20 @@ class Evaluation:
 
 
 def evaluate(
-    model: VAE, split: Split, schedule: float = 1.0, seed: int = 0, batch_size: int | None = None
+    model: VAE, split: Split, generator: torch.Generator, schedule: float = 1.0, batch_size: int | None = None
 ) -> Evaluation:
-    """One pass over a split with one posterior sample per image, in batches of `batch_size` or as many as memory likes.
+    """One pass over a split with one posterior sample of each image.
 
-    All noise comes from a generator of its own, so that training is not disturbed and two evaluations of the same
-    weights agree to the last digit. Several processes share the batches, and all of them get the figures.
+    Several processes share the batches, and all of them get the figures.
+
+    Args:
+        model: in any mode, which it keeps.
+        split: the images.
+        generator: of the transform's and the posterior's noise, on the model's device: two evaluations of the same
+            weights with equal generators agree to the last digit.
+        schedule: the KL's multiplier in the loss.
+        batch_size: images at a time; None for as many as `batch_limit` allows.
     """
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     parts = batch_slices(len(split), batch_size or batch_limit(model), drop_last=False)
     return judge(model, (split.batch(part, generator) for part in parts), generator, schedule)
 
@@ -103,27 +110,28 @@ def batch_limit(model: VAE) -> int:
 @torch.no_grad()
 def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float = 1.0) -> Evaluation:
     """The same for batches x [B, C, H, W] that are already transformed, with posterior noise from `generator`."""
-    device = generator.device
-    training = model.training
-    model.eval()
+    with evaluating(model):
+        return _judge(model, batches, generator, schedule)
+
+
+def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float) -> Evaluation:
     judged: list[tuple[Tensor, ...]] = []
     for number, x in enumerate(batches):
-        noise = torch.randn(len(x), model.latents, generator=generator, device=device)
+        noise = model.noise(len(x), generator)
         if not distributed.is_dealt(number):
             continue
         terms, eta = model.terms(x, noise)
         parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
-        mean, spread = model.moments(eta)
+        mean, variance = model.moments(eta)
         loss = model.weighting.loss(terms, schedule) * len(x)
         square_error = (mean - model.spec.to_unit(x)).square().flatten(1).mean(1)
-        judged.append((parts, terms.kl, terms.posterior_mean, loss, spread.flatten(1).mean(1), square_error))
+        judged.append((parts, terms.kl, terms.posterior_mean, loss, variance.flatten(1).mean(1), square_error))
     columns, kl, posterior_means, losses, variances, square_errors = zip(*distributed.gathered(judged), strict=True)
     # averages over many images are taken in float64, which not every device has
     energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
     kl_per_latent = torch.cat(kl).cpu().double().mean(0)
     dispersion = model.weighting.dispersion.flatten()
     geometric = dispersion.log().mean().exp()
-    model.train(training)
     images = len(elbo)
     return Evaluation(
         energy_nats=energy_nats.mean().item(),

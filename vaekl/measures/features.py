@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vaekl.data import seed_of
 from vaekl.data.sources.staging import CONNECT_SECONDS
+from vaekl.model.modes import evaluating
 from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.libraries import torch_fidelity, torchmetrics
 
@@ -65,19 +66,19 @@ def scores(real: Iterable[Tensor], generated: Iterable[Tensor], network: nn.Modu
 
     Source: Heusel et al. 2017; Salimans et al. 2016, section 4 (their deviation divides by 10, this by 9).
     """
-    network.eval()
     counts = {True: 0, False: 0}
     frechet: Any = None
     logits: list[Tensor] = []
-    for is_real, batches in ((True, real), (False, generated)):
-        for batch in batches:
-            seen, guessed = _look(network, batch, "real" if is_real else "generated")
-            if frechet is None:
-                frechet = torchmetrics("image.fid").FrechetInceptionDistance(_Given(seen.shape[1]))
-            frechet.update(seen, real=is_real)
-            counts[is_real] += len(batch)
-            if not is_real:
-                logits.append(guessed)
+    with evaluating(network):
+        for is_real, batches in ((True, real), (False, generated)):
+            for batch in batches:
+                features, batch_logits = _features(network, batch, "real" if is_real else "generated")
+                if frechet is None:
+                    frechet = torchmetrics("image.fid").FrechetInceptionDistance(_Precomputed(features.shape[1]))
+                frechet.update(features, real=is_real)
+                counts[is_real] += len(batch)
+                if not is_real:
+                    logits.append(batch_logits)
     if min(counts.values()) < 2:
         raise VaeklError(
             "FID and inception score compare two real with two generated images at least, but there are "
@@ -118,14 +119,14 @@ def inception() -> Inception:
     """
     library = torch_fidelity("feature_extractor_inceptionv3")
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(library.URL_INCEPTION_V3).name
-    found = file.is_file()
+    is_there = file.is_file()
     before = socket.getdefaulttimeout()
-    # a network that swallows packets would be waited for without end
+    # without a limit, a firewall that drops packets silently would be waited for for ever
     socket.setdefaulttimeout(CONNECT_SECONDS)
     try:
         extractor = library.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
     except Exception as error:  # whatever urllib, torch.hub and unpickling make of it
-        if found:
+        if is_there:
             fault = f"cannot be read ({first_line(error)}); delete it to have it fetched again"
         else:
             fault = f"are missing and could not be fetched ({first_line(error)}); put {library.URL_INCEPTION_V3} there"
@@ -137,8 +138,8 @@ def inception() -> Inception:
     return Inception(extractor).eval()
 
 
-class _Given(nn.Module):
-    """Stands for a network where its features are given already, so that one pass serves both scores."""
+class _Precomputed(nn.Module):
+    """Takes a network's place where its features are computed already, so that one pass serves both scores."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -148,7 +149,7 @@ class _Given(nn.Module):
         return features
 
 
-def _look(network: nn.Module, batch: Tensor, side: str) -> tuple[Tensor, Tensor]:
+def _features(network: nn.Module, batch: Tensor, side: str) -> tuple[Tensor, Tensor]:
     """Features and logits of a batch, float64 on the CPU."""
     x = batch.to(next(network.parameters(), batch).device).float().clamp(0, 1)
     features, logits = (part.cpu().double() for part in network(x))
@@ -168,7 +169,7 @@ def _inception_score(logits: Tensor, seed: int) -> tuple[float, float | None]:
         warnings.filterwarnings("ignore", message=".*save all extracted features")
         warnings.filterwarnings("ignore", message=".*degrees of freedom")  # of a single part
         torch.default_generator.manual_seed(seed_of("inception", seed))
-        score = torchmetrics("image.inception").InceptionScore(_Given(logits.shape[1]), splits=splits)
+        score = torchmetrics("image.inception").InceptionScore(_Precomputed(logits.shape[1]), splits=splits)
         score.update((logits - logits.amax(1, keepdim=True)).clamp(min=_LOWEST))
         mean, std = (value.item() for value in score.compute())
     return mean, None if math.isnan(std) else std

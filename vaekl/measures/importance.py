@@ -13,7 +13,7 @@ from math import log, sqrt
 import torch
 from torch import Tensor
 
-from vaekl.data import Split, batch_slices, seed_of
+from vaekl.data import Split, batch_slices, order
 from vaekl.measures.elbo import batch_limit
 from vaekl.model.ledger import gaussian_kl
 from vaekl.model.vae import VAE
@@ -68,9 +68,9 @@ def importance_bounds(
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         # x and the first sample are drawn as `evaluate` draws them, so that both give one ELBO
         x = split.batch(part, generator)
-        first = torch.randn(len(x), model.latents, generator=generator, device=x.device)
-        # the others are a batch's own, so that L_K depends neither on which other K are asked for nor on the chunks
-        further = torch.Generator(x.device).manual_seed(seed_of(f"samples {part.start}", generator.initial_seed()))
+        first = model.noise(len(x), generator)
+        # the others have a stream for each batch, so that L_K depends neither on the other K nor on the chunks
+        further = order.generator(f"samples {part.start}", generator.initial_seed(), x.device)
         samples = _Samples(first, further, chunk or _PASSES)
         elbo, bounds = _batch_bounds(model, x, log_likelihood, ks, samples, done)
         elbos.append(elbo)

@@ -4,6 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from vaekl.data import Split, batch_slices
+from vaekl.model.modes import evaluating
 from vaekl.model.vae import VAE
 from vaekl.system.libraries import torchmetrics
 
@@ -29,15 +30,13 @@ def figures(model: VAE, split: Split, generator: Generator) -> dict[str, float] 
     """
     if model.spec.support == "real":
         return None
-    training = model.training
-    model.eval()
     totals = torch.zeros(2, dtype=torch.float64)
-    for part in batch_slices(len(split), _BATCH, drop_last=False):
-        x = split.batch(part, generator)
-        mean = model.moments(model.decode(model.encode(x)[0]))[0].clamp(0, 1)
-        target = model.spec.to_unit(x).float()
-        totals += torch.stack([psnr(target, mean), ssim(target, mean)]).cpu().double().sum(1)
-    model.train(training)
+    with evaluating(model):
+        for part in batch_slices(len(split), _BATCH, drop_last=False):
+            x = split.batch(part, generator)
+            mean = model.moments(model.decode(model.encode(x)[0]))[0].clamp(0, 1)
+            target = model.spec.to_unit(x).float()
+            totals += torch.stack([psnr(target, mean), ssim(target, mean)]).cpu().double().sum(1)
     psnr_db, similarity = (totals / len(split)).tolist()
     return {"psnr_db": psnr_db, "ssim": similarity}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from vaekl.data import seed_of
+from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation, evaluate
 from vaekl.run import summary
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
@@ -59,8 +59,9 @@ def execute(run: Experiment) -> float | None:
         data, schedule = trainer.data, trainer.schedule(trainer.step - 1)
         valid = None
         if data.valid is not None:
-            valid = evaluate(trainer.judged, data.valid, schedule, seed_of("valid", trainer.seed))
-        test = evaluate(trainer.judged, data.test, schedule, seed_of("test", trainer.seed))
+            stream = generator("valid", trainer.seed, trainer.device)
+            valid = evaluate(trainer.judged, data.valid, stream, schedule)
+        test = evaluate(trainer.judged, data.test, generator("test", trainer.seed, trainer.device), schedule)
         trainer.tell(lambda callback: callback.tested(trainer, test))
         distributed.on_first(lambda: RunFolder(run.path).finish(_results(run, weights, valid, test)))
     except OSError as error:

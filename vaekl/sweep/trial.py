@@ -17,6 +17,7 @@ from omegaconf import open_dict
 
 from vaekl.config import compose
 from vaekl.config.groups import CONF
+from vaekl.data import generator
 from vaekl.measures.elbo import evaluate
 from vaekl.run import start as run_start
 from vaekl.training.trainer import Trainer
@@ -56,7 +57,7 @@ def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str
     step = _seconds_a_step(trainer)
     plan, data = trainer.plan, trainer.data
     some, before = data.train.first(_JUDGED), time.perf_counter()
-    evaluate(trainer.model, some)
+    evaluate(trainer.model, some, generator("trial", 0, trainer.device))
     an_image = (time.perf_counter() - before) / len(some)
     validations = ceil(plan.total_steps / plan.valid_every) + 1
     judged = validations * len(data.valid or []) + len(data.test)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vaekl.data import Data, batch_slices, epoch_order, seed_of
+from vaekl.data import Data, batch_slices, epoch_order, generator, seed_of
 from vaekl.measures.bits import bits_per_dim
 from vaekl.measures.elbo import Evaluation, evaluate, judge
 from vaekl.model.vae import LEDGER, VAE, Objective
@@ -51,7 +51,7 @@ class Trainer:
         #: how often the run has gone back to a checkpoint, and each time halved its learning rates
         self.restores = 0
         self.device = next(model.parameters()).device
-        self.generator = torch.Generator(self.device).manual_seed(seed_of("noise", seed))
+        self.generator = generator("noise", seed, self.device)
         self.networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
         self.batches = batch_slices(len(data.train), plan.batch_size)
         self.average = (
@@ -126,7 +126,7 @@ class Trainer:
         """One optimiser step, whole. Nothing in it waits for the device."""
         schedule = self.schedule(self.step)
         x = self._last_x = self.data.train.transform(stored, self.generator)
-        noise = torch.randn(len(x), self.model.latents, generator=self.generator, device=self.device)
+        noise = self.model.noise(len(x), self.generator)
 
         # to torch.compile a float is a constant
         multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
@@ -171,8 +171,8 @@ class Trainer:
             check_gradient(self._gradient_norm, self.step, self.model)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule = self.schedule(self.step - 1)
-        generator = torch.Generator(self.device).manual_seed(seed_of("log", self.seed))
-        now = judge(self.model, [self._last_x], generator, schedule).figures()
+        stream = generator("log", self.seed, self.device)
+        now = judge(self.model, [self._last_x], stream, schedule).figures()
         figures = {name: now[name] for name in JUDGED} | dict(zip(LEDGER, rows.mean(0).tolist(), strict=True))
         figures["elbo_nats"] = figures["log_norm_const_nats"] - figures["energy_nats"] - figures["kl_nats"]
         bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
@@ -193,7 +193,7 @@ class Trainer:
         improved = False
         if self.data.valid is not None:
             schedule = self.schedule(self.step - 1)
-            evaluation = evaluate(self.judged, self.data.valid, schedule, seed_of("valid", self.seed))
+            evaluation = evaluate(self.judged, self.data.valid, generator("valid", self.seed, self.device), schedule)
             check_validation(evaluation.elbo, self.step)
             # while the KL has less than its full weight, a falling ELBO says nothing about the run
             if schedule == 1:

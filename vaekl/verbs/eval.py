@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from vaekl.config import verb_options
-from vaekl.data import Split, batch_slices, seed_of
+from vaekl.data import Split, batch_slices, generator
 from vaekl.measures import annealing, calibration, classifier, features, latents, neighbours, quality, ruler
 from vaekl.measures.elbo import batch_limit, evaluate
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, mean_and_error
@@ -114,18 +114,18 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
     spec, likelihood = model.spec, model.likelihood
 
     def stream(purpose: str, device: torch.device | str = run.device) -> torch.Generator:
-        return torch.Generator(device).manual_seed(seed_of(f"eval {purpose}", asked.seed))
+        return generator(f"eval {purpose}", asked.seed, device)
 
-    # the streams of the run's own test: equal seeds give the ELBO of its results.json again
-    samples = seed_of(asked.split, asked.seed)
+    def test_stream() -> torch.Generator:
+        """As the run's own test drew: equal seeds give the ELBO of its results.json again."""
+        return generator(asked.split, asked.seed, run.device)
 
     def bounds(log_likelihood: LogLikelihood, ks: list[int], what: str) -> Bounds:
-        generator = torch.Generator(run.device).manual_seed(samples)
         done = say(what, len(split) * ks[-1])
-        return importance_bounds(model, split, log_likelihood, ks, generator, asked.chunk, done)
+        return importance_bounds(model, split, log_likelihood, ks, test_stream(), asked.chunk, done)
 
     say("ELBO", 0)
-    ledger = evaluate(model, split, 1.0, samples)
+    ledger = evaluate(model, split, test_stream())
     if not isfinite(ledger.elbo):
         raise VaeklError(f"the ELBO of {run.path} is not finite: its weights or its data are not either.")
     density = bounds(ruler.log_density(model), asked.k, "importance-weighted bound")
@@ -167,8 +167,7 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
         }
 
     say("latents, calibration, pictures", 0)
-    same = torch.Generator(run.device)
-    posterior = latents.posterior(model, split, same.manual_seed(samples))
+    posterior = latents.posterior(model, split, test_stream())
     few_images = posterior.first(_PAIRWISE_IMAGES)
     information = latents.mutual_information(few_images)
     report["rate"] = {
@@ -177,7 +176,7 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
         "largest_mutual_information_nats": log(len(few_images.mean)),
         "images": len(few_images.mean),
     }
-    report["calibration"] = calibration.figures(calibration.calibration(model, split, same.manual_seed(samples)))
+    report["calibration"] = calibration.figures(calibration.calibration(model, split, test_stream()))
     curve = calibration.reliability(model, split, stream("reliability"))
     report["reliability"] = vars(curve) if curve is not None else None
     report["quality"] = quality.figures(model, split, stream("quality"))

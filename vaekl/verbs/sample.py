@@ -184,7 +184,7 @@ def _traversal(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
             f"sample.latents={max(asked.latents)} is not there: the model has {latents} latents, 0 to {latents - 1}."
         )
     few = run.split(asked.split, _FEW_HUNDRED)
-    kl = evaluate(run.model, few, seed=seed_of("sample kl", asked.seed)).kl_per_latent
+    kl = evaluate(run.model, few, _stream(run, asked, "kl")).kl_per_latent
     chosen = asked.latents or most_kl(kl, _ROWS)
     z = traversal(chosen, latents, asked.columns, span)
     order = "" if asked.latents else ", most KL first,"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import seeded
 from numpy.testing import assert_allclose
 from torch.testing import assert_close
 from weighting_cases import GROUPS, LIKELIHOODS, SHAPE, SHARED, images, model_of, noise_of
@@ -128,7 +129,7 @@ def test_a_test_pass_changes_no_buffer():
         def batch(self, index, generator=None):
             return 3 * images(seed=9)[index]
 
-    judged = evaluate(model, Brighter())
+    judged = evaluate(model, Brighter(), seeded())
     assert_close(judged.dispersions.view(SHAPE), before["weighting.batch_phi"])
     after = dict(model.named_buffers())
     assert set(before) == set(after) >= {"weighting.batch_phi", "weighting.running_phi", "weighting.running_weight"}

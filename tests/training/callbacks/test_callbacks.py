@@ -4,7 +4,7 @@ import io
 
 import pytest
 import torch
-from helpers import data_of, model_of, trainer_of
+from helpers import data_of, model_of, seeded, trainer_of
 from rich.console import Console
 
 from vaekl.measures.elbo import evaluate
@@ -69,7 +69,7 @@ def test_rows_after_the_checkpoint_and_a_test_are_dropped(tmp_path):
     callback = MetricsCsv(tmp_path)
     trainer = trainer_with(callback)
     trainer.fit()
-    callback.tested(trainer, evaluate(trainer.model, trainer.data.test))
+    callback.tested(trainer, evaluate(trainer.model, trainer.data.test, seeded()))
     for step, kept in ((10, 5), (7, 3), (5, 3), (0, 1)):
         trainer.step = step
         MetricsCsv(tmp_path).started(trainer)
@@ -157,7 +157,7 @@ def test_about_ten_pictures_and_lines_a_run(steps, every, tmp_path):
     assert len(shown) == min(10, -(-steps // every)) and shown[-1] == steps
     assert len(out.getvalue().splitlines()) == len(shown)
     assert not list(tmp_path.glob("*.png"))
-    images.tested(trainer, evaluate(trainer.model, trainer.data.test))
+    images.tested(trainer, evaluate(trainer.model, trainer.data.test, seeded()))
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 

@@ -8,7 +8,7 @@ beside the sixteenth's 0.6, is a sum of all: at β_KL = 1.77 six survive, and 4,
 import numpy as np
 import pytest
 import torch
-from helpers import spec_of, split_of
+from helpers import seeded, spec_of, split_of
 from scipy.fft import dctn
 
 from vaekl.data import Data
@@ -51,7 +51,7 @@ def agreement(images, latents, steps, batch_size, encoder_lr, lr, keep=slice(Non
         plan = Plan(steps, batch_size, log_every=500, valid_every=steps)
         optimizer, cosine = torch.optim.Adam(groups), LearningRateSchedule(steps, final=0.0)
         Trainer(model, optimizer, ConstantSchedule(steps), cosine, data, plan, 0).fit()
-        rows.append((beta, survivors(spectrum, beta, latents), evaluate(model, split).active_units))
+        rows.append((beta, survivors(spectrum, beta, latents), evaluate(model, split, seeded()).active_units))
         print(f"{beta:12.5g} {rows[-1][1]:4d} {rows[-1][2]:4d}", flush=True)
     return rows
 

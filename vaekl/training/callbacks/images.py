@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vaekl.data import seed_of
+from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation
 from vaekl.measures.pictures import beside, decoded, grid, most_kl, shaded, shades, traversal
+from vaekl.model.modes import evaluating
 from vaekl.system.files import replacing
 from vaekl.system.libraries import torchvision
 from vaekl.training.callback import Callback
@@ -47,29 +48,36 @@ class Images(Callback):
                 torchvision("utils").save_image(drawn, partial, format="png")
 
 
-@torch.no_grad()
 def pictures(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor]:
-    """Grids [3, H, W] in [0, 1] under the names of their tags."""
-    model, device = trainer.judged, trainer.device
-    training = model.training
-    model.eval()
-    generator = torch.Generator(device).manual_seed(seed_of("pictures", trainer.seed))
+    """Grids [3, height, width] in [0, 1] under the names of their tags.
+
+    Args:
+        trainer: whose judged weights and held-out images are shown.
+        kl_per_latent: [Z]; the latents with the largest are traversed. None takes the first latents.
+    """
+    with torch.no_grad(), evaluating(trainer.judged):
+        images = _images(trainer, kl_per_latent)
+    return {name: grid(images, _COLUMNS) for name, images in images.items()}
+
+
+def _images(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor]:
+    """What each grid shows, [N, C, H, W] in [0, 1]."""
+    model = trainer.judged
+    stream = generator("pictures", trainer.seed, trainer.device)
     # test images are looked at only in the test
     split = trainer.data.valid if trainer.data.valid is not None else trainer.data.train
-    x = split.batch(slice(0, 2 * _COLUMNS), generator)
+    x = split.batch(slice(0, 2 * _COLUMNS), stream)
     inputs, posterior_mean = model.spec.to_unit(x), model.encode(x)[0]
-    prior = torch.randn(_COLUMNS**2, model.latents, generator=generator, device=device)
+    prior = model.noise(_COLUMNS**2, stream)
     kl = kl_per_latent if kl_per_latent is not None else torch.zeros(model.latents)
     ends = shades(model.spec, inputs)
-    drawn = {
+    return {
         "inputs_above_reconstructions": beside(
             shaded(inputs, ends), shaded(decoded(model, posterior_mean), ends), _COLUMNS
         ),
         "prior_means": shaded(decoded(model, prior), ends),
-        "prior_samples": shaded(decoded(model, prior, generator), ends),
+        "prior_samples": shaded(decoded(model, prior, stream), ends),
         "latent_traversal": shaded(
             decoded(model, traversal(most_kl(kl, _COLUMNS), model.latents, _COLUMNS)), ends
         ),
     }  # fmt: skip
-    model.train(training)
-    return {name: grid(images, _COLUMNS) for name, images in drawn.items()}
