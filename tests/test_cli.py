@@ -118,7 +118,7 @@ def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
         ("train trainer.autocast=float16", "trainer.autocast"),
         ("train trainer.patience=2 valid=0", "valid=0.1"),
         ("train trainer.patience=0", "trainer.patience"),
-        ("train trainer.compile=maybe", "trainer.compile must be true, false or auto"),
+        ("train trainer.compile=maybe", "trainer.compile must be auto, true or false"),
         ("train seed=99999999999999999999999", "seed must be"),
         ("train valid=abc", "valid must be"),
         ("train valid=null", "valid must be"),

@@ -14,7 +14,6 @@ from vaekl.system.errors import VaeklError, did_you_mean
 
 #: what may be changed of a run that is looked at: its data, never its model
 _OF_THE_RUN = ("dataset", "transform", "data_dir")
-_MOST = 2**62
 
 
 @dataclass(frozen=True)
@@ -74,44 +73,6 @@ def defaults(verb: str) -> dict[str, Any]:
     with (CONF / f"{verb}.yaml").open(encoding="utf-8") as file:
         content: dict[str, Any] = yaml.safe_load(file)
     return content
-
-
-def whole(options: dict[str, Any], verb: str, key: str, least: int = 0, optional: bool = False) -> int | None:
-    """An option that must be a whole number, or null.
-
-    Raises:
-        VaeklError: names the key.
-    """
-    value = options[key]
-    if optional and value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < _MOST:
-        null = "null or " if optional else ""
-        raise VaeklError(f"{verb}.{key} must be {null}a whole number from {least} to below 2^62, not {value!r}.")
-    return value
-
-
-def wholes(options: dict[str, Any], verb: str, key: str, least: int = 0) -> list[int]:
-    """An option that must be a list of whole numbers; sorted, each once."""
-    return sorted({number for value in options[key] if (number := whole({key: value}, verb, key, least)) is not None})
-
-
-def one_of(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> str:
-    """An option that must be one of some words."""
-    value = options[key]
-    if value not in choices:
-        raise VaeklError(f"{verb}.{key} must be {' or '.join(choices)}, not {value}.")
-    return str(value)
-
-
-def one_of_or_none(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> str | None:
-    """The same, or null."""
-    return None if options[key] is None else one_of(options, verb, key, choices)
-
-
-def some_of(options: dict[str, Any], verb: str, key: str, choices: tuple[str, ...]) -> list[str]:
-    """An option that must be a list of some words."""
-    return [one_of({key: value}, verb, key, choices) for value in options[key]]
 
 
 def _value(key: str, text: str, default: Any) -> Any:

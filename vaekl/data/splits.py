@@ -13,6 +13,7 @@ from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.data.transforms import AutoTransform, Transform
+from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
 
 MAX_VALID = 5000
@@ -203,7 +204,7 @@ def _take(split: Split, index: Tensor) -> Split:
 
 
 def _valid_count(valid: float, n: int, name: str) -> int:
-    if isinstance(valid, bool) or not isinstance(valid, (int, float)):
+    if not is_number(valid):
         raise VaeklError(f"valid must be a fraction below 1 or a count, not {valid!r}; try valid=0.1 or valid=0.")
     whole = 1 <= valid < float("inf") and valid == int(valid)
     if not (0 <= valid < 1 or whole):

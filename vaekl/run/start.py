@@ -17,7 +17,6 @@ from vaekl.data import Data, seed_of
 from vaekl.data.spec import Source
 from vaekl.data.transforms import AutoTransform, Transform
 from vaekl.model.likelihoods import Likelihood
-from vaekl.model.likelihoods.base import is_number
 from vaekl.model.nets import Nets
 from vaekl.model.vae import VAE
 from vaekl.model.weighting.base import Weighting
@@ -26,8 +25,8 @@ from vaekl.run.execute import Experiment, execute
 from vaekl.store import RunFolder
 from vaekl.store.run_folder import validation_elbo
 from vaekl.system import distributed
-from vaekl.system.checks import half_precision, number, one_of, true_false_or_auto, whole
-from vaekl.system.devices import enough_memory, pick_device, prepare, take_threads
+from vaekl.system.checks import flag, is_number, number, one_of, optional, positive, whole
+from vaekl.system.devices import enough_memory, half_precision, pick_device, prepare, take_threads
 from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.workers import in_worker
 from vaekl.training.callback import Callback
@@ -161,7 +160,7 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
     plan = _plan(cfg, data)
     if plan.compile is not False and distributed.size() > 1:
         raise VaeklError("trainer.compile has not been tried with several processes: set trainer.compile=false.")
-    if one_of(cfg.trainer.on_nan, "trainer.on_nan", "stop", "restore") == "restore" and distributed.size() > 1:
+    if one_of(cfg.trainer.on_nan, "trainer.on_nan", ("stop", "restore")) == "restore" and distributed.size() > 1:
         raise VaeklError("trainer.on_nan=restore has not been tried with several processes: set trainer.on_nan=stop.")
     if plan.ema is not None and model.weighting.observes:
         raise VaeklError(
@@ -243,7 +242,7 @@ def _plan(cfg: DictConfig, data: Data) -> Plan:
         total_steps = whole(options.steps, "trainer.steps", 1)
     else:
         total_steps = whole(options.epochs, "trainer.epochs", 1) * (len(data.train) // batch_size)
-    patience = None if options.patience is None else whole(options.patience, "trainer.patience", 1)
+    patience = optional(whole, options.patience, "trainer.patience", 1)
     if patience is not None and data.valid is None:
         raise VaeklError("trainer.patience needs validation images, but valid=0 holds out none: set valid=0.1.")
     return Plan(
@@ -252,9 +251,9 @@ def _plan(cfg: DictConfig, data: Data) -> Plan:
         # one row for each step is kept until they are logged
         log_every=min(whole(options.log_every, "trainer.log_every", 1), total_steps),
         valid_every=whole(options.valid_every, "trainer.valid_every", 1),
-        clip_norm=number(options.clip_norm, "trainer.clip_norm", float("inf")),
-        ema=number(options.ema, "trainer.ema", 1.0),
-        compile=true_false_or_auto(options.compile, "trainer.compile"),
+        clip_norm=optional(positive, options.clip_norm, "trainer.clip_norm"),
+        ema=optional(number, options.ema, "trainer.ema", 0, 1),
+        compile=None if options.compile == "auto" else flag(options.compile, "trainer.compile", also="auto, "),
         patience=patience,
     )
 
@@ -288,9 +287,7 @@ def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 def _optimizer(cfg: DictConfig, model: VAE) -> torch.optim.Optimizer:
     """The optimiser, with the weighting's own parameters at their own learning rate."""
-    rate = OmegaConf.select(cfg, "optim.lr")
-    if not is_number(rate) or not 0 < rate < float("inf"):
-        raise VaeklError(f"optim.lr must be a positive number, not {rate!r}.")
+    rate = positive(OmegaConf.select(cfg, "optim.lr"), "optim.lr")
     networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
     optimizer: torch.optim.Optimizer = _made("optim", cfg, torch.optim.Optimizer, params=networks)
     if own := list(model.weighting.parameters()):

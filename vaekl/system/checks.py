@@ -1,69 +1,95 @@
-"""What a setting may be; each check names its key."""
+"""What the value of a setting may be: each check returns the value, or raises one sentence that names the key.
+
+`also` is what else the key takes, for the sentence: `whole(0, "trainer.threads", 1, also="auto or ")` says
+"trainer.threads must be auto or a whole number from 1, not 0."
+"""
 
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-import torch
+from vaekl.system.errors import VaeklError, did_you_mean
 
-from vaekl.system.errors import VaeklError
+T = TypeVar("T")
 
-#: of float; a whole number may be larger
-MAX = sys.float_info.max
+#: the largest whole number of a setting; a count up to it can be rounded up or doubled within torch's int64
+MOST = 2**62
+#: the smallest and largest positive numbers that float32 holds with all its digits
+FLOAT32 = (2.0**-126, (2 - 2.0**-23) * 2.0**127)
 
 
-def whole(value: Any, key: str, least: int) -> int:
-    """A whole number from `least`.
+def is_number(value: object) -> bool:
+    """Whether the value is an int or a float; a bool is none, nor is an int that is too large for a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) <= sys.float_info.max
+
+
+def whole(value: Any, key: str, least: int = 0, most: int = MOST, also: str = "") -> int:
+    """A whole number from `least` to `most`.
 
     Raises:
         VaeklError: it is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
-        raise VaeklError(f"{key} must be a whole number from {least}, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        too_large = isinstance(value, int) and value > most
+        end = f" to {most:,}" if most != MOST or too_large else ""
+        raise VaeklError(f"{key} must be {also}a whole number from {least}{end}, not {value!r}.")
     return value
 
 
-def number(value: Any, key: str, below: float) -> float | None:
-    """A number between 0 and `below`, or None.
+def positive(value: Any, key: str, also: str = "") -> float:
+    """A positive number that float32 holds.
 
     Raises:
-        VaeklError: it is neither.
+        VaeklError: it is none.
     """
-    if value is None:
-        return None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < below or value > MAX:
-        raise VaeklError(f"{key} must be null or a number between 0 and {below:g}, not {value!r}.")
+    smallest, largest = FLOAT32
+    if not is_number(value) or not smallest <= value <= largest:
+        in_float32 = " that float32 holds" if is_number(value) and value > 0 else ""
+        raise VaeklError(f"{key} must be {also}a positive number{in_float32}, not {value!r}.")
     return float(value)
 
 
-def true_false_or_auto(value: Any, key: str) -> bool | None:
-    """True, False, or None for auto.
+def number(value: Any, key: str, low: float, high: float, also: str = "") -> float:
+    """A number between `low` and `high`, neither of them included.
 
     Raises:
-        VaeklError: it is none of the three.
+        VaeklError: it is none.
     """
-    if value != "auto" and not isinstance(value, bool):
-        raise VaeklError(f"{key} must be true, false or auto, not {value!r}.")
-    return None if value == "auto" else bool(value)
+    if not is_number(value) or not low < value < high:
+        raise VaeklError(f"{key} must be {also}a number between {low:g} and {high:g}, not {value!r}.")
+    return float(value)
 
 
-def one_of(value: Any, key: str, *choices: str) -> str:
+def one_of(value: Any, key: str, choices: Sequence[str], also: str = "") -> str:
     """One of some words.
 
     Raises:
         VaeklError: it is none of them.
     """
-    if value not in choices:
-        raise VaeklError(f"{key} must be {' or '.join(choices)}, not {value!r}.")
-    return str(value)
+    if not isinstance(value, str) or value not in choices:
+        words = " or ".join(part for part in (", ".join(choices[:-1]), choices[-1]) if part)
+        close = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise VaeklError(f"{key} must be {also}{words}, not {value!r}{close}.")
+    return value
 
 
-def half_precision(name: str | None) -> torch.dtype | None:
-    """The type of `trainer.autocast`; TF32 is a way to multiply float32, not a type.
+def flag(value: Any, key: str, also: str = "") -> bool:
+    """True or false.
 
     Raises:
-        VaeklError: there is no such type.
+        VaeklError: it is neither.
     """
-    names = {None: None, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16, "tf32": None}
-    if name not in names:
-        raise VaeklError(f"trainer.autocast must be null, bfloat16 or tf32, not {name!r}.")
-    return names[name]
+    if not isinstance(value, bool):
+        raise VaeklError(f"{key} must be {also}true or false, not {value!r}.")
+    return value
+
+
+def optional(check: Callable[..., T], value: Any, key: str, *limits: Any) -> T | None:
+    """None, or a value that passes the check: `optional(whole, cfg.patience, "trainer.patience", 1)`.
+
+    Raises:
+        VaeklError: it is neither.
+    """
+    return None if value is None else check(value, key, *limits, also="null or ")

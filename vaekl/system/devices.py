@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vaekl.system import distributed
+from vaekl.system.checks import one_of, optional, whole
 from vaekl.system.cores import allowed_cores, free_cores
 from vaekl.system.errors import FullMemoryError, VaeklError, first_line
 
@@ -46,6 +47,19 @@ def pick_device(name: str, key: str = "trainer.device") -> torch.device:
         )
     torch.cuda.set_device(own)
     return torch.device(own)
+
+
+def half_precision(autocast: str | None) -> torch.dtype | None:
+    """The type in which the networks compute; None for float32, which TF32 is too: it only rounds factors.
+
+    Args:
+        autocast: the value of `trainer.autocast`.
+
+    Raises:
+        VaeklError: there is no such type.
+    """
+    name = optional(one_of, autocast, "trainer.autocast", ("bfloat16", "bf16", "tf32"))
+    return torch.bfloat16 if name in ("bfloat16", "bf16") else None
 
 
 @contextmanager
@@ -88,10 +102,8 @@ def take_threads(threads: Any) -> None:
     Raises:
         VaeklError: it is neither.
     """
-    if threads != "auto" and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise VaeklError(f"trainer.threads must be auto or a whole number from 1, not {threads!r}.")
     if threads != "auto":
-        torch.set_num_threads(min(threads, allowed_cores()))
+        torch.set_num_threads(min(whole(threads, "trainer.threads", 1, also="auto or "), allowed_cores()))
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(_MOST_THREADS, free_cores()))
 

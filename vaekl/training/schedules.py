@@ -88,8 +88,7 @@ class CyclicalSchedule:
     ramp: float = 0.5
 
     def __post_init__(self) -> None:
-        if not isinstance(self.cycles, int) or self.cycles < 1:
-            raise VaeklError(f"schedule.cycles must be a whole number from 1, not {self.cycles!r}.")
+        whole(self.cycles, "schedule.cycles", 1)
         if not 0 < self.ramp < 1:
             raise VaeklError(f"schedule.ramp must lie between 0 and 1, not {self.ramp!r}: each cycle must end at 1.")
         length = self.total_steps / self.cycles

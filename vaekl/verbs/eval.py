@@ -21,6 +21,7 @@ from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, 
 from vaekl.model.vae import VAE
 from vaekl.run.load import Loaded, find, load
 from vaekl.store import RunFolder
+from vaekl.system.checks import flag, one_of, optional, whole
 from vaekl.system.cores import allowed_cores
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError, sentence
@@ -31,7 +32,7 @@ _TABLE_WIDTH = 170
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalOptions:
     """The keys of `conf/eval.yaml`, checked; their meanings stand there."""
 
     split: str
@@ -51,47 +52,45 @@ class Asked:
     threads: int
 
     @classmethod
-    def checked(cls, given: dict[str, Any]) -> "Asked":
-        """Refuse what makes no sense, before anything is loaded."""
+    def checked(cls, options: dict[str, Any]) -> "EvalOptions":
+        """Refuse what makes no sense, before anything is loaded.
 
-        def whole(key: str, least: int = 0, optional: bool = False) -> Any:
-            return verb_options.whole(given, "eval", key, least, optional)
-
-        if not isinstance(given["knn"], bool):
-            raise VaeklError(f"eval.knn must be true or false, not {given['knn']!r}.")
+        Raises:
+            VaeklError: names the key.
+        """
         return cls(
-            split=verb_options.one_of(given, "eval", "split", ("test", "valid", "train")),
-            images=whole("images", 1, optional=True),
-            k=verb_options.wholes(given, "eval", "k", 1),
-            ruler_k=verb_options.wholes(given, "eval", "ruler_k", 1),
-            ais_steps=whole("ais_steps"),
-            ais_images=whole("ais_images", 1),
-            knn=given["knn"],
-            features=verb_options.one_of(given, "eval", "features", ("none", "classifier", "inception")),
-            generated=whole("generated", 2),
-            seed=whole("seed"),
-            checkpoint=verb_options.one_of_or_none(given, "eval", "checkpoint", ("last", "best")),
-            chunk=whole("chunk", 1, optional=True),
-            device=str(given["device"]),
-            jobs=whole("jobs", 1, optional=True),
-            threads=whole("threads", 1),
+            split=one_of(options["split"], "eval.split", ("test", "valid", "train")),
+            images=optional(whole, options["images"], "eval.images", 1),
+            k=sorted({whole(k, "eval.k", 1) for k in options["k"]}),
+            ruler_k=sorted({whole(k, "eval.ruler_k", 1) for k in options["ruler_k"]}),
+            ais_steps=whole(options["ais_steps"], "eval.ais_steps"),
+            ais_images=whole(options["ais_images"], "eval.ais_images", 1),
+            knn=flag(options["knn"], "eval.knn"),
+            features=one_of(options["features"], "eval.features", ("none", "classifier", "inception")),
+            generated=whole(options["generated"], "eval.generated", 2),
+            seed=whole(options["seed"], "eval.seed"),
+            checkpoint=optional(one_of, options["checkpoint"], "eval.checkpoint", ("last", "best")),
+            chunk=optional(whole, options["chunk"], "eval.chunk", 1),
+            device=str(options["device"]),
+            jobs=optional(whole, options["jobs"], "eval.jobs", 1),
+            threads=whole(options["threads"], "eval.threads", 1),
         )
 
 
 def main(words: verb_options.Words) -> int:
     """Measure the runs, write `eval.json` into each, print a table; returns the exit code."""
-    asked = Asked.checked(words.options)
+    options = EvalOptions.checked(words.options)
     runs = list(dict.fromkeys(run for path in words.runs for run in find(path)))
     console = Console(highlight=False, markup=False, soft_wrap=True)
     # a figure that is cut is worse than a line that wraps
     console.width = max(console.width, _TABLE_WIDTH)
     if len(runs) == 1:
-        console.print(one(measure_and_write(runs[0], asked, words.changes, console)))
-        console.print(f"  written     {_target(runs[0], asked, words.changes)}")
+        console.print(one(measure_and_write(runs[0], options, words.changes, console)))
+        console.print(f"  written     {_target(runs[0], options, words.changes)}")
         return 0
-    jobs = min(len(runs), asked.jobs or max(1, (1 if _on_gpu(asked) else allowed_cores()) // asked.threads))
+    jobs = min(len(runs), options.jobs or max(1, (1 if _on_gpu(options) else allowed_cores()) // options.threads))
     console.print(f"{len(runs)} runs, {jobs} at a time")
-    work = (joblib.delayed(_quietly)(run, asked, words.changes) for run in runs)
+    work = (joblib.delayed(_quietly)(run, options, words.changes) for run in runs)
     answers = joblib.Parallel(n_jobs=jobs)(work)
     done = [answer for answer in answers if isinstance(answer, dict)]
     if done:
@@ -102,33 +101,33 @@ def main(words: verb_options.Words) -> int:
     return 0
 
 
-def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int], None]]) -> dict[str, Any]:
+def measure(run: Loaded, options: EvalOptions, say: Callable[[str, int], Callable[[int], None]]) -> dict[str, Any]:
     """Every figure of `eval.json`.
 
     Args:
         run: the model and its data.
-        asked: what to measure, on what.
+        options: what to measure, on what.
         say: is told what comes next and its length in decoder passes; what it returns is told of passes made.
     """
-    model, split = run.model, run.split(asked.split, asked.images)
+    model, split = run.model, run.split(options.split, options.images)
     spec, likelihood = model.spec, model.likelihood
 
     def stream(purpose: str, device: torch.device | str = run.device) -> torch.Generator:
-        return generator(f"eval {purpose}", asked.seed, device)
+        return generator(f"eval {purpose}", options.seed, device)
 
     def test_stream() -> torch.Generator:
         """As the run's own test drew: equal seeds give the ELBO of its results.json again."""
-        return generator(asked.split, asked.seed, run.device)
+        return generator(options.split, options.seed, run.device)
 
     def bounds(log_likelihood: LogLikelihood, ks: list[int], what: str) -> Bounds:
         done = say(what, len(split) * ks[-1])
-        return importance_bounds(model, split, log_likelihood, ks, test_stream(), asked.chunk, done)
+        return importance_bounds(model, split, log_likelihood, ks, test_stream(), options.chunk, done)
 
     say("ELBO", 0)
     ledger = evaluate(model, split, test_stream())
     if not isfinite(ledger.elbo):
         raise VaeklError(f"the ELBO of {run.path} is not finite: its weights or its data are not either.")
-    density = bounds(ruler.log_density(model), asked.k, "importance-weighted bound")
+    density = bounds(ruler.log_density(model), options.k, "importance-weighted bound")
     missing = ruler.why_no_ruler(spec, likelihood)
     report: dict[str, Any] = {
         "run": str(run.path),
@@ -138,9 +137,9 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
         "weights": run.weights,
         "step": run.step,
         "finished": run.results is not None,
-        "split": asked.split,
+        "split": options.split,
         "images": len(split),
-        "seed": asked.seed,
+        "seed": options.seed,
         "protocol": {
             "data": spec.protocol,
             "likelihood": likelihood.protocol,
@@ -151,19 +150,19 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
         "iwae": _bounds(density, None),
     }
     if missing is None:
-        masses = density if likelihood.discrete else bounds(ruler.log_mass(model), asked.ruler_k, "fair ruler")
+        masses = density if likelihood.discrete else bounds(ruler.log_mass(model), options.ruler_k, "fair ruler")
         report["ruler"] = _ruler_figures(masses, spec.dims)
-    if asked.ais_steps:
-        images = min(asked.ais_images, len(split))
+    if options.ais_steps:
+        images = min(options.ais_images, len(split))
         few = split.first(images)
-        found = annealing.annealed_bound(model, few, stream("annealing"), asked.ais_steps, say("annealing", images))
+        found = annealing.annealed_bound(model, few, stream("annealing"), options.ais_steps, say("annealing", images))
         nats, error = mean_and_error(found)
         report["ais"] = {
             "nats": nats,
             "standard_error_nats": error,
             "images": images,
-            "steps": asked.ais_steps,
-            "iwae_of_these_images_nats": mean_and_error(density.bound[asked.k[-1]][:images])[0],
+            "steps": options.ais_steps,
+            "iwae_of_these_images_nats": mean_and_error(density.bound[options.k[-1]][:images])[0],
         }
 
     say("latents, calibration, pictures", 0)
@@ -181,20 +180,22 @@ def measure(run: Loaded, asked: Asked, say: Callable[[str, int], Callable[[int],
     report["reliability"] = vars(curve) if curve is not None else None
     report["quality"] = quality.figures(model, split, stream("quality"))
     train = run.data.train
-    if asked.knn and train.labels is not None and split.labels is not None and asked.split != "train":
+    if options.knn and train.labels is not None and split.labels is not None and options.split != "train":
         train_means = latents.posterior(model, train, stream("neighbours")).mean
         report["knn_accuracy"] = neighbours.knn_accuracy(train_means, train.labels, posterior.mean, split.labels)
-    if asked.features != "none":
-        report["features"] = _features(run, asked, split, stream("features"))
+    if options.features != "none":
+        report["features"] = _features(run, options, split, stream("features"))
     return report
 
 
-def measure_and_write(path: Path, asked: Asked, changes: tuple[str, ...], console: Console | None) -> dict[str, Any]:
+def measure_and_write(
+    path: Path, options: EvalOptions, changes: tuple[str, ...], console: Console | None
+) -> dict[str, Any]:
     """The figures of a run, which are then in its `eval.json`; the console, if there is one, shows how far it is."""
     prior_threads = torch.get_num_threads()
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(options.threads)
     try:
-        run = load(path, asked.device, asked.checkpoint, changes)
+        run = load(path, options.device, options.checkpoint, changes)
         with (
             enough_memory(f"measuring {path}", "set eval.chunk to fewer passes at once, or lower eval.images"),
             Progress(
@@ -207,27 +208,27 @@ def measure_and_write(path: Path, asked: Asked, changes: tuple[str, ...], consol
                 task = display.add_task(what, total=total or None)
                 return lambda passes: display.advance(task, passes)
 
-            report = measure(run, asked, say)
+            report = measure(run, options, say)
     finally:
         torch.set_num_threads(prior_threads)
     report["changes"] = list(changes)
-    RunFolder(run.path).write_evaluation(_target(path, asked, changes), report)
+    RunFolder(run.path).write_evaluation(_target(path, options, changes), report)
     return report
 
 
-def _quietly(path: Path, asked: Asked, changes: tuple[str, ...]) -> dict[str, Any] | str:
+def _quietly(path: Path, options: EvalOptions, changes: tuple[str, ...]) -> dict[str, Any] | str:
     """One run of several, in a process of its own; a sentence instead of figures where it fails."""
     try:
-        return measure_and_write(path, asked, changes, None)
+        return measure_and_write(path, options, changes, None)
     except Exception as error:  # it must not stop the others
         return sentence(error)
 
 
-def _target(path: Path, asked: Asked, changes: tuple[str, ...]) -> Path:
+def _target(path: Path, options: EvalOptions, changes: tuple[str, ...]) -> Path:
     """`eval.json` for all of the run's own test images, another name for what is not comparable with it."""
     run = path.parent if path.is_file() else path
-    other = [path.name if path.is_file() else None, asked.checkpoint, asked.images, *sorted(changes)]
-    parts = ["eval"] + ([] if asked.split == "test" else [asked.split])
+    other = [path.name if path.is_file() else None, options.checkpoint, options.images, *sorted(changes)]
+    parts = ["eval"] + ([] if options.split == "test" else [options.split])
     if any(part is not None for part in other):
         parts.append(blake2b(repr(other).encode(), digest_size=3).hexdigest())
     return run / f"{'_'.join(parts)}.json"
@@ -263,21 +264,23 @@ def _density_protocol(run: Loaded) -> str:
     return "none: a density on values that were not dequantized has no bits/dim"
 
 
-def _features(run: Loaded, asked: Asked, split: Split, generator: torch.Generator) -> dict[str, Any]:
+def _features(run: Loaded, options: EvalOptions, split: Split, generator: torch.Generator) -> dict[str, Any]:
     network: torch.nn.Module
     if run.model.spec.support == "real":
-        raise VaeklError(f"eval.features={asked.features} needs pictures, but {run.model.spec.name} holds real values.")
-    if asked.features == "inception":
+        raise VaeklError(
+            f"eval.features={options.features} needs pictures, but {run.model.spec.name} holds real values."
+        )
+    if options.features == "inception":
         network, protocol = features.inception().to(run.device), "InceptionV3"
     else:
         trained = classifier.classifier(run.data)
         network, protocol = trained, f"a classifier of {run.data.stored.name}, accuracy {trained.accuracy:.3f}"
-    images = min(asked.generated, len(split))
+    images = min(options.generated, len(split))
     parts = batch_slices(images, batch_limit(run.model), drop_last=False)
     # as the likelihood sees them: a warp or a threshold changes what a sample can look like
     real = (run.model.spec.to_unit(split.batch(part, generator)) for part in parts)
     made = (_generated(run.model, part.stop - part.start, generator) for part in parts)
-    found = features.scores(real, made, network, asked.seed)
+    found = features.scores(real, made, network, options.seed)
     return found.figures() | {"protocol": f"{protocol}; {images:,} images each; generated: mean of p(x|z), z ~ p(z)"}
 
 
@@ -287,5 +290,5 @@ def _generated(model: VAE, images: int, generator: torch.Generator) -> Tensor:
     return model.moments(model.decode(z))[0]
 
 
-def _on_gpu(asked: Asked) -> bool:
-    return asked.device.startswith("cuda") or (asked.device == "auto" and torch.cuda.is_available())
+def _on_gpu(options: EvalOptions) -> bool:
+    return options.device.startswith("cuda") or (options.device == "auto" and torch.cuda.is_available())

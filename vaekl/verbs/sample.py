@@ -25,9 +25,9 @@ from vaekl.measures.pictures import (
     traversal,
 )
 from vaekl.model.likelihoods import ContinuousBernoulli
-from vaekl.model.likelihoods.base import is_number
 from vaekl.run.load import Loaded, load
 from vaekl.store import RunFolder
+from vaekl.system.checks import one_of, optional, positive, whole
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
@@ -41,7 +41,7 @@ _MOST_IN_A_PNG = 10_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampleOptions:
     """The keys of `conf/sample.yaml`, checked; their meanings stand there."""
 
     what: list[str]
@@ -57,33 +57,32 @@ class Asked:
     device: str
 
     @classmethod
-    def checked(cls, given: dict[str, Any]) -> "Asked":
-        """Refuse what makes no sense, before anything is loaded."""
+    def checked(cls, options: dict[str, Any]) -> "SampleOptions":
+        """Refuse what makes no sense, before anything is loaded.
 
-        def whole(key: str, least: int) -> Any:
-            return verb_options.whole(given, "sample", key, least)
+        Raises:
+            VaeklError: names the key.
+        """
 
         def some_of(key: str, choices: Sequence[str]) -> list[str]:
-            asked = verb_options.some_of(given, "sample", key, tuple(choices))
-            return [choice for choice in choices if choice in asked]
+            chosen = [one_of(value, f"sample.{key}", choices) for value in options[key]]
+            return [choice for choice in choices if choice in chosen]
 
-        span = given["span"]
-        if not is_number(span) or not 0 < span < float("inf"):
-            raise VaeklError(f"sample.span must be a positive number, not {span!r}.")
-        if whole("count", 1) > _MOST_IN_A_PNG and given["format"] == "png":
-            raise VaeklError(f"no PNG holds sample.count={given['count']} images (most: {_MOST_IN_A_PNG:,}): use npz.")
+        count = whole(options["count"], "sample.count", 1)
+        if count > _MOST_IN_A_PNG and options["format"] == "png":
+            raise VaeklError(f"no PNG holds sample.count={count} images (most: {_MOST_IN_A_PNG:,}): use npz.")
         return cls(
             what=some_of("what", WHAT),
             decoder=some_of("decoder", tuple(DECODERS)),
-            format=verb_options.one_of(given, "sample", "format", ("png", "npz")),
-            count=whole("count", 1),
-            columns=whole("columns", 2),
-            span=float(span),
-            latents=_latents(given["latents"]),
-            split=verb_options.one_of(given, "sample", "split", ("test", "valid", "train")),
-            seed=whole("seed", 0),
-            checkpoint=verb_options.one_of_or_none(given, "sample", "checkpoint", ("last", "best")),
-            device=str(given["device"]),
+            format=one_of(options["format"], "sample.format", ("png", "npz")),
+            count=count,
+            columns=whole(options["columns"], "sample.columns", 2),
+            span=positive(options["span"], "sample.span"),
+            latents=_latents(options["latents"]),
+            split=one_of(options["split"], "sample.split", ("test", "valid", "train")),
+            seed=whole(options["seed"], "sample.seed"),
+            checkpoint=optional(one_of, options["checkpoint"], "sample.checkpoint", ("last", "best")),
+            device=str(options["device"]),
         )
 
 
@@ -93,7 +92,7 @@ class Plate:
 
     Args:
         words: what it is, before the decoder is named.
-        z: [at least `keep`, Z]; in whole blocks, where more could be asked for.
+        z: [at least `keep`, Z]; in whole blocks, since more might be wanted.
         keep: how many of the decoded images are shown.
         columns: of the grid.
         arrays: what an npz holds beside images and z.
@@ -112,124 +111,124 @@ class Plate:
 
 def main(words: verb_options.Words) -> int:
     """Write the pictures into RUN/samples and name them; returns the exit code."""
-    asked = Asked.checked(words.options)
+    options = SampleOptions.checked(words.options)
     if len(words.runs) != 1:
         names = " ".join(map(str, words.runs))
         raise VaeklError(f"sample takes one run, not {len(words.runs)} ({names}): call it once for each.")
-    run = load(words.runs[0], asked.device, asked.checkpoint, words.changes, "sample")
+    run = load(words.runs[0], options.device, options.checkpoint, words.changes, "sample")
     with enough_memory("a picture of so many images", "lower sample.count"):
-        draw(run, asked)
+        draw(run, options)
     return 0
 
 
 @torch.no_grad()
-def draw(run: Loaded, asked: Asked) -> None:
-    """Every file that is asked for, and a line on each.
+def draw(run: Loaded, options: SampleOptions) -> None:
+    """Write every picture, and print a line on each.
 
     Noise of each kind of picture has a stream of its own and is drawn in whole blocks, so that a picture depends on
     the seed alone: not on what else is drawn, nor on how many follow.
     """
-    spec, split = run.model.spec, run.split(asked.split)
-    ends = shades(spec, spec.to_unit(split.batch(slice(0, _FEW_HUNDRED), _stream(run, asked, "shades"))))
+    spec, split = run.model.spec, run.split(options.split)
+    ends = shades(spec, spec.to_unit(split.batch(slice(0, _FEW_HUNDRED), _stream(run, options, "shades"))))
     makers = dict(zip(WHAT, (_prior, _reconstructions, _traversal, _interpolation), strict=True))
-    plates = {what: makers[what](run, asked, ends) for what in asked.what}
-    origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {asked.seed}"
+    plates = {what: makers[what](run, options, ends) for what in options.what}
+    origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
     folder = RunFolder(run.path).samples
     inner_folder(folder)
     print(f"{folder}: {origin}")
     for what, plate in plates.items():
-        for decoder in asked.decoder:
-            generator = _stream(run, asked, f"{what} decoder") if decoder == "sample" else None
+        for decoder in options.decoder:
+            generator = _stream(run, options, f"{what} decoder") if decoder == "sample" else None
             images = decoded(run.model, plate.z, generator)[: plate.keep]
             label = f"{plate.words}, {DECODERS[decoder]}"
-            path = folder / f"{what}_{decoder}.{asked.format}"
-            if asked.format == "npz":
+            path = folder / f"{what}_{decoder}.{options.format}"
+            if options.format == "npz":
                 arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
                 _save_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, f"{label}: {origin}")
             else:
                 drawn = grid(plate.lay_out(shaded(images, ends)), plate.columns, _LEAST_PIXELS)
                 save_png(path, drawn, f"{label}: {origin}{_how_drawn(images, ends)}", plate.rows)
             print(f"  {path.name:<27} {label}")
-    if "mean" in asked.decoder and isinstance(run.model.likelihood, ContinuousBernoulli):
+    if "mean" in options.decoder and isinstance(run.model.likelihood, ContinuousBernoulli):
         print("  (the mean of a continuous Bernoulli is 1/(1 - e^-a) - 1/a, not the sigmoid of its logit a)")
 
 
-def _prior(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
-    generator = torch.Generator().manual_seed(seed_of("sample prior", asked.seed))
-    z = torch.empty(-(-asked.count // BLOCK), BLOCK, run.model.latents)
+def _prior(run: Loaded, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    generator = torch.Generator().manual_seed(seed_of("sample prior", options.seed))
+    z = torch.empty(-(-options.count // BLOCK), BLOCK, run.model.latents)
     # block by block, because a longer draw at once would not begin with the same numbers
     for block in z:
         block.normal_(generator=generator)
-    return Plate("prior", z.flatten(0, 1), asked.count, asked.columns)
+    return Plate("prior", z.flatten(0, 1), options.count, options.columns)
 
 
-def _reconstructions(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
-    inputs, mean, log_std = _posterior(run, asked, asked.count)
-    keep = min(asked.count, len(inputs))
+def _reconstructions(run: Loaded, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    inputs, mean, log_std = _posterior(run, options, options.count)
+    keep = min(options.count, len(inputs))
     return Plate(
-        f"{asked.split} inputs above reconstructions from posterior means",
+        f"{options.split} inputs above reconstructions from posterior means",
         mean,
         keep,
-        asked.columns,
+        options.columns,
         _inputs(inputs[:keep], mean, log_std),
-        lambda images: beside(shaded(inputs[:keep], ends), images, asked.columns),
-        ["input", ""] * -(-keep // asked.columns),
+        lambda images: beside(shaded(inputs[:keep], ends), images, options.columns),
+        ["input", ""] * -(-keep // options.columns),
     )
 
 
-def _traversal(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
-    latents, span = run.model.latents, asked.span
-    if asked.latents and max(asked.latents) >= latents:
+def _traversal(run: Loaded, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    latents, span = run.model.latents, options.span
+    if options.latents and max(options.latents) >= latents:
         raise VaeklError(
-            f"sample.latents={max(asked.latents)} is not there: the model has {latents} latents, 0 to {latents - 1}."
+            f"sample.latents={max(options.latents)} is not there: the model has {latents} latents, 0 to {latents - 1}."
         )
-    few = run.split(asked.split, _FEW_HUNDRED)
-    kl = evaluate(run.model, few, _stream(run, asked, "kl")).kl_per_latent
-    chosen = asked.latents or most_kl(kl, _ROWS)
-    z = traversal(chosen, latents, asked.columns, span)
-    order = "" if asked.latents else ", most KL first,"
+    few = run.split(options.split, _FEW_HUNDRED)
+    kl = evaluate(run.model, few, _stream(run, options, "kl")).kl_per_latent
+    chosen = options.latents or most_kl(kl, _ROWS)
+    z = traversal(chosen, latents, options.columns, span)
+    order = "" if options.latents else ", most KL first,"
     return Plate(
         f"traversal of latents {', '.join(map(str, chosen))}{order} from {-span:g} to {span:g} with all others at 0",
         z,
         len(z),
-        asked.columns,
+        options.columns,
         {
             "latents": np.array(chosen),
-            "values": torch.linspace(-span, span, asked.columns),
+            "values": torch.linspace(-span, span, options.columns),
             "kl_nats": kl[chosen].float(),
         },
         rows=[f"z{latent}" for latent in chosen],
     )
 
 
-def _interpolation(run: Loaded, asked: Asked, ends: tuple[float, float]) -> Plate:
-    inputs, mean, log_std = _posterior(run, asked, 2 * _ROWS)
+def _interpolation(run: Loaded, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    inputs, mean, log_std = _posterior(run, options, 2 * _ROWS)
     pairs = min(_ROWS, len(inputs) // 2)
     if pairs == 0:
         raise VaeklError(
-            f"an interpolation needs two images, but sample.split={asked.split} has one: choose another split, or "
+            f"an interpolation needs two images, but sample.split={options.split} has one: choose another split, or "
             "sample.what=prior,reconstructions,traversal."
         )
     inputs, (first, last) = inputs[: 2 * pairs], mean[: 2 * pairs].unflatten(0, (pairs, 2)).unbind(1)
-    z = interpolation(first, last, asked.columns)
+    z = interpolation(first, last, options.columns)
 
     def between(images: Tensor) -> Tensor:
         left, right = shaded(inputs, ends).unflatten(0, (pairs, 1, 2)).unbind(2)
         return torch.cat([left, images.unflatten(0, (pairs, -1)), right], 1).flatten(0, 1)
 
     return Plate(
-        f"interpolation, linear in z between the posterior means of the {asked.split} inputs at both ends of a row",
+        f"interpolation, linear in z between the posterior means of the {options.split} inputs at both ends of a row",
         z,
         len(z),
-        asked.columns + 2,
-        _inputs(inputs, mean, log_std) | {"weights": torch.linspace(0, 1, asked.columns)},
+        options.columns + 2,
+        _inputs(inputs, mean, log_std) | {"weights": torch.linspace(0, 1, options.columns)},
         between,
     )
 
 
-def _posterior(run: Loaded, asked: Asked, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def _posterior(run: Loaded, options: SampleOptions, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The split's first images, in whole blocks, as pictures; mean and log std of q(z|x); all on the CPU."""
-    split, generator = run.split(asked.split), _stream(run, asked, "inputs")
+    split, generator = run.split(options.split), _stream(run, options, "inputs")
     parts = []
     for start in range(0, min(count, len(split)), BLOCK):
         x = split.batch(slice(start, start + BLOCK), generator)
@@ -249,8 +248,8 @@ def _inputs(inputs: Tensor, mean: Tensor, log_std: Tensor) -> dict[str, Any]:
     }
 
 
-def _stream(run: Loaded, asked: Asked, purpose: str) -> Generator:
-    return Generator(run.device).manual_seed(seed_of(f"sample {purpose}", asked.seed))
+def _stream(run: Loaded, options: SampleOptions, purpose: str) -> Generator:
+    return Generator(run.device).manual_seed(seed_of(f"sample {purpose}", options.seed))
 
 
 def _how_drawn(images: Tensor, ends: tuple[float, float]) -> str:
@@ -268,17 +267,12 @@ def _save_npz(path: Path, arrays: dict[str, np.ndarray[Any, Any]], label: str) -
 
 
 def _latents(value: Any) -> list[int] | None:
-    """One number, or several with commas between them, each once in the order of asking; None for null."""
+    """One number, or several with commas between them, each once in the order of the words; None for null."""
     if value is None:
         return None
     words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     numbers = [int(word) if isinstance(word, str) and word.strip().isdecimal() else word for word in words]
     if not numbers:
         return None
-    return list(dict.fromkeys(_latent(number) for number in numbers))
-
-
-def _latent(number: Any) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise VaeklError(f"sample.latents must be whole numbers from 0, such as 0,5,7, or null, not {number!r}.")
-    return number
+    also = "null, or several with commas between them, each "
+    return list(dict.fromkeys(whole(number, "sample.latents", also=also) for number in numbers))

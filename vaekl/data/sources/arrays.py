@@ -13,6 +13,7 @@ from vaekl.data.sources.build import Part, build_source, cut_test
 from vaekl.data.sources.images import SUFFIXES, decoded
 from vaekl.data.sources.staging import data_root
 from vaekl.data.spec import Source
+from vaekl.system.checks import optional, whole
 from vaekl.system.cores import free_memory
 from vaekl.system.errors import VaeklError, first_line
 
@@ -150,8 +151,7 @@ def image_folder(
     folder = _given(path, "image_folder", "path=FOLDER")
     if not folder.is_dir():
         raise VaeklError(f"{folder} is a file, not a folder of images; set dataset.path to the folder.")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIDE):
-        raise VaeklError(f"dataset.size={size} must be null or a whole number from 1 to {_LARGEST_SIDE:,}.")
+    optional(whole, size, "dataset.size", 1, _LARGEST_SIDE)
     train = folder / "train" if (folder / "train").is_dir() else folder
     if train == folder and (lone := [split for split in ("test", "valid") if (folder / split).is_dir()]):
         raise VaeklError(f"{folder} holds {lone[0]}/ but no train/: put the training images there.")

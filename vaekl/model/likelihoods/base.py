@@ -6,7 +6,6 @@
 decides whether it may be dropped. Energy and constant are two methods because they are two ideas.
 """
 
-import sys
 from abc import ABC, abstractmethod
 from math import inf, sqrt
 from typing import Any, ClassVar
@@ -216,26 +215,6 @@ class Likelihood(ABC):
 def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
     """The value in the type of η, or in float32 where that is half precision."""
     return value.to(torch.promote_types(dtype, torch.float32))
-
-
-def is_number(value: object) -> bool:
-    """Whether an option's value is an int or a float, and no bool."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return isinstance(value, float) or abs(value) <= sys.float_info.max  # a whole number may be no float
-
-
-def positive(value: float | None, key: str) -> float | None:
-    """The option's value, if it is a positive number or None.
-
-    Raises:
-        VaeklError: names the key.
-    """
-    if value is None:
-        return None
-    if not is_number(value) or not 0 < value <= torch.finfo(torch.float32).max:
-        raise VaeklError(f"{key} must be null or a positive number that float32 holds, not {value!r}.")
-    return float(value)
 
 
 _WORDS: dict[str, str] = {

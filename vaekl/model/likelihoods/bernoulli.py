@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from vaekl.model.likelihoods import continuous_bernoulli as cb
-from vaekl.model.likelihoods.base import Likelihood, float32_at_least, positive
+from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.system.checks import optional, positive
 
 
 class _Logit(Likelihood):
@@ -23,7 +24,7 @@ class _Logit(Likelihood):
         Args:
             max_logit: clip the logits to ±max_logit (9.21 is the published λ in [1e-4, 1 − 1e-4]); None: no clip.
         """
-        self.max_logit = positive(max_logit, "likelihood.max_logit")
+        self.max_logit = optional(positive, max_logit, "likelihood.max_logit")
 
     @property
     def protocol(self) -> str:

@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from vaekl.model.likelihoods import beta_mass
-from vaekl.model.likelihoods.base import Likelihood, float32_at_least, is_number
+from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
 
 _FLOOR = 1e-4

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vaekl.model.likelihoods.base import Likelihood, float32_at_least
-from vaekl.system.errors import VaeklError
+from vaekl.system.checks import one_of
 
 
 class _LocationScale(Likelihood):
@@ -25,9 +25,7 @@ class _LocationScale(Likelihood):
         Args:
             link: how the decoder's output becomes μ; `sigmoid` keeps it inside (0, 1).
         """
-        if link not in ("identity", "sigmoid"):
-            raise VaeklError(f"likelihood.link must be identity or sigmoid, not {link!r}.")
-        self.link = link
+        self.link = one_of(link, "likelihood.link", ("identity", "sigmoid"))
 
     def location(self, eta: Tensor) -> Tensor:
         """μ, the family's location."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vaekl.system.errors import VaeklError
+from vaekl.system.checks import one_of
 
 Shape = tuple[int, int, int]
 
@@ -52,17 +52,4 @@ def activation_layer(name: str) -> nn.Module:
         "tanh": nn.Tanh,
         "elu": nn.ELU,
     }
-    if name not in layers:
-        raise VaeklError(f"model.activation must be one of {', '.join(layers)}, not {name!r}.")
-    return layers[name]()
-
-
-def whole(value: int, key: str) -> int:
-    """The value, if it is a whole number from 1.
-
-    Raises:
-        VaeklError: names the key.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise VaeklError(f"{key} must be a whole number from 1, not {value!r}.")
-    return value
+    return layers[one_of(name, "model.activation", tuple(layers))]()

@@ -6,7 +6,8 @@ from math import prod
 import torch
 from torch import nn
 
-from vaekl.model.nets.base import Nets, PosteriorHead, Shape, activation_layer, whole
+from vaekl.model.nets.base import Nets, PosteriorHead, Shape, activation_layer
+from vaekl.system.checks import whole
 from vaekl.system.errors import VaeklError
 
 _SMALLEST = 4
@@ -34,7 +35,7 @@ def conv(
             f"model=conv needs images of at least 8 × 8, but these are {height} × {image_width}: use model=mlp."
         )
     for value, key in ((latents, "latents"), (width, "width"), (hidden, "hidden")):
-        whole(value, f"model.{key}")
+        whole(value, f"model.{key}", 1)
     sizes = [(height, image_width)]
     while min(sizes[-1]) >= 2 * _SMALLEST - 1:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))

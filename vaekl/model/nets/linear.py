@@ -5,7 +5,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from vaekl.model.nets.base import Nets, Shape, whole
+from vaekl.model.nets.base import Nets, Shape
+from vaekl.system.checks import whole
 
 
 class LinearEncoder(nn.Module):
@@ -31,6 +32,6 @@ def linear(shape: Shape, outputs: int, latents: int) -> Nets:
 
     Source: Tipping, Bishop 1999; Lucas, Tucker, Grosse, Norouzi 2019.
     """
-    whole(latents, "model.latents")
+    whole(latents, "model.latents", 1)
     decoder = nn.Sequential(nn.Linear(latents, outputs * prod(shape)), nn.Unflatten(1, (outputs, *shape)))
     return Nets(LinearEncoder(prod(shape), latents), decoder)

@@ -6,7 +6,8 @@ from math import prod
 
 from torch import nn
 
-from vaekl.model.nets.base import Nets, PosteriorHead, Shape, activation_layer, whole
+from vaekl.model.nets.base import Nets, PosteriorHead, Shape, activation_layer
+from vaekl.system.checks import whole
 from vaekl.system.errors import VaeklError
 
 
@@ -24,7 +25,7 @@ def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 
         VaeklError: if a size is no whole number from 1, or the activation is unknown.
     """
     widths = _widths(hidden)
-    whole(latents, "model.latents")
+    whole(latents, "model.latents", 1)
     encoder = nn.Sequential(nn.Flatten(), *_layers([prod(shape), *widths], activation))
     encoder.append(PosteriorHead(([prod(shape), *widths])[-1], latents))
     decoder = nn.Sequential(*_layers([latents, *reversed(widths)], activation))
@@ -36,7 +37,7 @@ def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 
 def _widths(hidden: object) -> list[int]:
     if isinstance(hidden, str) or not isinstance(hidden, Sequence):
         raise VaeklError(f"model.hidden must be a list of widths such as [500,500], not {hidden!r}.")
-    return [whole(width, "model.hidden") for width in hidden]
+    return [whole(width, "model.hidden", 1) for width in hidden]
 
 
 def _layers(widths: list[int], activation: str) -> list[nn.Module]:

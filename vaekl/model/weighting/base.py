@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import Likelihood
-from vaekl.model.likelihoods.base import is_number
+from vaekl.system.checks import one_of
 from vaekl.system.errors import VaeklError
 
 Per = Literal["scalar", "channel", "pixel"]
@@ -123,17 +123,4 @@ def dispersion_shape(per: Per, shape: tuple[int, int, int]) -> tuple[int, int, i
     (3, 1, 1)
     """
     shapes = {"scalar": (1, 1, 1), "channel": (shape[0], 1, 1), "pixel": shape}
-    if per not in shapes:
-        raise VaeklError(f"weighting.per must be scalar, channel or pixel, not {per!r}.")
-    return shapes[per]
-
-
-def positive_scalar(value: float, key: str) -> Tensor:
-    """The value as a [1, 1, 1] tensor.
-
-    Raises:
-        VaeklError: if it is no positive number.
-    """
-    if not is_number(value) or not 0 < value < float("inf"):
-        raise VaeklError(f"{key} must be a positive number, not {value!r}.")
-    return torch.full((1, 1, 1), float(value))
+    return shapes[one_of(per, "weighting.per", tuple(shapes))]

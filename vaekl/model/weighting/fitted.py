@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vaekl.model.likelihoods import Likelihood
-from vaekl.model.weighting.base import Per, Weighting, dispersion_shape, positive_scalar, scale_power
+from vaekl.model.weighting.base import Per, Weighting, dispersion_shape, scale_power
 from vaekl.system import distributed
+from vaekl.system.checks import positive
 from vaekl.system.errors import VaeklError
 
 _SMALLEST = 1e-10
@@ -42,9 +43,10 @@ class LearnedPrecision(Weighting):
     ) -> None:
         super().__init__(likelihood, shape)
         scale_power(likelihood, self.name)
-        positive_scalar(init, "weighting.init")
-        self.lr_factor = positive_scalar(lr_factor, "weighting.lr_factor").item()
-        self.log_dispersion = nn.Parameter(torch.full(dispersion_shape(per, shape), log(init)))
+        self.lr_factor = positive(lr_factor, "weighting.lr_factor")
+        self.log_dispersion = nn.Parameter(
+            torch.full(dispersion_shape(per, shape), log(positive(init, "weighting.init")))
+        )
 
     @property
     def dispersion(self) -> Tensor:
@@ -77,7 +79,7 @@ class OptimalPrecision(Weighting):
     ) -> None:
         super().__init__(likelihood, shape)
         self.power = scale_power(likelihood, self.name)
-        self.momentum = positive_scalar(momentum, "weighting.momentum").item()
+        self.momentum = positive(momentum, "weighting.momentum")
         if self.momentum > 1:
             raise VaeklError(f"weighting.momentum must be at most 1, not {momentum!r}.")
         group = dispersion_shape(per, shape)

@@ -1,10 +1,12 @@
 """The weightings whose dispersion is a number: the constant dropped, kept, or kept because nothing else is right."""
 
+import torch
 from torch import Tensor
 
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import ContinuousBernoulli, Likelihood
-from vaekl.model.weighting.base import Weighting, plus, positive_scalar
+from vaekl.model.weighting.base import Weighting, plus
+from vaekl.system.checks import positive
 from vaekl.system.errors import VaeklError
 
 
@@ -13,7 +15,7 @@ class _Fixed(Weighting):
 
     def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], dispersion: float, key: str) -> None:
         super().__init__(likelihood, shape)
-        self.register_buffer("phi", positive_scalar(dispersion, key))
+        self.register_buffer("phi", torch.full((1, 1, 1), positive(dispersion, key)))
         likelihood.check_dispersion(float(dispersion))
         self.tempered = dispersion != 1
 

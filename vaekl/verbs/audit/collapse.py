@@ -13,7 +13,7 @@ from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, unwritable
 from vaekl.verbs.audit.card import number
 from vaekl.verbs.audit.loss import GREY_LEVELS
-from vaekl.verbs.audit.parse import pairs, parts, positive, whole
+from vaekl.verbs.audit.parse import pairs, parts, positive_number, size
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -79,8 +79,8 @@ def forecast(words: Sequence[str]) -> Forecast:
     given = pairs(plain, [*_OWN, *_OF_THE_DATA], hint=" in a forecast of collapse")
     if "dataset" not in given:
         raise VaeklError("dataset is missing: say which, as in dataset=digits.")
-    latents = whole("latents", given["latents"]) if "latents" in given else _LATENTS
-    betas = [positive("beta_kl", text) for text in parts(given["beta_kl"])] if "beta_kl" in given else None
+    latents = size("latents", given["latents"]) if "latents" in given else _LATENTS
+    betas = [positive_number("beta_kl", text) for text in parts(given["beta_kl"])] if "beta_kl" in given else None
     if betas == []:
         raise VaeklError("beta_kl needs at least one value, as in beta_kl=[0.01,0.1].")
     for key, value in given.items():

@@ -7,7 +7,7 @@ by v it is the negative ELBO at dispersion φ plus ln C, the constant that it la
 """
 
 from dataclasses import dataclass
-from math import inf, isclose, log, pi, prod, sqrt
+from math import isclose, log, pi, prod, sqrt
 from typing import Literal
 
 from vaekl.system.errors import VaeklError
@@ -79,8 +79,6 @@ class Loss:
         if self.kl_weight == "M_N":
             for key in ("batch_size", "train_images"):
                 self._need(key, "M_N is batch_size/train_images")
-        if not 0 < self.phi < inf:
-            raise VaeklError(f"these numbers give φ = {self.phi:g}, which is no usable number: check the weights.")
 
     def _need(self, key: str, because: str) -> None:
         example = {"shape": "shape=[3,64,64]", "latents": "latents=128", "batch_size": "batch_size=64"}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any
 
+from vaekl.system.checks import one_of, positive, whole
 from vaekl.system.errors import VaeklError, did_you_mean
 from vaekl.verbs.audit.loss import Loss
 
@@ -50,35 +51,37 @@ def read_loss(words: Sequence[str]) -> Loss:
     options = {key: _READERS[key](key, value) for key, value in given.items() if key in _READERS}
     for key in named:
         text = given[key]
-        options |= {"kl_weight": "M_N" if text == "M_N" else positive(key, text), "kl_weight_name": key}
+        options |= {"kl_weight": "M_N" if text == "M_N" else positive_number(key, text), "kl_weight_name": key}
     return Loss(**options)
 
 
-def positive(key: str, text: str) -> float:
-    """A positive number.
+def positive_number(key: str, text: str) -> float:
+    """The text as a positive number.
 
     Raises:
         VaeklError: names the key.
     """
+    value = _converted(float, text)
+    if value == 0 and key in _OF_THE_KL:
+        raise VaeklError(f"{key} must be a positive number: without a KL it is an autoencoder, and implies no density.")
+    return positive(value, key)
+
+
+def size(key: str, text: str) -> int:
+    """The text as a whole number from 1, small enough for a float to hold it exactly.
+
+    Raises:
+        VaeklError: names the key.
+    """
+    return whole(_converted(int, text), key, 1, 2**53)
+
+
+def _converted(number: type[int] | type[float], text: str) -> int | float | str:
+    """The number that the text spells, or the text itself where it spells none."""
     try:
-        value = float(text)
+        return number(text)
     except ValueError:
-        value = -inf
-    if not 0 < value < inf:
-        why = " (without a KL it is an autoencoder, and implies no density)" if value == 0 and key in _OF_THE_KL else ""
-        raise VaeklError(f"{key} must be a positive number, not {text}{why}.")
-    return value
-
-
-def whole(key: str, text: str) -> int:
-    """A whole number from 1.
-
-    Raises:
-        VaeklError: names the key.
-    """
-    if not text.strip().isdecimal() or not 0 < int(text) < 2**53:
-        raise VaeklError(f"{key} must be a whole number from 1, not {text or 'nothing'}.")
-    return int(text)
+        return text
 
 
 def parts(text: str) -> list[str]:
@@ -92,13 +95,7 @@ def parts(text: str) -> list[str]:
 
 
 def _one_of(*choices: str) -> Reader:
-    def read(key: str, text: str) -> str:
-        if text not in choices:
-            listed = ", ".join(choices[:-1]) + f" or {choices[-1]}"
-            raise VaeklError(f"{key} must be {listed}, not {text or 'nothing'}{did_you_mean(text, choices)}.")
-        return text
-
-    return read
+    return lambda key, text: one_of(text, key, choices)
 
 
 def _flag(key: str, text: str) -> bool:
@@ -109,7 +106,7 @@ def _shape(key: str, text: str) -> tuple[int, int, int]:
     sizes = parts(text.replace("×", ",").replace("x", ","))
     if len(sizes) != 3:
         raise VaeklError(f"{key} must be [channels,height,width], as in shape=[3,64,64], not {text or 'nothing'}.")
-    return (whole(key, sizes[0]), whole(key, sizes[1]), whole(key, sizes[2]))
+    return (size(key, sizes[0]), size(key, sizes[1]), size(key, sizes[2]))
 
 
 def _range(key: str, text: str) -> tuple[float, float]:
@@ -131,13 +128,13 @@ _READERS: dict[str, Reader] = {
     "kl_reduction": _one_of("sum", "mean"),
     "batch_reduction": _one_of("mean", "sum"),
     "kl_batch_reduction": _one_of("mean", "sum"),
-    "reconstruction_weight": positive,
-    "beta": positive,
-    "beta_norm": positive,
+    "reconstruction_weight": positive_number,
+    "beta": positive_number,
+    "beta_norm": positive_number,
     "shape": _shape,
-    "latents": whole,
-    "batch_size": whole,
-    "train_images": whole,
+    "latents": size,
+    "batch_size": size,
+    "train_images": size,
     "range": _range,
     "data": _one_of("grey", "binary"),
 }

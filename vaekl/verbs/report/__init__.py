@@ -4,38 +4,37 @@ from collections import Counter
 from pathlib import Path
 
 from vaekl.config import verb_options
+from vaekl.system.checks import flag, optional, whole
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
 from vaekl.verbs.report.collect import collect
 
 
-def main(asked: verb_options.Words) -> int:
+def main(words: verb_options.Words) -> int:
     """Write the report and name its files; returns the exit code.
 
     Raises:
         VaeklError: one sentence for a mistake in the words, for paths without runs, and for a folder that cannot be
             written. A run that is missing or broken is no error: the report lists it.
     """
-    given = asked.options
-    if asked.changes:
-        raise VaeklError(f"report shows runs on their own data: leave {' '.join(asked.changes)} away.")
-    if not isinstance(given["measure"], bool):
-        raise VaeklError(f"report.measure must be true or false, not {given['measure']!r}.")
-    count = verb_options.whole(given, "report", "pictures")
-    seed = verb_options.whole(given, "report", "seed")
-    jobs = verb_options.whole(given, "report", "jobs", 1, optional=True)
-    device, output = str(given["device"]), given["output"]
+    options = words.options
+    if words.changes:
+        raise VaeklError(f"report shows runs on their own data: leave {' '.join(words.changes)} away.")
+    measure = flag(options["measure"], "report.measure")
+    count = whole(options["pictures"], "report.pictures")
+    seed = whole(options["seed"], "report.seed")
+    jobs = optional(whole, options["jobs"], "report.jobs", 1)
+    device, output = str(options["device"]), options["output"]
     if output is not None and (not isinstance(output, str | int | float) or not str(output)):
         raise VaeklError(f"report.output must be a folder, not {output!r}.")
-    assert count is not None and seed is not None
-    first = asked.runs[0].parent if asked.runs[0].is_file() else asked.runs[0]
+    first = words.runs[0].parent if words.runs[0].is_file() else words.runs[0]
     folder = first / "report" if output is None else Path(str(output))
-    runs = collect(asked.runs)
+    runs = collect(words.runs)
     _writable(folder)
     # torch and matplotlib are only needed once there is something to show
     from vaekl.verbs.report import build
 
-    build.build([_titled(path) for path in asked.runs], runs, folder, given["measure"], count, seed, device, jobs)
+    build.build([_titled(path) for path in words.runs], runs, folder, measure, count, seed, device, jobs)
     done = Counter(run.status for run in runs)
     print(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in done.items())}")
     for run in runs:

@@ -87,7 +87,7 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
     missing = [run for run in runs if run.finished and run.evaluation is None and "other data" not in run.unmeasured]
     if not missing:
         return list(runs)
-    asked = eval.Asked.checked(verb_options.defaults("eval") | {"device": device})
+    asked = eval.EvalOptions.checked(verb_options.defaults("eval") | {"device": device})
     gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     at_once = min(len(missing), jobs or (1 if gpu else joblib.cpu_count()))
     say(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
@@ -106,7 +106,7 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
     ]
 
 
-def _evaluated(path: Path, asked: eval.Asked) -> str:
+def _evaluated(path: Path, asked: eval.EvalOptions) -> str:
     """Write one run's `eval.json`, in a process of its own; a sentence if it cannot be measured."""
     try:
         eval.measure_and_write(path, asked, (), None)
