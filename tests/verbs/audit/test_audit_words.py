@@ -142,7 +142,7 @@ def test_mistakes(words, says, tmp_path, monkeypatch):
 
 def test_help_and_cards_come_without_torch():
     code = (
-        "import sys; from vaekl import audit; audit.main(['--help']); audit.main(['reconstruction=mse']); "
+        "import sys; from vaekl.verbs import audit; audit.main(['--help']); audit.main(['reconstruction=mse']); "
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules and 'hydra' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
