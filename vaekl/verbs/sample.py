@@ -24,7 +24,6 @@ from vaekl.measures.pictures import (
     shades,
     traversal,
 )
-from vaekl.model.likelihoods import ContinuousBernoulli
 from vaekl.run.load import Loaded, load
 from vaekl.store import RunFolder
 from vaekl.system.checks import one_of, optional, positive, whole
@@ -149,8 +148,8 @@ def draw(run: Loaded, options: SampleOptions) -> None:
                 drawn = grid(plate.lay_out(shaded(images, ends)), plate.columns, _LEAST_PIXELS)
                 save_png(path, drawn, f"{label}: {origin}{_how_drawn(images, ends)}", plate.rows)
             print(f"  {path.name:<27} {label}")
-    if "mean" in options.decoder and isinstance(run.model.likelihood, ContinuousBernoulli):
-        print("  (the mean of a continuous Bernoulli is 1/(1 - e^-a) - 1/a, not the sigmoid of its logit a)")
+    if "mean" in options.decoder and run.model.likelihood.mean_note:
+        print(f"  ({run.model.likelihood.mean_note})")
 
 
 def _prior(run: Loaded, options: SampleOptions, ends: tuple[float, float]) -> Plate:

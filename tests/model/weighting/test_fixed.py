@@ -71,7 +71,7 @@ def test_auto_takes_what_the_theory_asks_for(likelihood, name, phi):
     [
         (FixedBeta(LIKELIHOODS["gaussian"], SHAPE, 0.5), "½(x − μ)² + 0.5 · KL"),
         (FixedDispersion(LIKELIHOODS["bernoulli"], SHAPE), "[softplus(a) − a x] + KL"),
-        (FixedDispersion(LIKELIHOODS["cb"], SHAPE, 0.5), "[softplus(a) − a x]/φ − ln C(η, φ) + KL"),
+        (FixedDispersion(LIKELIHOODS["cb"], SHAPE, 0.5), "[softplus(a) − a x]/φ − [ln C(η, φ)] + KL"),
         (CBNormalizer(LIKELIHOODS["cb"], SHAPE), "[softplus(a) − a x] − [ln(a / tanh(a/2))] + KL"),
         (auto_weighting(LIKELIHOODS["gaussian"], SHAPE), "[½(x − μ)²]/φ − [−½ ln(2πφ)] + KL"),
     ],

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec, Support
+from vaekl.model.likelihoods.choices import cures, data_words, families_that
 from vaekl.system.errors import VaeklError
 
 
@@ -42,6 +43,10 @@ class Likelihood(ABC):
     #: E and ln C as the start-up summary prints them
     energy_text: ClassVar[str]
     log_norm_const_text: ClassVar[str]
+    #: the weighting that `weighting=auto` takes; None: learned_precision where φ is a scale, else fixed_dispersion
+    weighting: ClassVar[str | None] = None
+    #: what one must know of pictures of the mean, in words
+    mean_note: ClassVar[str] = ""
     #: what φ is
     dispersion_text: ClassVar[str] = "the dispersion"
 
@@ -172,11 +177,9 @@ class Likelihood(ABC):
             VaeklError: one sentence that names the data, what the family accepts and what would work.
         """
         if spec.support not in self.accepts:
-            # the stored levels would do, had a transform not taken them away
-            undo = "transform=levels, or " if spec.levels and "levels" in self.accepts else ""
             raise VaeklError(
-                f"likelihood={self.name} takes {' or '.join(_WORDS[s] for s in self.accepts)}, but dataset="
-                f"{spec.name} ({spec.protocol}) holds {_WORDS[spec.support]}: use {undo}{_CURES[spec.support]}."
+                f"likelihood={self.name} takes {data_words(*self.accepts)}, but dataset={spec.name} ({spec.protocol}) "
+                f"holds {data_words(spec.support)}: use {cures(spec, self.accepts)}."
             )
 
     def check_support(self, x: Tensor) -> None:
@@ -190,12 +193,14 @@ class Likelihood(ABC):
         if not (lower <= low and high <= upper):
             raise VaeklError(
                 f"likelihood={self.name} has support [{lower:g}, {upper:g}], but the data reach from {low:g} to "
-                f"{high:g}: rescale them, or use likelihood=gaussian or laplace, whose support is the real line."
+                f"{high:g}: rescale them, or use {families_that(lambda family: 'real' in family.accepts)}, whose "
+                "support is the real line."
             )
-        if self.discrete and (broken := x[x != x.round()]).numel():
+        if self.discrete and (fractions := x[x != x.round()]).numel():
             raise VaeklError(
-                f"likelihood={self.name} takes whole numbers, but the data hold {broken[0].item():.4g}: make them "
-                "whole with transform=binarize or levels, or use likelihood=cb."
+                f"likelihood={self.name} takes whole numbers, but the data hold {fractions[0].item():.4g}: make them "
+                "whole with transform=binarize or levels, or use "
+                f"{families_that(lambda family: 'unit_interval' in family.accepts)}."
             )
 
     def check_dispersion(self, dispersion: float) -> None:
@@ -215,17 +220,3 @@ class Likelihood(ABC):
 def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
     """The value in the type of η, or in float32 where that is half precision."""
     return value.to(torch.promote_types(dtype, torch.float32))
-
-
-_WORDS: dict[str, str] = {
-    "binary": "binary data {0, 1}",
-    "levels": "integer levels",
-    "unit_interval": "grey values in [0, 1]",
-    "real": "real values",
-}
-_CURES: dict[str, str] = {
-    "binary": "likelihood=bernoulli, or likelihood=categorical with transform=levels",
-    "levels": "likelihood=categorical, or transform=dequantize with likelihood=cb, beta or gaussian",
-    "unit_interval": "likelihood=cb, beta, gaussian or laplace, or make the data binary with transform=binarize",
-    "real": "likelihood=gaussian or laplace, or rescale the data to [0, 1]",
-}

@@ -28,7 +28,7 @@ class _Logit(Likelihood):
 
     @property
     def protocol(self) -> str:
-        return "logits not clipped" if self.max_logit is None else f"logits clipped to ±{self.max_logit:g}"
+        return super().protocol if self.max_logit is None else f"logits clipped to ±{self.max_logit:g}"
 
     def logit(self, eta: Tensor) -> Tensor:
         """a, clipped if asked; in float32 at least, since half precision cannot hold the constants."""
@@ -89,6 +89,8 @@ class ContinuousBernoulli(_Logit):
     name = "cb"
     accepts = ("unit_interval",)
     log_norm_const_text = "ln(a / tanh(a/2))"
+    weighting = "cb_normalizer"
+    mean_note = "the mean of a continuous Bernoulli is 1/(1 - e^-a) - 1/a, not the sigmoid of its logit a"
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return super().log_norm_const(eta, dispersion) + cb.log_norm_const(self.logit(eta) / dispersion)

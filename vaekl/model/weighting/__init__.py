@@ -1,18 +1,28 @@
 """Every KL-weighting strategy is a choice of what to do with φ and ln C."""
 
-from vaekl.model.likelihoods import ContinuousBernoulli, Likelihood
+from vaekl.model.likelihoods import Likelihood
 from vaekl.model.weighting.base import Weighting
 from vaekl.model.weighting.fitted import LearnedPrecision, OptimalPrecision
 from vaekl.model.weighting.fixed import CBNormalizer, FixedBeta, FixedDispersion
+from vaekl.system.checks import one_of
 
 
 def auto_weighting(likelihood: Likelihood, shape: tuple[int, int, int]) -> Weighting:
-    """What the theory asks for: a scale is learned, a constant that depends on η is kept, else nothing to weigh."""
-    if likelihood.scale_power is not None:
-        return LearnedPrecision(likelihood, shape)
-    if isinstance(likelihood, ContinuousBernoulli):
-        return CBNormalizer(likelihood, shape)
-    return FixedDispersion(likelihood, shape)
+    """The weighting that the likelihood names; else ln φ is learned where φ is a scale, and φ = 1 where it is none.
+
+    Args:
+        likelihood: of p(x|z).
+        shape: (C, H, W).
+
+    Raises:
+        VaeklError: the likelihood names a weighting that is none of vaekl's.
+    """
+    if likelihood.weighting is None:
+        kind: type[Weighting] = FixedDispersion if likelihood.scale_power is None else LearnedPrecision
+        return kind(likelihood, shape)
+    kinds = {kind.name: kind for kind in (CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision)}
+    name = one_of(likelihood.weighting, f"the attribute weighting of likelihood={likelihood.name}", tuple(kinds))
+    return kinds[name](likelihood, shape)
 
 
 __all__ = [

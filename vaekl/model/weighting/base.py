@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import Likelihood
+from vaekl.model.likelihoods.choices import families_that
 from vaekl.system.checks import one_of
 from vaekl.system.errors import VaeklError
 
@@ -22,7 +23,7 @@ class Weighting(nn.Module):
     """Base class: the negative ELBO at whatever φ the subclass gives.
 
     Args:
-        likelihood: asked what its dispersion may be; the loss itself sees terms only.
+        likelihood: says what its dispersion may be; the loss itself sees an `ElboTerms` only.
         shape: (C, H, W).
     """
 
@@ -89,12 +90,20 @@ class Weighting(nn.Module):
 
     def equation(self) -> str:
         """The loss as the start-up summary prints it."""
-        constant = self.likelihood.log_norm_const_text
-        return f"[{self.likelihood.energy_text}]/φ" + (f" − [{constant}]" if constant != "0" else "") + " + KL"
+        return negative_elbo(f"[{self.likelihood.energy_text}]/φ", self.likelihood.log_norm_const_text)
 
     def explanation(self) -> str:
         """What this weighting does with φ and ln C, in one line."""
         return "the negative ELBO at its φ"
+
+
+def negative_elbo(energy: str, constant: str) -> str:
+    """The negative ELBO as text.
+
+    >>> negative_elbo("[|x − μ|]/φ", "−ln(2φ)")
+    '[|x − μ|]/φ − [−ln(2φ)] + KL'
+    """
+    return " ".join([energy, *([] if constant == "0" else [f"− [{constant}]"]), "+ KL"])
 
 
 def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:
@@ -111,7 +120,8 @@ def scale_power(likelihood: Likelihood, weighting: str) -> float:
     if likelihood.scale_power is None:
         raise VaeklError(
             f"weighting={weighting} does not fit likelihood={likelihood.name}, whose dispersion cannot be told apart "
-            "from the decoder's output scale: use weighting=auto, or likelihood=gaussian or laplace."
+            "from the decoder's output scale: use weighting=auto, or "
+            f"{families_that(lambda family: family.scale_power is not None)}."
         )
     return likelihood.scale_power
 

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from vaekl.model.ledger import ElboTerms
-from vaekl.model.likelihoods import ContinuousBernoulli, Likelihood
-from vaekl.model.weighting.base import Weighting, plus
+from vaekl.model.likelihoods import Likelihood
+from vaekl.model.likelihoods.choices import families_that
+from vaekl.model.weighting.base import Weighting, negative_elbo, plus
 from vaekl.system.checks import positive
 from vaekl.system.errors import VaeklError
 
@@ -61,11 +62,12 @@ class FixedDispersion(_Fixed):
         super().__init__(likelihood, shape, dispersion, "weighting.dispersion")
 
     def equation(self) -> str:
+        likelihood = self.likelihood
         if self.phi.item() == 1:
-            return super().equation().replace("]/φ", "]")
-        if self.likelihood.scale_power is None:
-            return f"[{self.likelihood.energy_text}]/φ − ln C(η, φ) + KL"
-        return super().equation()
+            return negative_elbo(f"[{likelihood.energy_text}]", likelihood.log_norm_const_text)
+        # where φ is no scale, the text of ln C holds at φ = 1 alone
+        constant = "ln C(η, φ)" if likelihood.scale_power is None else likelihood.log_norm_const_text
+        return negative_elbo(f"[{likelihood.energy_text}]/φ", constant)
 
     def explanation(self) -> str:
         if self.likelihood.scale_power is None and self.phi.item() == 1:
@@ -77,7 +79,7 @@ class CBNormalizer(FixedDispersion):
     """loss = BCE − ln C(η) + KL: binary cross-entropy on [0, 1] with the constant that it lacks.
 
     Raises:
-        VaeklError: for any likelihood but the continuous Bernoulli.
+        VaeklError: for a likelihood that does not name this weighting as its own.
 
     Source: Loaiza-Ganem, Cunningham 2019.
     """
@@ -85,10 +87,11 @@ class CBNormalizer(FixedDispersion):
     name = "cb_normalizer"
 
     def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int]) -> None:
-        if not isinstance(likelihood, ContinuousBernoulli):
+        if likelihood.weighting != self.name:
+            families = families_that(lambda family: family.weighting == self.name)
             raise VaeklError(
-                f"weighting=cb_normalizer does not fit likelihood={likelihood.name}: it is the constant of the "
-                "continuous Bernoulli, so use likelihood=cb, or weighting=auto."
+                f"weighting={self.name} does not fit likelihood={likelihood.name}: it is the constant of {families}, "
+                "so use that, or weighting=auto."
             )
         super().__init__(likelihood, shape)
 

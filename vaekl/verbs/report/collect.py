@@ -109,7 +109,7 @@ class Run:
         protocol = self.results.get("protocol", {})
         support = _SUPPORT.get(self.likelihood, f"the support of {self.likelihood}")
         clip = str(protocol.get("likelihood", ""))
-        clip = "" if clip in ("nothing clipped", "logits not clipped") else f", {clip}"
+        clip = "" if clip == "nothing clipped" else f", {clip}"
         kind = "probability of" if support in ("levels", "{0, 1}") else "density on"
         images = _count(self.results.get("images", {}).get("test"))
         return f"{self.data}, {kind} {support}, {protocol.get('data', '')}{clip}, {images} test images"

@@ -1,0 +1,49 @@
+"""What would work instead: the families and transforms that a refusal names, read from what each family says."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vaekl.data.spec import DataSpec, Support
+
+if TYPE_CHECKING:
+    from vaekl.model.likelihoods.base import Likelihood
+
+_WORDS: dict[Support, str] = {
+    "binary": "binary data {0, 1}",
+    "levels": "integer levels",
+    "unit_interval": "grey values in [0, 1]",
+    "real": "real values",
+}
+
+
+def data_words(*supports: Support) -> str:
+    """What data of these supports are called."""
+    return " or ".join(_WORDS[support] for support in supports)
+
+
+def families_that(fit: Callable[[type["Likelihood"]], bool]) -> str:
+    """Those of vaekl's own families that fit, as a user chooses one.
+
+    >>> families_that(lambda family: "unit_interval" in family.accepts)
+    'likelihood=cb, beta, gaussian or laplace'
+    """
+    from vaekl.model import likelihoods  # which imports this module
+
+    kinds = [kind for kind in vars(likelihoods).values() if isinstance(kind, type)]
+    own = [kind for kind in kinds if issubclass(kind, likelihoods.Likelihood) and kind is not likelihoods.Likelihood]
+    names = [kind.name for kind in own if fit(kind)]
+    return "likelihood=" + " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def cures(spec: DataSpec, accepts: tuple[Support, ...]) -> str:
+    """What to choose for such data instead of a likelihood that accepts other supports."""
+    transforms = []
+    # the stored levels are known even where another transform took them away
+    if spec.levels is not None and "levels" in accepts:
+        transforms.append("levels")
+    if spec.support == "levels" and "unit_interval" in accepts:
+        transforms.append("dequantize")
+    if spec.support in ("levels", "unit_interval") and "binary" in accepts:
+        transforms.append("binarize")
+    families = families_that(lambda family: spec.support in family.accepts)
+    return ", or ".join([*(f"transform={name}" for name in transforms), families])
