@@ -110,7 +110,7 @@ def test_a_likelihood_may_name_the_weighting_that_auto_takes():
         weighting = "none such"
 
     assert isinstance(weightings.auto_weighting(Solved(), SHAPE), OptimalPrecision)
-    with pytest.raises(VaeklError, match="likelihood=Lost must be .*not 'none such'"):
+    with pytest.raises(VaeklError, match=r"likelihood=Lost must be .*not 'none such'"):
         weightings.auto_weighting(Lost(), SHAPE)
 
 
