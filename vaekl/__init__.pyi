@@ -1,13 +1,13 @@
 # vaekl's public names: `lazy_loader` imports each from the module named here when it is first used, and type checkers
 # read the same list. A new name needs one line here and, to be an option, a file in conf/.
 
-from .data.sources.arrays import binarized_mnist as binarized_mnist
-from .data.sources.arrays import image_folder as image_folder
-from .data.sources.arrays import npz as npz
+from .data.sources.binarized import binarized_mnist as binarized_mnist
 from .data.sources.build import Part as Part
 from .data.sources.build import build_source as build_source
 from .data.sources.embedded import digits as digits
 from .data.sources.embedded import patches as patches
+from .data.sources.folders import image_folder as image_folder
+from .data.sources.npz import npz as npz
 from .data.sources.vision import celeba as celeba
 from .data.sources.vision import cifar10 as cifar10
 from .data.sources.vision import cifar100 as cifar100

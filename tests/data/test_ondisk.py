@@ -12,7 +12,7 @@ import torch
 from cli_helpers import SMALL, results, same_weights, vaekl, weights
 
 from vaekl.data.ondisk import OnDisk
-from vaekl.data.sources.arrays import npz
+from vaekl.data.sources.npz import npz
 from vaekl.data.splits import Data
 from vaekl.data.transforms import Scale
 from vaekl.system.errors import VaeklError
@@ -154,7 +154,7 @@ def test_a_failing_step_ends_the_thread(tmp_path, monkeypatch):
 
 PEAK = """
 import json, sys
-from vaekl.data.sources.arrays import npz
+from vaekl.data.sources.npz import npz
 from vaekl.data import Data, batch_slices, epoch_order
 from vaekl.data.transforms import Scale
 import torch

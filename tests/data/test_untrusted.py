@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaekl.data.sources import arrays, images
-from vaekl.data.sources.arrays import image_folder, npz
+from vaekl.data.sources import images
+from vaekl.data.sources import npz as npz_module
+from vaekl.data.sources.folders import image_folder
+from vaekl.data.sources.npz import npz
 from vaekl.store import manifest
 from vaekl.system.errors import VaeklError
 
@@ -101,9 +103,9 @@ def test_arrays_that_unfold_beyond_the_memory_are_refused(tmp_path, monkeypatch)
     file = tmp_path / "bomb.npz"
     np.savez_compressed(file, x_train=np.zeros((1000, 100, 100), np.uint8))
     assert file.stat().st_size < 100_000
-    monkeypatch.setattr(arrays, "free_memory", lambda: 9e6)
+    monkeypatch.setattr(npz_module, "free_memory", lambda: 9e6)
     refused(lambda: npz(str(file)), "bomb.npz unfolds to 0.0 GB", ".npy files in a folder")
-    monkeypatch.setattr(arrays, "free_memory", lambda: 11e6)
+    monkeypatch.setattr(npz_module, "free_memory", lambda: 11e6)
     npz(str(file))
 
 

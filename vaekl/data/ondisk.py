@@ -1,4 +1,4 @@
-"""Images that stay in their file: read as they are asked for, ahead of the device, in memory that does not grow."""
+"""Images that stay in their file and are read a batch at a time, ahead of the device, into memory that does not grow."""
 
 import os
 import queue
@@ -16,7 +16,7 @@ from vaekl.system.errors import VaeklError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Index = Tensor | slice
-#: batches that wait for the device
+#: batches that are read before the device takes the first of them
 _AHEAD = 8
 
 
@@ -49,7 +49,7 @@ class OnDisk:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As a tensor's."""
+        """Of the images as `gather` gives them: (N, C, H, W) once the axes are moved."""
         sides = (*self._shape, 1)
         return (len(self), *(sides[axis] for axis in self._axes[1:]))
 
@@ -77,7 +77,11 @@ class OnDisk:
         return self._like(_rows=rows.astype(np.int32 if self._shape[0] < 2**31 else np.int64))
 
     def moved(self, *axes: int) -> "OnDisk":
-        """With its axes in another order, the first one kept; an axis too many is a new one, of length 1."""
+        """The same images with their axes in another order.
+
+        Args:
+            axes: which axis of the file each new one is; 0 stays first, and one more than the file has is of length 1.
+        """
         return self._like(_axes=axes)
 
     def astype(self, kind: type[np.generic], copy: bool = False) -> "OnDisk":
@@ -89,7 +93,7 @@ class OnDisk:
         return self._like(target=torch.device(device))
 
     def read(self, index: Array | slice) -> Array:
-        """Some images as an array of their own.
+        """Some images as an array in memory, [B, ...] with the axes of `shape`.
 
         Args:
             index: whole numbers [B], or a slice.
@@ -114,7 +118,7 @@ class OnDisk:
             return np.ascontiguousarray(images.transpose(self._axes), self._type)
 
     def _chosen(self, index: Array | slice) -> Array:
-        """Their rows in the file."""
+        """The rows of the file that these images are."""
         if self._rows is not None:
             return self._rows[index]
         if isinstance(index, slice):
@@ -131,7 +135,10 @@ class OnDisk:
             raise VaeklError(f"{self._open.name} has become shorter since the run began: put it back and resume.")
 
     def gather(self, index: Index) -> Tensor:
-        """Some images on the device that they are for; the index is best on the CPU.
+        """Some images on their device, [B, ...] with the axes of `shape`.
+
+        Args:
+            index: whole numbers [B], best on the CPU, or a slice.
 
         Raises:
             VaeklError: as for `read`.

@@ -16,8 +16,10 @@ from vaekl.data.transforms import AutoTransform, Transform
 from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
 
+#: the most images that a fraction of train holds out
 MAX_VALID = 5000
-_LOOKED_AT = 32
+#: images of a file that the digest is of
+_DIGESTED = 32
 
 
 @dataclass(frozen=True)
@@ -132,18 +134,18 @@ class Data:
 
     @cached_property
     def digest(self) -> str:
-        """What a resumed run knows its data by: every image in memory, and some of those in files."""
-        found = blake2b(digest_size=8)
+        """By which a resumed run knows that its data are the same: a digest of all images in memory, or of some in files."""
+        digest = blake2b(digest_size=8)
         for split in (self.train, self.valid, self.test):
             count = len(split) if split is not None else 0
-            found.update(f"{count} ".encode())
+            digest.update(f"{count} ".encode())
             if split is not None:
                 on_disk = isinstance(split.images, OnDisk)
                 images = split.stored(
-                    torch.arange(_LOOKED_AT) * (count - 1) // (_LOOKED_AT - 1) if on_disk else slice(None)
+                    torch.arange(_DIGESTED) * (count - 1) // (_DIGESTED - 1) if on_disk else slice(None)
                 )
-                found.update(images.cpu().contiguous().numpy().data)
-        return found.hexdigest()
+                digest.update(images.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def to(self, device: torch.device | str) -> "Data":
         """The same data with every split on `device`."""

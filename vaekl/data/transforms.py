@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from vaekl.data.spec import DataSpec, Support
+from vaekl.system.checks import is_number, one_of
 from vaekl.system.errors import VaeklError
 
 BinarizeMode = Literal["threshold", "stochastic"]
@@ -46,7 +47,7 @@ class Transform(ABC):
         """
 
     def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> "Transform":
-        """The transform to use on such data for a likelihood that accepts such supports: this one, told of the levels.
+        """This transform with what it must know of the data filled in, or the one that is chosen for them.
 
         Args:
             spec: of the stored values.
@@ -104,10 +105,10 @@ class _OfLevels(Transform):
 
     def scaled(self, x: Tensor) -> Tensor:
         """x / top, float32."""
-        return x / self.known_top()
+        return x / self.largest()
 
-    def known_top(self) -> int:
-        """`top`, once it is known."""
+    def largest(self) -> int:
+        """`top`, once `resolve` has filled it in."""
         if self.top is None:
             raise TypeError(f"{type(self).__name__} has not seen the data: use what resolve(spec, accepts) returns")
         return self.top
@@ -134,10 +135,10 @@ class Dequantize(_OfLevels):
     """
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
-        levels = self.known_top() + 1
+        levels = self.largest() + 1
         noise = torch.rand(x.shape, generator=generator, device=x.device)
-        # k + U rounds up to k + 1 in float32 when U is within half a unit in the last place of 1, and division by K
-        # can round across either edge: this margin is twice the worst rounding error.
+        # in float32 k + U rounds up to k + 1 for a U that is almost 1, and the division by K can round across an edge
+        # of the bin: this margin is twice the worst of these errors
         margin = levels * 2.0**-22
         return (x + noise.clamp_(margin, 1 - margin)) / levels
 
@@ -164,10 +165,9 @@ class Binarize(_OfLevels):
     threshold: float = field(default=0.5, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.mode not in get_args(BinarizeMode):
-            raise VaeklError(f"transform.mode={self.mode} is unknown; choose threshold or stochastic.")
-        if not 0 < self.threshold <= 1:
-            raise VaeklError(f"transform.threshold={self.threshold} is not in (0, 1]; 0.5 is the usual choice.")
+        one_of(self.mode, "transform.mode", get_args(BinarizeMode))
+        if not is_number(self.threshold) or not 0 < self.threshold <= 1:
+            raise VaeklError(f"transform.threshold={self.threshold!r} is not in (0, 1]; 0.5 is the usual choice.")
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         values = self.scaled(x)
@@ -205,8 +205,8 @@ class Warp(Transform):
     """
 
     def __init__(self, gamma: float = 0.0) -> None:
-        if not abs(gamma) <= 0.5:
-            raise VaeklError(f"transform.gamma={gamma} is not in [-0.5, 0.5]; -0.5 binarizes and 0 changes nothing.")
+        if not is_number(gamma) or not abs(gamma) <= 0.5:
+            raise VaeklError(f"transform.gamma={gamma!r} is not in [-0.5, 0.5]; -0.5 binarizes and 0 changes nothing.")
         self.gamma = gamma
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:

@@ -10,9 +10,10 @@ from torch import Tensor
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
+from vaekl.system.checks import number
 from vaekl.system.errors import VaeklError
 
-#: values that are looked at together, so that images in a file never lie in memory all at once
+#: how many values are checked together, so that images in a file never lie in memory all at once
 _VALUES = 2**22
 
 
@@ -36,7 +37,7 @@ def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None
 
     Args:
         name: the data set, as the user typed it.
-        parts: "train", "test" and perhaps "valid".
+        parts: the splits "train", "test" and perhaps "valid", by name.
         levels: how many values a pixel can take where that is known; else it is read off the data: booleans, and
             numbers that are all 0 or 1, are binary, other whole numbers have 256 levels, and floats have none.
 
@@ -47,11 +48,11 @@ def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None
         VaeklError: an array is empty, not finite, of a wrong type or shape, or does not match the training images.
     """
     values = {split: _checked(part, levels) for split, part in parts.items()}
-    binary = levels is None and all(found.binary for found in values.values())
+    binary = levels is None and all(part_values.binary for part_values in values.values())
     images = {split: part.images.astype(_type_of(part.images), copy=False) for split, part in parts.items()}
     for split, array in images.items():
-        _same("shape", array.shape[1:], images["train"].shape[1:], parts[split], parts["train"])
-        _same("type", array.dtype, images["train"].dtype, parts[split], parts["train"])
+        _check_same("shape", array.shape[1:], images["train"].shape[1:], parts[split], parts["train"])
+        _check_same("type", array.dtype, images["train"].dtype, parts[split], parts["train"])
     support: Support
     if binary:
         levels, support = 2, "binary"
@@ -60,7 +61,7 @@ def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None
         levels = levels or 256
         support = "binary" if levels == 2 else "levels"
     else:
-        in_unit = all(found.low >= 0 and found.high <= 1 for found in values.values())
+        in_unit = all(part_values.low >= 0 and part_values.high <= 1 for part_values in values.values())
         support = "unit_interval" if in_unit else "real"
     _, channels, height, width = images["train"].shape
     tensors = {split: _tensor(array) for split, array in images.items()}
@@ -81,8 +82,8 @@ def cut_test(part: Part, fraction: float, seed: int) -> dict[str, Part]:
 
     Args:
         part: all images.
-        fraction: of them, in (0, 1), at least one image each side.
-        seed: which ones.
+        fraction: the test split's share of them, in (0, 1); either split gets at least one image.
+        seed: which images those are.
 
     Returns:
         "train" and "test".
@@ -91,11 +92,10 @@ def cut_test(part: Part, fraction: float, seed: int) -> dict[str, Part]:
         VaeklError: the fraction is outside (0, 1) or there are fewer than two images.
     """
     n = len(part.images)
-    if not 0 < fraction < 1:
-        raise VaeklError(f"dataset.test_fraction={fraction} is not between 0 and 1; 0.1 is usual.")
+    number(fraction, "dataset.test_fraction", 0, 1)
     if n < 2:
         raise VaeklError(f"{part.title} holds too few images ({n}) to cut a test split from; give more.")
-    _checked_labels(part)  # cut, their number would say less
+    _checked_labels(part)  # before the cut, so that the sentence names the numbers that the user knows
     count = min(n - 1, max(1, int(fraction * n)))
     order = shuffled(n, "test", seed).numpy()
     index = {"train": np.sort(order[count:]), "test": np.sort(order[:count])}
@@ -115,7 +115,7 @@ class _Values:
 
 
 def _checked(part: Part, levels: int | None) -> _Values:
-    """Refuse what are no images; a part at a time."""
+    """The range of a split's values; refused if they are no images. Looks at some images at a time."""
     array = part.images
     if array.ndim != 4 or 0 in array.shape:
         raise VaeklError(
@@ -127,13 +127,13 @@ def _checked(part: Part, levels: int | None) -> _Values:
     if array.dtype == np.uint8 and levels is not None:
         return _Values(0, levels - 1, levels == 2)
     low, high, binary, nans, infinite = np.inf, -np.inf, True, 0, 0
-    for some in _pieces(array):
-        low, high = min(low, some.min()), max(high, some.max())
-        binary = binary and bool(((some == 0) | (some == 1)).all())
+    for piece in _pieces(array):
+        low, high = min(low, piece.min()), max(high, piece.max())
+        binary = binary and bool(((piece == 0) | (piece == 1)).all())
         if array.dtype == np.uint8 and not binary:
             return _Values(0, 255, False)
-        if array.dtype.kind == "f" and not np.isfinite(some).all():
-            nans, infinite = nans + int(np.isnan(some).sum()), infinite + int(np.isinf(some).sum())
+        if array.dtype.kind == "f" and not np.isfinite(piece).all():
+            nans, infinite = nans + int(np.isnan(piece).sum()), infinite + int(np.isinf(piece).sum())
     if array.dtype.kind in "iu" and (low < 0 or high > 255):
         raise VaeklError(
             f"{part.title} holds whole numbers from {low} to {high}, not 8-bit values from 0 to 255; "
@@ -152,9 +152,9 @@ def _pieces(array: Array | OnDisk) -> Iterator[Array]:
     step = max(1, _VALUES // int(np.prod(array.shape[1:])))
     for start in range(0, len(array), step):
         part = slice(start, start + step)
-        some = array.read(part) if isinstance(array, OnDisk) else array[part]
+        piece = array.read(part) if isinstance(array, OnDisk) else array[part]
         with np.errstate(over="ignore"):
-            yield some.astype(np.float32, copy=False) if some.dtype.kind == "f" else some
+            yield piece.astype(np.float32, copy=False) if piece.dtype.kind == "f" else piece
 
 
 def _type_of(array: Array | OnDisk) -> type[np.generic]:
@@ -178,8 +178,8 @@ def _checked_labels(part: Part) -> Tensor | None:
     return torch.from_numpy(labels.astype(np.int64))
 
 
-def _same(what: str, found: object, expected: object, part: Part, train: Part) -> None:
-    if found != expected:
+def _check_same(what: str, own: object, expected: object, part: Part, train: Part) -> None:
+    if own != expected:
         raise VaeklError(
-            f"{part.title} has images of {what} {found}, but {train.title} of {what} {expected}; make them the same."
+            f"{part.title} has images of {what} {own}, but {train.title} of {what} {expected}; make them the same."
         )

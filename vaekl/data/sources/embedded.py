@@ -6,7 +6,7 @@ from vaekl.data.ondisk import Array
 from vaekl.data.order import shuffled
 from vaekl.data.sources.build import Part, build_source
 from vaekl.data.spec import Source
-from vaekl.system.errors import VaeklError
+from vaekl.system.checks import whole
 
 DIGITS_TRAIN = 1437
 PATCH = 32
@@ -73,8 +73,7 @@ def _cut(region: Array, size: int, split: str, seed: int) -> tuple[Array, Array]
     """`size` different patches [size, 3, 32, 32] of the photographs [2, H, W, 3], and which photograph each is from."""
     windows = np.lib.stride_tricks.sliding_window_view(region, (PATCH, PATCH), axis=(1, 2))
     places = windows.shape[:3]
-    if not 1 <= size <= np.prod(places):
-        raise VaeklError(f"dataset.{split}_size={size} is not between 1 and {np.prod(places)}, the places to cut from.")
+    whole(size, f"dataset.{split}_size", 1, int(np.prod(places)))
     chosen = shuffled(int(np.prod(places)), "patches", split, seed)[:size].numpy()
     photograph, row, column = np.unravel_index(chosen, places)
     return windows[photograph, row, column], photograph

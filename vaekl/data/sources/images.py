@@ -18,17 +18,17 @@ from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, unwritable
 
 log = logging.getLogger(__name__)
-#: to be counted up when other pixels come of the same files
+#: version of the decoding: raise it when the same files give other pixels, so that cached ones are decoded again
 _DECODING = 1
-#: images that are decoded before the first of them is written, and what they may take
+#: how many images may be decoded ahead of the one that is written, and how many bytes they may take
 _TOGETHER, _TOGETHER_BYTES = 512, 1 << 28
 #: what numpy raises for a file that is missing or truncated
 _BROKEN = (OSError, ValueError, EOFError)
-#: seconds between words on how far it is
-_SAY_EVERY = 10
-#: a file may hold what its name does not say, and some of Pillow's formats start other programs
+#: seconds between messages on how many images are decoded
+_MESSAGE_SECONDS = 10
+#: formats that are read, whatever a file's name says; some of Pillow's other formats start other programs
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-#: a few kilobytes of compressed zeros can unfold to any number
+#: largest image that is decoded, since a few kilobytes of compressed zeros can unfold to any size
 _MOST_PIXELS = 1 << 26
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
@@ -63,7 +63,7 @@ def decoded(
     crop: int | None = None,
     part: str = "all",
 ) -> OnDisk:
-    """The same from a file in the data directory, which is written first if it is missing, broken or out of date.
+    """Decoded images in a file in the data directory, which is written first if it is missing, broken or out of date.
 
     Args:
         folder: where all the images are.
@@ -80,12 +80,12 @@ def decoded(
     Raises:
         VaeklError: as for `read_images`, or there is no place for the file.
     """
-    whose = _digest([f"{_DECODING} {folder.absolute()} {part} {size} {grayscale} {crop}"])
+    settings = _digest([f"{_DECODING} {folder.absolute()} {part} {size} {grayscale} {crop}"])
     try:
         listing = _digest(f"{path.relative_to(folder)} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths)
     except OSError as error:
         raise VaeklError(f"The image {error.filename} cannot be read ({error.strerror}); put it back.") from error
-    name = f"{folder.name}-{whose}-{listing}.npy"
+    name = f"{folder.name}-{settings}-{listing}.npy"
     with suppress(*_BROKEN):
         return OnDisk(root / "decoded" / name)
     place = writable(root / "decoded")
@@ -95,11 +95,11 @@ def decoded(
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VaeklError(unwritable(place, "folder", error)) from error
-    with one_at_a_time(place / f".{folder.name}-{whose}.lock"):
+    with one_at_a_time(place / f".{folder.name}-{settings}.lock"):
         file = place / name
         with suppress(*_BROKEN):
             return OnDisk(file)  # another process may have written it while this one waited
-        for stale in place.glob(f"*-{whose}-*"):
+        for stale in place.glob(f"*-{settings}-*"):
             stale.unlink(missing_ok=True)
         with replacing(file, "cache of decoded images") as partial:
             _write(partial, paths, _decode(paths, size, grayscale, crop))
@@ -107,8 +107,8 @@ def decoded(
 
 
 def _write(file: Path, paths: Sequence[Path], images: Iterator[Array]) -> None:
-    """An .npy file, an image at a time."""
-    said = time.monotonic()
+    """Write images [C, H, W] one after the other into an .npy file."""
+    last_message = time.monotonic()
     with file.open("wb") as out:
         for count, image in enumerate(images):
             if count == 0:
@@ -116,9 +116,9 @@ def _write(file: Path, paths: Sequence[Path], images: Iterator[Array]) -> None:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *image.shape)}
                 np.lib.format.write_array_header_1_0(out, header)
             out.write(image.tobytes())
-            if time.monotonic() - said > _SAY_EVERY:
-                said = time.monotonic()
-                # a warning, because those are shown
+            if time.monotonic() - last_message > _MESSAGE_SECONDS:
+                last_message = time.monotonic()
+                # a warning, since warnings are shown
                 log.warning("decoded %s of %s images, once, into %s", f"{count + 1:,}", f"{len(paths):,}", file.parent)
 
 
@@ -132,10 +132,10 @@ def _check_room(place: Path, size: int) -> None:
 
 
 def _digest(lines: Iterable[str]) -> str:
-    found = blake2b(digest_size=8)
+    digest = blake2b(digest_size=8)
     for line in lines:
-        found.update(line.encode(errors="surrogateescape") + b"\n")
-    return found.hexdigest()
+        digest.update(line.encode(errors="surrogateescape") + b"\n")
+    return digest.hexdigest()
 
 
 def _decode(paths: Sequence[Path], size: int | None, grayscale: bool, crop: int | None) -> Iterator[Array]:

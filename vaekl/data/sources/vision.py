@@ -11,7 +11,7 @@ from vaekl.data.sources.build import Part, build_source
 from vaekl.data.sources.images import decoded, read_images
 from vaekl.data.sources.staging import data_root, obtain
 from vaekl.data.spec import Source
-from vaekl.system.errors import VaeklError
+from vaekl.system.checks import one_of
 from vaekl.system.libraries import torchvision
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,7 @@ def emnist(root: str | None = None, name: str = "emnist", split: str = "balanced
     Raises:
         VaeklError: as for `mnist`, or an unknown split.
     """
-    if split not in EMNIST_SPLITS:
-        raise VaeklError(f"dataset.split={split} is no split of EMNIST; choose one of {', '.join(EMNIST_SPLITS)}.")
-    return _idx("EMNIST", root, name, split=split)
+    return _idx("EMNIST", root, name, split=one_of(split, "dataset.split", EMNIST_SPLITS))
 
 
 def cifar10(root: str | None = None, name: str = "cifar10") -> Source:
@@ -77,7 +75,7 @@ def svhn(root: str | None = None, name: str = "svhn") -> Source:
 
     def read(folder: Path, download: bool) -> dict[str, Part]:
         sets = {split: kind(folder, split=split, download=download) for split in TRAIN}
-        return {split: Part(found.data, found.labels, f"{split} of {name}") for split, found in sets.items()}
+        return {split: Part(svhn.data, svhn.labels, f"{split} of {name}") for split, svhn in sets.items()}
 
     archives = [(file, md5) for _, file, md5 in (kind.split_list[split] for split in TRAIN)]
     return _load(name, kind.__name__, root, archives, read)
@@ -94,9 +92,8 @@ def omniglot(root: str | None = None, name: str = "omniglot", size: int = 28) ->
     kind = torchvision("datasets").Omniglot
 
     def one(folder: Path, download: bool, split: str) -> Part:
-        found = kind(folder, background=TRAIN[split], download=download)
-        images = Path(found.target_folder)
-        # Sorted here: torchvision's own order is the file system's, and so are its labels.
+        images = Path(kind(folder, background=TRAIN[split], download=download).target_folder)
+        # sorted here, since torchvision takes images and labels in the order of the file system
         paths = sorted(images.glob("*/*/*.png"))
         with zipfile.ZipFile(f"{images}.zip") as archive:
             expected = sum(member.endswith(".png") for member in archive.namelist())
@@ -142,15 +139,15 @@ def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: 
 
 
 def _idx(kind_name: str, root: str | None, name: str, **arguments: str) -> Source:
-    """MNIST and the sets in its format."""
+    """MNIST and the data sets in its file format, by the name of torchvision's class."""
     kind = getattr(torchvision("datasets"), kind_name)
 
     def one(folder: Path, download: bool, split: str) -> Part:
-        found = kind(folder, train=TRAIN[split], download=download, **arguments)
-        images = found.data.numpy()[:, None]
+        stored = kind(folder, train=TRAIN[split], download=download, **arguments)
+        images = stored.data.numpy()[:, None]
         if kind_name == "EMNIST":
             images = images.swapaxes(2, 3)  # its files hold each image on its side
-        return Part(images, found.targets.numpy(), f"{split} of {name}")
+        return Part(images, stored.targets.numpy(), f"{split} of {name}")
 
     def read(folder: Path, download: bool) -> dict[str, Part]:
         return {split: one(folder, download, split) for split in TRAIN}
@@ -163,8 +160,8 @@ def _cifar(kind_name: str, root: str | None, name: str) -> Source:
     kind = getattr(torchvision("datasets"), kind_name)
 
     def one(folder: Path, download: bool, split: str) -> Part:
-        found = kind(folder, train=TRAIN[split], download=download)
-        return Part(found.data.transpose(0, 3, 1, 2), np.array(found.targets), f"{split} of {name}")
+        stored = kind(folder, train=TRAIN[split], download=download)
+        return Part(stored.data.transpose(0, 3, 1, 2), np.array(stored.targets), f"{split} of {name}")
 
     def read(folder: Path, download: bool) -> dict[str, Part]:
         return {split: one(folder, download, split) for split in TRAIN}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vaekl.data.sources import images as module
-from vaekl.data.sources.arrays import image_folder
+from vaekl.data.sources.folders import image_folder
 from vaekl.data.sources.images import decoded
 from vaekl.system.errors import VaeklError
 

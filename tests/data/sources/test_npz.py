@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from source_cases import refused
 
-from vaekl.data.sources.arrays import binarized_mnist, image_folder, npz
-from vaekl.system.errors import VaeklError
+from vaekl.data.sources.npz import npz
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 6, 5), np.uint8)
@@ -15,16 +14,6 @@ GREY = RNG.integers(0, 256, (20, 6, 5), np.uint8)
 def save(folder, **arrays):
     np.savez(folder / "data.npz", **arrays)
     return str(folder / "data.npz")
-
-
-def refused(call, *words):
-    with pytest.raises(VaeklError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.endswith(".")
-    for word in words:
-        assert str(word) in message, message
 
 
 def test_cifar_subset(shared):
@@ -139,74 +128,3 @@ def test_files_that_cannot_be_read(tmp_path):
         refused(lambda: npz(str(tmp_path / "lone.npy")), "lone.npy", "numpy.save")
     refused(lambda: npz(str(tmp_path / "none.npz")), "none.npz", "does not exist")
     refused(npz, "dataset.path")
-
-
-def test_binarized_mnist_is_larochelles(shared):
-    source = binarized_mnist(root=str(shared))
-    assert [len(x) for x in (source.train, source.valid, source.test)] == [50_000, 10_000, 10_000]
-    assert source.spec.support == "binary"
-    assert source.spec.levels == 2
-    assert source.spec.shape == (1, 28, 28)
-    assert set(source.train.unique().tolist()) == {0, 1}
-    assert source.train.float().mean().item() == pytest.approx(0.1307, abs=0.002)  # MNIST's own mean, it was drawn from
-
-
-def test_binarized_mnist_from_text(shared, tmp_path):
-    expected = binarized_mnist(path=str(shared / "binarized_mnist.npz"))
-    for split in ("train", "valid", "test"):
-        rows = getattr(expected, split).reshape(-1, 784).numpy() + ord("0")
-        text = np.full((len(rows), 1568), ord(" "), np.uint8)
-        text[:, ::2], text[:, -1] = rows, ord("\n")
-        (tmp_path / f"binarized_mnist_{split}.amat").write_bytes(text.tobytes())
-    found = binarized_mnist(root=str(tmp_path))
-    assert torch.equal(found.valid, expected.valid)
-    assert torch.equal(found.train, expected.train)
-    file, rows = tmp_path / "binarized_mnist_train.amat", text[:100].tobytes()
-    for broken in (rows, rows[:-100], rows.replace(b"1", b"2"), b""):
-        file.write_bytes(broken)
-        refused(lambda: binarized_mnist(root=str(tmp_path)), file)
-
-
-def test_binarized_mnist_says_what_is_missing(tmp_path):
-    refused(lambda: binarized_mnist(root=str(tmp_path)), tmp_path, "binarized_mnist.npz", "dataset=digits")
-    (tmp_path / "binarized_mnist.npz").write_bytes(b"PK")
-    refused(lambda: binarized_mnist(root=str(tmp_path)), tmp_path / "binarized_mnist.npz")
-
-
-def picture(path, value, size=(8, 6)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (value, 0, value)).save(path)
-
-
-def test_image_folder(tmp_path):
-    for split in ("train", "test"):
-        for label, kind in enumerate(("cat", "dog")):
-            for i in range(3):
-                picture(tmp_path / split / kind / f"{i}.png", 100 * label + i)
-    source = image_folder(str(tmp_path))
-    assert source.spec.shape == (3, 6, 8)
-    assert source.spec.levels == 256
-    train = source.train.gather(slice(None))
-    assert train[:, 0, 0, 0].tolist() == [0, 1, 2, 100, 101, 102]
-    assert train[:, 1].max() == 0
-    assert source.test_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert image_folder(str(tmp_path), size=4, grayscale=True).spec.shape == (1, 4, 4)
-    picture(tmp_path / "test" / "bird" / "0.png", 1)
-    refused(lambda: image_folder(str(tmp_path)), "bird", "cat")
-
-
-def test_image_folder_that_is_one_folder(tmp_path):
-    for i in range(10):
-        picture(tmp_path / f"{i}.png", i)
-    source = image_folder(str(tmp_path), test_fraction=0.3)
-    assert (len(source.train), len(source.test)) == (7, 3)
-    assert source.train_labels is None
-    picture(tmp_path / "x.png", 1, (9, 9))
-    refused(lambda: image_folder(str(tmp_path)), "x.png", "dataset.size")
-    file = tmp_path / "x.png"
-    file.write_bytes(file.read_bytes()[:40])
-    refused(lambda: image_folder(str(tmp_path), size=4), "x.png")
-    refused(lambda: image_folder(str(tmp_path / "3.png")), "3.png", "folder")
-    (tmp_path / "bare").mkdir()
-    refused(lambda: image_folder(str(tmp_path / "bare")), "bare")
-    refused(image_folder, "dataset.path")

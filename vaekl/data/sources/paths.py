@@ -1,0 +1,28 @@
+"""Where the user's own files are, checked before anything is read."""
+
+from pathlib import Path
+
+from vaekl.system.errors import VaeklError
+
+
+def existing_path(path: object, dataset: str, setting: str) -> Path:
+    """The file or folder that `dataset.path` names.
+
+    Args:
+        path: the value of that key.
+        dataset: the option that reads it, for the sentence.
+        setting: how the key is written, for the sentence: path=FILE.npz.
+
+    Raises:
+        VaeklError: the path is missing, does not exist, or is neither a file nor a folder.
+    """
+    if path is not None and not isinstance(path, str):
+        raise VaeklError(f"dataset.path={path} is no path: give one, dataset.{setting}.")
+    if not path:
+        raise VaeklError(f"dataset={dataset} does not say where the images are; add dataset.{setting}.")
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise VaeklError(f"{place.absolute()} does not exist; set dataset.{setting} to where the images are.")
+    if not place.is_file() and not place.is_dir():  # to read a pipe or a device may never end
+        raise VaeklError(f"{place.absolute()} is neither a file nor a folder; set dataset.{setting} to one.")
+    return place
