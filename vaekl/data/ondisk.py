@@ -1,4 +1,4 @@
-"""Images that stay in their file and are read a batch at a time, ahead of the device, into memory that does not grow."""
+"""Images that stay in their file: read batch by batch ahead of the device, into memory that does not grow."""
 
 import os
 import queue

@@ -134,7 +134,7 @@ class Data:
 
     @cached_property
     def digest(self) -> str:
-        """By which a resumed run knows that its data are the same: a digest of all images in memory, or of some in files."""
+        """How a resumed run knows its data again: a digest of all images in memory, or of some in files."""
         digest = blake2b(digest_size=8)
         for split in (self.train, self.valid, self.test):
             count = len(split) if split is not None else 0
