@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -40,8 +40,33 @@ class DataSpec:
         """D, the number of values in one image."""
         return prod(self.shape)
 
+    @property
+    def level_width(self) -> float | None:
+        """The distance between neighbouring grey levels on the scale [0, 1] of pictures; None for data without any.
+
+        >>> DataSpec("digits", (1, 8, 8), levels=17, support="levels").level_width
+        0.0625
+        """
+        if self.levels is None or self.levels <= 2 or self.support not in ("levels", "unit_interval"):
+            return None
+        return 1 / (self.levels if self.dequantized else self.levels - 1)
+
+    def facts(self) -> dict[str, Any]:
+        """What is true of the data, as values of JSON: a run's folder holds it.
+
+        Returns:
+            `name`; `shape`, [C, H, W]; `support`, as above; `level_width`, a number or None; `protocol`.
+        """
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "support": self.support,
+            "level_width": self.level_width,
+            "protocol": self.protocol,
+        }
+
     def to_unit(self, x: Tensor) -> Tensor:
-        """The values as the networks and the pictures see them: levels become k/(levels−1), all else stays."""
+        """[B, C, H, W] as the networks and the pictures see it: levels become k/(levels−1), all else stays."""
         if self.support == "levels" and self.levels is not None:
             return x.float() / (self.levels - 1)
         return x

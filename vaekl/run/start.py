@@ -189,7 +189,7 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
     model, spec = trainer.model, trainer.data.spec
     likelihood = model.likelihood
     return {
-        "data": {"shape": list(spec.shape), "protocol": spec.protocol},
+        "data": spec.facts(),
         "likelihood": {
             "name": likelihood.name,
             "energy": likelihood.energy_text,

@@ -22,6 +22,7 @@ from torch.nn import functional
 from vaekl.model.ledger import ElboTerms, gaussian_kl
 from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Laplace
 from vaekl.model.weighting import FixedBeta
+from vaekl.verbs.audit.densities import ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY, SQUARE
 from vaekl.verbs.audit.loss import Loss
 from vaekl.verbs.audit.parse import read_loss
 
@@ -135,26 +136,42 @@ def test_the_user_s_loss_is_vaekl_s_times_a_factor_and_the_elbo_up_to_the_consta
     typed = as_the_user_would(loss, low + width * unit, low + width * out, mean, log_var)
     images = B if loss.per_batch else 1
 
-    family = FAMILIES[loss.likelihood]()
+    family = FAMILIES[loss.density.likelihood]()
     weighting = FixedBeta(family, SHAPE, loss.beta_kl)
     kl = gaussian_kl(mean, 0.5 * log_var)
     energy = family.energy(out.unsqueeze(1), unit).sum_to_size(B, 1, 1, 1)
     terms = ElboTerms(energy, torch.zeros(B), kl, weighting.dispersion.double(), mean)
     # on the user's scale E is width² or width times that on [0, 1]
-    power = {"gaussian": 2, "laplace": 1}.get(loss.likelihood, 0)
+    power = {"gaussian": 2, "laplace": 1}.get(loss.density.likelihood, 0)
     factor = loss.energy_factor * width**power
     assert typed == pytest.approx(images * factor * weighting.loss(terms, 1.0).item(), rel=1e-6)
 
     if loss.log_norm_const is not None:
         x, location = (low + width * unit).numpy(), (low + width * out).numpy()
-        if loss.likelihood == "bernoulli":
+        if loss.density.likelihood == "bernoulli":
             log_prob = stats.bernoulli(out.sigmoid().numpy()).logpmf(x)
-        elif loss.likelihood == "gaussian":
+        elif loss.density.likelihood == "gaussian":
             log_prob = stats.norm(location, loss.sigma).logpdf(x)
         else:
             log_prob = stats.laplace(location, loss.phi).logpdf(x)
         elbo = log_prob.sum() / B - kl.sum().item() / B
         assert -elbo == pytest.approx(typed / images / loss.kl_factor - loss.log_norm_const, rel=1e-9)
+
+
+@pytest.mark.parametrize("density", [SQUARE, ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY])
+def test_what_a_card_says_of_a_density_is_true_of_vaekl_s_family(density):
+    """The card knows four densities without torch; the families are asked here."""
+    family = FAMILIES[density.likelihood]()
+    facts = family.facts()
+    assert (density.likelihood, density.scale_power) == (facts["name"], facts["scale_power"])
+    assert density.unit_sigma == pytest.approx(facts["unit_sigma"] or 0)
+    eta, one = torch.linspace(-9, 9, 7, dtype=torch.float64).view(-1, 1, 1, 1, 1), torch.ones(1, 1, 1).double()
+    constants, sigmas = family.log_norm_const(eta, one).unique(), family.variance(eta, one).sqrt()
+    assert (len(constants) == 1) == (density.exact or density.scale_power is not None)
+    if len(constants) == 1:
+        assert constants.item() == pytest.approx(density.unit_log_norm_const)
+    if density.scale_power is None:
+        assert sigmas.max().item() == pytest.approx(density.largest_sigma)
 
 
 @pytest.mark.parametrize("phi", [1.0, 1.5, 4.0])

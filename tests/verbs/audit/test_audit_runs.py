@@ -1,7 +1,9 @@
 """The card of a run folder: φ, σ and what is dropped, from what the run itself wrote."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 from cli_helpers import results, trained
 
@@ -21,7 +23,7 @@ def card(capsys, run):
         (
             "likelihood=gaussian weighting=fixed_beta weighting.beta=0.04",
             [
-                "½(x − μ)² + 0.04 · KL", "φ = 0.04   (weighting.beta)", "0.2 = 51 grey levels of 255",
+                "½(x − μ)² + 0.04 · KL", "φ = 0.04   (weighting.beta)", "0.2 = 3.4 grey levels of 17",
                 "normalised β_KL · Z/N = 0.0025", "does not depend on the decoder", "weighting.beta=0.04",
             ],
         ),
@@ -48,6 +50,15 @@ def test_cards_of_runs(words, parts, tmp_path, capsys):
     test = results(run)["test"]
     assert f"{test['elbo_nats']:,.2f}".replace("-", "−") in out
     assert read_run(run).values == 64
+
+
+def test_a_run_on_real_values_has_no_grey_levels(tmp_path, capsys):
+    np.savez(tmp_path / "mine.npz", x_train=np.random.default_rng(0).normal(3, 2, (60, 4, 4, 1)))
+    run = trained(tmp_path, "dataset=npz", f"dataset.path={tmp_path}/mine.npz", "likelihood=gaussian")
+    capsys.readouterr()
+    out = card(capsys, run)
+    assert "grey level" not in out and "[0, 1]" not in out
+    assert re.search(r"σ +[\d.]+, beside an RMSE of", out), out
 
 
 def test_an_unfinished_run_says_where_its_figures_are_from(tmp_path, capsys):

@@ -11,13 +11,13 @@ from vaekl.system.errors import VaeklError
 from vaekl.verbs import audit
 
 
-def said(capsys, words):
+def printed(capsys, words):
     assert audit.main(words.split()) == 0
     return capsys.readouterr().out
 
 
 def test_the_issue_s_own_command(capsys):
-    card = said(
+    card = printed(
         capsys, "reconstruction=mse reduction=mean kl_reduction=sum kl_weight=0.00025 shape=[3,64,64] latents=128"
     )
     for part in (
@@ -55,12 +55,23 @@ def test_the_issue_s_own_command(capsys):
         ),
         ("reconstruction=mse kl_weight=M_N batch_size=144 train_images=162770", ["144/162,770", "it is a β"]),
         ("reconstruction=mse kl_weight=1e-6", ["less than a single grey level"]),
+        ("reconstruction=mse range=[0,255] kl_weight=1250", ["√φ = 25 = 25 grey levels of 255 on data in [0, 255]"]),
+        ("reconstruction=mse range=[-1,1] kl_weight=2", ["σ = 1 = 128 grey levels of 255: coarse"]),
+        ("reconstruction=mse range=[-1,1] kl_weight=3", ["more than any data in [-1, 1] can scatter (1 at most)"]),
     ],
 )
 def test_cards(words, parts, capsys):
-    card = said(capsys, words)
+    card = printed(capsys, words)
     for part in parts:
         assert part in card, card
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["reconstruction=bce data=binary", "reconstruction=mse range=[-3,3]", "reconstruction=l1 range=[0,1000]"],
+)
+def test_data_without_grey_levels_get_none(words, capsys):
+    assert "grey level" not in printed(capsys, words)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +87,9 @@ def test_the_train_line_builds_a_run_with_that_beta(words, capsys, tmp_path):
     from vaekl.verbs.audit.parse import read_loss
 
     loss = read_loss(words.split())
-    line = re.search(r"vaekl train (.*)", said(capsys, words))
+    line = re.search(r"vaekl train (.*)", printed(capsys, words))
     run = built(tmp_path, *line[1].split())
-    assert run.trainer.model.likelihood.name == loss.likelihood
+    assert run.trainer.model.likelihood.name == loss.density.likelihood
     assert run.trainer.model.weighting.beta_kl == pytest.approx(loss.beta_kl, rel=1e-7)
     assert run.trainer.model.latents == 3
 
@@ -98,8 +109,8 @@ def test_the_train_line_builds_a_run_with_that_beta(words, capsys, tmp_path):
         ("reconstruction=mse batch_reduction=sum", ["batch_size is missing"]),
         ("reconstruction=mse kl_weight=M_N batch_size=9", ["train_images is missing", "M_N"]),
         ("reconstruction=mse beta_norm=1 latents=9", ["shape is missing", "beta_norm"]),
-        ("reconstruction=mse beta_norm=1 beta=2", ["beta and beta_norm", "one of them"]),
-        ("reconstruction=mse kl_weight=1 M_N=2", ["kl_weight and M_N", "one of them"]),
+        ("reconstruction=mse beta_norm=1 beta=2", ["beta and beta_norm", "leave one"]),
+        ("reconstruction=mse kl_weight=1 M_N=2", ["kl_weight and M_N", "leave the others"]),
         ("reconstruction=mse kl_weight=1 kl_weight=2", ["kl_weight is given twice"]),
         ("reconstruction=mse kl_weight=0", ["kl_weight", "positive", "autoencoder"]),
         ("reconstruction=mse kl_weight=-1", ["kl_weight", "positive", "-1"]),

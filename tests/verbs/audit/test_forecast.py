@@ -98,6 +98,7 @@ def test_digits(tmp_path, monkeypatch, capsys):
     assert [row["survivors"] for row in written["rows"]] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 8]
     out = capsys.readouterr().out
     assert "1,437 training images of 1×8×8; scaled k/16" in out
+    assert "σ = 0.165 = 2.64 grey levels of 16" in out and "  grey levels  " in out
     assert len(re.findall(r"of 8 +[−\d]", out)) == 10
 
 
@@ -114,12 +115,13 @@ def test_the_user_s_values_and_folder(tmp_path, monkeypatch, capsys):
     assert again == found
 
 
-def test_own_data_sets(tmp_path, monkeypatch):
+def test_own_data_sets(tmp_path, monkeypatch, capsys):
     images = np.random.default_rng(0).normal(3, 2, (50, 4, 4, 1)).astype("float32")
     np.savez(tmp_path / "mine.npz", x_train=images, x_test=images[:5])
     found = run(tmp_path, monkeypatch, "dataset=npz dataset.path=mine.npz valid=0 latents=2")
     expected = np.linalg.eigvalsh(np.cov(images.reshape(50, -1).T, bias=True))[::-1]
     np.testing.assert_allclose(found.eigenvalues, expected, rtol=1e-5)
+    assert "grey level" not in capsys.readouterr().out, "real values have none"
     np.savez(tmp_path / "flat.npz", x_train=np.ones((9, 4, 4, 1), "float32"), x_test=images[:5])
     with pytest.raises(VaeklError, match="all alike"):
         run(tmp_path, monkeypatch, "dataset=npz dataset.path=flat.npz latents=2 output_dir=no")

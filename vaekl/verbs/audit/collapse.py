@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import inf, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from vaekl import __version__
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, unwritable
-from vaekl.verbs.audit.card import number
-from vaekl.verbs.audit.loss import GREY_LEVELS
 from vaekl.verbs.audit.parse import pairs, parts, positive_number, size
+from vaekl.verbs.audit.prediction import Forecast, Row
+from vaekl.verbs.audit.sigma import PixelScale
+from vaekl.verbs.audit.text import number
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,52 +22,13 @@ if TYPE_CHECKING:
     from vaekl.data import Data
     from vaekl.verbs.audit.spectrum import Vector
 
-_OWN = ("latents", "beta_kl", "output_dir")
-_OF_THE_DATA = ("dataset", "dataset.*", "transform", "transform.*", "data_dir", "valid", "split_seed")
+_OWN_KEYS = ("latents", "beta_kl", "output_dir")
+_DATA_KEYS = ("dataset", "dataset.*", "transform", "transform.*", "data_dir", "valid", "split_seed")
 _LATENTS = 8
-#: a covariance of more values, or as many images beside each other, is left to a subsample
+#: largest covariance: of more values an image than this, it is that of so many images at most
 _MOST = 4096
+#: images in a batch of the passes over the data
 _CHUNK = 1000
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one β_KL lets survive; ELBO in nats per image, the best that a linear VAE has at this φ."""
-
-    beta_kl: float
-    sigma: float
-    eigenvalues_above: int
-    survivors: int
-    elbo_nats: float
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """The spectrum of a data set and what follows from it.
-
-    Args:
-        dataset: its name.
-        protocol: what was done to the stored values.
-        shape: (C, H, W).
-        images: how many the covariance is of.
-        train_images: how many there are.
-        latents: Z.
-        noise_variance: probabilistic PCA's φ for Z latents.
-        elbo_nats: of probabilistic PCA at that φ, nats per image.
-        rows: one a β_KL.
-        eigenvalues: λ₁ ≥ λ₂ ≥ ..., [D].
-    """
-
-    dataset: str
-    protocol: str
-    shape: tuple[int, ...]
-    images: int
-    train_images: int
-    latents: int
-    noise_variance: float
-    elbo_nats: float
-    rows: list[Row]
-    eigenvalues: list[float]
 
 
 def forecast(words: Sequence[str]) -> Forecast:
@@ -76,24 +38,24 @@ def forecast(words: Sequence[str]) -> Forecast:
         VaeklError: one sentence for any mistake in the words.
     """
     flags, plain = _flags(words)
-    given = pairs(plain, [*_OWN, *_OF_THE_DATA], hint=" in a forecast of collapse")
-    if "dataset" not in given:
+    options = pairs(plain, [*_OWN_KEYS, *_DATA_KEYS], hint=" in a forecast of collapse")
+    if "dataset" not in options:
         raise VaeklError("dataset is missing: say which, as in dataset=digits.")
-    latents = size("latents", given["latents"]) if "latents" in given else _LATENTS
-    betas = [positive_number("beta_kl", text) for text in parts(given["beta_kl"])] if "beta_kl" in given else None
+    latents = size("latents", options["latents"]) if "latents" in options else _LATENTS
+    betas = [positive_number("beta_kl", text) for text in parts(options["beta_kl"])] if "beta_kl" in options else None
     if betas == []:
         raise VaeklError("beta_kl needs at least one value, as in beta_kl=[0.01,0.1].")
-    for key, value in given.items():
-        if key not in _OWN and "," in value and value[:1] not in ("[", "{", "'", '"'):
+    for key, value in options.items():
+        if key not in _OWN_KEYS and "," in value and value[:1] not in ("[", "{", "'", '"'):
             raise VaeklError(
                 f"a forecast is of one data set, so {key}={value} must be one value: leave the others away."
             )
-    folder = Path(given.get("output_dir") or "outputs")
-    data = _data([word for word in plain if word.partition("=")[0] not in _OWN] + flags)
-    found = predict(data, given["dataset"], latents, betas)
-    print(table(found))
-    _write(found, folder)
-    return found
+    folder = Path(options.get("output_dir") or "outputs")
+    data = _data([word for word in plain if word.partition("=")[0] not in _OWN_KEYS] + flags)
+    result = predict(data, options["dataset"], latents, betas)
+    print(table(result))
+    _write(result, folder)
+    return result
 
 
 def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None = None) -> Forecast:
@@ -108,7 +70,7 @@ def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None
     Raises:
         VaeklError: there are no latents left over, or the images are all alike.
     """
-    from vaekl.verbs.audit import spectrum as of
+    from vaekl.verbs.audit import spectrum
 
     dims, spec = data.spec.dims, data.spec
     if latents >= dims:
@@ -119,60 +81,66 @@ def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None
     values, images = _spectrum(data)
     if not values[0] > 0:
         raise VaeklError(f"the training images of {name} are all alike, so nothing can be explained: check them.")
-    chosen = sorted(betas if betas is not None else of.grid(values, latents), reverse=True)
+    chosen = sorted(betas if betas is not None else spectrum.grid(values, latents), reverse=True)
     rows = [
-        Row(b, sqrt(b), of.above(values, b), of.survivors(values, b, latents), of.elbo(values, b, latents))
-        for b in chosen
+        Row(
+            beta_kl=beta,
+            sigma=sqrt(beta),
+            eigenvalues_above=spectrum.above(values, beta),
+            survivors=spectrum.survivors(values, beta, latents),
+            elbo_nats=spectrum.elbo(values, beta, latents),
+        )
+        for beta in chosen
     ]
-    phi = of.noise_variance(values, latents)
+    phi = spectrum.noise_variance(values, latents)
     return Forecast(
         dataset=name,
         protocol=spec.protocol,
+        level_width=spec.level_width,
+        support=spec.support,
         shape=spec.shape,
         images=images,
         train_images=len(data.train),
         latents=latents,
         noise_variance=phi,
-        elbo_nats=of.elbo(values, phi, latents),
+        elbo_nats=spectrum.elbo(values, phi, latents),
         rows=rows,
         eigenvalues=values.tolist(),
     )
 
 
-def table(found: Forecast) -> str:
-    """What is printed."""
-    shape = "×".join(map(str, found.shape))
+def table(result: Forecast) -> str:
+    """What is printed; σ in grey levels only where the data have any."""
+    scale = PixelScale.of_data(vars(result))
+    shape = "×".join(map(str, result.shape))
     lines = [
-        f"vaekl {__version__}: a linear VAE with likelihood=gaussian on {found.dataset}, {found.latents} latents",
-        f"  data           {found.train_images:,} training images of {shape}; {found.protocol}",
+        f"vaekl {__version__}: a linear VAE with likelihood=gaussian on {result.dataset}, {result.latents} latents",
+        f"  data           {result.train_images:,} training images of {shape}; {result.protocol}",
     ]
-    if found.images < found.train_images:
-        lines.append(f"                 the covariance is that of {found.images:,} of them, chosen by a seed")
-    top = ", ".join(number(value) for value in found.eigenvalues[:6])
-    total = sum(found.eigenvalues)
+    if result.images < result.train_images:
+        lines.append(f"                 the covariance is that of {result.images:,} of them, chosen by a seed")
+    top = ", ".join(number(value) for value in result.eigenvalues[:6])
+    total = sum(result.eigenvalues)
     lines += [
         f"  eigenvalues    {top}, ...; total variance {number(total)}",
-        f"  noise          φ = {number(found.noise_variance)} for {found.latents} latents (probabilistic PCA), "
-        f"σ = {_sigma(sqrt(found.noise_variance))}",
-        f"  ELBO           {_nats(found.elbo_nats)} nats per image there, the best of all φ",
+        f"  noise          φ = {number(result.noise_variance)} for {result.latents} latents (probabilistic PCA), "
+        f"σ = {scale.words(sqrt(result.noise_variance))}",
+        f"  ELBO           {_nats(result.elbo_nats)} nats per image there, the best of all φ",
         "",
-        f"  {'β_KL = φ':>10}  {'σ':>8}  {'grey levels':>11}  {'eigenvalues > φ':>15}  {'latents that survive':>20}  "
-        f"{'best ELBO, nats':>15}",
+        f"  {'β_KL = φ':>10}  {'σ':>8}  {'grey levels  ' if scale.level else ''}{'eigenvalues > φ':>15}  "
+        f"{'latents that survive':>20}  {'best ELBO, nats':>15}",
     ]
-    for row in found.rows:
+    for row in result.rows:
+        levels = f"{row.sigma / scale.level:>11.1f}  " if scale.level else ""
         lines.append(
-            f"  {row.beta_kl:>10.4g}  {row.sigma:>8.4g}  {row.sigma * GREY_LEVELS:>11.1f}  "
-            f"{row.eigenvalues_above:>15,}  {f'{row.survivors} of {found.latents}':>20}  {_nats(row.elbo_nats):>15}"
+            f"  {row.beta_kl:>10.4g}  {row.sigma:>8.4g}  {levels}{row.eigenvalues_above:>15,}  "
+            f"{f'{row.survivors} of {result.latents}':>20}  {_nats(row.elbo_nats):>15}"
         )
     return "\n".join(lines)
 
 
 def _nats(value: float) -> str:
     return "∞" if value == inf else f"{value:,.2f}".replace("-", "−")
-
-
-def _sigma(sigma: float) -> str:
-    return f"{sigma:.4g} = {sigma * GREY_LEVELS:.1f} grey levels of {GREY_LEVELS}"
 
 
 def _flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -195,54 +163,54 @@ def _data(words: list[str]) -> "Data":
     """The data of `vaekl train WORDS likelihood=gaussian`."""
     from vaekl.config import compose
 
-    found: list[Data] = []
+    built: list[Data] = []
 
     def build(cfg: "DictConfig", path: Path) -> None:
         from vaekl.run import start
 
-        found.append(start.build_data(cfg, start.build_likelihood(cfg)))
+        built.append(start.build_data(cfg, start.build_likelihood(cfg)))
 
     # Hydra makes a job's folder, and there is no run here to keep
     with tempfile.TemporaryDirectory() as scratch:
         fixed = ["likelihood=gaussian", "model=linear", "run_name=audit", f"hydra.run.dir='{scratch}'"]
         compose.run_with_hydra(build, [*words, *fixed])
-    return found[0]
+    return built[0]
 
 
 def _spectrum(data: "Data") -> "tuple[Vector, int]":
     """The eigenvalues of the training images' covariance, and how many images it is of."""
     import torch
 
-    from vaekl.data import seed_of
+    from vaekl.data import generator
     from vaekl.verbs.audit.spectrum import eigenvalues
 
     split, count = data.train, len(data.train)
     index = torch.arange(count)
     if data.spec.dims > _MOST and count > _MOST:
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed_of("audit", 0)))
+        order = torch.randperm(count, generator=generator("audit", 0))
         index = order[:_MOST].sort().values
 
     def batches() -> "Iterable[Vector]":
         # the same noise in every pass: dequantized values are drawn anew at each batch
-        generator = torch.Generator().manual_seed(seed_of("audit noise", 0))
+        noise = generator("audit noise", 0)
         for part in index.split(_CHUNK):
-            yield split.batch(part, generator).flatten(1).double().numpy()
+            yield split.batch(part, noise).flatten(1).double().numpy()
 
     return eigenvalues(batches), len(index)
 
 
-def _write(found: Forecast, folder: Path) -> None:
+def _write(result: Forecast, folder: Path) -> None:
     from vaekl.verbs.audit.picture import draw
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VaeklError(unwritable(folder, "folder", error)) from error
-    picture, numbers = folder / f"audit_{found.dataset}.png", folder / f"audit_{found.dataset}.json"
+    picture, numbers = folder / f"audit_{result.dataset}.png", folder / f"audit_{result.dataset}.json"
     with replacing(picture, "picture") as partial:
-        draw(found, partial)
+        draw(result, partial)
     with replacing(numbers, "file") as partial:
-        partial.write_text(json.dumps(_finite(asdict(found)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(_finite(asdict(result)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"\n  {picture}\n  {numbers}")
 
 

@@ -7,14 +7,14 @@ by v it is the negative ELBO at dispersion φ plus ln C, the constant that it la
 """
 
 from dataclasses import dataclass
-from math import isclose, log, pi, prod, sqrt
+from math import isclose, log, prod
 from typing import Literal
 
 from vaekl.system.errors import VaeklError
+from vaekl.verbs.audit.densities import ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY, SQUARE, Density
+from vaekl.verbs.audit.sigma import PixelScale
 
 Reduction = Literal["sum", "mean"]
-
-GREY_LEVELS = 255
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Loss:
         kl_batch_reduction: of the KL over the images.
         reconstruction_weight: what the reconstruction is multiplied by.
         kl_weight: what the KL is multiplied by.
-        kl_weight_name: how the user calls it.
+        kl_weight_name: the key that the user wrote it under.
         beta: a further factor of the KL (Higgins et al. 2017).
         beta_norm: the same as β·Z/N, instead of beta.
         shape: (C, H, W); N is its product.
@@ -91,11 +91,16 @@ class Loss:
         return prod(self.shape) if self.shape else None
 
     @property
-    def likelihood(self) -> str:
-        """The family whose energy the reconstruction is, under its name in vaekl."""
+    def density(self) -> Density:
+        """The density whose energy the reconstruction is."""
         if self.reconstruction == "bce":
-            return "bernoulli" if self.data == "binary" else "cb"
-        return {"mse": "gaussian", "l1": "laplace"}[self.reconstruction]
+            return CROSS_ENTROPY_BINARY if self.data == "binary" else CROSS_ENTROPY_GREY
+        return {"mse": SQUARE, "l1": ABSOLUTE}[self.reconstruction]
+
+    @property
+    def scale(self) -> PixelScale:
+        """What σ is compared with."""
+        return PixelScale.typed(self.range, grey=self.data == "grey")
 
     def kl_numbers(self) -> list[tuple[str, float]]:
         """What the user multiplies the KL by, and how each number is called."""
@@ -163,7 +168,8 @@ class Loss:
         >>> round(Loss("mse", reduction="mean", kl_weight=0.00025, shape=(3, 64, 64)).sigma, 4)  # √(w N/2)
         1.2394
         """
-        return {"gaussian": sqrt(self.phi), "laplace": sqrt(2) * self.phi}.get(self.likelihood)
+        power = self.density.scale_power
+        return None if power is None else float(self.density.unit_sigma * self.phi**power)
 
     @property
     def width(self) -> float:
@@ -173,8 +179,9 @@ class Loss:
     @property
     def beta_kl(self) -> float:
         """The effective β_KL on the one axis: φ for data scaled to [0, 1] and E summed over an image."""
-        # a square shrinks by the square of the width
-        return self.phi / self.width ** {"gaussian": 2, "laplace": 1}.get(self.likelihood, 0)
+        # σ shrinks by the width, and φ is its power: a variance by the square of the width
+        power = self.density.scale_power
+        return self.phi if power is None else float(self.phi / self.width ** (1 / power))
 
     @property
     def normalised_beta(self) -> float | None:
@@ -187,13 +194,13 @@ class Loss:
     @property
     def exact(self) -> bool:
         """Whether nothing is dropped: the density already sums to 1."""
-        # 1/784 is seldom written with all its digits
-        return self.likelihood == "bernoulli" and isclose(self.phi, 1, rel_tol=1e-4)
+        # people write 1/784 with a few digits
+        return self.density.exact and isclose(self.phi, 1, rel_tol=1e-4)
 
     @property
     def moves_optimum(self) -> bool:
         """Whether what is dropped depends on the decoder, so that the best decoder is another one."""
-        return self.likelihood == "cb" or (self.likelihood == "bernoulli" and not self.exact)
+        return self.density.scale_power is None and not self.exact
 
     @property
     def log_norm_const(self) -> float | None:
@@ -204,7 +211,7 @@ class Loss:
         """
         if self.exact:
             return 0.0
-        if self.values is None or self.moves_optimum:
+        power = self.density.scale_power
+        if self.values is None or power is None:
             return None
-        each = -0.5 * log(2 * pi * self.phi) if self.likelihood == "gaussian" else -log(2 * self.phi)
-        return self.values * each
+        return self.values * (self.density.unit_log_norm_const - power * log(self.phi))

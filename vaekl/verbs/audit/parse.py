@@ -11,14 +11,19 @@ from vaekl.verbs.audit.loss import Loss
 Reader = Callable[[str, str], Any]
 
 
-def pairs(words: Sequence[str], known: Iterable[str], hint: str = "") -> dict[str, str]:
-    """The words as key -> value; a known key may end in `.*`.
+def pairs(words: Sequence[str], keys: Iterable[str], hint: str = "") -> dict[str, str]:
+    """The words as key -> value.
+
+    Args:
+        words: what was typed.
+        keys: that there are; `transform.*` stands for every key of that group.
+        hint: what the sentence for an unknown key says after that key.
 
     Raises:
         VaeklError: for a word that is no key=value, a key that does not exist, or one that is given twice.
     """
-    names = list(known)
-    found: dict[str, str] = {}
+    names = list(keys)
+    values: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if word.startswith("-"):
@@ -26,12 +31,12 @@ def pairs(words: Sequence[str], known: Iterable[str], hint: str = "") -> dict[st
         if not equals or not key:
             raise VaeklError(f"cannot read {word!r}: write key=value, as in reconstruction=mse.")
         if key not in names and f"{key.split('.')[0]}.*" not in names:
-            meant = did_you_mean(key, [name for name in names if not name.endswith("*")])
-            raise VaeklError(f"there is no key {key}{meant}{hint}: `vaekl audit --help` lists them.")
-        if key in found:
-            raise VaeklError(f"{key} is given twice, as {found[key]} and {value}: leave one of them away.")
-        found[key] = value
-    return found
+            suggestion = did_you_mean(key, [name for name in names if not name.endswith("*")])
+            raise VaeklError(f"there is no key {key}{suggestion}{hint}: `vaekl audit --help` lists them.")
+        if key in values:
+            raise VaeklError(f"{key} is given twice, as {values[key]} and {value}: leave one of them away.")
+        values[key] = value
+    return values
 
 
 def read_loss(words: Sequence[str]) -> Loss:
@@ -40,17 +45,17 @@ def read_loss(words: Sequence[str]) -> Loss:
     Raises:
         VaeklError: one sentence for any mistake.
     """
-    given = pairs(words, [*_READERS, *_WEIGHTS])
-    named = [key for key in _WEIGHTS if key in given]
+    values = pairs(words, [*_READERS, *_WEIGHTS])
+    named = [key for key in _WEIGHTS if key in values]
     if len(named) > 1:
-        raise VaeklError(f"{' and '.join(named)} are names of one number: give one of them.")
-    if {"beta", "beta_norm"} <= given.keys():
-        raise VaeklError("beta and beta_norm are one number, β and β·Z/N: give one of them.")
-    if "reconstruction" not in given:
+        raise VaeklError(f"{' and '.join(named)} are names of one number: leave the others away.")
+    if {"beta", "beta_norm"} <= values.keys():
+        raise VaeklError("beta and beta_norm are one number, β and β·Z/N: leave one of them away.")
+    if "reconstruction" not in values:
         raise VaeklError("reconstruction is missing: say reconstruction=mse, l1 or bce.")
-    options = {key: _READERS[key](key, value) for key, value in given.items() if key in _READERS}
+    options = {key: _READERS[key](key, value) for key, value in values.items() if key in _READERS}
     for key in named:
-        text = given[key]
+        text = values[key]
         options |= {"kl_weight": "M_N" if text == "M_N" else positive_number(key, text), "kl_weight_name": key}
     return Loss(**options)
 

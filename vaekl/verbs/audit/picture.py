@@ -2,17 +2,14 @@
 
 from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vaekl.system.errors import VaeklError
-
-if TYPE_CHECKING:
-    from vaekl.verbs.audit.collapse import Forecast
+from vaekl.verbs.audit.prediction import Forecast
 
 _KEPT, _LOST, _NOISE = "#1f5fa8", "#b8bec6", "#c0392b"
 
 
-def draw(found: "Forecast", path: Path) -> None:
+def draw(forecast: Forecast, path: Path) -> None:
     """Write a PNG.
 
     Raises:
@@ -24,27 +21,27 @@ def draw(found: "Forecast", path: Path) -> None:
     except ImportError as error:
         raise VaeklError("matplotlib is missing: `pip install matplotlib`, and audit again.") from error
 
-    values = [value for value in found.eigenvalues if value > 0]
+    values = [value for value in forecast.eigenvalues if value > 0]
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="index i of the eigenvalue", ylabel="eigenvalue λᵢ, and φ = β_KL")
-    axes.set_title(f"{found.dataset} ({found.protocol}): which of {found.latents} linear latents survive")
+    axes.set_title(f"{forecast.dataset} ({forecast.protocol}): which of {forecast.latents} linear latents survive")
     ranks = range(1, len(values) + 1)
-    most = found.latents
+    most = forecast.latents
     axes.plot(ranks[most:], values[most:], ".", color=_LOST, label="beyond the latents")
     axes.plot(ranks[:most], values[:most], "o", color=_KEPT, label=f"the first {most}: survive while λ > φ")
-    if found.noise_variance > 0:
-        text = f"probabilistic PCA's φ = {found.noise_variance:.4g}"
-        axes.axhline(found.noise_variance, color=_NOISE, linewidth=1.5, label=text)
+    if forecast.noise_variance > 0:
+        text = f"probabilistic PCA's φ = {forecast.noise_variance:.4g}"
+        axes.axhline(forecast.noise_variance, color=_NOISE, linewidth=1.5, label=text)
     # a little air on the right: β_KL's lines end there and their labels begin
     right = len(values) * 1.15
     axes.set_xlim(0.9, right)
     # what lies far below every φ is rounding or empty border, and would press the rest together
-    lowest = min([row.beta_kl for row in found.rows] + [found.noise_variance or values[-1]])
-    highest = max([row.beta_kl for row in found.rows] + [values[0]])
+    lowest = min([row.beta_kl for row in forecast.rows] + [forecast.noise_variance or values[-1]])
+    highest = max([row.beta_kl for row in forecast.rows] + [values[0]])
     axes.set_ylim(max(values[-1], lowest / 30) * 0.8, highest * 1.6)
-    rows = sorted(found.rows, key=lambda row: -row.beta_kl)
+    rows = sorted(forecast.rows, key=lambda row: -row.beta_kl)
     low, high = axes.get_ylim()
     heights = _apart([log(row.beta_kl / low) / log(high / low) for row in rows])
     for row, height in zip(rows, heights, strict=True):

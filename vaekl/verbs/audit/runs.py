@@ -11,7 +11,8 @@ from typing import Any
 from vaekl import __version__
 from vaekl.store import RunFolder
 from vaekl.system.errors import VaeklError
-from vaekl.verbs.audit.card import gaussian_verdict, in_grey_levels, lines, number
+from vaekl.verbs.audit.sigma import PixelScale
+from vaekl.verbs.audit.text import lines, number
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Run:
     def values(self) -> int:
         """N, the number of values in an image."""
         return prod(self.facts["data"]["shape"])
+
+    @property
+    def pixels(self) -> PixelScale:
+        """What σ is compared with."""
+        return PixelScale.of_data(self.facts["data"])
 
     @property
     def latents(self) -> int | None:
@@ -156,14 +162,12 @@ def _likelihood(run: Run) -> str:
 
 def _sigma(run: Run) -> str:
     if "implied_sigma" in run.figures:
-        text = in_grey_levels(run.figures["implied_sigma"])
+        text = run.pixels.words(run.figures["implied_sigma"])
         if "rmse" in run.figures:
             text += f", beside an RMSE of {run.figures['rmse']:.4g}"
-        if run.facts["data"]["protocol"] == "as stored":
-            text += ", if the data span [0, 1]"
         return f"{text}   ({run.where})"
     if run.dispersion and run.likelihood in ("gaussian", "laplace"):
-        return in_grey_levels(_sigma_of(run.likelihood, run.dispersion[0]))
+        return run.pixels.words(_sigma_of(run.likelihood, run.dispersion[0]))
     return ""
 
 
@@ -215,11 +219,11 @@ def _verdict(run: Run) -> str:
     if run.likelihood not in ("gaussian", "laplace") or run.dispersion is None:
         return ""
     sigma = run.figures.get("implied_sigma", _sigma_of(run.likelihood, run.dispersion[0]))
-    text, rmse = gaussian_verdict(sigma), run.figures.get("rmse", sigma)
+    text, rmse = run.pixels.verdict(sigma), run.figures.get("rmse", sigma)
     if run.likelihood == "gaussian" and not 0.9 < rmse / sigma < 1.1:
         sure = "surer of its pixels than it may be" if rmse > sigma else "less sure of its pixels than it could be"
         text += f"\nThe RMSE is {rmse / sigma:.2f} σ: the density is {sure}; φ = RMSE² = {number(rmse**2)} would fit."
-    return text
+    return text.strip()
 
 
 def _command(run: Run) -> str:

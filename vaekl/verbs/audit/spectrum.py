@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
-#: how many values of β_KL are tried where the user names none
+#: how many values of β_KL a forecast looks at where the user names none
 GRID = 10
-#: an eigenvalue that far below the largest is rounding
+#: share of the largest eigenvalue below which one is a rounding error, and set to 0
 _ROUNDING = 1e-12
 
 
@@ -34,7 +34,7 @@ def eigenvalues(batches: Callable[[], Iterable[Vector]]) -> Vector:
     for batch in batches():
         count, total = count + len(batch), total + batch.sum(0, dtype=np.float64)
     mean, dims = total / count, len(total)
-    # images beside images or values beside values: both matrices have the same eigenvalues above 0
+    # X Xᵀ (images × images) and Xᵀ X (values × values) have the same eigenvalues above 0: take the smaller one
     if count < dims:
         rows = np.concatenate([batch.astype(np.float64) - mean for batch in batches()])
         matrix = rows @ rows.T
@@ -43,9 +43,9 @@ def eigenvalues(batches: Callable[[], Iterable[Vector]]) -> Vector:
         for batch in batches():
             centred = batch.astype(np.float64) - mean
             matrix += centred.T @ centred
-    found = np.linalg.eigvalsh(matrix / count)[::-1]
-    found = np.where(found > _ROUNDING * found[0], found, 0.0)
-    return np.concatenate([found, np.zeros(dims - len(found))])
+    spectrum = np.linalg.eigvalsh(matrix / count)[::-1]
+    spectrum = np.where(spectrum > _ROUNDING * spectrum[0], spectrum, 0.0)
+    return np.concatenate([spectrum, np.zeros(dims - len(spectrum))])
 
 
 def noise_variance(spectrum: Vector, latents: int) -> float:
@@ -111,7 +111,7 @@ def _ranges(first: int, last: int, count: int) -> list[range]:
 
 
 def _gap(spectrum: Sequence[float] | Vector, k: int) -> float:
-    # above the first eigenvalue there is room without end, and it is the one place where nothing survives
+    # k = 0 lies above all eigenvalues, where nothing survives: always chosen
     return log(spectrum[k - 1] / spectrum[k]) if k else inf
 
 
