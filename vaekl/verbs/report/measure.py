@@ -14,9 +14,10 @@ from vaekl.data import seed_of
 from vaekl.measures.pictures import BLOCK, decoded, shaded, shades
 from vaekl.run.load import Loaded, load
 from vaekl.system.errors import sentence
-from vaekl.verbs import eval
 from vaekl.verbs.audit import spectrum
 from vaekl.verbs.audit.spectrum import Vector
+from vaekl.verbs.eval import measure_and_write
+from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.report.collect import Run, again
 from vaekl.verbs.report.groups import Group
 
@@ -87,12 +88,12 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
     missing = [run for run in runs if run.finished and run.evaluation is None and "other data" not in run.unmeasured]
     if not missing:
         return list(runs)
-    asked = eval.EvalOptions.checked(verb_options.defaults("eval") | {"device": device})
+    options = EvalOptions.checked(verb_options.defaults("eval") | {"device": device})
     gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     at_once = min(len(missing), jobs or (1 if gpu else joblib.cpu_count()))
     say(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
     threads = torch.get_num_threads()
-    answers = joblib.Parallel(n_jobs=at_once)(joblib.delayed(_evaluated)(run.path, asked) for run in missing)
+    answers = joblib.Parallel(n_jobs=at_once)(joblib.delayed(_evaluated)(run.path, options) for run in missing)
     torch.set_num_threads(threads)
     found = {run.path: answer for run, answer in zip(missing, answers, strict=True)}
     for run in missing:
@@ -106,10 +107,10 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
     ]
 
 
-def _evaluated(path: Path, asked: eval.EvalOptions) -> str:
+def _evaluated(path: Path, options: EvalOptions) -> str:
     """Write one run's `eval.json`, in a process of its own; a sentence if it cannot be measured."""
     try:
-        eval.measure_and_write(path, asked, (), None)
+        measure_and_write(path, options, (), None)
     except Exception as error:  # it must not stop the others
         return sentence(error)
     return ""
