@@ -60,9 +60,12 @@ def vaekl(folder: Path, *words: str, **environment: str) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
-def process(folder: Path, *words: str, threads: int = 1, group: bool = False) -> Fork:
-    """`vaekl WORDS` started in a folder, as a process of its own, or as the head of a group of its own."""
-    return Fork(command, words, threads, folder=folder, group=group, OMP_NUM_THREADS=str(threads))
+def process(folder: Path, *words: str, threads: int = 1, here: bool = True, group: bool = False) -> Fork:
+    """`vaekl WORDS` started in a folder, as a process of its own, or as the head of a group of its own.
+
+    Python looks for modules `here`, in the folder, as with `python -m vaekl`.
+    """
+    return Fork(command, words, threads, here, folder=folder, group=group, OMP_NUM_THREADS=str(threads))
 
 
 def fresh_process(folder: Path, *words: str, threads: int = 1) -> subprocess.Popen[str]:

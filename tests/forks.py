@@ -136,13 +136,14 @@ def take_two_cores() -> None:
         os.sched_setaffinity(0, random.sample(cores, 2))
 
 
-def command(words: tuple[str, ...], threads: int) -> int:
-    """`python -m vaekl WORDS`."""
+def command(words: tuple[str, ...], threads: int = 1, here: bool = True) -> int:
+    """`python -m vaekl WORDS`; or `vaekl WORDS`, for which Python does not look for modules here."""
     import torch
 
     from vaekl import cli
 
-    sys.path.insert(0, os.getcwd())
+    if here:
+        sys.path.insert(0, os.getcwd())
     sys.argv = ["vaekl", *words]
     torch.set_num_threads(threads)
     return cli.main()

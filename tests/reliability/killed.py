@@ -163,8 +163,9 @@ def _rows_stay() -> None:
     whole = MetricsCsv.started
 
     def started(self: MetricsCsv, trainer: Any) -> None:
-        if self.path.exists():
-            self._file = self.path.open("a", newline="")
+        file = self.folder.metrics_file
+        if file.exists():
+            self._file = file.open("a", newline="")
         else:
             whole(self, trainer)
 
