@@ -1,7 +1,6 @@
 # vaekl's public names: `lazy_loader` imports each from the module named here when it is first used, and type checkers
 # read the same list. A new name needs one line here and, to be an option, a file in conf/.
 
-from .data.order import numpy_generator as numpy_generator
 from .data.sources.binarized import binarized_mnist as binarized_mnist
 from .data.sources.build import Part as Part
 from .data.sources.build import build_source as build_source
@@ -47,6 +46,7 @@ from .model.weighting import LearnedPrecision as LearnedPrecision
 from .model.weighting import OptimalPrecision as OptimalPrecision
 from .model.weighting import Weighting as Weighting
 from .model.weighting import auto_weighting as auto_weighting
+from .run.load import TrainedRun as TrainedRun
 from .run.load import load as load
 from .system.errors import VaeklError as VaeklError
 from .training.callback import Callback as Callback

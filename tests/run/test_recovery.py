@@ -1,5 +1,6 @@
 """A run goes on from the checkpoint that can be read, and with the data that it began with."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -102,17 +103,18 @@ def test_what_is_not_damaged_is_not_set_aside(how, tmp_path, monkeypatch):
     run = stopped(tmp_path)
     shutil.copy(run / "last.pt", run / "previous.pt")
     if how == "later":
+        state = checkpoint.load(run / "last.pt")
         monkeypatch.setattr(checkpoint, "FORMAT", 99)
-        checkpoint.save(run / "last.pt", checkpoint.load(run / "last.pt"))
+        checkpoint.save(run / "last.pt", state)
         monkeypatch.undo()
     else:
-        read = Path.read_bytes
+        whole = os.open
 
-        def denied(path):
-            if path.name == "last.pt":
+        def denied(path, *more):
+            if Path(os.fsdecode(path)).name == "last.pt":
                 raise PermissionError(13, "Permission denied")
-            return read(path)
+            return whole(path, *more)
 
-        monkeypatch.setattr(Path, "read_bytes", denied)
+        monkeypatch.setattr(os, "open", denied)
     refused(vaekl(tmp_path, "resume", str(run)), "last.pt", {"later": "upgrade", "no permission": "readable"}[how])
     assert not (run / "last.damaged.pt").exists()

@@ -8,6 +8,8 @@ import pytest
 import torch
 from cli_helpers import contents, finished, process, refused, results, rows, same_weights, trained, vaekl, weights
 
+from vaekl.store import checkpoint
+
 #: twenty checkpoints in some seconds: there is time to stop it
 LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=1600", "trainer.valid_every=80", "trainer.log_every=40")
 STEPS = {"train": range(40, 1601, 40), "valid": range(80, 1601, 80), "test": [1600]}
@@ -250,9 +252,11 @@ def test_a_truncated_checkpoint(kept, tmp_path):
     assert contents(run) == before
 
 
-def test_a_checkpoint_of_a_later_vaekl(tmp_path):
+def test_a_checkpoint_of_a_later_vaekl(tmp_path, monkeypatch):
     run = unfinished(tmp_path)
-    torch.save({"format": 99, "state": {}}, run / "last.pt")
+    monkeypatch.setattr(checkpoint, "FORMAT", 99)
+    checkpoint.save(run / "last.pt", {})
+    monkeypatch.undo()
     refused(vaekl(tmp_path, "resume", "run"), "format 99", "upgrade vaekl")
 
 

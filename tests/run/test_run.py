@@ -128,13 +128,14 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
 
 
 def test_versions_say_what_the_figures_depend_on(tmp_path):
-    found = json.loads((trained(tmp_path, "likelihood=gaussian") / "versions.json").read_text())
+    found = json.loads((trained(tmp_path, "likelihood=gaussian") / "facts.json").read_text())
     assert found["command"].startswith("vaekl train 'model.hidden=[16]'")
     assert "likelihood=gaussian" in found["command"]
     assert found["python"] == sys.version.split()[0]
-    assert found["torch"] == torch.__version__.split("+")[0]
+    packages = found["packages"]
+    assert packages["torch"] == torch.__version__.split("+")[0]
     for package in ("vaekl", "torchvision", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy"):
-        assert found[package]
+        assert packages[package]
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
     if head.returncode == 0:
         assert found["git_revision"].rstrip("+") == head.stdout.strip()

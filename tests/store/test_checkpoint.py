@@ -96,9 +96,33 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path):
     assert checkpoint.load(path)["step"] == 3
 
 
-def test_an_earlier_checkpoint_without_a_checksum_is_still_read(tmp_path):
-    torch.save({"format": 1, "state": {"step": 5}}, tmp_path / "a.pt")
-    assert checkpoint.load(tmp_path / "a.pt") == {"step": 5}
+def sealed(path, content):
+    """A file as a stranger may write it: anyone can seal."""
+    torch.save(content, path)
+    raw = path.read_bytes()
+    path.write_bytes(raw + checkpoint._seal(raw))
+
+
+def test_one_without_a_checksum_is_refused(tmp_path):
+    torch.save({"format": checkpoint.FORMAT, "state": {"step": 5}}, tmp_path / "a.pt")
+    assert "its checksum is missing" in sentence(checkpoint.load, tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_only_a_regular_file_is_opened(kind, tmp_path):
+    path = tmp_path / "last.pt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        checkpoint.save(tmp_path / "other.pt", STATE)
+        path.symlink_to(tmp_path / "other.pt")
+    assert kind in sentence(checkpoint.load, path)
+
+
+def test_one_of_another_vaekl_says_so(tmp_path):
+    for number, part in ((checkpoint.FORMAT - 1, "an earlier vaekl"), (checkpoint.FORMAT + 1, "upgrade vaekl")):
+        sealed(tmp_path / "a.pt", {"format": number, "state": {}})
+        assert part in sentence(checkpoint.load, tmp_path / "a.pt")
 
 
 def test_the_one_before_is_kept(tmp_path):
@@ -118,14 +142,9 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypa
     assert done == ["sync", (".previous.pt.partial", "previous.pt"), (".last.pt.partial", "last.pt")]
 
 
-def test_a_later_format_asks_for_an_upgrade(tmp_path):
-    torch.save({"format": checkpoint.FORMAT + 1, "state": {}}, tmp_path / "a.pt")
-    assert "upgrade vaekl" in sentence(checkpoint.load, tmp_path / "a.pt")
-
-
 @pytest.mark.parametrize("content", [{"state": {}}, {"format": "1", "state": {}}, [1], 5, {"format": 1}], ids=str)
 def test_a_strangers_file_is_no_checkpoint(content, tmp_path):
-    torch.save(content, tmp_path / "a.pt")
+    sealed(tmp_path / "a.pt", content)
     assert "no vaekl checkpoint" in sentence(checkpoint.load, tmp_path / "a.pt")
 
 
@@ -140,7 +159,7 @@ class Evil:
 
 
 def test_pickled_code_is_not_run(tmp_path):
-    torch.save({"format": 1, "state": Evil(tmp_path / "ran")}, tmp_path / "a.pt")
+    sealed(tmp_path / "a.pt", {"format": checkpoint.FORMAT, "state": Evil(tmp_path / "ran")})
     assert "cannot be read" in sentence(checkpoint.load, tmp_path / "a.pt")
     assert not (tmp_path / "ran").exists()
 

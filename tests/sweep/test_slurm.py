@@ -24,7 +24,7 @@ def only(folder):
 
 def states(folder):
     sweeps = list((folder / "outputs").glob("sweep_*"))
-    return {name: run["status"] for name, run in manifest.read(sweeps[0]).items()} if sweeps else {}
+    return {name: run.status for name, run in manifest.read(sweeps[0]).items()} if sweeps else {}
 
 
 def queue():

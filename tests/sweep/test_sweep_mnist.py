@@ -74,7 +74,7 @@ def test_a_sweep_whose_processes_are_all_killed_ends_as_if_it_had_not_been(mnist
             os.kill(one, signal.SIGKILL)
         running.communicate()
         for name, run in manifest.read(only(tmp_path)).items():
-            if run["status"] == "finished":
+            if run.status == "finished":
                 for file in (only(tmp_path) / name).iterdir():
                     untouched.setdefault(file, file.stat().st_mtime_ns)
     assert complete(tmp_path, mnist) == undisturbed

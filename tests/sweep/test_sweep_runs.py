@@ -16,7 +16,7 @@ SERIAL = "hydra/launcher=basic"
 
 
 def states(folder):
-    return {name: run["status"] for name, run in manifest.read(folder).items()}
+    return {name: run.status for name, run in manifest.read(folder).items()}
 
 
 def only(folder):

@@ -1,5 +1,6 @@
 """A run read back from its folder: its data, and its model with the weights of a checkpoint."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,33 +14,39 @@ from vaekl.data import Data, Split
 from vaekl.model.vae import VAE
 from vaekl.run.start import build_data, build_likelihood, build_model
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
+from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
 from vaekl.system.errors import VaeklError
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A trained model and its data, on one device.
+class TrainedRun:
+    """A trained model and its data, on one device: what `vaekl.load` returns.
 
     Args:
-        path: the run folder.
-        choices: the option that was chosen in each config group.
-        config: resolved, with the changes that were asked for.
-        weights: the name of the checkpoint.
+        folder: the run's files.
+        choices: the option that was chosen in each config group, such as {"likelihood": "cb"}.
+        config: the resolved config, with the changes that were named.
+        weights: the name of the checkpoint that the weights are from, such as last.pt.
         step: at which it was written.
-        results: `results.json` of a finished run, else None.
-        data: of every split, on the model's device.
-        model: in evaluation mode.
+        results: the figures of a finished run's test, else None.
+        data: train, valid (or None) and test, on the model's device.
+        model: in evaluation mode; the moving average of the weights where the run kept one.
     """
 
-    path: Path
+    folder: RunFolder
     choices: dict[str, str]
     config: dict[str, Any]
     weights: str
     step: int
-    results: dict[str, Any] | None
+    results: Results | None
     data: Data
     model: VAE
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
 
     @property
     def device(self) -> torch.device:
@@ -47,7 +54,11 @@ class Loaded:
         return next(self.model.parameters()).device
 
     def split(self, name: str, images: int | None = None) -> Split:
-        """One part of the data: test, valid or train; the first `images` of it.
+        """One part of the data.
+
+        Args:
+            name: test, valid or train.
+            images: only so many, the first ones.
 
         Raises:
             VaeklError: if the run has no such images.
@@ -58,54 +69,43 @@ class Loaded:
         return split if images is None else split.first(images)
 
 
-def find(path: Path) -> list[Path]:
-    """The runs that a path means: a checkpoint, a run folder, or a folder of run folders.
-
-    Raises:
-        VaeklError: if there is none.
-    """
-    if path.is_file() or RunFolder(path).config_file.is_file():
-        return [path]
-    name = RunFolder(path).config_file.name
-    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{name}")})
-    if not inside:
-        RunFolder(path).config()  # says what is missing
-    return inside
-
-
 def load(
-    path: Path, device: str = "auto", which: str | None = None, changes: tuple[str, ...] = (), verb: str = "eval"
-) -> Loaded:
-    """Build the run's data and model and give it its weights; nothing is written.
+    path: Path | str,
+    device: str = "auto",
+    which: str | None = None,
+    changes: tuple[str, ...] = (),
+    verb: str = "eval",
+    trusted: Sequence[str] = (),
+) -> TrainedRun:
+    """Read a run back: build its data and its model, and give the model its weights; nothing is written.
+
+        run = vaekl.load("outputs/my_run")
+        x = run.data.test.batch(slice(0, 8))
+        z = run.model.encode(x)[0]
 
     Args:
         path: a run folder, or a checkpoint in one.
         device: auto, cpu or cuda.
         which: last or best; None takes the checkpoint that the run tested. A path to a checkpoint decides by itself.
-        changes: Hydra overrides of dataset, transform and data_dir.
-        verb: whose `device` it is.
+        changes: overrides of dataset, transform and data_dir, such as ("dataset=kmnist",), to look at other data.
+        verb: the command whose `device` it is, for the sentence of a mistake.
+        trusted: modules of your own, such as "package.module", whose classes the run's config may have called; from
+            here on, in this process. Without it only what vaekl's own options name is called.
 
     Raises:
         VaeklError: the folder holds no run, its checkpoint cannot be read, or the data do not fit the model.
     """
-    run = path.parent if path.is_file() else path
-    content = trust.config(run)
-    folder = RunFolder(run)
+    path = Path(path)
+    trust.vouch([f"--trust={module}" for module in trusted])
+    folder = RunFolder(path.parent if path.is_file() else path)
+    content = trust.config(folder.path)
     results = folder.results()
-    if path.is_file():
-        name = path.name
-    else:
-        tested = (results or {}).get("weights", LAST)
-        if tested not in (LAST, BEST):
-            raise VaeklError(f"{folder.results_file} names no checkpoint of a run: restore it, or take it away.")
-        name = {"last": LAST, "best": BEST, None: tested}[which]
-    if name == BEST and not (run / name).exists():
-        raise VaeklError(f"{run} kept no best weights, since it had no trainer.patience: take checkpoint=last.")
+    file = path if path.is_file() else folder.path / _checkpoint(folder, results, which)
     place = pick_device(device, f"{verb}.device")
     prepare(place)
-    state = checkpoint.load(run / name, place)
+    state = checkpoint.load(file, place)
     cfg = DictConfig(OmegaConf.create(changed(content, changes)))
-    with trust.as_written(run):
+    with trust.as_written(folder.path):
         likelihood = build_likelihood(cfg)
         data = build_data(cfg, likelihood)
         model = build_model(cfg, likelihood, data)
@@ -118,13 +118,37 @@ def load(
             f", {data.spec.levels} levels" if data.spec.levels else ""
         )
         raise VaeklError(
-            f"the checkpoint {run / name} does not fit the model for {data_words}: give data of the shape that the run "
-            "was trained on, or the config and the checkpoint as the run wrote them."
+            f"the checkpoint {file} does not fit the model for {data_words}: give data of the shape that the run was "
+            "trained on, or the config and the checkpoint as the run wrote them."
         ) from error
     choices = {str(group): str(option or "none") for group, option in cfg.choices.items()}
     resolved: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
     model.eval()
-    return Loaded(run, choices, resolved, name, step, results, data.to(place), model.to(place))
+    return TrainedRun(folder, choices, resolved, file.name, step, results, data.to(place), model.to(place))
+
+
+def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -> str:
+    """The name of the checkpoint to take.
+
+    Raises:
+        VaeklError: it is not there.
+    """
+    tested = results.weights if results is not None else LAST
+    name = {"last": LAST, "best": BEST, None: tested}[which]
+    there = [option for option in (LAST, BEST) if option in folder.checkpoints()]
+    if name in there:
+        return name
+    if name == BEST and tested != BEST:
+        raise VaeklError(f"{folder.path} kept no best weights, since it had no trainer.patience: take checkpoint=last.")
+    others = " or ".join(f"checkpoint={option.removesuffix('.pt')}" for option in there)
+    if results is not None:
+        what = f"{folder.path} is finished, but its weights {name} are gone"
+        cure = "put the file back, or train the same run again by its command with --again"
+    elif others or folder.previous.exists():
+        what, cure = f"{folder.path} has lost {name}", f"put it back, or go on by `vaekl resume {folder.path}`"
+    else:
+        what, cure = f"{folder.path} has no checkpoint yet", f"go on by `vaekl resume {folder.path}`"
+    raise VaeklError(f"{what}: {f'take {others}, ' if others else ''}{cure}.")
 
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -114,7 +114,7 @@ def first_fault(trainer: Trainer, until: int) -> str | None:
 
 def _check_never_saved(trainer: Trainer, path: Path) -> None:
     """Refuse to start a run again, and to replace its figures, where a checkpoint was and is no more."""
-    step = max((int(row["step"]) for row in RunFolder(path).rows()), default=0)
+    step = max((row.step for row in RunFolder(path).metrics()), default=0)
     if step > trainer.plan.valid_every:  # the first checkpoint belongs to the first validation
         raise VaeklError(
             f"{RunFolder(path).last} is missing though the run went on to step {step}: put the checkpoint back, or "

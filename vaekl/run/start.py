@@ -23,7 +23,6 @@ from vaekl.model.weighting.base import Weighting
 from vaekl.run import recovery
 from vaekl.run.execute import Experiment, execute
 from vaekl.store import RunFolder
-from vaekl.store.run_folder import validation_elbo
 from vaekl.system import distributed
 from vaekl.system.checks import flag, is_number, number, one_of, optional, positive, whole
 from vaekl.system.devices import enough_memory, half_precision, pick_device, prepare, take_threads
@@ -80,7 +79,7 @@ def _go_on(path: Path, console: Console, typed: dict[str, Any] | None = None) ->
     with _held(path):
         if (results := distributed.on_first(lambda: RunFolder(path).results())) is not None:
             console.print(f"{path} is finished: nothing to resume.")
-            return validation_elbo(results)
+            return results.validation_elbo
         return _execute([_restored(cfg, path, console)], cfg, path, console)
 
 
@@ -186,18 +185,11 @@ def build(cfg: DictConfig, path: Path, console: Console) -> Experiment:
 
 def _facts(trainer: Trainer) -> dict[str, Any]:
     """What `vaekl audit RUN` and the report say of a run without building it again."""
-    model, spec = trainer.model, trainer.data.spec
-    likelihood = model.likelihood
+    model = trainer.model
     return {
-        "data": spec.facts(),
-        "likelihood": {
-            "name": likelihood.name,
-            "energy": likelihood.energy_text,
-            "log_norm_const": likelihood.log_norm_const_text,
-            "discrete": likelihood.discrete,
-            "scale": likelihood.scale_power is not None,
-        },
-        "weighting": {"name": model.weighting.name, "loss": model.weighting.equation()},
+        "data": trainer.data.spec.facts(),
+        "likelihood": model.likelihood.facts(),
+        "weighting": model.weighting.facts(),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
 

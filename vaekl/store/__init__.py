@@ -1,5 +1,7 @@
 """A run's folder: which files it has, what they hold, and how they are read and written."""
 
-from vaekl.store.run_folder import BEST, LAST, PREVIOUS, RunFolder, fingerprint
+from vaekl.store.fingerprint import fingerprint
+from vaekl.store.read import UnreadableError, printable
+from vaekl.store.run_folder import BEST, LAST, PREVIOUS, RunFolder, find_runs
 
-__all__ = ["BEST", "LAST", "PREVIOUS", "RunFolder", "fingerprint"]
+__all__ = ["BEST", "LAST", "PREVIOUS", "RunFolder", "UnreadableError", "find_runs", "fingerprint", "printable"]

@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 
+from vaekl.store.read import opened
 from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.files import replacing
 
-FORMAT = 2
+FORMAT = 3
 #: after the last byte of the zip file, which its readers do not mind: the digest of all before
 _SEAL = b"\nvaekl blake2b "
 _DIGEST_SIZE = 32
+#: bytes; a file is unfolded in memory
+_MOST = 1 << 34
 
 
 class DamagedError(VaeklError):
@@ -48,39 +51,58 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
     Raises:
         DamagedError: there is no such file, or it is not what was written.
-        VaeklError: it cannot be read, or a later version of vaekl wrote it.
+        VaeklError: it cannot be read, or another version of vaekl wrote it.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DamagedError(
-            f"there is no checkpoint at {path}: the run stopped before its first one, or it was taken away."
-        ) from error
-    except OSError as error:
-        raise VaeklError(f"the checkpoint {path} cannot be read ({first_line(error)}): make it readable.") from error
-    length = len(_seal(b""))
-    seal = raw[-length:]
-    sealed = seal.startswith(_SEAL)
-    if sealed and seal != _seal(memoryview(raw)[:-length]):
-        raise _damaged(path, "its checksum is not that of its content")
+    raw = _sealed_bytes(path)
     try:
         content = torch.load(io.BytesIO(raw), map_location=device, weights_only=True)
     except UnpicklingError as error:
         raise _damaged(path, "it holds more than tensors, numbers and words, or is no file of PyTorch's") from error
     except Exception as error:  # what is no checkpoint can fail in any way while it is read
         raise _damaged(path, f"it is cut off, or no file of PyTorch's; {len(raw):,} bytes") from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int) or "state" not in content:
+    if not isinstance(content, dict) or type(content.get("format")) is not int or "state" not in content:
         raise DamagedError(f"{path} is no vaekl checkpoint: give a run folder that `vaekl train` made.")
     if content["format"] > FORMAT:
         raise VaeklError(
-            f"the checkpoint {path} has format {content['format']}, this vaekl reads up to {FORMAT}: upgrade vaekl."
+            f"the checkpoint {path} has format {content['format']}, this vaekl reads {FORMAT}: upgrade vaekl."
         )
-    if content["format"] > 1 and not sealed:
-        raise _damaged(path, "its checksum is missing")
+    if content["format"] < FORMAT:
+        raise VaeklError(
+            f"the checkpoint {path} has format {content['format']}, so an earlier vaekl wrote it: use that one, or "
+            "train afresh."
+        )
     state = content["state"]
     if not isinstance(state, dict):
         raise _damaged(path, "it holds no state")
     return state
+
+
+def _sealed_bytes(path: Path) -> bytes:
+    """The whole file, whose last bytes are the checksum of all before; its end is looked at first, since it is small.
+
+    Raises:
+        DamagedError: there is no such file, or it is not what was written.
+        VaeklError: it is no regular file, or cannot be read.
+    """
+    length, cure = len(_seal(b"")), "make it a readable file, or train afresh"
+    try:
+        with opened(path, _MOST, cure) as file:
+            end = file.seek(0, io.SEEK_END)
+            file.seek(max(0, end - length))
+            seal = file.read(length)
+            if not seal.startswith(_SEAL):
+                raise _damaged(path, f"its checksum is missing; {end:,} bytes")
+            file.seek(0)
+            raw = file.read()
+    except FileNotFoundError as error:
+        raise DamagedError(
+            f"there is no checkpoint at {path}: the run stopped before its first one, or it was taken away."
+        ) from error
+    except OSError as error:
+        raise VaeklError(f"the checkpoint {path} cannot be read ({first_line(error)}): {cure}.") from error
+    if seal != _seal(memoryview(raw)[:-length]):
+        raise _damaged(path, "its checksum is not that of its content")
+    return raw
 
 
 def _seal(content: bytes | memoryview) -> bytes:

@@ -1,6 +1,5 @@
 """`manifest.json`: what became of each run of a sweep, written by all its processes."""
 
-import json
 import os
 import socket
 import time
@@ -10,31 +9,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from vaekl.store.read import SCHEMA, UnreadableError, printable, read_record
+from vaekl.store.schema import Entry, Manifest
+from vaekl.store.write import record, write_record
 from vaekl.system.errors import StoppedError, VaeklError, sentence
-from vaekl.system.files import replacing, sole_writer
+from vaekl.system.files import sole_writer
 
 MANIFEST = "manifest.json"
 #: how a run can end without results that is not somebody's wish
 FAILURES = ("failed", "diverged", "killed")
 _NAMED = 5
+#: bytes: some 50,000 runs
+_MOST = 1 << 26
+_LONGEST_REASON = 4000
+_CURE = "take it away, and the same command writes it again"
 
 
-def read(folder: Path) -> dict[str, dict[str, Any]]:
+def read(folder: Path) -> dict[str, Entry]:
     """What became of each run so far, by the name of its folder; one whose process is gone is called killed.
 
     Raises:
-        VaeklError: if the file is damaged.
+        UnreadableError: the file is damaged, or names what is no folder in its own.
     """
     file = folder / MANIFEST
-    if not file.exists():
-        return {}
     try:
-        runs: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["runs"]
-        if strange := [name for name in runs if name in ("", "..") or Path(name).name != name]:
-            raise VaeklError(f"{file} names {strange[0]!r}, which is no folder in its own: take the file away.")
-        return {name: as_it_is(run) for name, run in runs.items()}
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise VaeklError(f"{file} is damaged: take it away, and the same command writes it again.") from error
+        runs = read_record(file, Manifest, _MOST, _CURE).runs
+    except FileNotFoundError:
+        return {}
+    for name in runs:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise UnreadableError(f"{printable(str(file))} names {name!r}, which is no folder in its own: {_CURE}.")
+    return {name: _as_it_is(run) for name, run in runs.items()}
 
 
 @contextmanager
@@ -43,13 +50,13 @@ def recorded(path: Path, overrides: Sequence[str], session: str, slurm_job: str 
 
     Args:
         path: its folder.
-        overrides: what it was asked for.
+        overrides: the words that the user typed for it.
         session: of the command that started it; one sweep may take several.
         slurm_job: the name of the Slurm job that this process is part of, or None.
     """
     where = {"host": socket.gethostname(), "process": os.getpid(), "slurm_job": slurm_job}
-    facts = {"overrides": list(overrides), "session": session, "started": time.time(), "ended": None}
-    note(path, status="running", reason=None, **facts, **where)
+    start = {"overrides": list(overrides), "session": session, "started": time.time(), "ended": None}
+    note(path, status="running", reason=None, **start, **where)
     try:
         yield
     except StoppedError as error:
@@ -65,66 +72,74 @@ def recorded(path: Path, overrides: Sequence[str], session: str, slurm_job: str 
     note(path, status="finished", ended=time.time())
 
 
-def note(path: Path, **facts: Any) -> None:
-    """Change what the manifest says of one run, whole or not at all, whoever else is writing."""
+def note(path: Path, **changes: Any) -> None:
+    """Change what the manifest says of one run, whole or not at all, whoever else is writing.
+
+    Args:
+        path: the run's folder, in the sweep's.
+        changes: fields of `Entry`; of a run that is new to the manifest `status` is one of them.
+    """
     sweep, name = path.parent, path.name
     sweep.mkdir(parents=True, exist_ok=True)
+    if changes.get("reason"):
+        changes["reason"] = changes["reason"][:_LONGEST_REASON]
     with sole_writer(sweep / MANIFEST):
         runs = read(sweep)
-        runs[name] = runs.get(name, {}) | facts
-        with replacing(sweep / MANIFEST, "manifest") as partial:
-            partial.write_text(json.dumps({"runs": runs}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        before = msgspec.structs.asdict(runs[name]) if name in runs else {}
+        runs[printable(name)] = record(Entry, before | changes, MANIFEST)
+        write_record(sweep / MANIFEST, Manifest(schema=SCHEMA, runs=runs))
 
 
-def of_session(folder: Path, session: str) -> dict[str, dict[str, Any]]:
+def of_session(folder: Path, session: str) -> dict[str, Entry]:
     """The runs that one command has begun so far."""
-    return {name: run for name, run in read(folder).items() if run.get("session") == session}
+    return {name: run for name, run in read(folder).items() if run.session == session}
 
 
-def failures(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Why runs ended without results though nobody asked them to, and which; empty if none did.
+def failures(runs: Mapping[str, Entry]) -> str:
+    """Why runs ended without results though nobody stopped them, and which; empty if none did.
 
-    >>> failures({"a": {"status": "failed", "reason": "no."}, "b": {"status": "failed", "reason": "no."}})
+    >>> failures({name: Entry(status="failed", reason="no.") for name in "ab"})
     '2 of 2 runs failed: no (a, b)'
     """
-    why: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name, run in runs.items():
-        if run["status"] in FAILURES:
-            why.setdefault(str(run["reason"]).rstrip("."), []).append(name)
-    if not why:
+        if run.status in FAILURES:
+            names.setdefault((run.reason or "").rstrip("."), []).append(name)
+    if not names:
         return ""
-    named = {reason: ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED) for reason, names in why.items()}
-    told = "; ".join(f"{reason} ({names})" for reason, names in named.items())
-    return f"{sum(map(len, why.values()))} of {len(runs)} runs failed: {told}"
+    reasons = [
+        f"{reason} ({', '.join(those[:_NAMED])}{', ...' * (len(those) > _NAMED)})" for reason, those in names.items()
+    ]
+    return f"{sum(map(len, names.values()))} of {len(runs)} runs failed: {'; '.join(reasons)}"
 
 
 def settle(folder: Path, session: str) -> None:
     """When Slurm has none of the jobs any more: runs that could not say how they ended were killed."""
     for name, run in of_session(folder, session).items():
-        if run["status"] in ("running", "killed") and (job := run.get("slurm_job")):
+        if run.status in ("running", "killed") and run.slurm_job:
             note(
                 folder / name,
                 status="killed",
-                reason=f"its Slurm job {job} is over, and left no result",
+                reason=f"its Slurm job {run.slurm_job} is over, and left no result",
                 ended=time.time(),
             )
 
 
-def summary(runs: Mapping[str, Mapping[str, Any]]) -> str:
+def summary(runs: Mapping[str, Entry]) -> str:
     """How many runs are finished, failed and so on."""
-    counts = Counter(run["status"] for run in runs.values())
+    counts = Counter(run.status for run in runs.values())
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def as_it_is(run: dict[str, Any]) -> dict[str, Any]:
+def _as_it_is(run: Entry) -> Entry:
     """What the manifest says of a run, or that it was killed where its process is gone without a word."""
-    process = run.get("process")
-    if run.get("status") != "running" or run.get("host") != socket.gethostname() or not isinstance(process, int):
+    if run.status != "running" or run.host != socket.gethostname() or not run.process:
         return run
     try:
-        os.kill(process, 0)
+        os.kill(run.process, 0)
     except ProcessLookupError:
-        return run | {"status": "killed", "reason": "its process is gone: the same command goes on with it"}
+        reason = "its process is gone: the same command goes on with it"
+        return msgspec.structs.replace(run, status="killed", reason=reason)
     except (OSError, OverflowError):  # another user's
         pass
     return run

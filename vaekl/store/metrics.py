@@ -1,53 +1,101 @@
-"""`metrics.csv`: every figure that TensorBoard gets, a row for each step and split."""
+"""`metrics.csv`: every figure that TensorBoard gets, a row for each step and split. One reader and one writer."""
 
 import csv
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
+from typing import IO
 
-from vaekl.system.errors import VaeklError
-from vaekl.system.files import replacing, unwritable
+from vaekl.store.read import opened_text, unreadable
+from vaekl.system.files import replacing
 
+#: the number of these columns and their units, which facts.json holds
+SCHEMA = 1
 FIELDS = (
     "step", "split", "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "elbo_standard_error_nats", "loss",
     "bits_per_dim", "energy", "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "schedule",
     "active_units", "learning_rate", "gradient_norm", "images_per_second", "restores",
 )  # fmt: skip
+#: bytes: 1.7 million rows
+_MOST = 1 << 29
+_LONGEST_LINE = 1 << 12
+_NUMBER = r"(?:-?(?:\d+(?:\.\d+)?(?:e[-+]?\d{1,3})?|inf|nan))?"
+_ROW = re.compile(rf"(\d{{1,16}}),(train|valid|test)((?:,{_NUMBER}){{{len(FIELDS) - 2}}})", re.ASCII)
+_CURE = "restore it, or take it away and go on without what it holds"
 
 
-def read(file: Path) -> list[dict[str, str]]:
-    """The whole rows of a log; none where there is no file.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the file.
+
+    Args:
+        step: after which it was logged.
+        split: train, valid or test.
+        line: the text itself, without its end.
+    """
+
+    step: int
+    split: str
+    line: str
+
+    def figures(self) -> dict[str, float]:
+        """The finite numbers of the row, by the names of their columns, without the step."""
+        cells = self.line.split(",")[2:]
+        numbers = {name: float(cell) for name, cell in zip(FIELDS[2:], cells, strict=True) if cell}
+        return {name: number for name, number in numbers.items() if isfinite(number)}
+
+
+def read(file: Path) -> Iterator[Row]:
+    """The rows of a log, one after the other; none where there is no file.
+
+    A writer that is killed may leave a last line that is cut off: it is left out.
 
     Raises:
-        VaeklError: it holds something else.
+        UnreadableError: while the rows are read, for one that vaekl did not write.
     """
-    if not file.exists():
-        return []
-    try:
-        with file.open(newline="", encoding="utf-8") as source:
-            reader = csv.DictReader(source)
-            # a killed writer may leave a torn last line, whose step may be torn too: it lacks fields
-            rows = [row for row in reader if None not in (*row, *row.values())]
-            sound = tuple(reader.fieldnames or FIELDS) == FIELDS and all(_is_step(row["step"]) for row in rows)
-    except OSError as error:
-        raise VaeklError(unwritable(file, "log", error)) from error
-    except (ValueError, csv.Error):
-        sound = False
-    if not sound:
-        raise VaeklError(f"{file} is damaged: restore it, or take it away and go on without what it holds.")
-    return rows
+    with suppress(FileNotFoundError), opened_text(file, _MOST, _CURE) as source:
+        head = source.readline(_LONGEST_LINE)
+        if head.rstrip("\r\n") != ",".join(FIELDS) and head:
+            raise unreadable(file, "its first line does not name the columns that vaekl writes", _CURE)
+        number = 1
+        while line := source.readline(_LONGEST_LINE):
+            number += 1
+            text = line.rstrip("\r\n")
+            if match := _ROW.fullmatch(text):
+                yield Row(int(match[1]), match[2], text)
+            elif line.endswith("\n") or source.readline(1):
+                raise unreadable(file, f"line {number} is no row of figures", _CURE)
 
 
-def write(file: Path, rows: Iterable[dict[str, str]]) -> None:
-    """A log with these rows and nothing else.
+class Writer:
+    """Puts rows at the end of a log.
+
+    Args:
+        file: the log.
+        kept: the rows that it begins with; whatever else is in the file goes.
 
     Raises:
-        VaeklError: it cannot be written.
+        VaeklError: the file cannot be written.
     """
-    with replacing(file, "log") as partial, partial.open("w", newline="") as target:
-        writer = csv.DictWriter(target, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
+    def __init__(self, file: Path, kept: Iterable[Row]) -> None:
+        with replacing(file, "log") as partial, partial.open("w", encoding="ascii", newline="") as target:
+            target.write(",".join(FIELDS) + "\n")
+            for row in kept:
+                target.write(row.line + "\n")
+        self._file: IO[str] = file.open("a", encoding="ascii", newline="")
 
-def _is_step(text: str) -> bool:
-    return text.isdecimal() and len(text) < 19
+    def append(self, step: int, split: str, figures: Mapping[str, float]) -> None:
+        """Add a row; it may not be on the disk before `flush`."""
+        csv.DictWriter(self._file, FIELDS, lineterminator="\n").writerow({"step": step, "split": split} | dict(figures))
+
+    def flush(self) -> None:
+        """Hand every row to the operating system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Add no more rows."""
+        self._file.close()

@@ -1,77 +1,225 @@
-"""How the files of a run are read: by one function each, and with what would move a terminal's cursor escaped."""
+"""How the files of a run are read: regular files of bounded size, checked against a type.
 
-import json
+A run folder may come from a stranger. Every file of one is opened by `opened`, which follows no link, waits for no pipe
+and reads no more than a bound, and JSON is decoded into the types of `schema.py`. What is wrong ends in one sentence.
+"""
+
+import io
+import os
 import re
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Final, TypeVar
 
+import msgspec
 import yaml
 
-from vaekl.system.errors import VaeklError, first_line
-from vaekl.system.files import replacing
+from vaekl.system.errors import VaeklError
 
-_LARGEST_YAML = 1 << 20
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+Kind = TypeVar("Kind", bound=msgspec.Struct)
+
+#: the number that the JSON files of a run carry; it is raised when one of them gets another meaning
+SCHEMA: Final = 1
+#: control characters of ASCII and Latin-1, those that turn the direction of writing, separators of lines, halves of
+#: surrogate pairs: a terminal or a page would obey them instead of showing them
+CONTROL = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[{CONTROL}]")
+#: O_NONBLOCK: a pipe without a writer opens at once; Windows has none of these, and has no pipes among files
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_LONGEST_REASON = 200
 
 
-def printable(node: Any) -> Any:
-    """What was read from a file, with control characters in its texts as escapes: they would move a terminal's cursor.
+class UnreadableError(VaeklError):
+    """A file that cannot be read, or holds something else than what vaekl writes there."""
 
-    Raises:
-        ValueError: it holds what is neither text, number, truth value, null, list nor dict.
+
+def printable(text: str) -> str:
+    r"""Text as it is printed: control characters, bidirectional marks and lone surrogates as escapes.
+
+    >>> printable("a\x1b[2J\n")
+    'a\\x1b[2J\\n'
     """
-    if isinstance(node, dict):
-        return {printable(key): printable(child) for key, child in node.items()}
-    if isinstance(node, list):
-        return [printable(child) for child in node]
-    if isinstance(node, str):
-        return _CONTROL.sub(lambda match: repr(match[0])[1:-1], node)
-    if node is None or isinstance(node, bool | int | float):
-        return node
-    raise ValueError(f"a {type(node).__name__}")
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def read_yaml(file: Path) -> Any:
-    """What a file of vaekl's holds, which may come from a stranger: no objects but texts, numbers, lists and dicts.
+def unreadable(file: Path, reason: str, cure: str) -> UnreadableError:
+    """The one sentence for a file of a run that cannot be read.
 
-    Raises:
-        OSError, yaml.YAMLError, RecursionError or ValueError: it cannot be read, or holds something else.
+    Args:
+        file: it.
+        reason: what is wrong with it.
+        cure: what the user can do.
     """
-    if file.stat().st_size > _LARGEST_YAML:
-        raise ValueError("too large")
-    text = file.read_text(encoding="utf-8")
-    # a few lines of aliases unfold to more than any memory, and tags make objects of other kinds
-    if any(isinstance(token, yaml.AliasToken | yaml.TagToken) for token in yaml.scan(text)):
-        raise ValueError("aliases or tags, which vaekl never writes")
-    return printable(yaml.safe_load(text))
+    return UnreadableError(f"{printable(str(file))} cannot be read ({printable(reason)[:_LONGEST_REASON]}): {cure}.")
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """What `write_json` wrote.
+@contextmanager
+def opened(file: Path, most: int, cure: str) -> Iterator[BinaryIO]:
+    """A regular file of at most so many bytes, open for reading.
+
+    Args:
+        file: it; the folder that it is in may be a link, the file itself may not.
+        most: bytes; what is appended while it is open is not looked at by this check.
+        cure: what the user can do about a file that cannot be opened.
 
     Raises:
-        VaeklError: if the file is damaged.
+        FileNotFoundError: there is no such file.
+        UnreadableError: it is a link, a folder, a pipe or a device, is larger, or may not be read.
     """
     try:
-        content = printable(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise VaeklError(f"{file} is missing: put it back.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise VaeklError(f"{file} cannot be read ({first_line(error)}): restore it, or take it away.") from error
-    if not isinstance(content, dict):
-        raise VaeklError(f"{file} holds no figures: restore it, or take it away.")
+        descriptor = os.open(file, _FLAGS)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise unreadable(file, _why_not_opened(file, error), cure) from error
+    with ExitStack() as stack:
+        stack.callback(os.close, descriptor)
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or a device"
+            raise unreadable(file, f"it is {kind}, not a regular file", cure)
+        if state.st_size > most:
+            raise unreadable(file, f"it has {state.st_size:,} bytes, more than {most:,}", cure)
+        yield stack.enter_context(open(descriptor, "rb", closefd=False))
+
+
+def _why_not_opened(file: Path, error: OSError | ValueError) -> str:
+    if file.is_symlink():
+        return "it is a link, and in a run folder vaekl follows none"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def read_bytes(file: Path, most: int, cure: str) -> bytes:
+    """The whole content of a regular file.
+
+    Raises:
+        FileNotFoundError or UnreadableError: as `opened` does.
+    """
+    with opened(file, most, cure) as source:
+        try:
+            content = source.read(most + 1)
+        except OSError as error:
+            raise unreadable(file, error.strerror or str(error), cure) from error
+    if len(content) > most:
+        raise unreadable(file, f"it has more than {most:,} bytes", cure)
     return content
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file of a run, whole or not at all.
+@contextmanager
+def opened_text(file: Path, most: int, cure: str) -> Iterator[io.TextIOWrapper]:
+    """The same as UTF-8 text, of which lines can be read one after the other.
 
     Raises:
-        VaeklError: if it cannot be written, or a figure is not finite, which JSON cannot say.
+        FileNotFoundError or UnreadableError: as `opened` does; also in the block, for what is no text.
+    """
+    with opened(file, most, cure) as source:
+        try:
+            yield io.TextIOWrapper(source, encoding="utf-8", newline="")
+        except UnicodeDecodeError as error:
+            raise unreadable(file, "it is no text in UTF-8", cure) from error
+        except OSError as error:
+            raise unreadable(file, error.strerror or str(error), cure) from error
+
+
+def read_record(file: Path, kind: type[Kind], most: int, cure: str) -> Kind:
+    """A JSON file as the record that it should hold.
+
+    Args:
+        file: it.
+        kind: a type of `schema.py`. One with a field `schema` has a file of another schema number refused as another
+            vaekl's.
+        most: bytes.
+        cure: what the user can do about a file that does not hold such a record.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableError: anything else is wrong with it.
+    """
+    content = read_bytes(file, most, cure)
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if "schema" in kind.__struct_fields__:
+            _check_schema(file, content)
+        raise unreadable(file, in_words(error), cure) from error
+
+
+class _Numbered(msgspec.Struct):
+    schema: int | None = None
+
+
+def _check_schema(file: Path, content: bytes) -> None:
+    """Say that another vaekl wrote a file, if that is what is wrong with it."""
+    try:
+        number = msgspec.json.decode(content, type=_Numbered).schema
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    name = printable(str(file))
+    if number is None or number < SCHEMA:
+        raise UnreadableError(
+            f"{name} has {'no schema number' if number is None else f'schema {number}'}, so an earlier vaekl wrote it: "
+            "use that one, or train afresh."
+        )
+    if number > SCHEMA:
+        raise UnreadableError(f"{name} has schema {number}, this vaekl reads {SCHEMA}: upgrade vaekl.")
+
+
+def in_words(error: Exception) -> str:
+    """What msgspec says of JSON that does not fit its type, in plain words with the key first.
+
+    >>> in_words(msgspec.ValidationError("Expected `float`, got `str` - at `$.test.rmse`"))
+    'test.rmse: expected a number, got text'
+    """
+    text, _, place = str(error).partition(" - at ")
+    if isinstance(error, RecursionError):
+        text = "too deeply nested"
+    text = re.sub(r"Expected `str` matching regex .*", "it holds control characters", text, flags=re.DOTALL)
+    text = re.sub(r"`(\w+)`", lambda match: _WORDS.get(match[1], match[1]), text).replace("`", "")
+    place = place.strip("`").removeprefix("$").removeprefix(".")
+    text = text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return f"{place}: {text}" if place else text
+
+
+_WORDS = {
+    "float": "a number", "int": "a whole number", "str": "text", "bool": "true or false", "null": "null",
+    "object": "an object", "array": "a list",
+}  # fmt: skip
+
+
+def read_yaml(file: Path, most: int, cure: str) -> Any:
+    """A YAML file of texts, numbers, truth values, nulls, lists and dicts, with control characters in texts escaped.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableError: it cannot be read, or holds something else.
     """
     try:
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise VaeklError(f"{path.name} would hold figures that are not finite: the weights or the data do.") from error
-    with replacing(path, "file") as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+        text = read_bytes(file, most, cure).decode("utf-8")
+        # a few lines of aliases unfold to more than any memory, and tags make objects of other kinds
+        if any(isinstance(token, yaml.AliasToken | yaml.TagToken) for token in yaml.scan(text)):
+            raise unreadable(file, "it holds aliases or tags, which vaekl never writes", cure)
+        return _plain(yaml.safe_load(text))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise unreadable(file, f"as YAML: {first}", cure) from error
+
+
+def _plain(node: Any) -> Any:
+    """The same without control characters.
+
+    Raises:
+        ValueError: it holds what is neither text, number, truth value, null, list nor dict with texts as keys.
+    """
+    if isinstance(node, dict):
+        if not all(isinstance(key, str) for key in node):
+            raise ValueError("a key that is no text")
+        return {printable(key): _plain(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_plain(child) for child in node]
+    if isinstance(node, str):
+        return printable(node)
+    if node is None or isinstance(node, bool | int | float):
+        return node
+    raise ValueError(f"a {type(node).__name__}")

@@ -1,47 +1,34 @@
 """`RunFolder`: which files a run has, where they are, and how they are read and written."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import blake2b
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from vaekl.store import metrics
-from vaekl.store.read import read_json, read_yaml, write_json
+from vaekl.store import heartbeat as heartbeats
+from vaekl.store import metrics as logs
+from vaekl.store.fingerprint import fingerprint
+from vaekl.store.read import UnreadableError, printable, read_record, read_yaml
+from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
-from vaekl.system.errors import VaeklError, first_line
+from vaekl.store.write import record, write_record
+from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, sole_user, sole_writer
 
 #: names of checkpoints; `results.json` says which of them was tested
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
-_CONFIG, _FACTS, _RESULTS, _METRICS, _HEARTBEAT = (
-    "config.yaml", "versions.json", "results.json", "metrics.csv", ".progress.json",
+_CONFIG, _FACTS, _RESULTS, _EVALUATION, _METRICS = (
+    "config.yaml", "facts.json", "results.json", "eval.json", "metrics.csv",
 )  # fmt: skip
 #: what is never there before the config is
 _AFTER_CONFIG = (LAST, PREVIOUS, BEST, _METRICS, _RESULTS)
+#: the most bytes that are read
+_MOST = {_CONFIG: 1 << 20, _FACTS: 1 << 20, _RESULTS: 1 << 24, _EVALUATION: 1 << 26}
 _GROUPS = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
-#: what may differ between two configs that describe one run: where things are, and where it computes
-_PLACES = ("choices", "output_dir", "run_name", "data_dir")
-
-
-def fingerprint(content: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits that belong to a run's resolved config: the same run in another place has the same.
-
-    >>> fingerprint({"seed": 0, "output_dir": "a"}) == fingerprint({"seed": 0, "output_dir": "b"})
-    True
-    >>> fingerprint({"seed": 0}) == fingerprint({"seed": 1})
-    False
-    """
-    kept = {key: dict(part) if isinstance(part, Mapping) else part for key, part in content.items()}
-    kept = {key: part for key, part in kept.items() if key not in _PLACES}
-    for group, key in (("dataset", "root"), ("trainer", "device")):
-        if isinstance(kept.get(group), dict):
-            kept[group].pop(key, None)
-    return blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=4).hexdigest()
+_RESTORE = "restore it, or train afresh"
+_TAKE_AWAY = "restore it, or take it away"
 
 
 @dataclass(frozen=True)
@@ -75,11 +62,6 @@ class RunFolder:
         return self.path / _METRICS
 
     @property
-    def evaluation_file(self) -> Path:
-        """What `vaekl eval` measured on all of the run's own test images."""
-        return self.path / "eval.json"
-
-    @property
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.path / LAST
@@ -104,23 +86,35 @@ class RunFolder:
         """The folder that `vaekl sample` writes to."""
         return self.path / "samples"
 
+    def picture(self, name: str) -> Path:
+        """A picture that training leaves, such as prior_samples."""
+        return self.path / f"{name}.png"
+
+    def evaluation_file(self, label: str = "") -> Path:
+        """What `vaekl eval` measured: on all of the run's own test images, or on what a label stands for."""
+        return self.path / (f"eval_{label}.json" if label else _EVALUATION)
+
     def holds_run(self) -> bool:
         """Whether there is a run in the folder, finished or not."""
-        return self.config_file.exists()
+        return lexists(self.config_file)
 
     def is_finished(self) -> bool:
         """Whether there are results; they need not be readable."""
-        return self.results_file.exists()
+        return lexists(self.results_file)
 
     def leftovers(self) -> list[str]:
         """Names of files that a run leaves and that are never there before its config is."""
-        return [name for name in _AFTER_CONFIG if (self.path / name).is_file()]
+        return [name for name in _AFTER_CONFIG if lexists(self.path / name)]
+
+    def checkpoints(self) -> list[str]:
+        """Names of the checkpoints that are there, the newest first."""
+        return [name for name in (LAST, BEST, PREVIOUS) if lexists(self.path / name)]
 
     def is_run_of(self, content: Mapping[str, Any]) -> bool:
         """Whether the folder holds the run of a resolved config.
 
         Raises:
-            VaeklError: its own config cannot be read.
+            VaeklError: its own config cannot be read, or an earlier vaekl wrote it.
         """
         return self.holds_run() and fingerprint(self.config()) == fingerprint(content)
 
@@ -129,19 +123,19 @@ class RunFolder:
         """Have the folder, which is made if need be, for this process alone.
 
         Raises:
-            VaeklError: another process trains in it, or it cannot be made.
+            VaeklError: another process trains in it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with sole_user(self.path):
             yield
 
-    def claim(self, config_yaml: str, overrides: Sequence[str], facts: dict[str, Any]) -> None:
+    def claim(self, config_yaml: str, overrides: Sequence[str], facts: Mapping[str, Any]) -> None:
         """Make a folder that this process holds a run's, by giving it a config.
 
         Args:
             config_yaml: the resolved config.
-            overrides: what the user typed.
-            facts: what the config leads to and does not say: the shape, the weighting that `auto` took.
+            overrides: the words that the user typed after `vaekl train`.
+            facts: data, likelihood, weighting and parameters, as `schema.Facts` has them.
 
         Raises:
             VaeklError: if the folder holds a run already, or what is left of one.
@@ -156,114 +150,163 @@ class RunFolder:
                 f"{self.path} holds {left[0]}, but no {_CONFIG} that says of which run: put that file back, or choose "
                 "another folder."
             )
-        write_json(self.facts_file, versions(overrides) | facts)
+        self.write_facts(overrides, facts)
         with replacing(self.config_file, "config") as partial:
             partial.write_text(config_yaml, encoding="utf-8")
 
-    def config(self) -> dict[str, Any]:
-        """The resolved config.
+    def write_facts(self, overrides: Sequence[str], facts: Mapping[str, Any]) -> None:
+        """Write `facts.json`, for a run that is about to take its first step; the arguments are those of `claim`."""
+        content = {"metrics_schema": logs.SCHEMA, **versions(overrides), **facts}
+        write_record(self.facts_file, record(Facts, content, _FACTS))
+
+    def clear(self) -> None:
+        """Take away all that training left, for the same run to be trained again; the config stays.
+
+        Results go first, so that the run is never called finished by figures that are about to be replaced.
 
         Raises:
-            VaeklError: if there is no run, or its config cannot be read.
+            OSError: a file cannot be taken away.
         """
-        file = self.config_file
-        if not file.is_file():
-            self._refuse()
-        try:
-            content = read_yaml(file)
-        except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
-            raise VaeklError(
-                f"{file} cannot be read as YAML ({first_line(error)}): restore it, or train afresh."
-            ) from error
+        self.results_file.unlink(missing_ok=True)
+        for file in (*self.path.glob("eval*.json"), *self.path.glob("events.out.tfevents.*")):
+            file.unlink()
+        # the log last but for the checkpoints: with a log and no checkpoint a run is refused
+        for name in (_METRICS, PREVIOUS, BEST, self.damaged.name, LAST):
+            (self.path / name).unlink(missing_ok=True)
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config of a run that this vaekl wrote.
+
+        Raises:
+            VaeklError: there is no run, an earlier vaekl wrote it, or its config or its facts cannot be read.
+        """
+        if not self.holds_run():
+            raise self._no_run()
+        content = read_yaml(self.config_file, _MOST[_CONFIG], _RESTORE)
+        file = printable(str(self.config_file))
         if not isinstance(content, dict) or not isinstance(content.get("choices"), dict):
-            raise VaeklError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")
+            raise UnreadableError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")
         if lacking := [group for group in _GROUPS if not isinstance(content.get(group), dict)]:
-            raise VaeklError(f"{file} lacks {lacking[0]}: restore it, or train afresh.")
+            raise UnreadableError(f"{file} lacks {lacking[0]}: {_RESTORE}.")
+        self.facts()
         return content
 
-    def _refuse(self) -> None:
+    def _no_run(self) -> VaeklError:
         near = sorted(p.parent for p in self.path.glob(f"*/{_CONFIG}")) or [self.path.parent] * self.path.is_file()
         hint = ": give a folder that `vaekl train` made"
         if near and RunFolder(near[-1]).holds_run():
             hint = f", but {near[-1]} does: give that"
-        raise VaeklError(f"{self.path} holds no run ({_CONFIG} is missing){hint}.")
+        return VaeklError(printable(f"{self.path} holds no run ({_CONFIG} is missing){hint}."))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """What was trained, by which versions.
 
         Raises:
-            VaeklError: the file is missing or damaged.
+            UnreadableError: the file is missing, as in a run of an earlier vaekl, or damaged.
         """
-        return read_json(self.facts_file)
+        try:
+            return read_record(self.facts_file, Facts, _MOST[_FACTS], _RESTORE)
+        except FileNotFoundError as error:
+            raise UnreadableError(
+                f"{printable(str(self.path))} has no {_FACTS}, so an earlier vaekl trained it, or the file was taken "
+                "away: go on with that vaekl, put the file back, or train afresh."
+            ) from error
 
-    def results(self) -> dict[str, Any] | None:
+    def results(self) -> Results | None:
         """The figures of a finished run, or None.
 
         Raises:
-            VaeklError: the file is damaged.
+            UnreadableError: the file is damaged.
         """
-        return read_json(self.results_file) if self.results_file.is_file() else None
+        with suppress(FileNotFoundError):
+            return read_record(self.results_file, Results, _MOST[_RESULTS], _TAKE_AWAY)
+        return None
 
-    def finish(self, figures: dict[str, Any]) -> None:
+    def finish(self, figures: Mapping[str, Any]) -> None:
         """Write the results, which makes the run a finished one; nobody comes back to it for an earlier checkpoint.
+
+        Args:
+            figures: the keys of `schema.Results`.
 
         Raises:
             VaeklError: they cannot be written, or are not finite.
         """
         self.previous.unlink(missing_ok=True)
-        write_json(self.results_file, figures)
+        write_record(self.results_file, record(Results, figures, _RESULTS))
 
-    def write_evaluation(self, file: Path, figures: dict[str, Any]) -> None:
+    def evaluation(self) -> Evaluation | None:
+        """What `vaekl eval` measured on all of the run's own test images, or None.
+
+        Raises:
+            UnreadableError: the file is damaged.
+        """
+        with suppress(FileNotFoundError):
+            return read_record(self.evaluation_file(), Evaluation, _MOST[_EVALUATION], _TAKE_AWAY)
+        return None
+
+    def write_evaluation(self, figures: Mapping[str, Any], label: str = "") -> None:
         """Write what `vaekl eval` measured, one process after the other.
 
         Args:
-            file: `evaluation_file`, or one beside it for what is not comparable with that.
-            figures: what was measured.
+            figures: the keys of `schema.Evaluation`.
+            label: of what is not comparable with all of the run's own test images.
 
         Raises:
             VaeklError: they cannot be written, or are not finite.
         """
+        file = self.evaluation_file(label)
+        content = record(Evaluation, figures, file.name)
         with sole_writer(file):
-            write_json(file, figures)
+            write_record(file, content)
 
-    def rows(self) -> list[dict[str, str]]:
-        """The whole rows of metrics.csv.
+    def metrics(self) -> Iterator[logs.Row]:
+        """The rows of metrics.csv, one after the other.
 
         Raises:
-            VaeklError: it holds something else.
+            UnreadableError: while they are read, for a file that vaekl did not write.
         """
-        return metrics.read(self.metrics_file)
+        return logs.read(self.metrics_file)
+
+    def log(self, keep: Callable[[logs.Row], bool]) -> logs.Writer:
+        """Begin to write metrics.csv, or go on with it.
+
+        Args:
+            keep: which of its rows stay.
+
+        Raises:
+            VaeklError: it cannot be read or written.
+        """
+        return logs.Writer(self.metrics_file, filter(keep, self.metrics()))
 
     def beat(self, step: int, steps: int, elbo: float) -> None:
         """Say how far the run is, for the display of its sweep; a disk that cannot be written is no reason to stop.
 
         Args:
-            step: taken so far.
-            steps: there will be.
-            elbo: of the last steps, nats per image.
+            step: the steps that are done.
+            steps: how many there will be.
+            elbo: of the last ones, nats per image.
         """
-        file = self.path / _HEARTBEAT
-        partial = file.with_suffix(".partial")
-        with suppress(OSError):  # what matters on a full disk is the checkpoint
-            text = json.dumps({"step": step, "steps": steps, "elbo_nats": elbo})
-            partial.unlink(missing_ok=True)  # a stranger's folder may hold a link of that name
-            partial.write_text(text, encoding="ascii")
-            partial.replace(file)
+        heartbeats.write(self.path, Heartbeat(step=step, steps=steps, elbo_nats=elbo))
 
     def stop_beating(self) -> None:
         """The run has ended, in whatever way."""
-        with suppress(OSError):
-            (self.path / _HEARTBEAT).unlink(missing_ok=True)
+        heartbeats.remove(self.path)
 
-    def heartbeat(self) -> dict[str, Any] | None:
-        """How far a run that is training is: step, steps, elbo_nats; None where nothing says so."""
-        with suppress(OSError, ValueError):
-            content: dict[str, Any] = json.loads((self.path / _HEARTBEAT).read_text(encoding="ascii"))
-            return content
-        return None
+    def heartbeat(self) -> Heartbeat | None:
+        """How far a run that is training is; None where nothing says so."""
+        return heartbeats.read(self.path)
 
 
-def validation_elbo(figures: Mapping[str, Any]) -> float | None:
-    """The validation ELBO of a finished run's results, nats, or None without validation images."""
-    elbo = figures.get("valid", {}).get("elbo_nats")
-    return float(elbo) if elbo is not None else None
+def find_runs(path: Path) -> list[Path]:
+    """The runs that a path means: a checkpoint, a run folder, or a folder of run folders.
+
+    Raises:
+        VaeklError: if there is none.
+    """
+    run = RunFolder(path)
+    if path.is_file() or run.holds_run():
+        return [path]
+    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{_CONFIG}")})
+    if not inside:
+        raise run._no_run()
+    return inside

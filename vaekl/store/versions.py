@@ -18,10 +18,13 @@ def versions(overrides: Sequence[str]) -> dict[str, Any]:
     Args:
         overrides: the words that the user typed after `vaekl train`.
     """
-    installed = {name: version for name in _PACKAGES if (version := _version(name)) is not None}
-    command = shlex.join(["vaekl", "train", *overrides])
-    return {"command": command, "python": sys.version.split()[0], "platform": platform.platform(), **installed} | {
-        "git_revision": _git_revision()
+    packages = {name: version for name in _PACKAGES if (version := _version(name)) is not None}
+    return {
+        "command": shlex.join(["vaekl", "train", *overrides]),
+        "git_revision": _git_revision(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": packages,
     }
 
 

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vaekl.store import RunFolder, manifest
+from vaekl.store.schema import Entry
 
 _LOOK_EVERY = 0.25
 
@@ -57,28 +57,28 @@ class _Display:
         """See what has changed."""
         runs = manifest.of_session(self.folder, self.session)
         for name, run in runs.items():
-            if run["status"] != "running" and name not in self.ended:
+            if run.status != "running" and name not in self.ended:
                 self._end(name, run)
         share = 0.0
         for name, run in runs.items():
-            if run["status"] == "running":
+            if run.status == "running":
                 self.ended.discard(name)  # a job that was put back
                 share += self._advance(name)
         done = len(self.ended)
         self.bars.update(self.sweep, completed=done + share, said=f"{done}/{self.runs}")
 
-    def _end(self, name: str, run: dict[str, Any]) -> None:
+    def _end(self, name: str, run: Entry) -> None:
         self.ended.add(name)
         if name in self.running:
             self.bars.remove_task(self.running.pop(name))
-        why = f": {run['reason']}" if run["reason"] else ""
-        self.console.print(f"  {len(self.ended):>4}/{self.runs} {run['status']:<9} {name}{why}")
+        why = f": {run.reason}" if run.reason else ""
+        self.console.print(f"  {len(self.ended):>4}/{self.runs} {run.status:<9} {name}{why}")
 
     def _advance(self, name: str) -> float:
         if name not in self.running:
             self.running[name] = self.bars.add_task(f"  {name}", total=1, said="")
         beat = RunFolder(self.folder / name).heartbeat()
-        share = beat["step"] / beat["steps"] if beat else 0.0
-        said = f"{beat['elbo_nats']:,.1f} nats" if beat else "starting"
+        share = beat.step / beat.steps if beat else 0.0
+        said = f"{beat.elbo_nats:,.1f} nats" if beat else "starting"
         self.bars.update(self.running[name], completed=share, said=said)
         return share

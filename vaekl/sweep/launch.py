@@ -12,7 +12,7 @@ from rich.console import Console
 
 from vaekl.config import compose, overrides
 from vaekl.store import RunFolder, manifest
-from vaekl.store.run_folder import validation_elbo
+from vaekl.store.schema import Results
 from vaekl.sweep import display, parse, plan, slurm, workers
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
@@ -66,7 +66,7 @@ def _sweep(task: compose.Task, sweep: parse.Sweep, load: Callable[[], None]) -> 
     console.print(f"  report      vaekl report {path}")
     if failures := manifest.failures(ended):
         raise VaeklError(f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more.")
-    if not sweep.searches and (left := runs - sum(run["status"] == "finished" for run in ended.values())):
+    if not sweep.searches and (left := runs - sum(run.status == "finished" for run in ended.values())):
         raise VaeklError(f"{left} of {runs} runs were stopped, or did not begin: the same command goes on with them.")
 
 
@@ -118,7 +118,7 @@ class _Job:
             with sole_writer(path / "attempt") if self.searches else nullcontext():
                 if (figures := _finished(cfg, path)) is not None:
                     manifest.note(path, status="finished", reason=None, session=self.session)
-                    return validation_elbo(figures)
+                    return figures.validation_elbo
                 with manifest.recorded(path, compose.overrides(), self.session, slurm.job()):
                     # again: whoever asked since then did not see this run in the manifest
                     if workers.asked_to_stop(self.sweep):
@@ -134,7 +134,7 @@ class _Job:
             return None
 
 
-def _finished(cfg: DictConfig, path: Path) -> dict[str, float] | None:
+def _finished(cfg: DictConfig, path: Path) -> Results | None:
     """The results of a run that was finished before; nothing of it needs torch."""
     with suppress(VaeklError):  # the attempt will say what is wrong
         run = RunFolder(path)
@@ -182,7 +182,7 @@ def _check_queue(path: Path, sweep: parse.Sweep) -> None:
 
 def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
     runs, known = sweep.count(), manifest.read(path)
-    finished = min(runs, sum(run["status"] == "finished" for run in known.values()))
+    finished = min(runs, sum(run.status == "finished" for run in known.values()))
     if sweep.launcher == "basic":  # to look at one run after the other: nothing to plan
         return plan.one_by_one(runs, finished)
     device = sweep.value("trainer.device") or "auto"

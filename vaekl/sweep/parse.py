@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -12,12 +11,11 @@ from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override
-from omegaconf import OmegaConf
 
 from vaekl.config import overrides
 from vaekl.config.groups import CONF, options
+from vaekl.store import sweep_folder
 from vaekl.system.errors import VaeklError, did_you_mean, first_line
-from vaekl.system.files import replacing
 
 _LONGEST_NAME = 60
 #: the extra that a launcher or sweeper is in, and the package that says whether it is installed
@@ -124,7 +122,7 @@ class Sweep:
         if self.value("hydra/sweeper") == "optuna":
             # the same command must search in the same way, or it would find none of its runs finished
             added |= {
-                "hydra.sweeper.n_jobs": str(_drawn_at_once(folder, at_once)),
+                "hydra.sweeper.n_jobs": str(sweep_folder.drawn_at_once(folder, lambda: at_once or _ON_CLUSTER)),
                 "hydra.sweeper.direction": "maximize",
                 "hydra.sweeper.max_failure_rate": "1",
                 "hydra.sweeper.sampler.seed": "0",
@@ -186,16 +184,15 @@ def _check_values(override: Override, sweep: Sweep) -> None:
 
 
 def best(folder: Path) -> str | None:
-    """What a search has found, or None where there was none."""
-    file = folder / "optimization_results.yaml"
-    if not file.exists():
+    """The best values of a search in words, or None where there was none."""
+    result = sweep_folder.search_result(folder)
+    if result is None:
         return None
-    found = OmegaConf.load(file)
-    values = " ".join(
-        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in found.best_params.items()
+    values, elbo = result
+    words = " ".join(
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
     )
-    return f"{values}: validation ELBO {found.best_value:,.3f} nats"
+    return f"{words}: validation ELBO {elbo:,.3f} nats"
 
 
 def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -242,17 +239,3 @@ def _words_in(file: Path) -> dict[str, str]:
 def _shows(words: Sequence[str]) -> bool:
     """Whether the words ask for a config to be shown."""
     return any(word.partition("=")[0] in _ONE_AT_A_TIME for word in words)
-
-
-def _drawn_at_once(folder: Path, at_once: int | None) -> int:
-    """How many trials a search draws before it looks at their figures: as many as when it was begun.
-
-    With another number it would draw other trials, and find none of the old ones finished.
-    """
-    file = folder / "search.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads(file.read_text(encoding="utf-8"))["drawn_at_once"])
-    number = at_once or _ON_CLUSTER
-    with replacing(file, "search") as partial:
-        partial.write_text(json.dumps({"drawn_at_once": number}) + "\n", encoding="utf-8")
-    return number

@@ -161,9 +161,9 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
         if on_slurm:
             slurm.stop(slurm.jobs(folder) - jobs_before)
         for run in manifest.of_session(folder, session).values():
-            if run["status"] == "running" and run["host"] == socket.gethostname():
+            if run.status == "running" and run.host == socket.gethostname() and run.process:
                 with suppress(OSError):
-                    os.kill(run["process"], signal.SIGTERM)
+                    os.kill(run.process, signal.SIGTERM)
 
     try:
         for number in handlers:
@@ -183,7 +183,7 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
         with suppress(OSError):
             (folder / _STOP).unlink()
     if asked.is_set():
-        unsaved = sum(run["status"] == "killed" for run in manifest.of_session(folder, session).values())
+        unsaved = sum(run.status == "killed" for run in manifest.of_session(folder, session).values())
         saved = f"{unsaved} runs before they could save" if unsaved else "every run has saved its state"
         raise StoppedError(f"the sweep was stopped, {saved}: the same command goes on from there.")
 

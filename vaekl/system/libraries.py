@@ -1,4 +1,4 @@
-"""Libraries that are imported only when needed, with one sentence where that fails."""
+"""Libraries that are imported only when needed, with a sentence where the import fails."""
 
 import importlib
 from types import ModuleType

@@ -1,1 +1,1 @@
-"""What is done with finished runs, a package a verb: eval, sample, audit and report."""
+"""One file a verb that looks at finished runs: eval, sample."""

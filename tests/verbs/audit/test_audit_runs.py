@@ -23,15 +23,15 @@ def card(capsys, run):
         (
             "likelihood=gaussian weighting=fixed_beta weighting.beta=0.04",
             [
-                "½(x − μ)² + 0.04 · KL", "φ = 0.04   (weighting.beta)", "0.2 = 3.4 grey levels of 17",
+                "½(x − μ)² + 0.04 · KL", "the variance φ = 0.04   (weighting.beta)", "0.2 = 3.4 grey levels of 17",
                 "normalised β_KL · Z/N = 0.0025", "does not depend on the decoder", "weighting.beta=0.04",
             ],
         ),
-        ("likelihood=laplace weighting=fixed_dispersion weighting.dispersion=0.1", ["|x − μ|]/φ", "φ = 0.1"]),
+        ("likelihood=laplace weighting=fixed_dispersion weighting.dispersion=0.1", ["|x − μ|]/φ", "the scale φ = 0.1"]),
         ("likelihood=gaussian", ["auto → learned_precision", "learned_precision, test, step 4", "nothing; ln C"]),
         ("likelihood=gaussian weighting=optimal_precision weighting.per=pixel", ["there is one per pixel"]),
         ("likelihood=cb", ["cb_normalizer", "φ = 1", "nothing; ln C"]),
-        ("likelihood=cb weighting=fixed_beta", ["depends on the decoder, so the optimum moves", "not an ELBO"]),
+        ("likelihood=cb weighting=fixed_beta", ["depends on the decoder, so the optimum moves", "not an ELBO of any"]),
         ("likelihood=bernoulli transform=binarize", ["auto → fixed_dispersion", "φ = 1", "dropped        nothing"]),
         (
             "likelihood=bernoulli transform=binarize weighting=fixed_beta weighting.beta=4",
@@ -102,6 +102,9 @@ def test_a_family_of_the_user_s_own_is_what_the_run_made_of_it(tmp_path, capsys)
 
 def test_a_folder_of_another_program(tmp_path):
     run = trained(tmp_path)
-    (run / "versions.json").write_text("{}")
-    with pytest.raises(VaeklError, match="does not say what was trained"):
+    (run / "facts.json").write_text("{}")
+    with pytest.raises(VaeklError, match=r"facts\.json has no schema number, so an earlier vaekl wrote it"):
+        audit.main([str(run)])
+    (run / "facts.json").unlink()
+    with pytest.raises(VaeklError, match=r"has no facts\.json, so an earlier vaekl trained it"):
         audit.main([str(run)])

@@ -9,6 +9,7 @@ import yaml
 from cli_helpers import contents, refused
 from report_cases import Page, load, page, reported, table
 
+from vaekl.store.metrics import FIELDS
 from vaekl.verbs.report.collect import collect
 from vaekl.verbs.report.groups import grouped
 
@@ -32,21 +33,22 @@ def test_every_kind_of_failure_is_listed_with_its_reason(sweep):
     (sweep / "learned_0/config.yaml").write_text("a: [")
     (sweep / "learned_1/config.yaml").unlink()
     manifest = {
+        "schema": 1,
         "runs": {
             "7_gone": {"status": "failed", "reason": "model.latents must be at least 1.", "overrides": []},
             "8_taken": {"status": "finished", "reason": None},
             "cb_0": {"status": "failed", "reason": "the disk is full."},
-        }
+        },
     }
     (sweep / "manifest.json").write_text(json.dumps(manifest))
     answer = reported(sweep.parent, "sweep", *QUICK)
     assert answer.code == 0, answer.err
     expected = {
         "cb_0": ("failed", "the disk is full.; last logged at step 4"),
-        "cb_1": ("broken", "results.json cannot be read"),
-        "beta1_0": ("broken", "diverged: test.elbo_nats is nan"),
-        "beta1_1": ("broken", "results.json lacks test.kl_nats"),
-        "learned_0": ("broken", "cannot be read as YAML"),
+        "cb_1": ("broken", "results.json cannot be read (input data was truncated)"),
+        "beta1_0": ("broken", "results.json cannot be read (JSON is malformed"),
+        "beta1_1": ("broken", "results.json cannot be read (test: object missing required field kl_nats)"),
+        "learned_0": ("broken", "cannot be read (as YAML"),
         "learned_1": ("broken", "config.yaml is missing"),
         "7_gone": ("failed", "model.latents must be at least 1."),
         "8_taken": ("missing", "its folder is gone"),
@@ -94,12 +96,15 @@ def test_runs_of_equal_names_are_told_apart(sweep):
 def test_a_damaged_evaluation_is_no_evaluation(sweep, change):
     edited(sweep / "cb_0/eval.json", lambda content: content.update(change))
     run = next(run for run in collect([sweep]) if run.name == "cb_0")
-    assert run.finished and run.evaluation is None and run.unmeasured == "not measured: eval.json is damaged"
+    assert run.finished and run.evaluation is None
+    assert run.unmeasured.startswith("not measured: ") and "eval.json cannot be read" in run.unmeasured
 
 
 def test_a_run_that_the_manifest_calls_running_is_unfinished(sweep):
     (sweep / "cb_0/results.json").unlink()
-    (sweep / "manifest.json").write_text(json.dumps({"runs": {"cb_0": {"status": "running", "reason": None}}}))
+    (sweep / "manifest.json").write_text(
+        json.dumps({"schema": 1, "runs": {"cb_0": {"status": "running", "reason": None}}})
+    )
     run = next(run for run in collect([sweep]) if run.name == "cb_0")
     assert (
         run.status == "unfinished" and "still running, on this machine or another: last logged at step 4" in run.reason
@@ -125,13 +130,16 @@ def test_nothing_of_a_run_becomes_markup(sweep):
     config["model"]["activation"] = evil
     config["dataset"]["name"] = evil
     (hostile / "config.yaml").write_text(yaml.safe_dump(config))
-    edited(hostile / "results.json", lambda c: c.update(weighting=evil, weights=evil, step=evil))
+    edited(hostile / "results.json", lambda c: c.update(weighting=evil))
     edited(hostile / "results.json", lambda c: c["protocol"].update(data=evil, likelihood=evil))
-    edited(hostile / "results.json", lambda c: c["images"].update({evil: 1}))
-    edited(hostile / "eval.json", lambda c: c.update(weights=evil, step=evil, protocol={"ruler": evil}))
-    edited(hostile / "versions.json", lambda c: c.update(command=evil, git_revision=evil, torch=evil))
+    edited(hostile / "eval.json", lambda c: c["protocol"].update(ruler=evil))
+    edited(hostile / "facts.json", lambda c: c.update(command=evil, git_revision=evil, packages={"torch": evil}))
+    edited(hostile / "facts.json", lambda c: c["likelihood"].update(name=evil, support=evil))
+    edited(hostile / "facts.json", lambda c: c["weighting"].update(name=evil))
     (sweep / "cb_1/results.json").unlink()
-    (sweep / "manifest.json").write_text(json.dumps({"runs": {"cb_1": {"status": evil, "reason": evil}}}))
+    (sweep / "manifest.json").write_text(
+        json.dumps({"schema": 1, "runs": {"cb_1": {"status": "failed", "reason": evil}}})
+    )
     assert reported(sweep.parent, "sweep", *QUICK).code == 0
     text = (sweep / "report/report.html").read_text(encoding="utf-8")
     found = Page(text)
@@ -217,9 +225,15 @@ def test_the_report_writes_into_its_folder_alone_and_takes_away_its_old_figures(
 
 def test_a_long_log_costs_no_memory_and_no_second(sweep):
     log = sweep / "cb_0" / "metrics.csv"
-    head = "step,split,implied_sigma,rmse,images_per_second"
-    rows = [f"{step},train,{step / 1e6},0.5,{100 + step % 7}" for step in range(10, 500_000, 10)]
-    log.write_text("\n".join([head, *rows]) + "\n")
+    place = {name: number for number, name in enumerate(FIELDS)}
+
+    def row(step):
+        cells = [str(step), "train", *[""] * (len(FIELDS) - 2)]
+        for name, value in {"implied_sigma": step / 1e6, "rmse": 0.5, "images_per_second": 100 + step % 7}.items():
+            cells[place[name]] = str(value)
+        return ",".join(cells)
+
+    log.write_text("\n".join([",".join(FIELDS), *map(row, range(10, 500_000, 10))]) + "\n")
     run = next(run for run in collect([sweep]) if run.name == "cb_0")
     assert 200 <= len(run.train) <= 401 and run.train[-1]["step"] == 499_990
     # 10 steps at each speed, in images a second

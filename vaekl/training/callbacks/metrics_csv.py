@@ -1,12 +1,11 @@
 """`metrics.csv`: every figure that TensorBoard gets, a row for each step and split."""
 
-import csv
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from vaekl.measures.elbo import Evaluation
-from vaekl.store import RunFolder, metrics
+from vaekl.store import RunFolder
+from vaekl.store.metrics import Writer
 from vaekl.training.callback import Callback
 from vaekl.training.trainer import Trainer
 
@@ -16,41 +15,37 @@ class MetricsCsv(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = RunFolder(folder)
-        self._file: IO[str] | None = None
+        self._log: Writer | None = None
 
     def started(self, trainer: Trainer) -> None:
         # a run that was killed after its test is tested again
-        kept = [row for row in self.folder.rows() if int(row["step"]) <= trainer.step and row["split"] != "test"]
-        metrics.write(self.folder.metrics_file, kept)
-        self._file = self.folder.metrics_file.open("a", newline="")
+        self._log = self.folder.log(keep=lambda row: row.step <= trainer.step and row.split != "test")
 
     def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
-        self._write(trainer.step, "train", figures)
+        self._append(trainer.step, "train", figures)
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
         if evaluation is not None:
-            self._write(trainer.step, "valid", evaluation.figures())
+            self._append(trainer.step, "valid", evaluation.figures())
         self._flush()
 
     def paused(self, trainer: Trainer) -> None:
         self._flush()
 
     def failed(self, trainer: Trainer) -> None:
-        if self._file is not None:
+        if self._log is not None:
             with suppress(OSError):  # the error that ended the run is the one to report
-                self._file.close()
+                self._log.close()
 
     def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
-        self._write(trainer.step, "test", evaluation.figures())
-        if self._file is not None:
-            self._flush()
-            self._file.close()
+        self._append(trainer.step, "test", evaluation.figures())
+        if self._log is not None:
+            self._log.close()
 
-    def _write(self, step: int, split: str, figures: dict[str, float]) -> None:
-        if self._file is not None:
-            writer = csv.DictWriter(self._file, metrics.FIELDS, lineterminator="\n")
-            writer.writerow({"step": step, "split": split} | figures)
+    def _append(self, step: int, split: str, figures: dict[str, float]) -> None:
+        if self._log is not None:
+            self._log.append(step, split, figures)
 
     def _flush(self) -> None:
-        if self._file is not None:
-            self._file.flush()
+        if self._log is not None:
+            self._log.flush()

@@ -103,10 +103,9 @@ class TensorBoard(Callback):
         self._evaluation("test", evaluation, trainer.step)
         if trainer.step < self._last_step:
             # early stopping went back to its best weights: the last point is to be theirs, as the test's is
-            for row in RunFolder(self.folder).rows():
-                if row["split"] == "valid" and int(row["step"]) == trainer.step:
-                    figures = {tag: float(text) for tag, text in row.items() if tag not in ("step", "split") and text}
-                    self._scalars("valid", figures, self._last_step)
+            for row in RunFolder(self.folder).metrics():
+                if row.split == "valid" and row.step == trainer.step:
+                    self._scalars("valid", row.figures(), self._last_step)
         self._compare(list(evaluation.figures()), trainer.step)
         self.writer.close()
 

@@ -1,80 +1,82 @@
 """The card of a run, from the files in its folder: neither its data nor its weights are needed."""
 
-import csv
 import shlex
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from math import prod
+from math import isclose, prod
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vaekl import __version__
 from vaekl.store import RunFolder
-from vaekl.system.errors import VaeklError
+from vaekl.store.schema import Facts
 from vaekl.verbs.audit.sigma import PixelScale
 from vaekl.verbs.audit.text import lines, number
+
+_MEASURED = (
+    "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "dispersion", "implied_sigma", "rmse",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder says of the run.
+    """A run folder as its card shows it.
 
     Args:
-        path: the folder.
+        folder: its files.
         config: its resolved config.
+        facts: what the run wrote at its start.
         figures: measured last: of the test if the run is finished, else the last row of metrics.csv; may be empty.
         where: where the figures are from, in words.
-        facts: what the run wrote at its start: the data's shape, the family, the weighting that `auto` took.
     """
 
-    path: Path
+    folder: RunFolder
     config: dict[str, Any]
+    facts: Facts
     figures: dict[str, float]
     where: str
-    facts: dict[str, Any]
-
-    @property
-    def likelihood(self) -> str:
-        """The family's name."""
-        return str(self.facts["likelihood"]["name"])
-
-    @property
-    def resolved(self) -> str:
-        """The weighting's name, whatever `auto` took."""
-        return str(self.facts["weighting"]["name"])
-
-    @property
-    def scale(self) -> bool:
-        """Whether φ is a scale of the family, so that ln C does not depend on the decoder."""
-        return bool(self.facts["likelihood"]["scale"])
 
     @property
     def values(self) -> int:
         """N, the number of values in an image."""
-        return prod(self.facts["data"]["shape"])
+        return prod(self.facts.data.shape)
 
     @property
     def pixels(self) -> PixelScale:
         """What σ is compared with."""
-        return PixelScale.of_data(self.facts["data"])
+        return PixelScale.of_data(msgspec.structs.asdict(self.facts.data))
 
     @property
     def latents(self) -> int | None:
         """Z."""
-        found = self.config.get("model", {}).get("latents")
-        return found if isinstance(found, int) else None
+        latents = self.config["model"].get("latents")
+        return latents if isinstance(latents, int) else None
 
     @property
     def dispersion(self) -> tuple[float, str] | None:
         """φ and where it is from; None before anything was measured of a φ that the run finds for itself."""
-        key = {"fixed_beta": "beta", "fixed_dispersion": "dispersion"}.get(self.resolved)
-        given = self.config.get("weighting", {}).get(key, 1.0) if key else None
-        if given is not None:
-            return float(given), f"weighting.{key}" if key in self.config["weighting"] else "φ = 1 for this family"
-        if self.resolved == "cb_normalizer":
-            return 1.0, "φ = 1, nothing to weigh"
+        weighting = self.facts.weighting
+        if weighting.dispersion is not None:
+            for key, value in self.config["weighting"].items():
+                # the fact is what float32 makes of the option
+                if type(value) in (int, float) and isclose(value, weighting.dispersion, rel_tol=1e-6):
+                    return float(value), f"weighting.{key}"
+            return weighting.dispersion, "fixed"
         if "dispersion" in self.figures:
-            return self.figures["dispersion"], f"{self.resolved}, {self.where}"
+            return self.figures["dispersion"], f"{weighting.name}, {self.where}"
+        return None
+
+    @property
+    def sigma(self) -> float | None:
+        """σ of the density on the scale of the data: as measured, else that of φ where φ is a scale."""
+        likelihood = self.facts.likelihood
+        if "implied_sigma" in self.figures:
+            return self.figures["implied_sigma"]
+        if self.dispersion and likelihood.unit_sigma is not None and likelihood.scale_power is not None:
+            return float(likelihood.unit_sigma * self.dispersion[0] ** likelihood.scale_power)
         return None
 
 
@@ -85,7 +87,7 @@ def run_card(path: Path) -> str:
         VaeklError: if there is no run, or its files cannot be read.
     """
     run = read_run(path.parent if path.is_file() else path)
-    return f"vaekl {__version__}, {run.path}\n" + lines(
+    return f"vaekl {__version__}, {run.folder.path}\n" + lines(
         {
             "run": _head(run),
             "loss": _loss(run),
@@ -107,37 +109,22 @@ def read_run(path: Path) -> Run:
         VaeklError: if there is no run, or a file is damaged.
     """
     folder = RunFolder(path)
-    config, facts = folder.config(), folder.facts()
-    if not {"data", "likelihood", "weighting"} <= facts.keys():
-        raise VaeklError(f"{folder.facts_file} does not say what was trained: it is no run of this vaekl.")
-    results = folder.results()
-    if results is None:
-        return Run(path, config, *_last_row(folder.metrics_file), facts)
-    figures = {name: value for name, value in results.get("test", {}).items() if isinstance(value, float | int)}
-    return Run(path, config, figures, f"test, step {results.get('step', 0):,}", facts)
-
-
-def _last_row(file: Path) -> tuple[dict[str, float], str]:
-    """The last whole row of metrics.csv as numbers, and its split and step in words."""
-    if not file.is_file():
-        return {}, "nothing measured yet"
-    with file.open(newline="", encoding="utf-8") as source:
-        # a killed writer may leave a torn last line
-        whole = [row for row in csv.DictReader(source) if None not in row.values() and row.get("split")]
-    if not whole:
-        return {}, "nothing measured yet"
-    row = whole[-1]
-    try:
-        figures = {name: float(value) for name, value in row.items() if value and name not in ("split", "step")}
-    except (ValueError, TypeError) as error:
-        raise VaeklError(f"{file} cannot be read as a table of numbers: restore it, or train afresh.") from error
-    return figures, f"{file.name}, last row: {row['split']}, step {row['step']}"
+    config, facts, results = folder.config(), folder.facts(), folder.results()
+    if results is not None:
+        figures = {name: getattr(results.test, name) for name in _MEASURED}
+        return Run(folder, config, facts, figures, f"test, step {results.step:,}")
+    rows = deque(folder.metrics(), maxlen=1)
+    if not rows:
+        return Run(folder, config, facts, {}, "nothing measured yet")
+    last = rows[0]
+    where = f"{folder.metrics_file.name}, last row: {last.split}, step {last.step}"
+    return Run(folder, config, facts, last.figures(), where)
 
 
 def _head(run: Run) -> str:
-    choices, data = run.config["choices"], run.facts["data"]
+    choices, data = run.config["choices"], run.facts.data
     return (
-        f"{choices.get('model')}, Z = {run.latents} latents; {choices.get('dataset')}, {data['protocol']}, "
+        f"{choices.get('model')}, Z = {run.latents} latents; {choices.get('dataset')}, {data.protocol}, "
         f"N = {run.values:,} values an image"
     )
 
@@ -145,34 +132,30 @@ def _head(run: Run) -> str:
 def _loss(run: Run) -> str:
     schedule = str(run.config["choices"].get("schedule") or "constant")
     multiplied = "" if schedule == "constant" else f" · schedule={schedule}"
-    weighting = str(run.config["choices"].get("weighting"))
-    taken = f"weighting={weighting}" + (f" → {run.resolved}" if run.resolved != weighting else "")
-    return f"{run.facts['weighting']['loss']}{multiplied}, summed over an image and averaged over images\n({taken})"
+    weighting, chosen = run.facts.weighting, str(run.config["choices"].get("weighting"))
+    taken = f"weighting={chosen}" + (f" → {weighting.name}" if weighting.name != chosen else "")
+    return f"{weighting.loss}{multiplied}, summed over an image and averaged over images\n({taken})"
 
 
 def _likelihood(run: Run) -> str:
+    likelihood = run.facts.likelihood
     if run.dispersion is None:
-        return f"{run.likelihood}, its φ is found in training, and {run.where}"
+        return f"{likelihood.name}, its φ is found in training, and {run.where}"
     phi, source = run.dispersion
-    kind = {"gaussian": "the variance", "laplace": "the scale"}.get(run.likelihood, "the dispersion")
     per = str(run.config["weighting"].get("per", "scalar"))
     several = f", a geometric mean: there is one per {per}" if per != "scalar" else ""
-    return f"{run.likelihood}, {kind} φ = {number(phi)}   ({source}{several})"
+    return f"{likelihood.name}, {likelihood.dispersion} φ = {number(phi)}   ({source}{several})"
 
 
 def _sigma(run: Run) -> str:
-    if "implied_sigma" in run.figures:
-        text = run.pixels.words(run.figures["implied_sigma"])
-        if "rmse" in run.figures:
-            text += f", beside an RMSE of {run.figures['rmse']:.4g}"
-        return f"{text}   ({run.where})"
-    if run.dispersion and run.likelihood in ("gaussian", "laplace"):
-        return run.pixels.words(_sigma_of(run.likelihood, run.dispersion[0]))
-    return ""
-
-
-def _sigma_of(likelihood: str, phi: float) -> float:
-    return float(phi**0.5 if likelihood == "gaussian" else 2**0.5 * phi)
+    if run.sigma is None:
+        return ""
+    text = run.pixels.words(run.sigma)
+    if "implied_sigma" not in run.figures:
+        return text
+    if "rmse" in run.figures:
+        text += f", beside an RMSE of {run.figures['rmse']:.4g}"
+    return f"{text}   ({run.where})"
 
 
 def _beta(run: Run) -> str:
@@ -190,13 +173,12 @@ def _beta(run: Run) -> str:
 def _dropped(run: Run) -> str:
     constant = run.figures.get("log_norm_const_nats")
     amount = f"{number(constant)} nats per image   ({run.where})" if constant is not None else "not measured yet"
-    phi = run.dispersion[0] if run.dispersion else None
-    if run.resolved != "fixed_beta":
+    if not run.facts.weighting.drops_constant:
         return f"nothing; ln C = {amount}" if constant else "nothing"
-    if run.facts["likelihood"]["discrete"] and phi == 1:
+    if run.facts.likelihood.discrete and run.dispersion and run.dispersion[0] == 1:
         return "nothing: at φ = 1 the distribution already sums to 1"
     text = f"ln C = {amount}"
-    if run.scale:
+    if run.facts.likelihood.scale_power is not None:
         return f"{text}\nIt does not depend on the decoder, so the optimum stays where it is"
     return f"{text}\nIt depends on the decoder, so the optimum moves"
 
@@ -214,20 +196,25 @@ def _measured(run: Run) -> str:
 
 
 def _verdict(run: Run) -> str:
-    if run.resolved == "fixed_beta" and run.likelihood == "cb":
-        return "binary cross-entropy on grey values without its constant: not an ELBO of any density on [0, 1]"
-    if run.likelihood not in ("gaussian", "laplace") or run.dispersion is None:
+    likelihood, sigma = run.facts.likelihood, run.sigma
+    if run.facts.weighting.drops_constant and not likelihood.discrete and likelihood.scale_power is None:
+        return f"{likelihood.energy} without its constant: not an ELBO of any density on {likelihood.support}"
+    if likelihood.unit_sigma is None or likelihood.scale_power is None or not sigma:
         return ""
-    sigma = run.figures.get("implied_sigma", _sigma_of(run.likelihood, run.dispersion[0]))
-    text, rmse = run.pixels.verdict(sigma), run.figures.get("rmse", sigma)
-    if run.likelihood == "gaussian" and not 0.9 < rmse / sigma < 1.1:
-        sure = "surer of its pixels than it may be" if rmse > sigma else "less sure of its pixels than it could be"
-        text += f"\nThe RMSE is {rmse / sigma:.2f} σ: the density is {sure}; φ = RMSE² = {number(rmse**2)} would fit."
+    text = run.pixels.verdict(sigma)
+    ratio = run.figures.get("rmse", sigma) / sigma
+    if not 0.9 < ratio < 1.1:
+        sure = "surer of its values than it may be" if ratio > 1 else "less sure of its values than it could be"
+        # σ = unit_sigma · φ^power, so that σ becomes the RMSE at
+        phi = (ratio * sigma / likelihood.unit_sigma) ** (1 / likelihood.scale_power)
+        text += f"\nThe RMSE is {ratio:.2f} σ: the density is {sure}; φ = {number(phi)} would give σ = RMSE."
     return text.strip()
 
 
 def _command(run: Run) -> str:
-    """To be pasted into a terminal, so that words of the shell's in it are none."""
+    """To be pasted into a terminal: the command of `vaekl train` that the run's facts name, and no other command."""
     with suppress(ValueError):
-        return shlex.join(shlex.split(str(run.facts.get("command", ""))))
+        words = shlex.split(run.facts.command)
+        if words[:2] == ["vaekl", "train"]:
+            return shlex.join(words)
     return ""

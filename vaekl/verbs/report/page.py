@@ -93,7 +93,7 @@ def html(
         script_hash=_hash(script),
         heads=_heads(groups),
         groups=[_group_row(group, colours) for group in groups],
-        figures=[{"title": name, "figures": shown} for name, shown in sections.items()],
+        figures=[{"title": name, "figures": found} for name, found in sections.items()],
         run_heads=[{"title": name, "numeric": name in ("seed", "step", "s")} for name in _RUN_HEADS],
         runs=[_run_row(run) for run in runs],
         **words,
@@ -108,9 +108,9 @@ def _heads(groups: Sequence[Group]) -> list[dict[str, Any]]:
         return []
     keys = swept(groups) or ["runs"]
     numeric = [bool(groups[0].settings) and all(_is_number(group.settings[key]) for group in groups) for key in keys]
-    heads = [{"title": key, "numeric": n, "figure": False} for key, n in zip(keys, numeric, strict=True)]
+    found = [{"title": key, "numeric": n, "figure": False} for key, n in zip(keys, numeric, strict=True)]
     titles = ("n", *(column.title for column in COLUMNS), "parameters")
-    return heads + [{"title": title, "numeric": True, "figure": True} for title in titles]
+    return found + [{"title": title, "numeric": True, "figure": True} for title in titles]
 
 
 def _is_number(value: Any) -> bool:
@@ -138,17 +138,17 @@ def _figure(column: Column, group: Group) -> Cell:
 
 
 def _run_row(run: Run) -> list[Cell]:
-    step, seconds, seed = run.results.get("step"), run.seconds, run.seed
-    command = str(run.versions.get("command") or NONE)
+    step, seconds, seed = run.results.step if run.results else None, run.seconds, run.seed
+    command = run.facts.command if run.facts else NONE
     ruler = "measured" if run.evaluation else run.unmeasured or NONE
-    if run.evaluation and not run.evaluation.get("ruler"):
-        ruler = f"none: {(run.evaluation.get('protocol') or {}).get('ruler', '')}"
-    revision = str(run.versions.get("git_revision") or NONE)
+    if run.evaluation and run.evaluation.ruler is None:
+        ruler = f"none: {run.evaluation.protocol.ruler}"
+    revision = (run.facts.git_revision if run.facts else None) or NONE
     return [
         Cell(run.name, run.name),
         Cell(run.status, run.status),
         Cell(NONE if seed is None else str(seed), "" if seed is None else str(seed), True),
-        Cell(f"{step:,}" if isinstance(step, int) else NONE, str(step or ""), True),
+        Cell(NONE if step is None else f"{step:,}", str(step or ""), True),
         Cell(number(seconds, 1) if seconds else NONE, repr(seconds) if seconds else "", True),
         Cell(revision[:10] + "+" * revision.endswith("+"), revision, code=True),
         Cell(ruler, ruler),

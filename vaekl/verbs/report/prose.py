@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
+from vaekl.store.schema import Images
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import Group, repeats, swept
 from vaekl.verbs.report.measure import Theory
@@ -68,7 +68,7 @@ def lead(groups: Sequence[Group], runs: Sequence[Run]) -> str:
 
 def notes(groups: Sequence[Group]) -> list[str]:
     """What the table's figures are, and which of them can be compared."""
-    lines = [
+    found = [
         "n: runs with different seeds, folded into mean ± standard error of the mean (s/√n); one run has none. "
         "“2 of 3” means that one is not finished or repeats a seed; see Failures.",
         "Fair ruler: −log2 P(k)/D of the integers that the data really are, from eval.json; lower is better; "
@@ -80,15 +80,15 @@ def notes(groups: Sequence[Group]) -> list[str]:
     ]
     densities = list(dict.fromkeys(group.counted[0].density for group in groups if group.counted))
     integers = list(dict.fromkeys(group.counted[0].integers for group in groups if group.counted))
-    lines.append(f"ELBOs here: {_sets(densities)}.")
-    lines.append(f"Ruler here: {_sets(integers)}.")
-    lines += [
+    found.append(f"ELBOs here: {_sets(densities)}.")
+    found.append(f"Ruler here: {_sets(integers)}.")
+    found += [
         "σ/RMSE: implied σ over the RMSE of the density's mean on the test images; 1 is calibrated. Active units: "
         "variance of the posterior mean above 0.01.",
         "Training, s: Σ steps · batch size / images per second over the rows of metrics.csv, so without validation, "
         "test and pictures; images/s is over the same time. Both depend on the machine and its load.",
     ]
-    return lines
+    return found
 
 
 def _sets(words: Sequence[str]) -> str:
@@ -98,35 +98,35 @@ def _sets(words: Sequence[str]) -> str:
 
 
 def remarks(groups: Sequence[Group], runs: Sequence[Run], failures: Sequence[str]) -> list[str]:
-    """What is wrong with finished runs."""
-    lines = [
+    """What is wrong of finished runs."""
+    found = [
         f"{run.name} repeats seed {run.seed} of {group.name}: not counted" for group in groups for run in repeats(group)
     ]
-    lines += [f"{run.name}: bits/dim on the fair ruler {run.unmeasured}" for run in runs if run.unmeasured]
-    return lines + list(failures)
+    found += [f"{run.name}: bits/dim on the fair ruler {run.unmeasured}" for run in runs if run.unmeasured]
+    found += [f"{run.name}: {run.unlogged}" for run in runs if run.unlogged]
+    return found + list(failures)
 
 
 def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What the figures depend on, each with the number of runs where they differ."""
     facts: dict[str, list[str]] = {}
-    revisions = [
-        str(run.versions.get("git_revision") or "none: not run from a checkout") for run in runs if run.versions
-    ]
-    facts["revision"] = _tallied(revisions) or ["unknown"]
+    known = [run.facts for run in runs if run.facts]
+    facts["revision"] = _tallied([one.git_revision or "none: not run from a checkout" for one in known]) or ["unknown"]
+    versions = [{"python": one.python, "platform": one.platform, **one.packages} for one in known]
     for package in _PACKAGES:
-        values = [str(run.versions[package]) for run in runs if package in run.versions]
+        values = [version[package] for version in versions if package in version]
         if values:
             facts[package] = _tallied(values)
     facts["data protocol"] = _tallied([run.density for run in runs if run.finished]) or ["unknown"]
-    rulers: list[Any] = [(run.evaluation.get("protocol") or {}).get("ruler") for run in runs if run.evaluation]
-    facts["fair ruler"] = _tallied([str(words) for words in rulers]) or ["not measured"]
-    facts["images"] = _tallied([_images(run.results["images"]) for run in runs if run.finished]) or ["unknown"]
+    rulers = [run.evaluation.protocol.ruler for run in runs if run.evaluation]
+    facts["fair ruler"] = _tallied(rulers) or ["not measured"]
+    facts["images"] = _tallied([_counts(run.results.images) for run in runs if run.results]) or ["unknown"]
     facts["seeds"] = [", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))]
     return facts
 
 
-def _images(counts: dict[str, Any]) -> str:
-    return ", ".join(f"{number:,} {split}" for split, number in counts.items() if isinstance(number, int))
+def _counts(images: Images) -> str:
+    return f"{images.train:,} train, {images.valid:,} valid, {images.test:,} test"
 
 
 def _tallied(values: Sequence[str]) -> list[str]:

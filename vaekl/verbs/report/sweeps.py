@@ -1,56 +1,57 @@
 """What a sweep's folder says of runs that left no whole folder of their own."""
 
-import json
 import re
 from math import prod
 from pathlib import Path
-from typing import Any
 
-import yaml
+from vaekl.store import RunFolder, manifest, sweep_folder
+from vaekl.system.errors import VaeklError, sentence
 
-from vaekl.store import RunFolder
-from vaekl.store.manifest import MANIFEST, as_it_is
-from vaekl.store.read import printable, read_yaml
-
-_MULTIRUN = "multirun.yaml"
 _MOST_JOBS = 10_000
 
 
 def left_over(base: Path) -> dict[Path, tuple[str, str]]:
     """Runs of a folder that are not whole run folders, and what manifests say: status and reason."""
-    found: dict[Path, tuple[str, str]] = {}
+    outcomes: dict[Path, tuple[str, str]] = {}
     for sweep in [base, *sorted(child for child in base.iterdir() if child.is_dir())]:
         for child in sorted(sweep.iterdir()):
-            if child.is_dir() and not RunFolder(child).holds_run() and child != base:
-                if RunFolder(child).leftovers() or RunFolder(child).facts_file.exists():
-                    found[child] = ("broken", "config.yaml is missing")
-                elif re.match(r"\d+_", child.name) and (sweep / _MULTIRUN).exists():
-                    found[child] = ("missing", "its folder is empty: the run failed before its first step")
-        manifest = (read_json(sweep / MANIFEST) or {}).get("runs")
-        if isinstance(manifest, dict):
-            for name, facts in manifest.items():
-                if isinstance(facts, dict) and "/" not in name and name not in ("", ".", ".."):
-                    facts = as_it_is(facts)
-                    status, reason = str(facts.get("status")), str(facts.get("reason") or "")
-                    if RunFolder(sweep / name).config_file.is_file() or status != "finished":
-                        found[sweep / name] = (status, reason)
-                    else:
-                        found[sweep / name] = ("missing", "the manifest calls it finished, but its folder is gone")
+            run = RunFolder(child)
+            if child.is_dir() and not run.holds_run() and child != base:
+                if run.leftovers() or run.facts_file.exists():
+                    outcomes[child] = ("broken", f"{run.config_file.name} is missing")
+                elif re.match(r"\d+_", child.name) and sweep_folder.is_planned(sweep):
+                    outcomes[child] = ("missing", "its folder is empty: the run failed before its first step")
+        outcomes |= _noted(sweep)
+    return outcomes
+
+
+def _noted(sweep: Path) -> dict[Path, tuple[str, str]]:
+    """What the manifest says; without one, or with a damaged one, what the words of the sweep would have made."""
+    try:
+        entries = manifest.read(sweep)
+    except VaeklError as error:
+        return {sweep / manifest.MANIFEST: ("broken", sentence(error))} | _gaps(sweep)
+    if not entries:
+        return _gaps(sweep)
+    outcomes: dict[Path, tuple[str, str]] = {}
+    for name, entry in entries.items():
+        if RunFolder(sweep / name).holds_run() or entry.status != "finished":
+            outcomes[sweep / name] = (entry.status, entry.reason or "")
         else:
-            found |= _gaps(sweep)
-    return found
+            outcomes[sweep / name] = ("missing", "the manifest calls it finished, but its folder is gone")
+    return outcomes
 
 
 def _gaps(sweep: Path) -> dict[Path, tuple[str, str]]:
     """Jobs of a sweep that left no folder at all, by their numbers."""
-    if not (sweep / _MULTIRUN).is_file():
-        return {}
-    there = {int(match[1]) for child in sweep.iterdir() if (match := re.match(r"(\d+)_", child.name))}
     try:
-        task = read_yaml(sweep / _MULTIRUN)["hydra"]["overrides"]["task"]
-        count = prod(len(_values(str(word).partition("=")[2])) for word in task)
-    except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError):
-        count = 0
+        words = sweep_folder.planned_words(sweep)
+    except FileNotFoundError:
+        return {}
+    except VaeklError:
+        words = []
+    there = {int(match[1]) for child in sweep.iterdir() if (match := re.match(r"(\d{1,9})_", child.name))}
+    count = prod(len(_values(word.partition("=")[2])) for word in words) if words else 0
     # a name such as 20261123_old is no job's
     jobs = range(min(max([count, *(number + 1 for number in there)]), _MOST_JOBS))
     why = "job of this sweep without a folder: it failed before its first step, or was taken away"
@@ -61,12 +62,3 @@ def _values(text: str) -> list[str]:
     """What stands between the commas that are in no bracket and no quotes."""
     bare = re.sub(r"\[[^\]]*\]|\{[^}]*\}|'[^']*'|\"[^\"]*\"", "x", text)
     return bare.split(",")
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """The object in a file; None if there is none, or it cannot be read."""
-    try:
-        content = printable(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None

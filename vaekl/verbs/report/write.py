@@ -12,7 +12,7 @@ NONE = "–"
 
 
 def number(value: float, digits: int) -> str:
-    """A number with so many digits after the point, a true minus sign, and commas between thousands."""
+    """With a true minus sign, and thousands apart."""
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
@@ -21,9 +21,9 @@ def cell(column: Column, stat: Stat | None) -> tuple[str, str]:
     if stat is None:
         return ("not measured" if column.key == "ruler_bits_per_dim" else NONE), ""
     if column.key == "effective_beta_kl":
-        # from 0.0001 to 1000; of a β_KL that the config fixes the error is rounding
-        fixed = stat.error is None or stat.error <= 1e-6 * abs(stat.mean)
-        return f"{stat.mean:.4g}", "" if fixed else f"± {stat.error:.1g}"
+        # from 0.0001 to 1000; one that was given has no error but rounding
+        given = stat.error is None or stat.error <= 1e-6 * abs(stat.mean)
+        return f"{stat.mean:.4g}", "" if given else f"± {stat.error:.1g}"
     places = 0 if column.key == "active_units" and stat.n == 1 else column.digits
     return number(stat.mean, places), "" if stat.error is None else f"± {number(stat.error, places)}"
 
@@ -59,12 +59,12 @@ def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
         row: list[Any] = [run.name, run.status, run.reason, group.name if group else "", *settings, run.seed]
         row += [group is not None and run in group.counted, f"{run.likelihood} · {run.weighting}" if run.config else ""]
         done = run.finished
-        row += [run.results.get("step"), run.integers if done else "", run.density if done else ""]
+        row += [run.results.step if run.results else None, run.integers if done else "", run.density if done else ""]
         row += [column.of(run) if done else None for column in COLUMNS]
-        row += [run.test.get(key) for key in (*more[:-1], "bits_per_dim")]
-        bound = ((run.evaluation or {}).get("iwae") or [{}])[-1]
-        row += [bound.get("k"), bound.get("nats"), group.parameters if group and done else None, run.unmeasured]
-        row += [run.versions.get("command"), run.versions.get("git_revision")]
+        row += [getattr(run.test, key) if done else None for key in (*more[:-1], "bits_per_dim")]
+        bound = run.evaluation.iwae[-1] if run.evaluation else None
+        row += [bound and bound.k, bound and bound.nats, group.parameters if group and done else None, run.unmeasured]
+        row += [run.facts.command, run.facts.git_revision] if run.facts else [None, None]
         writer.writerow(map(_no_formula, row))
     return out.getvalue()
 

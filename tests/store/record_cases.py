@@ -1,0 +1,161 @@
+"""A whole example of each JSON file of a run or a sweep, and how it is read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vaekl.store import RunFolder, manifest, sweep_folder
+from vaekl.store.read import read_record
+from vaekl.store.schema import Heartbeat
+
+FIGURES = {
+    "elbo_nats": -65.5,
+    "energy_nats": 8.25,
+    "log_norm_const_nats": -57.0,
+    "kl_nats": 0.25,
+    "elbo_standard_error_nats": 0.125,
+    "loss": 65.5,
+    "bits_per_dim": 5.5,
+    "energy": 7.75,
+    "dispersion": 0.5,
+    "implied_sigma": 0.75,
+    "rmse": 0.5,
+    "beta_kl": 1.0,
+    "effective_beta_kl": 0.5,
+    "active_units": 2,
+    "kl_per_latent_nats": [0.125, 0.125],
+    "dispersions": [0.5],
+}
+BOUND = {"k": 50, "nats": -65.0, "standard_error_nats": 0.125, "bits_per_dim": 3.0}
+CHOICES = {"likelihood": "gaussian", "weighting": "auto"}
+FACTS = {
+    "schema": 1,
+    "metrics_schema": 1,
+    "command": "vaekl train likelihood=gaussian",
+    "git_revision": "0123456789abcdef",
+    "python": "3.11.7",
+    "platform": "Linux",
+    "packages": {"torch": "2.15.0"},
+    "data": {
+        "name": "digits",
+        "shape": [1, 8, 8],
+        "support": "unit_interval",
+        "level_width": 0.0625,
+        "protocol": "as stored",
+    },
+    "likelihood": {
+        "name": "gaussian",
+        "energy": "½(x − μ)²",
+        "log_norm_const": "−½ ln(2πφ)",
+        "discrete": False,
+        "accepts": ["real"],
+        "support": "the real line",
+        "dispersion": "the variance",
+        "protocol": "nothing clipped",
+        "scale_power": 0.5,
+        "unit_sigma": 1.0,
+    },
+    "weighting": {
+        "name": "fixed_beta",
+        "loss": "E + KL",
+        "fits_dispersion": False,
+        "dispersion": 0.5,
+        "drops_constant": True,
+    },
+    "parameters": 2345,
+}
+RESULTS = {
+    "schema": 1,
+    "choices": CHOICES,
+    "weighting": "fixed_beta",
+    "protocol": {"data": "as stored", "likelihood": "nothing clipped"},
+    "seed": 0,
+    "weights": "last.pt",
+    "step": 4,
+    "restores": 0,
+    "images": {"train": 1294, "valid": 143, "test": 360},
+    "valid": FIGURES,
+    "test": FIGURES,
+}
+EVALUATION = {
+    "schema": 1,
+    "run": "outputs/run",
+    "choices": CHOICES,
+    "weighting": "fixed_beta",
+    "run_seed": 0,
+    "weights": "last.pt",
+    "step": 4,
+    "finished": True,
+    "split": "test",
+    "images": 360,
+    "seed": 0,
+    "changes": ["dataset=kmnist"],
+    "protocol": {"data": "as stored", "likelihood": "nothing clipped", "bits_per_dim": "none", "ruler": "masses"},
+    "elbo": FIGURES,
+    "iwae": [BOUND],
+    "ruler": {
+        "nats": -136.0,
+        "standard_error_nats": 0.5,
+        "bits_per_dim": 3.0,
+        "standard_error_bits_per_dim": 0.125,
+        "iwae": [BOUND],
+    },
+    "ais": {
+        "nats": -64.0,
+        "standard_error_nats": 0.125,
+        "images": 100,
+        "steps": 1000,
+        "iwae_of_these_images_nats": -65.0,
+    },
+    "rate": {
+        "mutual_information_nats": 0.125,
+        "marginal_kl_nats": 0.125,
+        "largest_mutual_information_nats": 5.75,
+        "images": 360,
+    },
+    "calibration": {"all": {"implied_sigma": 0.5, "rmse": 0.5, "sigma_over_rmse": 1.0, "calibrated_beta_kl": 0.25}},
+    "reliability": {"predicted": [0.25], "observed": [0.25], "error": 0.0, "groups": 16, "images": 360},
+    "quality": {"psnr_db": 7.5, "ssim": 0.5},
+    "knn_accuracy": 0.5,
+    "features": {
+        "frechet": 1.5,
+        "inception_mean": 2.0,
+        "inception_std": 0.125,
+        "real": 360,
+        "generated": 360,
+        "protocol": "InceptionV3",
+    },
+}
+HEARTBEAT = {"step": 30, "steps": 40, "elbo_nats": -12.5}
+MANIFEST = {
+    "schema": 1,
+    "runs": {
+        "seed=0": {
+            "status": "finished",
+            "reason": "none",
+            "overrides": ["seed=0"],
+            "session": "a1",
+            "started": 1.5,
+            "ended": 2.5,
+            "host": "here",
+            "process": 12,
+            "slurm_job": "7_1",
+        }
+    },
+}
+SEARCH = {"schema": 1, "drawn_at_once": 3}
+
+
+def _heartbeat(folder: Path) -> Any:
+    return read_record(folder / ".progress.json", Heartbeat, 1 << 12, "take it away")
+
+
+#: by the file's name: what it holds, and its reader, which takes the folder
+FILES: dict[str, tuple[dict[str, Any], Callable[[Path], Any]]] = {
+    "facts.json": (FACTS, lambda folder: RunFolder(folder).facts()),
+    "results.json": (RESULTS, lambda folder: RunFolder(folder).results()),
+    "eval.json": (EVALUATION, lambda folder: RunFolder(folder).evaluation()),
+    ".progress.json": (HEARTBEAT, _heartbeat),
+    "manifest.json": (MANIFEST, manifest.read),
+    "search.json": (SEARCH, lambda folder: sweep_folder.drawn_at_once(folder, lambda: 1)),
+}

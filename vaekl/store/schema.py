@@ -1,0 +1,290 @@
+"""What the JSON files of a run hold, as types; `docs/run_folder.md` says what each key means, and its unit.
+
+A key that is not named here is refused, in what is read as in what is written: a new one is added here and there.
+Numbers are finite, truth values are no numbers, and texts hold no control characters.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from vaekl.store.read import CONTROL
+
+#: sums of float32 stay below this; larger numbers overflow when they are squared or summed
+_LARGEST = 1e100
+_NO_CONTROL = f"^[^{CONTROL}]*$"
+
+Text = Annotated[str, Meta(max_length=4096, pattern=_NO_CONTROL)]
+LongText = Annotated[str, Meta(max_length=2**17, pattern=_NO_CONTROL)]
+Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+NotNegative = Annotated[float, Meta(ge=0, le=_LARGEST)]
+Positive = Annotated[float, Meta(gt=0, le=_LARGEST)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+AtLeastOne = Annotated[int, Meta(ge=1, le=2**53)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+#: `SCHEMA` of read.py as a type
+Schema = Literal[1]
+
+
+class Record(msgspec.Struct, forbid_unknown_fields=True):
+    """What is common to all of them."""
+
+
+class DataFacts(Record):
+    """The images as the likelihood sees them."""
+
+    name: Text
+    shape: tuple[AtLeastOne, AtLeastOne, AtLeastOne]
+    support: Literal["binary", "levels", "unit_interval", "real"]
+    level_width: Positive | None
+    protocol: Text
+
+
+class LikelihoodFacts(Record):
+    """What is true of the family: `Likelihood.facts`."""
+
+    name: Text
+    energy: Text
+    log_norm_const: Text
+    discrete: bool
+    accepts: list[Text]
+    support: Text
+    dispersion: Text
+    protocol: Text
+    scale_power: Number | None
+    unit_sigma: Positive | None
+
+
+class WeightingFacts(Record):
+    """What is done with φ and ln C: `Weighting.facts`."""
+
+    name: Text
+    loss: Text
+    fits_dispersion: bool
+    dispersion: Positive | None
+    drops_constant: bool
+
+
+class Facts(Record, kw_only=True):
+    """`facts.json`."""
+
+    schema: Schema
+    metrics_schema: Schema
+    command: LongText
+    git_revision: Text | None
+    python: Text
+    platform: Text
+    packages: dict[Text, Text]
+    data: DataFacts
+    likelihood: LikelihoodFacts
+    weighting: WeightingFacts
+    parameters: Count
+
+
+class Figures(Record, kw_only=True):
+    """One evaluation of a split: `vaekl.measures.elbo.Evaluation`."""
+
+    elbo_nats: Number
+    energy_nats: Number
+    log_norm_const_nats: Number
+    kl_nats: Number
+    elbo_standard_error_nats: NotNegative | None = None
+    loss: Number
+    bits_per_dim: Number | None = None
+    energy: Number
+    dispersion: Positive
+    implied_sigma: NotNegative
+    rmse: NotNegative
+    beta_kl: Number
+    effective_beta_kl: NotNegative
+    active_units: Count
+    kl_per_latent_nats: list[Number]
+    dispersions: list[Positive] | None = None
+
+    @property
+    def distortion_nats(self) -> float:
+        """D = E/φ − ln C."""
+        return self.energy_nats - self.log_norm_const_nats
+
+
+class Protocol(Record):
+    """What the figures depend on, in words."""
+
+    data: Text
+    likelihood: Text
+
+
+class Images(Record):
+    """How many images each split has."""
+
+    train: Count
+    valid: Count
+    test: Count
+
+
+class Results(Record, kw_only=True):
+    """`results.json`."""
+
+    schema: Schema
+    choices: dict[Text, Text]
+    weighting: Text
+    protocol: Protocol
+    seed: Seed
+    weights: Literal["last.pt", "best.pt"]
+    step: Count
+    restores: Count
+    images: Images
+    valid: Figures | None = None
+    test: Figures
+
+    @property
+    def validation_elbo(self) -> float | None:
+        """The validation ELBO, nats, or None without validation images."""
+        return self.valid.elbo_nats if self.valid is not None else None
+
+
+class EvaluationProtocol(Protocol):
+    """The same, and of the bits/dim."""
+
+    bits_per_dim: Text
+    ruler: Text
+
+
+class Bound(Record):
+    """An importance-weighted bound."""
+
+    k: AtLeastOne
+    nats: Number
+    standard_error_nats: NotNegative | None
+    bits_per_dim: Number | None = None
+
+
+class Ruler(Record):
+    """The fair ruler: −log2 P(k)/D of the integers."""
+
+    nats: Number
+    standard_error_nats: NotNegative | None
+    bits_per_dim: Number
+    standard_error_bits_per_dim: NotNegative | None
+    iwae: list[Bound]
+
+
+class Ais(Record):
+    """Annealed importance sampling."""
+
+    nats: Number
+    standard_error_nats: NotNegative | None
+    images: AtLeastOne
+    steps: AtLeastOne
+    iwae_of_these_images_nats: Number
+
+
+class Rate(Record):
+    """The KL in two parts."""
+
+    mutual_information_nats: Number
+    marginal_kl_nats: Number
+    largest_mutual_information_nats: Number
+    images: AtLeastOne
+
+
+class Calibration(Record):
+    """Implied σ beside the error, over all values or one channel's."""
+
+    implied_sigma: NotNegative
+    rmse: NotNegative
+    sigma_over_rmse: NotNegative | None
+    calibrated_beta_kl: NotNegative | None = None
+
+
+class Reliability(Record):
+    """Predicted against observed frequencies of groups of levels."""
+
+    predicted: list[Number]
+    observed: list[Number]
+    error: NotNegative
+    groups: AtLeastOne
+    images: AtLeastOne
+
+
+class Quality(Record):
+    """Reconstructions as pictures."""
+
+    psnr_db: Number
+    ssim: Number
+
+
+class FeatureScores(Record):
+    """Generated images beside real ones, by the features of a network."""
+
+    frechet: Number
+    inception_mean: Number
+    inception_std: NotNegative | None
+    real: Count
+    generated: Count
+    protocol: Text
+
+
+class Evaluation(Record, kw_only=True):
+    """`eval.json`, and `eval_*.json` of other splits, checkpoints, data or fewer images."""
+
+    schema: Schema
+    run: Text
+    choices: dict[Text, Text]
+    weighting: Text
+    run_seed: Seed
+    weights: Text
+    step: Count
+    finished: bool
+    split: Literal["test", "valid", "train"]
+    images: AtLeastOne
+    seed: Seed
+    changes: list[Text]
+    protocol: EvaluationProtocol
+    elbo: Figures
+    iwae: Annotated[list[Bound], Meta(min_length=1)]
+    ruler: Ruler | None = None
+    ais: Ais | None = None
+    rate: Rate
+    calibration: dict[Text, Calibration]
+    reliability: Reliability | None = None
+    quality: Quality | None = None
+    knn_accuracy: NotNegative | None = None
+    features: FeatureScores | None = None
+
+
+class Heartbeat(Record):
+    """`.progress.json`."""
+
+    step: Count
+    steps: AtLeastOne
+    elbo_nats: Number
+
+
+class Entry(Record):
+    """One run in `manifest.json`."""
+
+    status: Literal["running", "finished", "stopped", "failed", "diverged", "killed"]
+    reason: Text | None = None
+    overrides: list[LongText] = []
+    session: Text | None = None
+    started: NotNegative | None = None
+    ended: NotNegative | None = None
+    host: Text | None = None
+    process: Count | None = None
+    slurm_job: Text | None = None
+
+
+class Manifest(Record, kw_only=True):
+    """`manifest.json`."""
+
+    schema: Schema
+    runs: dict[Text, Entry]
+
+
+class Search(Record, kw_only=True):
+    """`search.json`."""
+
+    schema: Schema
+    drawn_at_once: Annotated[int, Meta(ge=1, le=2**20)]
