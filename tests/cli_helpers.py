@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from forks import Fork, command
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from rich.console import Console
@@ -60,20 +60,28 @@ def vaekl(folder: Path, *words: str, **environment: str) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
-def process(folder: Path, *words: str, threads: int = 1, group: bool = False) -> subprocess.Popen[str]:
-    """`python -m vaekl WORDS` started in a folder, as a process of its own, or as the head of a group of its own."""
-    command = [sys.executable, "-m", "vaekl", *words]
-    if (few := shutil.which("taskset")) and len(cores := sorted(os.sched_getaffinity(0))) > 2:
-        # two cores, so that tests beside each other do not start more workers than the machine has cores
-        command = [few, "--cpu-list", ",".join(map(str, random.sample(cores, 2))), *command]
+def process(folder: Path, *words: str, threads: int = 1, here: bool = True, group: bool = False) -> Fork:
+    """`vaekl WORDS` started in a folder, as a process of its own, or as the head of a group of its own.
+
+    Python looks for modules `here`, in the folder, as with `python -m vaekl`.
+    """
+    return Fork(command, words, threads, here, folder=folder, group=group, OMP_NUM_THREADS=str(threads))
+
+
+def fresh_process(folder: Path, *words: str, threads: int = 1) -> subprocess.Popen[str]:
+    """The same as `python -m vaekl WORDS`, which begins with nothing loaded."""
     pipe = subprocess.PIPE
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     return subprocess.Popen(
-        command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=group
+        [sys.executable, "-m", "vaekl", *words],
+        cwd=folder,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
     )
 
 
-def finished(started: subprocess.Popen[str], timeout: float = 120) -> Answer:
+def finished(started: subprocess.Popen[str] | Fork, timeout: float = 120) -> Answer:
     """Wait for a process."""
     out, err = started.communicate(timeout=timeout)
     return Answer(started.returncode, out, err)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from cli_helpers import SMALL, real_data, refused, results, rows, same_weights, trained, vaekl, weights
 from omegaconf import OmegaConf
+from pairs import LIKELIHOODS, WEIGHTINGS, fits
 
 from vaekl.config.groups import CONF
 
@@ -19,18 +20,6 @@ EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.nightly) if name == "mnist_categorical" else name
     for name in sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 ]
-LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")
-WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
-
-#: what the theory allows: φ can be found only where it is a scale, the constant of the cb belongs to the cb
-FOUND = {"learned_precision", "optimal_precision"}
-SCALES = {"gaussian", "laplace"}
-
-
-def fits(likelihood, weighting):
-    if weighting in FOUND:
-        return likelihood in SCALES
-    return weighting != "cb_normalizer" or likelihood == "cb"
 
 
 @pytest.mark.parametrize("choice", CHOICES)

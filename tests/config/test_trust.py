@@ -11,7 +11,7 @@ from itertools import product
 
 import pytest
 import yaml
-from cli_helpers import SMALL, contents, refused, trained, vaekl
+from cli_helpers import SMALL, contents, finished, process, refused, trained, vaekl
 
 MINE = """
 from pathlib import Path
@@ -92,26 +92,24 @@ def test_tags_hide_nothing(tag, target, run, tmp_path):
 
 def test_what_is_vouched_for_is_called_and_nothing_else(tmp_path):
     (tmp_path / "mine.py").write_text("import os\n" + MINE)
-    words = [sys.executable, "-P", "-m", "vaekl"]  # -P: as the installed command, whose path does not begin here
 
-    def run(*more):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        answer = subprocess.run([*words, *more], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    def run(*words):
+        answer = finished(process(tmp_path, *words, here=False))
         ran = (tmp_path / "ran").exists()
         (tmp_path / "ran").unlink(missing_ok=True)
         return answer, ran
 
     small = ("trainer.steps=2", "trainer.valid_every=2", "model.hidden=[4]", "hydra.run.dir=run")
     answer, ran = run("train", "likelihood=custom", "likelihood._target_=mine.Mine", *small)
-    assert (answer.returncode, ran) == (0, True), answer.stderr
+    assert (answer.code, ran) == (0, True), answer.err
     answer, ran = run("eval", "run", "eval.k=1", "--trust", "min")
-    assert answer.returncode == 1 and "'mine.Mine' called" in answer.stderr and "--trust mine" in answer.stderr
+    assert answer.code == 1 and "'mine.Mine' called" in answer.err and "--trust mine" in answer.err
     assert not ran
     answer, ran = run("eval", "run", "eval.k=1", "--trust", "mine")
-    assert (answer.returncode, ran) == (0, True), answer.stderr
+    assert (answer.code, ran) == (0, True), answer.err
     stranger(tmp_path / "run", "likelihood", {"_target_": "mine.os.mkdir", "path": "made"})
     answer, _ = run("eval", "run", "eval.k=1", "--trust", "mine")
-    assert answer.returncode == 1 and "'mine.os.mkdir' called" in answer.stderr
+    assert answer.code == 1 and "'mine.os.mkdir' called" in answer.err
     assert not (tmp_path / "made").exists()
 
 
@@ -121,12 +119,12 @@ def test_what_lies_in_a_strangers_folder_is_not_imported(run, tmp_path):
     for name in ("tensorflow", "tqdm", "pandas", "psutil", "pynvml", "colorama", "gmpy2", "defusedxml", "triton"):
         (folder / f"{name}.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise ImportError\n")
     (folder / "results.json").unlink()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for verb in (["resume", "."], ["train", "hydra.run.dir=new", *SMALL]):
-        command = [sys.executable, "-P", "-m", "vaekl", *verb]
-        answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-        assert answer.returncode == 0, answer.stderr
-        assert not (folder / "ran").exists()
+    both = f"import sys; from vaekl.cli import main; sys.exit(main(['resume', '.']) or main({['train', *SMALL]}))"
+    command, environment = [sys.executable, "-P", "-c", both], {**os.environ, "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert (folder / "results.json").exists() and list(folder.glob("outputs/*/results.json"))
+    assert not (folder / "ran").exists()
 
 
 @pytest.mark.parametrize("library", ["os", "torch", "torch.optim", "vaekl", "numpy", "hydra.utils"])

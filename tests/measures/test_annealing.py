@@ -3,6 +3,7 @@
 import torch
 from pca_model import held_out, pca, vae
 
+from vaekl.measures import annealing
 from vaekl.measures.annealing import annealed_bound
 from vaekl.measures.importance import importance_bounds
 from vaekl.measures.ruler import log_density
@@ -41,3 +42,16 @@ def test_more_distributions_are_tighter_and_a_seed_repeats():
     few, many = (annealed_bound(model, split, generator(), steps).mean() for steps in (5, 60))
     assert few < many
     assert torch.equal(annealed_bound(model, split, generator(), 5), annealed_bound(model, split, generator(), 5))
+
+
+def test_no_trajectory_follows_the_last_weight(monkeypatch):
+    """T weights have T − 1 moves between them, in the pass that tunes the step sizes and in the one that counts."""
+    betas, whole = [], annealing._trajectory
+
+    def trajectory(path, z, beta, *arguments):
+        betas.append(beta)
+        return whole(path, z, beta, *arguments)
+
+    monkeypatch.setattr(annealing, "_trajectory", trajectory)
+    annealed_bound(vae(pca()), held_out().first(2), generator(), 4)
+    assert betas == [1 / 4, 2 / 4, 3 / 4] * 2

@@ -128,3 +128,32 @@ def test_equal_predictions_make_one_point_in_whatever_order_the_images_come():
     found = reliability(model, Split(images, None, AsStored()), generator())
     assert found.predicted == pytest.approx([0.3, 0.7]) and found.observed == pytest.approx([0.3, 0.7])
     assert found.error < 1e-6 and found.images == 1000
+
+
+def test_a_model_that_knows_nothing_is_not_calibrated():
+    """It says 1/16 of every group while the darkest always comes true: |1/16 − 1| for one group, 1/16 for fifteen."""
+    spec = DataSpec("black", (1, 4, 4), 256, "levels")
+    model = model_of(spec, Categorical(256), torch.zeros(256, 1, 4, 4))
+    curve = reliability(model, Split(torch.zeros(50, 1, 4, 4), None, AsStored()), generator())
+    assert curve.error == pytest.approx((15 / 16 + 15 * 1 / 16) / 16, abs=1e-7) == pytest.approx(0.1171875)
+    # all predictions are equal, and one in sixteen comes true: the curve of all groups together cannot tell
+    assert curve.predicted == pytest.approx([1 / 16]) and curve.observed == pytest.approx([1 / 16])
+
+
+def test_the_error_is_that_of_each_group_s_own_bins():
+    """Against numpy: sorted predictions of each level, cut into 20 equal parts."""
+    levels, pixels, count = 4, 400, 30
+    rng = np.random.default_rng(0)
+    eta = rng.normal(size=(levels, 1, 20, 20)) * 2
+    levels_seen = rng.integers(0, levels, size=(count, 1, 20, 20))
+    spec = DataSpec("noise", (1, 20, 20), levels, "levels")
+    model = model_of(spec, Categorical(levels), torch.from_numpy(eta).float())
+    curve = reliability(model, Split(torch.from_numpy(levels_seen).float(), None, AsStored()), generator())
+    chance = np.exp(eta) / np.exp(eta).sum(0)
+    errors = []
+    for level in range(levels):
+        by_size = np.argsort(chance[level].ravel())
+        predicted = np.repeat(chance[level].ravel()[by_size], count).reshape(20, -1).mean(1)
+        true = (levels_seen == level).reshape(count, pixels)[:, by_size].T.reshape(20, -1).mean(1)
+        errors.append(np.abs(predicted - true).mean())
+    assert curve.groups == levels and curve.error == pytest.approx(np.mean(errors), rel=1e-4)

@@ -1,7 +1,4 @@
-"""`vaekl` in forks of one process that has loaded it, each of which may kill itself at the N-th passing of a place.
-
-Reads requests from stdin, a JSON object a line; answers each with the fork's process id and then with how it ended.
-"""
+"""`vaekl` that kills itself, or waits, at the N-th passing of a place. It patches Python, and so runs in a fork."""
 
 import builtins
 import contextlib
@@ -52,7 +49,6 @@ PLACES = {
 }
 #: the run waits there for as long as this file exists
 HUNG = "hung"
-TOO_LONG, _LIMIT = 124, 120.0
 
 
 def die() -> None:
@@ -225,72 +221,33 @@ FAULTS = {
 }
 
 
-def run(request: dict[str, Any]) -> int:
-    """One command, in a fork; returns its exit code."""
-    os.chdir(request["folder"])
-    for stream, name in ((sys.stdout, request["out"]), (sys.stderr, request["err"])):
-        with open(name, "wb") as file:
-            os.dup2(file.fileno(), stream.fileno())
+def typed(
+    words: tuple[str, ...],
+    place: str | None = None,
+    number: int = 0,
+    hangs: bool = False,
+    fault: str | None = None,
+    counts: str | None = None,
+) -> int:
+    """`vaekl WORDS`; returns the exit code.
+
+    Args:
+        words: what is typed.
+        place: where it dies or waits.
+        number: at which passing of the place.
+        hangs: whether it waits there.
+        fault: one of `FAULTS`.
+        counts: the file for how often each place was passed.
+    """
     from vaekl import cli
 
     sys.argv = ["vaekl"]
-    if request.get("fault"):
-        FAULTS[request["fault"]]()
-    watch = Watch(request.get("place"), request.get("number", 0), hang if request.get("hang") else die)
+    if fault:
+        FAULTS[fault]()
+    watch = Watch(place, number, hang if hangs else die)
     watch_files(watch)
     watch_calls(watch)
-    code = cli.main(request["words"])
-    if counts := request.get("counts"):
+    code = cli.main(words)
+    if counts:
         Path(counts).write_text(json.dumps(watch.counts), encoding="ascii")
     return code
-
-
-def waited(child: int, after: float | None) -> int:
-    """How a fork ended, which is killed after so many seconds; one that takes too long ends with `TOO_LONG`."""
-    end = time.monotonic() + (_LIMIT if after is None else after)
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return TOO_LONG if after is None else code
-
-
-def serve() -> None:
-    """Load all that a run needs, then fork for each request."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
-    import sklearn.datasets  # noqa: F401
-    import torch._dynamo  # noqa: F401
-
-    from vaekl.run import start  # noqa: F401
-
-    print("ready", flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        child = os.fork()
-        if not child:
-            end(request)
-        print(child, flush=True)
-        print(waited(child, request.get("after")), flush=True)
-
-
-def end(request: dict[str, Any]) -> None:
-    """A fork's whole life."""
-    code = 1
-    try:
-        with open(os.devnull) as nothing:
-            os.dup2(nothing.fileno(), 0)
-        code = run(request)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
-
-
-if __name__ == "__main__":
-    serve()

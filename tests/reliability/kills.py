@@ -1,24 +1,25 @@
 """Runs that are killed and gone on with again and again, and what may differ from one that never was: nothing."""
 
+import contextlib
 import json
 import math
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import killed
 import torch
-from cli_helpers import Answer, results, rows
+from cli_helpers import Answer, finished, results, rows
+from forks import Fork
 from killed import PLACES
 from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-SERVER = Path(__file__).with_name("killed.py")
 #: a place like the others: from outside, whenever it may be
 OUTSIDE = "outside"
 KILLED = -signal.SIGKILL
@@ -26,50 +27,20 @@ _SPEED = "images_per_second"
 _KINDS = ("scalars", "images", "histograms")
 
 
-class Warm:
-    """A process that has loaded vaekl, and forks for every command."""
+def start(folder: Path, *words: str, **aim) -> Fork:
+    """`vaekl WORDS` typed in a folder; `aim` is for `killed.typed`."""
+    return Fork(partial(killed.typed, **aim), words, folder=folder)
 
-    def __init__(self) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("VAEKL_")}
-        environment["OMP_NUM_THREADS"] = "1"
-        pipe = subprocess.PIPE
-        self.server = subprocess.Popen(
-            [sys.executable, str(SERVER)], stdin=pipe, stdout=pipe, text=True, env=environment
-        )
-        self._count = 0
-        assert self.server.stdout.readline() == "ready\n"
 
-    def __enter__(self) -> "Warm":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.server.stdin.close()
-        self.server.wait(60)
-        self.server.stdout.close()
-
-    def start(self, folder: Path, *words: str, **aim) -> int:
-        """`vaekl WORDS` typed in a folder; returns the process id. `end` must follow."""
-        self._count += 1
-        logs = folder / "logs of the tests"
-        logs.mkdir(exist_ok=True)
-        self._said = [logs / f"{self._count}.{name}" for name in ("out", "err")]
-        for file in self._said:
-            file.touch()  # the fork may be killed before it opens them
-        out, err = map(str, self._said)
-        request = {"folder": str(folder), "words": words, "out": out, "err": err} | aim
-        self.server.stdin.write(json.dumps(request) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
-
-    def end(self) -> Answer:
-        """Wait for the command."""
-        code = int(self.server.stdout.readline())
-        return Answer(code, *(file.read_text() for file in self._said))
-
-    def __call__(self, folder: Path, *words: str, **aim) -> Answer:
-        """The whole command."""
-        self.start(folder, *words, **aim)
-        return self.end()
+def command(folder: Path, *words: str, after: float | None = None, **aim) -> Answer:
+    """The whole command, which is killed after so many seconds."""
+    fork = start(folder, *words, **aim)
+    if after is None:
+        return finished(fork)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return finished(fork, after)
+    fork.kill()
+    return finished(fork)
 
 
 @dataclass
@@ -91,11 +62,11 @@ class Whole:
     seconds: float
 
 
-def undisturbed(warm: Warm, folder: Path, *words: str) -> Whole:
+def undisturbed(folder: Path, *words: str) -> Whole:
     """Train to the end, counting."""
     folder.mkdir(parents=True, exist_ok=True)
     counts, before = folder.parent / f"{folder.name} counts.json", time.monotonic()
-    answer = warm(folder, *words, counts=str(counts))
+    answer = command(folder, *words, counts=str(counts))
     assert answer.code == 0, answer
     seconds = time.monotonic() - before
     steps = max(results(run)["step"] for run in runs(folder))
@@ -124,8 +95,8 @@ class Tally:
 class Killer:
     """Kills a run at place after place, goes on each time, and lets it end."""
 
-    def __init__(self, warm: Warm, whole: Whole, folder: Path, draw: random.Random) -> None:
-        self.warm, self.whole, self.folder, self.draw = warm, whole, folder, draw
+    def __init__(self, whole: Whole, folder: Path, draw: random.Random) -> None:
+        self.whole, self.folder, self.draw = whole, folder, draw
         self.tally, self.fault = Tally(), {}
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -134,7 +105,7 @@ class Killer:
         for left, place in zip(range(len(places), 0, -1), places, strict=True):
             words = self.command()
             aim = {"after": self.draw.uniform(0, self.whole.seconds)} if place == OUTSIDE else self.aim(place, left)
-            answer = self.warm(self.folder, *words, **aim, **self.fault)
+            answer = command(self.folder, *words, **aim, **self.fault)
             self.noted(words, f"{place}, {aim}", answer)
             assert answer.code in (0, KILLED), answer
             self.tally.kills[place] += answer.code == KILLED
@@ -145,7 +116,7 @@ class Killer:
     def end(self) -> None:
         """Go on to the end."""
         words = self.command()
-        answer = self.warm(self.folder, *words, **self.fault)
+        answer = command(self.folder, *words, **self.fault)
         self.noted(words, "to the end", answer)
         assert answer.code == 0, answer
 

@@ -4,6 +4,7 @@ Nothing that a run computes may stop being finite, at any step. A pair that make
 which is asserted too.
 """
 
+from functools import partial
 from itertools import product
 from math import isfinite, nan
 
@@ -27,7 +28,7 @@ SHAPE, LEVELS, LATENTS, STEPS, LOG_EVERY = (1, 8, 8), 5, 3, 200, 20
 #: name -> (constructor, the type in which constant images are stored for it)
 LIKELIHOODS = {
     "bernoulli": (likelihoods.Bernoulli, "binary"),
-    "beta": (likelihoods.Beta, "unit_interval"),
+    "beta": (partial(likelihoods.Beta, clamp=1e-4), "unit_interval"),  # the images hold 0 and 1
     "categorical": (likelihoods.Categorical, "levels"),
     "cb": (likelihoods.ContinuousBernoulli, "unit_interval"),
     "gaussian": (likelihoods.Gaussian, "unit_interval"),

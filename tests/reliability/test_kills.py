@@ -1,6 +1,5 @@
 """However often a run is killed, and wherever, it ends as if it never had been."""
 
-import os
 import random
 import signal
 import time
@@ -8,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
-from cli_helpers import finished, process, refused
+from cli_helpers import finished, fresh_process, refused
 from killed import HUNG, PLACES
-from kills import KILLED, OUTSIDE, Killer, Tally, Warm, differences, in_order, possible, undisturbed
-from test_configs import LIKELIHOODS, WEIGHTINGS, fits
+from kills import KILLED, OUTSIDE, Killer, Tally, command, differences, in_order, possible, start, undisturbed
+from pairs import LIKELIHOODS, WEIGHTINGS, fits
 
-#: they share a process that has loaded vaekl
+#: they share the run that nobody stopped
 pytestmark = pytest.mark.xdist_group("kills")
 
 SEED = 20
@@ -36,76 +35,69 @@ SWEEP = (
 
 
 @pytest.fixture(scope="module")
-def warm():
-    """The process that forks."""
-    with Warm() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def whole(warm, tmp_path_factory):
+def whole(tmp_path_factory):
     """The run that nobody stopped."""
-    return undisturbed(warm, tmp_path_factory.mktemp("whole") / "folder", *RUN)
+    return undisturbed(tmp_path_factory.mktemp("whole") / "folder", *RUN)
 
 
-def killed(warm, whole, folder, places, draw, fault=None):
+def killed(whole, folder, places, draw, fault=None):
     """The run after kills at these places."""
-    killer = Killer(warm, whole, folder, draw)
+    killer = Killer(whole, folder, draw)
     killer.fault = {"fault": fault} if fault else {}
     killer.die_at(places)
     return killer
 
 
-def same_after_kills(warm, whole, folder, places, seed=SEED):
+def same_after_kills(whole, folder, places, seed=SEED):
     """All the kills happen, and nothing is different afterwards."""
     print(f"seed {seed}")
-    killer = killed(warm, whole, folder, places, random.Random(seed))
+    killer = killed(whole, folder, places, random.Random(seed))
     assert differences(folder, whole.folder) == []
     assert killer.tally.kills.total() == len(places), killer.tally.line()
 
 
 def test_a_real_process_ends_as_its_fork_does(whole, tmp_path):
-    answer = finished(process(tmp_path, *RUN))
+    answer = finished(fresh_process(tmp_path, *RUN))
     assert answer.code == 0, answer
     assert differences(tmp_path, whole.folder) == []
 
 
-def test_killed_at_five_places(warm, whole, tmp_path):
+def test_killed_at_five_places(whole, tmp_path):
     places = ["config half written", "half an event", "checkpoint half written", "previous renamed", "half a row"]
-    same_after_kills(warm, whole, tmp_path, places)
+    same_after_kills(whole, tmp_path, places)
 
 
-def test_killed_at_four_places_of_a_run_with_patience(warm, tmp_path):
-    whole = undisturbed(warm, tmp_path / "whole", *RUN, *PATIENT)
+def test_killed_at_four_places_of_a_run_with_patience(tmp_path):
+    whole = undisturbed(tmp_path / "whole", *RUN, *PATIENT)
     places = ["best renamed", "checkpoint renamed", "half an event of the test", "results synced"]
     assert whole.steps < 45  # else patience did not end it
-    same_after_kills(warm, whole, tmp_path / "killed", places)
+    same_after_kills(whole, tmp_path / "killed", places)
 
 
-def test_a_sweep_killed_while_it_writes_its_manifest(warm, tmp_path):
-    whole = undisturbed(warm, tmp_path / "whole", *SWEEP)
-    same_after_kills(warm, whole, tmp_path / "killed", ["manifest half written", "manifest renamed"])
+def test_a_sweep_killed_while_it_writes_its_manifest(tmp_path):
+    whole = undisturbed(tmp_path / "whole", *SWEEP)
+    same_after_kills(whole, tmp_path / "killed", ["manifest half written", "manifest renamed"])
 
 
-def test_killed_before_there_is_a_run(warm, whole, tmp_path):
+def test_killed_before_there_is_a_run(whole, tmp_path):
     """What is there is no run yet; the same command makes it one."""
-    answer = warm(tmp_path, *RUN, place="config synced", number=1)
+    answer = command(tmp_path, *RUN, place="config synced", number=1)
     assert answer.code == KILLED
-    refused(warm(tmp_path, "resume", "run"), "run holds no run")
-    assert warm(tmp_path, *RUN).code == 0
+    refused(command(tmp_path, "resume", "run"), "run holds no run")
+    assert command(tmp_path, *RUN).code == 0
     assert differences(tmp_path, whole.folder) == []
 
 
-def test_pictures_are_on_the_disk_before_their_checkpoint(warm, whole, tmp_path):
+def test_pictures_are_on_the_disk_before_their_checkpoint(whole, tmp_path):
     """Else a kill right after the checkpoint loses them: the resumed run begins after their step."""
-    answer = warm(tmp_path, *RUN, place="checkpoint renamed", number=2, fault="slow events")
+    answer = command(tmp_path, *RUN, place="checkpoint renamed", number=2, fault="slow events")
     assert answer.code == KILLED
-    assert warm(tmp_path, "resume", "run").code == 0
+    assert command(tmp_path, "resume", "run").code == 0
     assert differences(tmp_path, whole.folder) == []
 
 
-def test_killed_right_after_the_results(warm, whole, tmp_path):
-    same_after_kills(warm, whole, tmp_path, ["results renamed"])
+def test_killed_right_after_the_results(whole, tmp_path):
+    same_after_kills(whole, tmp_path, ["results renamed"])
 
 
 @pytest.mark.parametrize(
@@ -117,32 +109,32 @@ def test_killed_right_after_the_results(warm, whole, tmp_path):
         ("noise begins again", "run: last.pt"),
     ],
 )
-def test_a_fault_is_found(fault, found, warm, whole, tmp_path):
+def test_a_fault_is_found(fault, found, whole, tmp_path):
     """The second checkpoint's rows and events are there when it is not: a fault shows, and nothing else."""
-    answer = warm(tmp_path, *RUN, place="checkpoint half written", number=2, fault=fault)
+    answer = command(tmp_path, *RUN, place="checkpoint half written", number=2, fault=fault)
     assert answer.code == KILLED
-    assert warm(tmp_path, "resume", "run", fault=fault).code == 0
+    assert command(tmp_path, "resume", "run", fault=fault).code == 0
     told = differences(tmp_path, whole.folder)
     assert found in told or (fault, told) == (None, [])
     assert fault == "noise begins again" or "run: last.pt" not in told
 
 
-def test_a_checkpoint_that_is_written_in_place_is_found(warm, tmp_path):
+def test_a_checkpoint_that_is_written_in_place_is_found(tmp_path):
     for fault, code in ((None, 0), ("written in place", 1)):
         folder = tmp_path / f"{fault}"
         folder.mkdir()
-        assert warm(folder, *RUN, place="checkpoint half written", number=2, fault=fault).code == KILLED
-        assert warm(folder, "resume", "run").code == code
+        assert command(folder, *RUN, place="checkpoint half written", number=2, fault=fault).code == KILLED
+        assert command(folder, "resume", "run").code == code
 
 
-def hung(warm, folder, place, number):
-    """A run that waits at a place for its file to be taken away; returns its process id."""
-    child = warm.start(folder, *RUN, place=place, number=number, hang=True)
+def hung(folder, place, number):
+    """A run that waits at a place for its file to be taken away."""
+    child = start(folder, *RUN, place=place, number=number, hangs=True)
     for _ in range(6000):
         if (folder / HUNG).exists():
             return child
         time.sleep(0.01)
-    raise AssertionError(warm.end())
+    raise AssertionError(finished(child))
 
 
 @pytest.mark.parametrize(
@@ -155,13 +147,13 @@ def hung(warm, folder, place, number):
     ],
     ids=str,
 )
-def test_a_signal_ends_the_step_and_saves(number, place, passing, step, warm, whole, tmp_path):
-    child = hung(warm, tmp_path, place, passing)
-    os.kill(child, number)
+def test_a_signal_ends_the_step_and_saves(number, place, passing, step, whole, tmp_path):
+    child = hung(tmp_path, place, passing)
+    child.send_signal(number)
     (tmp_path / HUNG).unlink()
-    answer = warm.end()
+    answer = finished(child)
     assert (answer.code, f"vaekl: stopped at step {step}: " in answer.err) == (130, True), answer
-    answer = warm(tmp_path, "resume", "run")
+    answer = command(tmp_path, "resume", "run")
     assert (answer.code, f"resumed at step {step}" in answer.out) == (0, True), answer
     assert differences(tmp_path, whole.folder) == []
 
@@ -169,17 +161,17 @@ def test_a_signal_ends_the_step_and_saves(number, place, passing, step, warm, wh
 @pytest.mark.parametrize(
     ("place", "passing"), [("step", 21), ("half a row", 5), ("checkpoint half written", 3), ("validation", 2)]
 )
-def test_a_second_ctrl_c_stops_at_once(place, passing, warm, whole, tmp_path):
+def test_a_second_ctrl_c_stops_at_once(place, passing, whole, tmp_path):
     """What waits would wait for ever; nothing is saved, and the run goes on from its last checkpoint."""
-    child = hung(warm, tmp_path, place, passing)
-    os.kill(child, signal.SIGINT)
+    child = hung(tmp_path, place, passing)
+    child.send_signal(signal.SIGINT)
     time.sleep(0.2)
-    assert (tmp_path / HUNG).exists() and os.path.exists(f"/proc/{child}")
-    os.kill(child, signal.SIGINT)
-    answer = warm.end()
+    assert (tmp_path / HUNG).exists() and child.poll() is None
+    child.send_signal(signal.SIGINT)
+    answer = finished(child)
     assert (answer.code, answer.err) == (130, "vaekl: interrupted.\n")
     (tmp_path / HUNG).unlink()
-    assert warm(tmp_path, "resume", "run").code == 0
+    assert command(tmp_path, "resume", "run").code == 0
     assert differences(tmp_path, whole.folder) == []
 
 
@@ -216,14 +208,13 @@ def dealt(whole, number, draw):
 def work(seed, whose, folder):
     """Train whole, then with kills at places drawn by the seed; returns what was done and what is wrong."""
     draw = random.Random(seed)
-    with Warm() as warm:
-        whole = undisturbed(warm, folder / "whole", *whose)
-        killer = Killer(warm, whole, folder / "killed", draw)
-        try:
-            killer.die_at(dealt(whole, seed, draw))
-            return killer.tally, differences(killer.folder, whole.folder)
-        except AssertionError as error:
-            return killer.tally, [str(error)]
+    whole = undisturbed(folder / "whole", *whose)
+    killer = Killer(whole, folder / "killed", draw)
+    try:
+        killer.die_at(dealt(whole, seed, draw))
+        return killer.tally, differences(killer.folder, whole.folder)
+    except AssertionError as error:
+        return killer.tally, [str(error)]
 
 
 def commands():

@@ -129,7 +129,7 @@ def test_beside_busy_cores_a_run_does_not_collapse(busy, tmp_path):
     words = [sys.executable, "-m", "vaekl", "train", *SMALL, "trainer.steps=400", "trainer.log_every=400"]
     words += ["model.hidden=[500,500]", "trainer.valid_every=400"]
 
-    def found(threads):
+    def threads_and_speed(threads):
         command = [*words, f"trainer.threads={threads}", f"hydra.run.dir={tmp_path / str(threads)}"]
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert answer.returncode == 0, answer.stderr
@@ -137,7 +137,7 @@ def test_beside_busy_cores_a_run_does_not_collapse(busy, tmp_path):
         return int(re.search(r"threads: (\d+)", answer.stdout)[1]), float(speed)
 
     busy(CORES)
-    threads, speed = found("auto")
+    threads, speed = threads_and_speed("auto")
     assert threads <= max(1, CORES // 2)
     # beside the same run with one thread: a collapse is a factor of 45, and a noisy machine's one of 2
-    assert speed > found(1)[1] / 8
+    assert speed > threads_and_speed(1)[1] / 8

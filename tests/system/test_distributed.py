@@ -1,7 +1,8 @@
-"""One run over two real processes against the same run in one; run by torchrun, this file is what they compute."""
+"""One run over two real processes against the same run in one."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli_helpers import finished, refused, results, rows, same_weights, trained, vaekl, weights
+from cli_helpers import Answer, finished, refused, results, rows, same_weights, trained, vaekl, weights
+from forks import Fork, command
 from helpers import Recorder, trainer_of
 from trainer_cases import WEIGHTINGS, byte_data, same, weighted
 
@@ -22,26 +24,48 @@ LOGGED = ("elbo_nats", "energy", "log_norm_const_nats", "kl_nats", "loss", "grad
 LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=500", "trainer.log_every=40", "trainer.valid_every=30")
 
 
-def started(folder, *words, processes=2):
-    """`torchrun WORDS` typed in a folder."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *words]
+def started(folder, *words):
+    """`torchrun WORDS` with two processes, typed in a folder."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *words]
     pipe = subprocess.PIPE
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
-def together(folder, *words):
+def by_torchrun(folder, *words):
     """`torchrun -m vaekl WORDS`, to its end; a run that hangs fails."""
     return ended(started(folder, "-m", "vaekl", *words))
 
 
 def ended(running):
     try:
-        return finished(running, timeout=60)
+        return finished(running)
     except subprocess.TimeoutExpired:
         running.terminate()  # torchrun ends its processes
         running.wait()
         raise
+
+
+def two(folder, function, *arguments):
+    """A function in two processes, which find each other as those of torchrun do; one that hangs fails."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    forks = [Fork(function, *arguments, folder=folder, RANK=rank, LOCAL_RANK=rank, **master) for rank in "01"]
+    try:
+        answers = [finished(fork) for fork in forks]
+    finally:
+        for fork in forks:
+            fork.kill()
+    return Answer(
+        max(one.code for one in answers), "".join(one.out for one in answers), "".join(one.err for one in answers)
+    )
+
+
+def together(folder, *words):
+    """`torchrun -m vaekl WORDS`, without torchrun."""
+    return two(folder, command, words)
 
 
 def sentence(answer):
@@ -98,13 +122,14 @@ def in_a_process(folder):
         found["second fails"] = said(lambda: distributed.on_each(partial(fails, 1)))
         found["few images"] = said(partial(three_steps, "fixed_beta", 1))
     torch.save(found, folder / f"{distributed.launched()[0]}.pt")
+    return 0
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """What two processes found."""
     folder = tmp_path_factory.mktemp("pair")
-    answer = ended(started(folder, __file__, str(folder)))
+    answer = two(folder, in_a_process, folder)
     assert answer.code == 0, answer.err
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
@@ -143,7 +168,7 @@ def test_a_whole_run_ends_at_the_figures_of_one_process(tmp_path):
     )  # fmt: skip
     alone = trained(tmp_path, *words)
     alone = alone.rename(tmp_path / "alone")
-    answer = together(tmp_path, "train", "hydra.run.dir=run", "model.hidden=[16]", "model.latents=4", *words)
+    answer = by_torchrun(tmp_path, "train", "hydra.run.dir=run", "model.hidden=[16]", "model.latents=4", *words)
     assert answer.code == 0, answer.err
     run = tmp_path / "run"
     assert answer.out.count("vaekl 0.1") == 1 and ", 2 processes" in answer.out
@@ -197,9 +222,9 @@ def test_sigterm_stops_all_at_one_step_and_the_same_words_go_on(tmp_path):
     alone.mkdir()
     for name in ("config.yaml", "facts.json", "metrics.csv", "last.pt"):
         (alone / name).write_bytes((run / name).read_bytes())
-    answer = together(tmp_path, "train", "hydra.run.dir=run", *LONG)
+    answer = by_torchrun(tmp_path, "train", "hydra.run.dir=run", *LONG)
     assert answer.code == 0 and f"resumed at step {step}" in answer.out, answer.err
-    assert together(tmp_path, "train", "hydra.run.dir=whole", *LONG).code == 0
+    assert by_torchrun(tmp_path, "train", "hydra.run.dir=whole", *LONG).code == 0
     assert same_weights(weights(run), weights(whole))
     assert results(run) == results(whole)
     speed = {"images_per_second": ""}
@@ -235,7 +260,3 @@ def test_what_one_process_does_alone_is_refused(words, tmp_path):
 def test_a_sweep_is_refused(word, tmp_path):
     refused(vaekl(tmp_path, "train", word, "seed=0,1", RANK="0", WORLD_SIZE="2"), "a sweep starts its runs itself")
     assert not list(tmp_path.iterdir())
-
-
-if __name__ == "__main__":
-    in_a_process(Path(sys.argv[1]))

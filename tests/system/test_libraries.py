@@ -24,9 +24,9 @@ def test_a_torchvision_that_does_not_fit_this_torch(failure, tmp_path, monkeypat
     monkeypatch.setenv("VAEKL_DATA_DIR", str(tmp_path / "data"))
 
     assert main(["train", "dataset=mnist", "trainer.steps=2"]) == 1
-    said = capsys.readouterr().err.strip()
-    assert "\n" not in said
-    assert failure.split("'")[1] in said
-    assert "pip install" in said
-    assert "torch torchvision" in said
+    message = capsys.readouterr().err.strip()
+    assert "\n" not in message
+    assert failure.split("'")[1] in message
+    assert "pip install" in message
+    assert "torch torchvision" in message
     assert not list(tmp_path.glob("outputs/*"))

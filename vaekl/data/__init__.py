@@ -1,7 +1,7 @@
 """Data: what a data set is (`spec`), where it comes from (`sources`), what is done to it and how it is served."""
 
-from vaekl.data.order import generator, seed_of
+from vaekl.data.order import generator, numpy_generator, seed_of
 from vaekl.data.spec import DataSpec
 from vaekl.data.splits import Data, Split, batch_slices, epoch_order
 
-__all__ = ["Data", "DataSpec", "Split", "batch_slices", "epoch_order", "generator", "seed_of"]
+__all__ = ["Data", "DataSpec", "Split", "batch_slices", "epoch_order", "generator", "numpy_generator", "seed_of"]

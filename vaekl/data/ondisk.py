@@ -89,7 +89,7 @@ class OnDisk:
         return self._like(_type=np.dtype(kind))
 
     def to(self, device: torch.device | str) -> "OnDisk":
-        """The same images, to be given on that device; they stay in their file."""
+        """The same images, which are put on that device as they are read."""
         return self._like(target=torch.device(device))
 
     def read(self, index: Array | slice) -> Array:

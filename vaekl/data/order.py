@@ -53,5 +53,15 @@ def generator(purpose: str, seed: int, device: torch.device | str = "cpu") -> to
     return torch.Generator(device).manual_seed(seed_of(purpose, seed))
 
 
+def numpy_generator(generator: torch.Generator | None = None) -> np.random.Generator:
+    """A generator of NumPy's, seeded by the next number of torch's: for laws that torch cannot draw from a generator.
+
+    Args:
+        generator: on any device; None for torch's own of the CPU.
+    """
+    device = None if generator is None else generator.device
+    return np.random.default_rng(int(torch.randint(2**62, (), generator=generator, device=device)))
+
+
 def _hashed(key: tuple[int | str, ...], size: int) -> int:
     return int.from_bytes(blake2b(repr(key).encode(), digest_size=size).digest(), "little")

@@ -37,10 +37,10 @@ def annealed_bound(
 
     Args:
         model: in evaluation mode.
-        split: the images.
+        split: N images.
         generator: of all noise.
         steps: T, how many distributions.
-        done: is told of images that are finished.
+        done: called with the number of images that are finished, after each batch.
     """
     parts = []
     for part in batch_slices(len(split), max(1, batch_limit(model) // CHAINS), drop_last=False):
@@ -55,7 +55,10 @@ def annealed_bound(
 
 
 class _Path:
-    """The distributions between q(z|x) and p(x, z), for images x [B, C, H, W]."""
+    """The distributions between q(z|x) and p(x, z), for images x [B, C, H, W].
+
+    One image stands there once for each of its chains.
+    """
 
     def __init__(self, model: VAE, x: Tensor) -> None:
         self.model, self.x = model, x
@@ -64,13 +67,13 @@ class _Path:
         self.std, self.log_std = log_std.exp(), log_std
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """ln q(z|x) and ln p(x, z), each [B]; the (2π)^(−Z/2) that both have is left out."""
+        """ln q(z|x) and ln p(x, z) of z [B, Z], each [B]; the (2π)^(−Z/2) that both have is left out."""
         log_q = (-0.5 * ((z - self.mean) / self.std).square() - self.log_std).sum(1)
         log_px = self.model.likelihood.log_prob(self.model.decode(z), self.x, self.model.weighting.dispersion)
         return log_q, log_px.flatten(1).sum(1) - 0.5 * z.square().sum(1)
 
     def at(self, z: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-        """ln f_β(z), [B], and its gradient, [B, Z]."""
+        """ln f_β of z [B, Z], [B], and its gradient, [B, Z]."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             log_q, log_p = self.parts(z)
@@ -80,7 +83,17 @@ class _Path:
 
 
 def _anneal(path: _Path, generator: torch.Generator, steps: int, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
-    """ln w of each chain, [B], float64, and the step sizes [T, B]: found on the way where none are given."""
+    """One pass from q(z|x) to p(x, z).
+
+    Args:
+        path: its distributions.
+        generator: of all noise.
+        steps: T.
+        sizes: of the leapfrog steps, [T, B]; None adapts them on the way to the rate of acceptance.
+
+    Returns:
+        ln w of each chain, [B], float64, and the sizes that were used, [T, B].
+    """
 
     def noise() -> Tensor:
         return torch.randn(path.mean.shape, generator=generator, device=path.mean.device)
@@ -96,16 +109,32 @@ def _anneal(path: _Path, generator: torch.Generator, steps: int, sizes: Tensor |
         if sizes is not None:
             size = sizes[step - 1]
         used.append(size)
-        z, accepted = _trajectory(path, z, step / steps, size, noise(), generator)
+        # drawn in the last step too, after which nothing moves: a pass takes as many numbers as it has steps
+        momentum, uniform = noise(), torch.rand(len(z), generator=generator, device=z.device)
+        if step == steps:
+            break
+        z, chance = _trajectory(path, z, step / steps, size, momentum, uniform)
         if sizes is None:
-            size = size * torch.where(accepted > _ACCEPTED, 1.05, 0.95)
+            size = size * torch.where(chance > _ACCEPTED, 1.05, 0.95)
     return weights, torch.stack(used)
 
 
 def _trajectory(
-    path: _Path, z: Tensor, beta: float, size: Tensor, momentum: Tensor, generator: torch.Generator
+    path: _Path, z: Tensor, beta: float, size: Tensor, momentum: Tensor, uniform: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One Hamiltonian proposal, taken or not; returns z and the probability that it was taken, [B]."""
+    """One Hamiltonian proposal, taken or not.
+
+    Args:
+        path: its distributions.
+        z: where the chains are, [B, Z].
+        beta: which distribution is left invariant.
+        size: length of a leapfrog step in posterior standard deviations, [B].
+        momentum: standard normal, [B, Z].
+        uniform: on [0, 1), [B]; the proposal is taken where it lies below the chance of that.
+
+    Returns:
+        The new z, [B, Z], and the chance that the proposal was taken, [B].
+    """
     scale = size.unsqueeze(1) * path.std
     value, gradient = path.at(z, beta)
     energy = value - 0.5 * momentum.square().sum(1)
@@ -117,5 +146,4 @@ def _trajectory(
         momentum = momentum + 0.5 * scale * gradient
     gain = value - 0.5 * momentum.square().sum(1) - energy
     chance = gain.nan_to_num(nan=-torch.inf).clamp(max=0).exp()
-    uniform = torch.rand(chance.shape, generator=generator, device=chance.device)
     return torch.where((uniform < chance).unsqueeze(1), proposal, z), chance

@@ -12,11 +12,12 @@ from vaekl.measures.elbo import batch_limit
 from vaekl.measures.ruler import Ruler, why_no_ruler
 from vaekl.model.vae import VAE
 
-#: at most so many groups of levels, values of the data and decoder outputs make a reliability curve
+#: the most groups of levels whose probabilities are predicted, and the bins of those predictions
 _GROUPS = 16
+_BINS = 20
+#: values of the data that are looked at, and decoder outputs for them; both at most
 _VALUES = 2**20
 _OUTPUTS = 2**26
-_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ class Calibration:
     calibrated_dispersion: list[float] | None
 
 
-def figures(found: Calibration) -> dict[str, Any]:
+def figures(calibration: Calibration) -> dict[str, Any]:
     """As `eval.json` holds it: the whole, then the channels."""
-    names = ["all", *(f"channel {c}" for c in range(len(found.rmse) - 1))]
+    names = ["all", *(f"channel {c}" for c in range(len(calibration.rmse) - 1))]
     table = {}
     for i, name in enumerate(names[: 1 if len(names) == 2 else None]):
-        sigma, rmse = found.implied_sigma[i], found.rmse[i]
+        sigma, rmse = calibration.implied_sigma[i], calibration.rmse[i]
         table[name] = {"implied_sigma": sigma, "rmse": rmse, "sigma_over_rmse": sigma / rmse if rmse else None}
-        if found.calibrated_dispersion is not None:
-            table[name]["calibrated_beta_kl"] = found.calibrated_dispersion[i]
+        if calibration.calibrated_dispersion is not None:
+            table[name]["calibrated_beta_kl"] = calibration.calibrated_dispersion[i]
     return table
 
 
@@ -69,15 +70,23 @@ def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibra
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability curve over all pixels and groups of levels: each point has about as many predictions.
+    """How often groups of levels come true, beside the probability that was predicted.
+
+        error = 1/G Σ_g Σ_b n_gb/n |predicted_gb − observed_gb|
+
+    over the bins b of each group's n predictions, sorted by their size, with about as many predictions in each bin.
 
     Args:
-        predicted: the average predicted probability, ascending.
-        observed: how often it came true.
-        error: the average of |predicted − observed|, every prediction counted alike.
-        groups: into how many groups G the range of values was cut; most predictions are then small, and so is the
-            error: a model that says 1/G everywhere while one group always comes true has (2/G)(1 − 1/G).
+        predicted: the average predicted probability in each bin of all groups' predictions together, ascending; with
+            `observed` it is the reliability curve.
+        observed: how often the predictions of that bin came true.
+        error: the adaptive calibration error, in which no group's excess makes up for another's lack. Most groups are
+            improbable, so that it is small: of a model that says 1/G everywhere while one group always comes true it
+            is (2/G)(1 − 1/G), 0.117 for 16 groups.
+        groups: G, into how many groups the range of levels was cut.
         images: how many images were looked at, the split's first.
+
+    Source: Nixon, Dusenberry, Zhang, Jerfel, Tran 2019, "Measuring calibration in deep learning".
     """
 
     predicted: list[float]
@@ -96,29 +105,50 @@ def reliability(model: VAE, split: Split, generator: torch.Generator) -> Reliabi
     split = split.first(max(1, min(_VALUES, _OUTPUTS // likelihood.outputs) // spec.dims))
     groups = min(_GROUPS, spec.levels)
     starts = [g * spec.levels // groups for g in range(groups)] + [spec.levels]
-    predictions, outcomes = [], []
+    predictions: list[list[Tensor]] = [[] for _ in range(groups)]
+    outcomes: list[list[Tensor]] = [[] for _ in range(groups)]
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
         eta = model.decode(model.sample_posterior(x, generator).z)
         level = Ruler(spec).level(x)
-        for first, end in pairwise(starts):
-            predictions.append(_probability(model, eta, first, end).flatten().float().cpu())
-            outcomes.append(((level >= first) & (level < end)).flatten().cpu())
-    # equal predictions stay together: to cut between them would make the curve depend on the order of the images
-    value, which, count = torch.cat(predictions).unique(return_inverse=True, return_counts=True)
-    came_true = torch.zeros(len(value), dtype=torch.float64).index_add_(0, which, torch.cat(outcomes).double())
+        for group, (first, end) in enumerate(pairwise(starts)):
+            predictions[group].append(_probability(model, eta, first, end).flatten().float().cpu())
+            outcomes[group].append(((level >= first) & (level < end)).flatten().cpu())
+    columns = [(torch.cat(p), torch.cat(o)) for p, o in zip(predictions, outcomes, strict=True)]
+    errors = []
+    for column in columns:
+        predicted, observed, share = _binned(*column)
+        errors.append(((predicted - observed).abs() * share).sum())
+    predicted, observed, _ = _binned(*(torch.cat(column) for column in zip(*columns, strict=True)))
+    error = torch.stack(errors).mean().item()
+    return Reliability(predicted.tolist(), observed.tolist(), error, groups, len(split))
+
+
+def _binned(predictions: Tensor, outcomes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Predictions sorted into bins of about equal numbers.
+
+    Equal predictions share a bin: to cut between them would make the result depend on the order of the images.
+
+    Args:
+        predictions: probabilities, [n].
+        outcomes: whether each came true, bool [n].
+
+    Returns:
+        Of each bin that is not empty, float64 [bins]: the average prediction, how often it came true, and its share of
+        the predictions.
+    """
+    value, which, count = predictions.unique(return_inverse=True, return_counts=True)
+    came_true = torch.zeros(len(value), dtype=torch.float64).index_add_(0, which, outcomes.double())
     middle = count.cumsum(0) - count / 2
-    point = (middle * _POINTS / count.sum()).long().clamp(max=_POINTS - 1)
-    sums = torch.zeros(3, _POINTS, dtype=torch.float64)
-    sums.index_add_(1, point, torch.stack([value.double() * count, came_true, count.double()]))
+    place = (middle * _BINS / count.sum()).long().clamp(max=_BINS - 1)
+    sums = torch.zeros(3, _BINS, dtype=torch.float64)
+    sums.index_add_(1, place, torch.stack([value.double() * count, came_true, count.double()]))
     predicted, observed, counts = sums[:, sums[2] > 0]
-    predicted, observed = predicted / counts, observed / counts
-    error = ((predicted - observed).abs() * counts).sum() / counts.sum()
-    return Reliability(predicted.tolist(), observed.tolist(), error.item(), groups, len(split))
+    return predicted / counts, observed / counts, counts / counts.sum()
 
 
 def _probability(model: VAE, eta: Tensor, first: int, end: int) -> Tensor:
-    """P(first ≤ k < end), [B, C, H, W]."""
+    """P(first ≤ k < end) of η [B, P, C, H, W], [B, C, H, W]."""
     ruler, shape = Ruler(model.spec), (len(eta), *model.spec.shape)
     lower, _ = ruler.edges(torch.full(shape, float(first), dtype=torch.float64, device=eta.device))
     _, upper = ruler.edges(torch.full(shape, float(end - 1), dtype=torch.float64, device=eta.device))

@@ -1,4 +1,4 @@
-"""What this process may use of the machine, asked without torch."""
+"""Cores, memory and GPUs of this machine that the process may use, read from Linux's own files; imports no torch."""
 
 import os
 import time
@@ -6,20 +6,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: seconds over which a load is worth looking at: the system counts in hundredths
+#: seconds over which a load is measured at least, since the system counts in hundredths of a second
 _WINDOW = 0.3
-#: seconds within which a process is starting
+#: seconds after its start in which a process's whole life is such a measurement
 _STARTING = 60.0
 
 
 @dataclass(frozen=True)
 class Load:
-    """How long this process's cores have been busy, at one moment; all in seconds.
+    """How long the cores that this process may use have been busy by now; all in seconds.
 
     Args:
         time: of the clock.
-        busy: summed over the cores that this process may use.
-        own: what of that was this process.
+        busy: time in which a core computed, summed over these cores.
+        own: the part of `busy` that was this process's.
     """
 
     time: float
@@ -28,36 +28,37 @@ class Load:
 
     @classmethod
     def now(cls) -> "Load":
-        """Never busy where the system does not say."""
+        """The load at this moment; `busy` is 0 where the system does not tell it."""
         busy = 0.0
         with suppress(OSError, ValueError, AttributeError):
-            ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+            cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
             for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
                 name, *ticks = line.split()
-                if name in ours:
+                if name in cores:
                     user, nice, system, _, _, interrupts, soft_interrupts = map(int, ticks[:7])
                     busy += (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")
         return cls(time.monotonic(), busy, time.process_time())
 
 
-#: when this process began, more or less
+#: the load at about the time when this process began
 STARTED = Load.now()
 
 
 def free_cores(since: Load | None = None) -> int:
-    """Cores that this process may use and that others have left idle since then; at least one.
+    """How many of the cores that this process may use other processes have left idle; at least one.
 
     Args:
-        since: None looks at the time since this process began, or at the next moment if that is long ago.
+        since: the load at the beginning of the time that is looked at; None takes this process's start, or the next
+            0.3 seconds if it started long ago.
     """
     if since is None:
         since = STARTED if time.monotonic() - STARTED.time < _STARTING else Load.now()
-    if (passed := time.monotonic() - since.time) < _WINDOW:
-        time.sleep(_WINDOW - passed)
+    if (elapsed := time.monotonic() - since.time) < _WINDOW:
+        time.sleep(_WINDOW - elapsed)
     now = Load.now()
-    taken = (now.busy - since.busy - (now.own - since.own)) / (now.time - since.time)
-    # half a core of others' work is not worth a thread; a quota's cores may be any of the affinity's
-    return max(1, min(allowed_cores(), _affinity() - max(0, round(taken))))
+    others = (now.busy - since.busy - (now.own - since.own)) / (now.time - since.time)
+    # rounded, since half a core of others' work should not cost a thread; a quota does not say which cores it is of
+    return max(1, min(allowed_cores(), _affinity() - max(0, round(others))))
 
 
 def _affinity() -> int:
@@ -69,16 +70,16 @@ def allowed_cores() -> int:
     cores = _affinity()
     for quota, period in _quotas():
         cores = min(cores, max(1, quota // period))
-    # Slurm may count cores without fencing them
-    counted = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
+    # Slurm may give a job some cores without keeping it off the others
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
     with suppress(ValueError):
-        cores = min(cores, max(1, int(counted or cores)))
+        cores = min(cores, max(1, int(slurm or cores)))
     return cores
 
 
 def _quotas(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[tuple[int, int]]:
-    """CPU time and the period in which it may be used, of this process's control group and of all above it."""
-    found = []
+    """Limits of this process's control group and of all above it: CPU time and the period that it is for, in µs."""
+    quotas = []
     with suppress(OSError):
         for line in own.read_text(encoding="utf-8").splitlines():
             _, controllers, place = line.split(":", 2)
@@ -87,16 +88,16 @@ def _quotas(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/
                 with suppress(OSError, ValueError):
                     if not controllers:  # version 2; "max" is no number
                         quota, period = (groups / inside / "cpu.max").read_text(encoding="ascii").split()
-                        found.append((int(quota), int(period)))
+                        quotas.append((int(quota), int(period)))
                     elif "cpu" in controllers.split(","):
-                        of = groups / "cpu" / inside
-                        quota, period = ((of / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-                        found.append((int(quota), int(period)))
-    return [(quota, period) for quota, period in found if quota > 0 and period > 0]
+                        group = groups / "cpu" / inside
+                        quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+                        quotas.append((int(quota), int(period)))
+    return [(quota, period) for quota, period in quotas if quota > 0 and period > 0]
 
 
 def memory_kills() -> int:
-    """How many processes this machine has killed for want of memory, ever; 0 where the system does not say."""
+    """How many processes the system has killed for lack of memory since it started; 0 where it does not tell."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             name, number = line.split()
@@ -106,7 +107,7 @@ def memory_kills() -> int:
 
 
 def free_memory() -> float:
-    """Bytes that can be had without swapping; infinite where the system does not say."""
+    """Bytes that can be used without swapping; infinite where the system does not tell."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             name, amount, *_ = line.split()
@@ -116,6 +117,6 @@ def free_memory() -> float:
 
 
 def has_gpu() -> bool:
-    """Whether there is one of NVIDIA's; asking torch would cost seconds."""
+    """Whether the machine has an NVIDIA GPU; importing torch to ask it would take seconds."""
     gpus = Path("/proc/driver/nvidia/gpus")
     return gpus.is_dir() and any(gpus.iterdir())

@@ -1,4 +1,4 @@
-"""Where a run computes."""
+"""The device that a run computes on, its precision, threads and memory."""
 
 import ctypes
 import os
@@ -13,10 +13,10 @@ from vaekl.system.checks import one_of, optional, whole
 from vaekl.system.cores import allowed_cores, free_cores
 from vaekl.system.errors import FullMemoryError, VaeklError, first_line
 
-# of glibc's malloc.h; 32 MiB is the largest threshold that it takes
+# names of options in glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
-#: what torch takes by itself
+#: how many threads torch takes by itself
 _MOST_THREADS = torch.get_num_threads()
 
 
@@ -25,7 +25,7 @@ def pick_device(name: str, key: str = "trainer.device") -> torch.device:
 
     Args:
         name: auto, cpu, cuda or cuda:1 and the like.
-        key: how the user said it.
+        key: the setting, for the sentence.
 
     Raises:
         VaeklError: names the devices that are there.
@@ -64,10 +64,14 @@ def half_precision(autocast: str | None) -> torch.dtype | None:
 
 @contextmanager
 def enough_memory(what: str, cure: str) -> Iterator[None]:
-    """Turn what runs out of memory inside into a sentence.
+    """Raise one sentence if what is done inside runs out of memory.
+
+    Args:
+        what: is done inside.
+        cure: how to make it smaller.
 
     Raises:
-        FullMemoryError: names `what` and how to make it smaller.
+        FullMemoryError: with both.
     """
     try:
         yield
@@ -78,26 +82,27 @@ def enough_memory(what: str, cure: str) -> Iterator[None]:
 
 
 def is_full_memory(error: BaseException) -> bool:
-    """Whether it says that something does not fit the memory; the CPU's allocator has no exception of its own."""
+    """Whether an error means that the memory is full; the CPU's allocator has no exception of its own for that."""
     words = ("DefaultCPUAllocator", "not enough memory", "Storage size calculation overflowed")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def prepare(device: torch.device, tf32: bool = False) -> None:
-    """Settings of the process that cost nothing in accuracy, and whether a GPU may round factors to TF32's 10 bits."""
+    """Set what makes this process faster at no cost in accuracy; with `tf32` a GPU rounds factors to 10 bits."""
     rounds = tf32 and device.type == "cuda"
     torch.set_float32_matmul_precision("high" if rounds else "highest")
     torch.backends.cudnn.allow_tf32 = rounds
     if device.type == "cpu":
-        # a saturated net makes denormals, and each costs a hundred cycles
+        # numbers below 1e-38, which saturated networks make, cost a hundred cycles each unless they are set to 0
         torch.set_flush_denormal(True)
         _keep_freed_memory()
 
 
 def take_threads(threads: Any) -> None:
-    """So many threads compute on the CPU from now on, but no more than there are cores for this process.
+    """From now on compute with so many threads on the CPU.
 
-    auto takes as many as cores that others leave idle.
+    Args:
+        threads: a number, cut to the cores that this process may use; auto: as many as cores that others leave idle.
 
     Raises:
         VaeklError: it is neither.
@@ -109,15 +114,16 @@ def take_threads(threads: Any) -> None:
 
 
 def keep_threads(before: int) -> bool:
-    """As many threads as a stopped run had, if they may be had: another number would add in another order."""
+    """Take as many threads as a stopped run had, since others would add in another order; returns whether it could."""
     if "OMP_NUM_THREADS" not in os.environ and before <= allowed_cores():
         torch.set_num_threads(before)
     return torch.get_num_threads() == before
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what tensors gave back: to fetch new pages for each can cost more than to compute on them."""
+    """Let glibc keep the memory of freed tensors: new pages for each tensor can cost more than computing on them."""
     with suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL("libc.so.6").mallopt
+        # 32 MiB is the largest threshold that glibc takes
         for option, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 1 << 30), (_M_TOP_PAD, 64 << 20)):
             mallopt(option, size)

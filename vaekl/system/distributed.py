@@ -1,7 +1,7 @@
-"""One run over several processes that torchrun started: what each does, and what they tell each other.
+"""One run over several processes that torchrun started: who does what, and what is exchanged.
 
-Every process goes through the same calls in the same order, and the first one alone touches the run's folder. A
-process that is alone computes exactly what it would without this file. Imports no torch before there are several.
+Every process makes the same calls in the same order, and only the first one writes into the run's folder. A single
+process computes exactly what it would without this file. torch is imported only where there are several.
 """
 
 import os
@@ -19,7 +19,7 @@ _rank, _size = 0, 1
 
 
 def launched() -> tuple[int, int]:
-    """This process's number and how many there are, by what torchrun left in the environment; (0, 1) without it."""
+    """This process's number and how many there are, from torchrun's environment variables; (0, 1) without torchrun."""
     several = "RANK" in os.environ and "WORLD_SIZE" in os.environ
     return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if several else (0, 1)
 
@@ -35,16 +35,16 @@ def size() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that speaks and writes."""
+    """Whether this process is the one that prints and writes."""
     return _rank == 0
 
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Around a run: the processes that torchrun started find each other; alone, nothing happens.
+    """Connect the processes that torchrun started, for the time of a run; does nothing for a single one.
 
     Raises:
-        VaeklError: they cannot, or another one ended while this one waited for it.
+        VaeklError: they cannot be connected, or another one ended while this one waited for it.
     """
     global _rank, _size
     if launched()[1] == 1:
@@ -66,7 +66,7 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
             raise VaeklError(
-                f"another process of this run ended ({first_line(error)}): see what it said, then start them again."
+                f"another process of this run ended ({first_line(error)}): see its message, then start them again."
             ) from error
         raise
     finally:
@@ -75,10 +75,10 @@ def joined() -> Iterator[None]:
 
 
 def on_first(do: Callable[[], T]) -> T:
-    """The first process does it, and every process gets its value or raises its error: none waits in vain.
+    """Let the first process do something; every process returns its value or raises its error, so none waits forever.
 
     Args:
-        do: what touches the run's folder; its value can be pickled.
+        do: what only one process may do; its value can be pickled.
     """
     if _size == 1:
         return do()
@@ -102,7 +102,7 @@ def on_first(do: Callable[[], T]) -> T:
 
 
 def on_each(do: Callable[[], T]) -> T:
-    """Every process does it; if one of them fails, all fail with the error of the first that did."""
+    """Let every process do something; if any fails, all raise the error of the first that did."""
     if _size == 1:
         return do()
     import torch.distributed as dist
@@ -112,19 +112,19 @@ def on_each(do: Callable[[], T]) -> T:
         value = do()
     except Exception as error:
         failure = error
-    said: list[str | None] = [None] * _size
-    dist.all_gather_object(said, sentence(failure) if failure is not None else None)
-    if failed := [rank for rank in range(_size) if said[rank] is not None]:
+    sentences: list[str | None] = [None] * _size
+    dist.all_gather_object(sentences, sentence(failure) if failure is not None else None)
+    if failed := [rank for rank in range(_size) if sentences[rank] is not None]:
         if failure is not None and failed[0] == _rank:
             raise failure
-        raise VaeklError(f"process {failed[0]}: {said[failed[0]]}") from failure
+        raise VaeklError(f"process {failed[0]}: {sentences[failed[0]]}") from failure
     return value
 
 
 class Vote:
-    """Whether any process wishes something; all get the same answer at the same call.
+    """Whether any process wants something, such as to stop; all get the same answer at the same call.
 
-    The answer is one call late, so that it travels while the step computes.
+    The answer is that of the call before, so that it travels while the step computes.
     """
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class Vote:
 
 
 def share(images: int) -> slice:
-    """This process's part of a batch; sizes differ by one at most.
+    """Which images of a batch are this process's; the shares' sizes differ by one at most.
 
     Raises:
         VaeklError: there would be a process without an image.
@@ -159,27 +159,27 @@ def share(images: int) -> slice:
 
 
 def averaging(module: "nn.Module") -> "nn.Module":
-    """The same module, whose gradients will be means over the processes; its output's one graph must be a loss."""
+    """The module, wrapped so that its gradients are means over the processes; its output must be the loss."""
     if _size == 1:
         return module
     from torch.nn.parallel import DistributedDataParallel
 
-    # a static graph finds parameters that the loss does not use, once; others would be waited for
+    # a static graph learns once which parameters the loss does not use; without it their gradients are waited for
     return DistributedDataParallel(module, static_graph=True)
 
 
-def weighed(loss: "Tensor", weight: float) -> "Tensor":
-    """A share's mean loss, times a number that makes the mean over processes the mean over images.
+def weighted(loss: "Tensor", weight: float) -> "Tensor":
+    """The mean loss of this process's share, scaled so that the mean over processes is the mean over all images.
 
     Args:
-        loss: averaged over this process's share of the batch.
+        loss: averaged over this process's share of the batch, [].
         weight: the share's size over the batch's.
     """
     return loss if _size == 1 else loss * (weight * _size)
 
 
 def total(values: "Tensor") -> "Tensor":
-    """Summed over the processes, element by element."""
+    """The sum of a tensor over the processes, element by element; any shape."""
     if _size == 1:
         return values
     import torch.distributed as dist
@@ -190,7 +190,7 @@ def total(values: "Tensor") -> "Tensor":
 
 
 def mean(sums: "Tensor", count: int | float) -> "Tensor":
-    """Σ sums / Σ count over the processes, element by element."""
+    """Σ sums / Σ count over the processes, element by element; any shape."""
     if _size == 1:
         return sums / count
     import torch
@@ -200,7 +200,7 @@ def mean(sums: "Tensor", count: int | float) -> "Tensor":
 
 
 def bring_to_first(values: "Tensor") -> None:
-    """Make the first process's tensor the sum, the others' zero: the sum stays what it is."""
+    """Add up the tensors of all processes in the first one and set the others to 0, so that their sum is the same."""
     if _size > 1:
         values.copy_(total(values))
         if _rank > 0:
@@ -208,16 +208,16 @@ def bring_to_first(values: "Tensor") -> None:
 
 
 def is_dealt(number: int) -> bool:
-    """Whether this process computes this of a row of jobs: they are dealt like cards."""
+    """Whether this process computes the job with this number; jobs are dealt like cards."""
     return number % _size == _rank
 
 
 def gathered(own: list[tuple["Tensor", ...]]) -> list[tuple["Tensor", ...]]:
-    """What every process found for the jobs that it was dealt, in the order of the jobs; on the CPU if not alone."""
+    """The results of all jobs in order, from the processes that computed them; on the CPU if there are several."""
     if _size == 1:
         return own
     import torch.distributed as dist
 
-    found: list[Any] = [None] * _size
-    dist.all_gather_object(found, [tuple(part.cpu() for part in parts) for parts in own])
-    return [found[job % _size][job // _size] for job in range(sum(map(len, found)))]
+    results: list[Any] = [None] * _size
+    dist.all_gather_object(results, [tuple(part.cpu() for part in parts) for parts in own])
+    return [results[job % _size][job // _size] for job in range(sum(map(len, results)))]

@@ -5,27 +5,27 @@ from collections.abc import Iterable
 
 
 class VaeklError(Exception):
-    """A mistake that the user can mend; `str(error)` is the sentence that is printed, without a traceback."""
+    """A mistake that the user can correct; `str(error)` is the sentence that is printed, without a traceback."""
 
-    #: what a sweep's manifest calls a run that ended so
+    #: the status that a sweep's manifest gives a run that ended with this error
     outcome = "failed"
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, short enough to be quoted in a sentence."""
+    """The message of another library's error, short enough to be quoted in a sentence."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 class FullMemoryError(VaeklError):
-    """What one of several processes may meet alone."""
+    """Something does not fit the memory; of several processes one alone may raise it."""
 
 
 class StoppedError(VaeklError):
-    """A run was asked to stop and has saved its state."""
+    """A run was interrupted and has saved its state."""
 
 
 def sentence(error: Exception) -> str:
-    """What a user is told of an error, whoever raised it."""
+    """The sentence that is printed for an error, whoever raised it."""
     if isinstance(error, VaeklError):
         return str(error)
     if isinstance(error, OSError):
@@ -35,7 +35,7 @@ def sentence(error: Exception) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """What was probably meant, in brackets, or nothing.
+    """The choice that is closest to a word, in brackets, or nothing.
 
     >>> did_you_mean("gausian", ["gaussian", "cb"])
     ' (did you mean gaussian?)'

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and a folder that one process has for itself."""
+"""Files that are written whole or not at all, and locks on files and folders."""
 
 import errno
 import os
@@ -13,19 +13,19 @@ from vaekl.system.errors import VaeklError, first_line
 
 @contextmanager
 def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[Path]:
-    """Give a partial path to write, then sync it and move it over `path`; on failure leave `path` as it was.
+    """Write a file whole or not at all: yields a path to write to, which is synced and moved over `path` at the end.
 
     Args:
-        path: the file.
-        what: it is, for the sentence.
-        previous: where to keep what `path` was.
+        path: the file, which stays as it was if anything fails.
+        what: the file is, for the sentence.
+        previous: where to keep the file that was at `path`.
 
     Raises:
         VaeklError: one sentence for a full disk or a folder that cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.unlink(missing_ok=True)  # a stranger's folder may hold a link of that name
+        partial.unlink(missing_ok=True)  # in somebody else's folder it may be a link to another place
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -41,7 +41,7 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
 
 
 def _keep(path: Path, previous: Path) -> None:
-    """Give a file another name without taking its own away, unless the file system has no links."""
+    """Give a file a second name by a hard link; without links, its only name."""
     link = previous.with_name(f".{previous.name}.partial")
     link.unlink(missing_ok=True)
     try:
@@ -52,13 +52,13 @@ def _keep(path: Path, previous: Path) -> None:
 
 
 def inner_folder(path: Path) -> None:
-    """Make a folder inside of a run or a sweep, unless it is there.
+    """Make a folder inside a run or a sweep, unless it is there.
 
     Raises:
-        VaeklError: it is a link, which would lead what is written to another place, or it cannot be made.
+        VaeklError: it is a link, through which files would be written in another place, or it cannot be made.
     """
     if path.is_symlink():
-        raise VaeklError(f"{path} is a link, and vaekl writes through none: take it away.")
+        raise VaeklError(f"{path} is a link, and vaekl does not write through links: remove it.")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,10 +67,10 @@ def inner_folder(path: Path) -> None:
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Wait until no other process writes this file, then be the one that does.
+    """Wait until no other process writes this file, and keep others from writing it.
 
     Raises:
-        VaeklError: if the folder cannot be written.
+        VaeklError: the folder cannot be written.
     """
     lock = FileLock(path.with_name(f".{path.stem}.lock"))
     try:
@@ -85,10 +85,10 @@ def sole_writer(path: Path) -> Iterator[None]:
 
 @contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
-    """Hold a folder; the system lets go of it if this process is killed.
+    """Lock a folder; the system frees the lock if this process is killed.
 
     Raises:
-        VaeklError: if another process holds it.
+        VaeklError: another process has locked it.
     """
     lock = FileLock(folder / ".lock", timeout=0)
     try:
@@ -100,7 +100,7 @@ def sole_user(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # the file stays: to remove it would let a process that has it open lock what the next one cannot see
+        # the lock file stays: a process that has a removed one open would hold a lock that nobody else sees
         lock.release()
 
 

@@ -1,4 +1,4 @@
-"""Libraries that are imported only when needed, with a sentence where the import fails."""
+"""Libraries that are imported only when needed, with one sentence where that fails."""
 
 import importlib
 from types import ModuleType

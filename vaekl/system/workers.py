@@ -1,14 +1,14 @@
-"""Whether this process is one of several that another one started, each for a run of its own."""
+"""Whether this process was started by a sweep to train one of its runs."""
 
 import os
 import socket
 
-#: names the process that started a sweep, in the environment of its workers
+#: environment variable by which a sweep tells its workers which process started them
 PARENT = "VAEKL_SWEEP_PROCESS"
 
 
 def in_worker() -> bool:
-    """Whether this process trains one of several runs that another one started."""
+    """Whether this process trains one of several runs for the process that started the sweep."""
     return os.environ.get(PARENT, this_process()) != this_process()
 
 

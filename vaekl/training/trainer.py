@@ -132,7 +132,7 @@ class Trainer:
         multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
         loss, ledger = self._objective(x[self.share], noise[self.share], multiplier)
         self.optimizer.zero_grad()
-        distributed.weighed(loss, self.weight).backward()
+        distributed.weighted(loss, self.weight).backward()
         row = self.step % self.plan.log_every
         if self.plan.clip_norm is not None:
             self._gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)

@@ -1,1 +1,1 @@
-"""One file a verb that looks at finished runs: eval, sample."""
+"""What is done with finished runs, a package a verb: eval, sample, audit and report."""

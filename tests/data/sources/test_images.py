@@ -80,14 +80,14 @@ def test_two_processes_at_once_decode_once(folder, tmp_path):
         "    sys.stdout.write(path.name + '\\n'); time.sleep(0.05); return read(path, *options)\n"
         "module._read = slow\n"
         "folder, root = map(Path, sys.argv[1:])\n"
-        "found = module.decoded(folder, sorted(folder.glob('*.png')), root)\n"
-        "assert found.read(slice(None)).sum() == int(" + repr(str(int(PIXELS.sum()))) + ")\n"
+        "images = module.decoded(folder, sorted(folder.glob('*.png')), root)\n"
+        "assert images.read(slice(None)).sum() == int(" + repr(str(int(PIXELS.sum()))) + ")\n"
     )
     command = [sys.executable, "-c", program, str(folder), str(tmp_path)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=60)[0].split() for process in started]
+    names = [process.communicate(timeout=60)[0].split() for process in started]
     assert [process.returncode for process in started] == [0, 0]
-    assert sorted(said[0] + said[1]) == [f"{i:02d}.png" for i in range(20)]
+    assert sorted(names[0] + names[1]) == [f"{i:02d}.png" for i in range(20)]
 
 
 def test_where_the_data_directory_cannot_be_written_the_users_cache_is_used(folder, tmp_path, monkeypatch):

@@ -85,13 +85,13 @@ def run(folder, monkeypatch, words):
 
 
 def test_digits(tmp_path, monkeypatch, capsys):
-    found = run(tmp_path, monkeypatch, "dataset=digits transform=scale valid=0")
+    result = run(tmp_path, monkeypatch, "dataset=digits transform=scale valid=0")
     assert set(contents(tmp_path)) == {"outputs/audit_digits.png", "outputs/audit_digits.json"}
     picture = Image.open(tmp_path / "outputs/audit_digits.png")
     assert picture.size[0] > 800 and len(picture.convert("RGB").getcolors(1 << 20)) > 20
     written = json.loads((tmp_path / "outputs/audit_digits.json").read_text())
-    assert written["eigenvalues"] == found.eigenvalues
-    np.testing.assert_allclose(found.eigenvalues, np.linalg.eigvalsh(np.cov(IMAGES.T, bias=True))[::-1], atol=1e-7)
+    assert written["eigenvalues"] == result.eigenvalues
+    np.testing.assert_allclose(result.eigenvalues, np.linalg.eigvalsh(np.cov(IMAGES.T, bias=True))[::-1], atol=1e-7)
     # 14.322 nats and φ = 0.02721 are in docs/figures.md
     assert written["elbo_nats"] == pytest.approx(14.322, abs=1e-3)
     assert written["noise_variance"] == pytest.approx(0.02721, abs=1e-5)
@@ -103,24 +103,24 @@ def test_digits(tmp_path, monkeypatch, capsys):
 
 
 def test_the_user_s_values_and_folder(tmp_path, monkeypatch, capsys):
-    found = run(tmp_path, monkeypatch, "dataset=digits beta_kl=[0.25,1.5] latents=3 output_dir=there")
+    result = run(tmp_path, monkeypatch, "dataset=digits beta_kl=[0.25,1.5] latents=3 output_dir=there")
     assert set(contents(tmp_path)) == {"there/audit_digits.png", "there/audit_digits.json"}
-    assert [(row.beta_kl, row.survivors) for row in found.rows] == [(1.5, 0), (0.25, 3)]
-    assert found.protocol == "dequantized (k + U)/17" and found.train_images == 1294
+    assert [(row.beta_kl, row.survivors) for row in result.rows] == [(1.5, 0), (0.25, 3)]
+    assert result.protocol == "dequantized (k + U)/17" and result.train_images == 1294
     # (k + U)/17 scales k/16 by 16/17, and U adds its variance, 1/(12 · 17²), to every eigenvalue
     order = run(tmp_path, monkeypatch, "dataset=digits transform=scale output_dir=there")
     expected = np.array(order.eigenvalues) * (16 / 17) ** 2 + 1 / (12 * 17**2)
-    np.testing.assert_allclose(found.eigenvalues[:10], expected[:10], rtol=0.02)
+    np.testing.assert_allclose(result.eigenvalues[:10], expected[:10], rtol=0.02)
     again = run(tmp_path, monkeypatch, "dataset=digits beta_kl=[0.25,1.5] latents=3 output_dir=there")
-    assert again == found
+    assert again == result
 
 
 def test_own_data_sets(tmp_path, monkeypatch, capsys):
     images = np.random.default_rng(0).normal(3, 2, (50, 4, 4, 1)).astype("float32")
     np.savez(tmp_path / "mine.npz", x_train=images, x_test=images[:5])
-    found = run(tmp_path, monkeypatch, "dataset=npz dataset.path=mine.npz valid=0 latents=2")
+    result = run(tmp_path, monkeypatch, "dataset=npz dataset.path=mine.npz valid=0 latents=2")
     expected = np.linalg.eigvalsh(np.cov(images.reshape(50, -1).T, bias=True))[::-1]
-    np.testing.assert_allclose(found.eigenvalues, expected, rtol=1e-5)
+    np.testing.assert_allclose(result.eigenvalues, expected, rtol=1e-5)
     assert "grey level" not in capsys.readouterr().out, "real values have none"
     np.savez(tmp_path / "flat.npz", x_train=np.ones((9, 4, 4, 1), "float32"), x_test=images[:5])
     with pytest.raises(VaeklError, match="all alike"):
@@ -135,9 +135,9 @@ def test_large_images_are_subsampled(monkeypatch):
     data = Data(spec, spec, split, None, split)
     assert predict(data, "large", 4).images == 60
     monkeypatch.setattr(module, "_MOST", 50)
-    found = predict(data, "large", 4)
-    assert found.images == 50 and found.train_images == 60
-    assert "that of 50 of them" in module.table(found)
+    result = predict(data, "large", 4)
+    assert result.images == 50 and result.train_images == 60
+    assert "that of 50 of them" in module.table(result)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):

@@ -153,7 +153,7 @@ def test_iso_lines_are_lines_of_equal_elbo(made):
     }
     for group in groups:
         point = (group.stats["distortion_nats"].mean, group.stats["rate_nats"].mean)
-        assert any(point == pytest.approx(found) for found in drawn)
+        assert any(point == pytest.approx(mark) for mark in drawn)
 
 
 def test_the_theory_line_is_probabilistic_pca_on_the_test_images(tmp_path):
@@ -164,8 +164,8 @@ def test_the_theory_line_is_probabilistic_pca_on_the_test_images(tmp_path):
     answer = vaekl(tmp_path, "train", f"hydra.run.dir={run}", *words, "model.latents=3", "weighting.beta=0.3")
     assert answer.code == 0, answer.err
     groups = grouped(collect([run]))
-    found = measure.shown(groups, 4, 0, "cpu").theories
-    assert len(found) == 1
+    theories = measure.load_groups(groups, 4, 0, "cpu").theories
+    assert len(theories) == 1
     loaded = load_run(run, "cpu")
     train_images, test_images = (
         loaded.split(p).batch(slice(0, None)).flatten(1).double().numpy() for p in ("train", "test")
@@ -178,14 +178,14 @@ def test_the_theory_line_is_probabilistic_pca_on_the_test_images(tmp_path):
     kept = vectors[:, -3:][:, values[-3:] > phi]
     weights = kept * np.sqrt(values[-3:][values[-3:] > phi] - phi)
     law = multivariate_normal(mean, weights @ weights.T + phi * np.eye(64))
-    _, train_line, test_line = figures.theory_line(found[0], phi, phi, 1)
+    _, train_line, test_line = figures.theory_line(theories[0], phi, phi, 1)
     assert test_line[0] == pytest.approx(law.logpdf(test_images).mean(), rel=1e-8)
     assert train_line[0] == pytest.approx(law.logpdf(train_images).mean(), rel=1e-8)
     with matplotlib.rc_context(style.STYLE):
-        figure = figures.against_beta(groups, found, style.Colours(groups))
+        figure = figures.against_beta(groups, theories, style.Colours(groups))
     black = next(line for line in figure.axes[0].lines if str(line.get_label()).startswith("exact"))
     at = np.abs(np.asarray(black.get_xdata()) - phi).argmin()
-    assert black.get_ydata()[at] == pytest.approx(found[0].test_elbo(black.get_xdata()[at]))
+    assert black.get_ydata()[at] == pytest.approx(theories[0].test_elbo(black.get_xdata()[at]))
 
 
 def test_the_kl_spectrum_is_sorted_and_averaged_over_seeds(made):
@@ -198,7 +198,7 @@ def test_the_kl_spectrum_is_sorted_and_averaged_over_seeds(made):
 
 def test_every_row_of_pictures_has_the_same_latents_and_images(made):
     groups = grouped(collect([made / "sweep"]))
-    rows = measure.shown(groups, 4, 0, "cpu").rows
+    rows = measure.load_groups(groups, 4, 0, "cpu").rows
     assert [row.group for row in rows] == [group.label for group in groups]
     assert all(np.array_equal(row.inputs, rows[0].inputs) for row in rows)
     assert measure.latents(4, 3, 0).equal(measure.latents(4, 5, 0)[:, :3])

@@ -26,19 +26,19 @@ def build(
     """Measure what is missing, draw, and write every file whole or not at all.
 
     Args:
-        names: of the folders that were asked for.
-        runs: all of them.
-        folder: what is written.
+        names: of the folders on the command line.
+        runs: all runs in them.
+        folder: where the report is written.
         measuring: whether finished runs without `eval.json` are measured.
         count: pictures in a row; 0 for none.
         seed: of the pictures.
         device: auto, cpu or cuda.
-        jobs: runs measured at the same time.
+        jobs: how many runs are measured at the same time; None for as many as the machine allows.
     """
     if measuring:
         runs = measure.measured(runs, device, jobs, lambda text: print(text, flush=True))
     groups = grouped(runs)
-    shown = measure.shown(groups, count, seed, device) if count else measure.Shown()
+    shown = measure.load_groups(groups, count, seed, device) if count else measure.Shown()
     groups = measure.with_parameters(groups, shown.parameters)
     colours = style.Colours(groups)
     pictures = _pictures(groups, shown, colours, seed)
@@ -46,8 +46,8 @@ def build(
     notes, facts = prose.notes(groups), prose.facts(runs)
     failures = [{"name": run.name, "status": run.status, "reason": run.reason} for run in runs if not run.finished]
     remarks = prose.remarks(groups, runs, shown.failures)
-    said = {"notes": notes, "failures": failures, "remarks": remarks, "facts": facts}
-    page = html(title, lead, groups, runs, pictures, colours, said)
+    words = {"notes": notes, "failures": failures, "remarks": remarks, "facts": facts}
+    page = html(title, lead, groups, runs, pictures, colours, words)
     commands = [(run.name, run.facts.command) for run in runs if run.facts]
     sections = {
         "Notes": notes,
@@ -61,7 +61,7 @@ def build(
     for name, content in files.items():
         with replacing(folder / name, "report") as partial:
             partial.write_bytes(content)
-    # of an earlier report: a figure that this one does not have
+    # figures of an earlier report that this one does not have
     for old in (folder / "figures").iterdir():
         if old.stem in prose.captions([], 0, 0) and f"figures/{old.name}" not in files:
             old.unlink()
@@ -69,9 +69,9 @@ def build(
 
 
 def _pictures(groups: Sequence[Group], shown: measure.Shown, colours: style.Colours, seed: int) -> list[Picture]:
-    found = []
+    drawn = []
     with matplotlib.rc_context(style.STYLE):
-        drawn = {
+        figures_by_name = {
             "rate_distortion": figures.rate_distortion(groups, colours),
             "against_beta": figures.against_beta(groups, shown.theories, colours),
             "sigma": figures.sigma(groups, colours),
@@ -81,9 +81,9 @@ def _pictures(groups: Sequence[Group], shown: measure.Shown, colours: style.Colo
             "reconstructions": style.pictures(shown.rows, "reconstructions"),
         }
         for name, (section, caption) in prose.captions(shown.theories, len(groups), seed).items():
-            if (figure := drawn[name]) is not None:
-                # lines are shown as vectors, pictures of pixels as pixels
+            if (figure := figures_by_name[name]) is not None:
+                # the page shows curves as vectors and images as pixels
                 kind = "png" if section == prose.PICTURES else "svg"
                 both = {ending: style.rendered(figure, ending) for ending in ("png", "svg")}
-                found.append(Picture(name, section, caption, kind, both))
-    return found
+                drawn.append(Picture(name, section, caption, kind, both))
+    return drawn

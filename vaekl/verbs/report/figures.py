@@ -76,7 +76,7 @@ def iso_lines(axes: Axes, count: int = 6) -> list[float]:
 
 
 def _widened(axes: Axes, least: float = 20.0) -> None:
-    """A view of so many nats at least: a single point is no plane. A rate is never below 0."""
+    """Make the view at least so many nats wide and high, since one point has no extent; no rate is below 0."""
     for ends, limit in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
         extra = max(0.0, least - (ends[1] - ends[0])) / 2
         limit(ends[0] - extra, ends[1] + extra)
@@ -154,15 +154,15 @@ def sigma(groups: Sequence[Group], colours: Colours) -> Figure | None:
 
 def kl_spectrum(groups: Sequence[Group], colours: Colours) -> Figure | None:
     """KL of each latent, largest first; the mean over seeds of the sorted ones."""
-    found = [(group, spectrum) for group in groups if (spectrum := mean_spectrum(group))]
-    if not found:
+    spectra = [(group, spectrum) for group in groups if (spectrum := mean_spectrum(group))]
+    if not spectra:
         return None
     figure, (axes,) = new_panels(1, 1, (WIDTH, 4.4))
     count: dict[str, int] = {}
     members: dict[str, int] = {}
-    for group, _ in found:
+    for group, _ in spectra:
         members[group.strategy] = members.get(group.strategy, 0) + 1
-    for group, spectrum in sorted(found, key=lambda pair: _beta(pair[0])):
+    for group, spectrum in sorted(spectra, key=lambda pair: _beta(pair[0])):
         place = count[group.strategy] = count.get(group.strategy, -1) + 1
         # groups of one strategy go from its colour towards white as β_KL rises
         shade = lighter(colours.colour(group), 0.65 * place / max(1, members[group.strategy] - 1))
@@ -174,8 +174,8 @@ def kl_spectrum(groups: Sequence[Group], colours: Colours) -> Figure | None:
     axes.set(xlabel="latent, sorted by its KL", ylabel="KL, nats per image")
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.grid(axis="y", color="#eceef0", linewidth=0.8)
-    if len(found) <= MOST_PANELS:
-        figure.legend(loc="outside lower center", ncols=1 if max(len(g.label) for g, _ in found) > 50 else 2)
+    if len(spectra) <= MOST_PANELS:
+        figure.legend(loc="outside lower center", ncols=1 if max(len(g.label) for g, _ in spectra) > 50 else 2)
     return figure
 
 
@@ -192,10 +192,10 @@ def mean_spectrum(group: Group) -> list[float]:
 
 
 def _series(groups: Iterable[Group]) -> list[list[Group]]:
-    found: dict[str, list[Group]] = {}
+    series: dict[str, list[Group]] = {}
     for group in groups:
-        found.setdefault(group.series, []).append(group)
-    return [sorted(members, key=_beta) for members in found.values()]
+        series.setdefault(group.series, []).append(group)
+    return [sorted(members, key=_beta) for members in series.values()]
 
 
 def _beta(group: Group) -> float:

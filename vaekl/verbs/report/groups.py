@@ -8,7 +8,7 @@ from typing import Any
 
 from vaekl.verbs.report.collect import Run
 
-#: where things are, how often they are looked at, and what seeds are folded over
+#: keys that do not make runs different: places, how often a run logs, and the seed, over which means are taken
 _NO_SETTING = (
     "seed", "run_name", "output_dir", "data_dir", "dataset.root", "trainer.device", "trainer.log_every",
     "choices.experiment",
@@ -47,7 +47,7 @@ class Column:
         key: its name in runs.csv.
         title: with the unit.
         digits: after the point.
-        of: a run's value, or None.
+        of: the figure of a run, or None.
         best: "low" or "high" where one value is better than another.
         within: what must be equal for two values to be comparable.
     """
@@ -98,7 +98,7 @@ class Group:
         counted: the finished ones, each seed once.
         stats: by column; None where no run has the figure.
         best: columns in which it is the best of those that can be compared.
-        parameters: of the model, if known.
+        parameters: how many the model has, if that was counted.
     """
 
     settings: dict[str, Any]
@@ -151,8 +151,8 @@ def _names_a_curve(key: str, value: Any) -> bool:
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
     """Groups, best on the fair ruler first, then by ELBO."""
-    known = [run for run in runs if run.config]
-    flats = [_flat(run.config) for run in known]
+    with_config = [run for run in runs if run.config]
+    flats = [_flat(run.config) for run in with_config]
     differing, named = _differing(flats)
     members: dict[str, list[int]] = {}
     for index, flat in enumerate(flats):
@@ -160,7 +160,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     groups = []
     for indices in members.values():
         settings = {shown: _shown(flats[indices[0]].get(key, _ABSENT)) for key, shown in named.items()}
-        inside = tuple(known[index] for index in indices)
+        inside = tuple(with_config[index] for index in indices)
         counted = _counted(inside)
         stats = {column.key: _stat(column, counted) for column in COLUMNS}
         groups.append(Group(settings, inside, counted, stats))
@@ -194,16 +194,16 @@ def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
     """Dotted keys; lists stay whole."""
     if not isinstance(content, dict):
         return {prefix: content if isinstance(content, int | float | str | None) else json.dumps(content, default=str)}
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, value in content.items():
-        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return {key: value for key, value in found.items() if key not in _NO_SETTING}
+        settings |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return {key: value for key, value in settings.items() if key not in _NO_SETTING}
 
 
 def _differing(flats: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
-    """Keys that differ between runs, and those of them that must be named, with the names that they are given.
+    """Keys that differ between runs, and those of them that name the groups, with what they are called there.
 
-    What differs only because another option of its group was chosen goes without saying.
+    A key that differs only because another option of its group was chosen is not named.
     """
     differing, named = [], {}
     keys = list(dict.fromkeys(key for flat in flats for key in flat))
@@ -221,7 +221,7 @@ def _differing(flats: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, st
         by_choice: dict[str, set[str]] = {}
         for flat in flats:
             by_choice.setdefault(str(flat.get(f"choices.{group}")), set()).add(_text(flat.get(key, _ABSENT)))
-        if group == "choices" or any(len(found) > 1 for found in by_choice.values()):
+        if group == "choices" or any(len(texts) > 1 for texts in by_choice.values()):
             named[key] = key.removeprefix("choices.")
     order = ("likelihood", "weighting", "dataset", "transform", "model")
     rank = {name: place for place, name in enumerate(order)}
@@ -246,9 +246,8 @@ def _with_best(groups: Sequence[Group]) -> list[Group]:
         classes: dict[str, list[tuple[float, int]]] = {}
         for index, group in enumerate(groups):
             if stat := group.stats[column.key]:
-                # seeds of a group share its data and likelihood; those without a figure have no say
-                ones = [run for run in group.counted if column.of(run) is not None]
-                words = {column.within(run) for run in ones}
+                measured = [run for run in group.counted if column.of(run) is not None]
+                words = {column.within(run) for run in measured}
                 if len(words) == 1:
                     classes.setdefault(words.pop(), []).append((stat.mean, index))
         for members in classes.values():

@@ -1,4 +1,4 @@
-"""What a report computes itself: figures that `vaekl eval` has not measured yet, pictures, and the linear theory."""
+"""What a report computes itself: figures that `vaekl eval` has not measured yet, pictures, and exact ELBOs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,17 +10,21 @@ import numpy as np
 import torch
 
 from vaekl.config import verb_options
-from vaekl.data import seed_of
+from vaekl.data import generator
 from vaekl.measures.pictures import BLOCK, decoded, shaded, shades
+from vaekl.model.likelihoods import Gaussian
+from vaekl.model.nets.linear import LinearEncoder
+from vaekl.model.vae import VAE
 from vaekl.run.load import TrainedRun, load
 from vaekl.system.errors import sentence
-from vaekl.verbs import eval
 from vaekl.verbs.audit import spectrum
 from vaekl.verbs.audit.spectrum import Vector
+from vaekl.verbs.eval import measure_and_write
+from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.report.collect import Run, again
 from vaekl.verbs.report.groups import Group
 
-#: a covariance of more values is not taken here
+#: values of an image above which no covariance is computed here
 _MOST_VALUES = 4096
 _CHUNK = 1000
 
@@ -74,7 +78,7 @@ class Theory:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the models of the groups were loaded for."""
+    """What is taken from one model of each group: pictures, exact ELBOs, sizes, and why a model is missing."""
 
     rows: list[Row] = field(default_factory=list)
     theories: list[Theory] = field(default_factory=list)
@@ -87,64 +91,61 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
     missing = [run for run in runs if run.finished and run.evaluation is None and "other data" not in run.unmeasured]
     if not missing:
         return list(runs)
-    asked = eval.EvalOptions.checked(verb_options.defaults("eval") | {"device": device})
+    options = EvalOptions.checked(verb_options.defaults("eval") | {"device": device})
     gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     at_once = min(len(missing), jobs or (1 if gpu else joblib.cpu_count()))
     say(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
     threads = torch.get_num_threads()
-    answers = joblib.Parallel(n_jobs=at_once)(joblib.delayed(_evaluated)(run.path, asked) for run in missing)
+    answers = joblib.Parallel(n_jobs=at_once)(joblib.delayed(_evaluated)(run.path, options) for run in missing)
     torch.set_num_threads(threads)
-    found = {run.path: answer for run, answer in zip(missing, answers, strict=True)}
+    sentences = {run.path: answer for run, answer in zip(missing, answers, strict=True)}
     for run in missing:
-        if found[run.path]:
-            say(f"  {run.name} could not be measured: {found[run.path]}")
+        if sentences[run.path]:
+            say(f"  {run.name} could not be measured: {sentences[run.path]}")
     return [
-        again(run, f"could not be measured: {answer}" if (answer := found[run.path]) else "")
-        if run.path in found
+        again(run, f"could not be measured: {answer}" if (answer := sentences[run.path]) else "")
+        if run.path in sentences
         else run
         for run in runs
     ]
 
 
-def _evaluated(path: Path, asked: eval.EvalOptions) -> str:
+def _evaluated(path: Path, options: EvalOptions) -> str:
     """Write one run's `eval.json`, in a process of its own; a sentence if it cannot be measured."""
     try:
-        eval.measure_and_write(path, asked, (), None)
+        measure_and_write(path, options, (), None)
     except Exception as error:  # it must not stop the others
         return sentence(error)
     return ""
 
 
-def shown(groups: Sequence[Group], count: int, seed: int, device: str) -> Shown:
+def load_groups(groups: Sequence[Group], count: int, seed: int, device: str) -> Shown:
     """Load one run of each group: its size, its pictures from the same latents and images, and the theory if linear."""
-    found = Shown()
+    shown = Shown()
     failed: dict[str, list[str]] = {}
     for group in groups:
         for run in group.counted:
             try:
                 loaded = load(run.path, device)
-                found.rows.append(_row(group.label, run.data, loaded, count, seed))
+                shown.rows.append(_row(group.label, run.data, loaded, count, seed))
             except Exception as error:  # one model that cannot be loaded must not cost the report
                 failed.setdefault(sentence(error), []).append(run.name)
                 continue
-            found.parameters[group.name] = sum(p.numel() for p in loaded.model.parameters())
+            shown.parameters[group.name] = sum(p.numel() for p in loaded.model.parameters())
             name = f"linear VAE, {loaded.model.latents} latents, {run.data}, {loaded.model.spec.protocol}"
-            if _is_linear(run) and name not in {theory.name for theory in found.theories}:
+            if _has_theory(loaded.model) and name not in {theory.name for theory in shown.theories}:
                 if loaded.model.spec.dims > _MOST_VALUES:
-                    found.failures.append(f"no theory line for {name}: more than {_MOST_VALUES:,} values an image")
+                    shown.failures.append(f"no theory line for {name}: more than {_MOST_VALUES:,} values an image")
                 else:
-                    found.theories.append(theory(loaded, name))
+                    shown.theories.append(theory(loaded, name))
             break
-    found.failures.extend(f"no pictures of {', '.join(names)}: {reason}" for reason, names in failed.items())
-    return found
+    shown.failures.extend(f"no pictures of {', '.join(names)}: {reason}" for reason, names in failed.items())
+    return shown
 
 
 def latents(count: int, width: int, seed: int) -> torch.Tensor:
     """z ~ N(0, I), [count, width]: equal in the columns that two widths share."""
-    columns = []
-    for column in range(width):
-        generator = torch.Generator().manual_seed(seed_of(f"report latent {column}", seed))
-        columns.append(torch.randn(count, generator=generator))
+    columns = [torch.randn(count, generator=generator(f"report latent {column}", seed)) for column in range(width)]
     return torch.stack(columns, 1)
 
 
@@ -153,9 +154,9 @@ def _row(group: str, data: str, run: TrainedRun, count: int, seed: int) -> Row:
     model, split, device = run.model, run.split("test"), run.device
 
     def stream(purpose: str) -> torch.Generator:
-        return torch.Generator(device).manual_seed(seed_of(f"report {purpose}", seed))
+        return generator(f"report {purpose}", seed, device)
 
-    # in a block of one size, so that the same images get the same noise
+    # always a block of the same size, so that the same images get the same noise
     x = split.batch(slice(0, BLOCK), stream("inputs"))
     inputs = model.spec.to_unit(x).float().cpu()
     ends = shades(model.spec, inputs)
@@ -163,8 +164,8 @@ def _row(group: str, data: str, run: TrainedRun, count: int, seed: int) -> Row:
 
     def pixels(images: torch.Tensor) -> Vector:
         images = images if images.shape[1] in (1, 3) else images[:, :1]
-        found: Vector = shaded(images[:count], ends).permute(0, 2, 3, 1).numpy().astype(np.float64)
-        return found
+        shades: Vector = shaded(images[:count], ends).permute(0, 2, 3, 1).numpy().astype(np.float64)
+        return shades
 
     return Row(
         group,
@@ -181,9 +182,9 @@ def theory(run: TrainedRun, name: str) -> Theory:
 
     def batches(part: str) -> Iterator[Vector]:
         split = run.split(part)
-        generator = torch.Generator(run.device).manual_seed(seed_of("report theory", 0))
+        noise = generator("report theory", 0, run.device)
         for start in range(0, len(split), _CHUNK):
-            images = split.batch(slice(start, start + _CHUNK), generator)
+            images = split.batch(slice(start, start + _CHUNK), noise)
             yield images.flatten(1).cpu().double().numpy()
 
     train = np.concatenate(list(batches("train")))
@@ -193,11 +194,11 @@ def theory(run: TrainedRun, name: str) -> Theory:
     return Theory(name, values[::-1].clip(0), run.model.latents, np.square(along).mean(0)[::-1])
 
 
-def _is_linear(run: Run) -> bool:
-    config = run.config
-    model = str(config["model"].get("_target_", "")).endswith(".linear")
-    scalar = config["weighting"].get("per", "scalar") == "scalar"
-    return model and scalar and run.likelihood == "gaussian" and config["likelihood"].get("link") == "identity"
+def _has_theory(model: VAE) -> bool:
+    """Whether the optimum is probabilistic PCA's: linear networks, and a Gaussian around their output with one φ."""
+    likelihood = model.likelihood
+    gaussian = type(likelihood) is Gaussian and likelihood.link == "identity"
+    return gaussian and isinstance(model.encoder, LinearEncoder) and model.weighting.dispersion.numel() == 1
 
 
 def with_parameters(groups: Sequence[Group], sizes: dict[str, int]) -> list[Group]:

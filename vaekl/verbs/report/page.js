@@ -22,7 +22,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       sortBy(table, index, head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending"));
   });
 }
-const asked = /^#sort=([\w-]+):(\d+):(ascending|descending)$/.exec(location.hash);
-if (asked && document.getElementById(asked[1])?.matches("table.sortable")) {
-  sortBy(document.getElementById(asked[1]), Number(asked[2]), asked[3]);
+const sorting = /^#sort=([\w-]+):(\d+):(ascending|descending)$/.exec(location.hash);
+if (sorting && document.getElementById(sorting[1])?.matches("table.sortable")) {
+  sortBy(document.getElementById(sorting[1]), Number(sorting[2]), sorting[3]);
 }

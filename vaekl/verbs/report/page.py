@@ -93,7 +93,7 @@ def html(
         script_hash=_hash(script),
         heads=_heads(groups),
         groups=[_group_row(group, colours) for group in groups],
-        figures=[{"title": name, "figures": found} for name, found in sections.items()],
+        figures=[{"title": name, "figures": shown} for name, shown in sections.items()],
         run_heads=[{"title": name, "numeric": name in ("seed", "step", "s")} for name in _RUN_HEADS],
         runs=[_run_row(run) for run in runs],
         **words,
@@ -108,9 +108,9 @@ def _heads(groups: Sequence[Group]) -> list[dict[str, Any]]:
         return []
     keys = swept(groups) or ["runs"]
     numeric = [bool(groups[0].settings) and all(_is_number(group.settings[key]) for group in groups) for key in keys]
-    found = [{"title": key, "numeric": n, "figure": False} for key, n in zip(keys, numeric, strict=True)]
+    heads = [{"title": key, "numeric": n, "figure": False} for key, n in zip(keys, numeric, strict=True)]
     titles = ("n", *(column.title for column in COLUMNS), "parameters")
-    return found + [{"title": title, "numeric": True, "figure": True} for title in titles]
+    return heads + [{"title": title, "numeric": True, "figure": True} for title in titles]
 
 
 def _is_number(value: Any) -> bool:

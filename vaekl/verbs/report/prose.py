@@ -68,7 +68,7 @@ def lead(groups: Sequence[Group], runs: Sequence[Run]) -> str:
 
 def notes(groups: Sequence[Group]) -> list[str]:
     """What the table's figures are, and which of them can be compared."""
-    found = [
+    lines = [
         "n: runs with different seeds, folded into mean ± standard error of the mean (s/√n); one run has none. "
         "“2 of 3” means that one is not finished or repeats a seed; see Failures.",
         "Fair ruler: −log2 P(k)/D of the integers that the data really are, from eval.json; lower is better; "
@@ -80,15 +80,15 @@ def notes(groups: Sequence[Group]) -> list[str]:
     ]
     densities = list(dict.fromkeys(group.counted[0].density for group in groups if group.counted))
     integers = list(dict.fromkeys(group.counted[0].integers for group in groups if group.counted))
-    found.append(f"ELBOs here: {_sets(densities)}.")
-    found.append(f"Ruler here: {_sets(integers)}.")
-    found += [
+    lines.append(f"ELBOs here: {_sets(densities)}.")
+    lines.append(f"Ruler here: {_sets(integers)}.")
+    lines += [
         "σ/RMSE: implied σ over the RMSE of the density's mean on the test images; 1 is calibrated. Active units: "
         "variance of the posterior mean above 0.01.",
         "Training, s: Σ steps · batch size / images per second over the rows of metrics.csv, so without validation, "
         "test and pictures; images/s is over the same time. Both depend on the machine and its load.",
     ]
-    return found
+    return lines
 
 
 def _sets(words: Sequence[str]) -> str:
@@ -98,13 +98,13 @@ def _sets(words: Sequence[str]) -> str:
 
 
 def remarks(groups: Sequence[Group], runs: Sequence[Run], failures: Sequence[str]) -> list[str]:
-    """What is wrong of finished runs."""
-    found = [
+    """What is wrong with finished runs."""
+    lines = [
         f"{run.name} repeats seed {run.seed} of {group.name}: not counted" for group in groups for run in repeats(group)
     ]
-    found += [f"{run.name}: bits/dim on the fair ruler {run.unmeasured}" for run in runs if run.unmeasured]
-    found += [f"{run.name}: {run.unlogged}" for run in runs if run.unlogged]
-    return found + list(failures)
+    lines += [f"{run.name}: bits/dim on the fair ruler {run.unmeasured}" for run in runs if run.unmeasured]
+    lines += [f"{run.name}: {run.unlogged}" for run in runs if run.unlogged]
+    return lines + list(failures)
 
 
 def facts(runs: Sequence[Run]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ NONE = "–"
 
 
 def number(value: float, digits: int) -> str:
-    """With a true minus sign, and thousands apart."""
+    """A number with so many digits after the point, a true minus sign, and commas between thousands."""
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
@@ -21,9 +21,9 @@ def cell(column: Column, stat: Stat | None) -> tuple[str, str]:
     if stat is None:
         return ("not measured" if column.key == "ruler_bits_per_dim" else NONE), ""
     if column.key == "effective_beta_kl":
-        # from 0.0001 to 1000; one that was given has no error but rounding
-        given = stat.error is None or stat.error <= 1e-6 * abs(stat.mean)
-        return f"{stat.mean:.4g}", "" if given else f"± {stat.error:.1g}"
+        # from 0.0001 to 1000; of a β_KL that the config fixes the error is rounding
+        fixed = stat.error is None or stat.error <= 1e-6 * abs(stat.mean)
+        return f"{stat.mean:.4g}", "" if fixed else f"± {stat.error:.1g}"
     places = 0 if column.key == "active_units" and stat.n == 1 else column.digits
     return number(stat.mean, places), "" if stat.error is None else f"± {number(stat.error, places)}"
 

@@ -100,8 +100,8 @@ def test_other_data_of_the_same_shape(copy, tmp_path):
     def other(*words):
         before = set(copy.glob("eval*.json"))
         assert vaekl(copy.parent, "eval", str(copy), *words).code == 0
-        (found,) = set(copy.glob("eval*.json")) - before
-        return json.loads(found.read_text())
+        (file,) = set(copy.glob("eval*.json")) - before
+        return json.loads(file.read_text())
 
     report = other("dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}")
     assert report["choices"]["dataset"] == "npz" and report["changes"] and report["images"] == 50

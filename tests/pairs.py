@@ -1,0 +1,17 @@
+"""The likelihoods and weightings of conf/, and which of them fit each other."""
+
+from vaekl.config.groups import CONF
+
+LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")
+WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
+
+#: what the theory allows: φ can be learned or solved only where it is a scale, and the cb's constant belongs to the cb
+_LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
+_SCALES = {"gaussian", "laplace"}
+
+
+def fits(likelihood: str, weighting: str) -> bool:
+    """Whether the pair trains."""
+    if weighting in _LEARN_OR_SOLVE:
+        return likelihood in _SCALES
+    return weighting != "cb_normalizer" or likelihood == "cb"

@@ -1,0 +1,107 @@
+"""`vaekl eval`: every measure of finished runs, as `eval.json` and a table."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vaekl.config import verb_options
+from vaekl.run.load import load
+from vaekl.store import RunFolder, find_runs
+from vaekl.system.cores import allowed_cores
+from vaekl.system.devices import enough_memory
+from vaekl.system.errors import VaeklError, sentence
+from vaekl.verbs.eval.figures import figures_of
+from vaekl.verbs.eval.options import EvalOptions
+from vaekl.verbs.eval.table import many, one
+
+_TABLE_WIDTH = 170
+
+
+def main(words: verb_options.Words) -> int:
+    """Measure the runs, write `eval.json` into each, print a table; returns the exit code."""
+    options = EvalOptions.checked(words.options)
+    runs = list(dict.fromkeys(run for path in words.runs for run in find_runs(path)))
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    # a figure that is cut is worse than a line that wraps
+    console.width = max(console.width, _TABLE_WIDTH)
+    if len(runs) == 1:
+        console.print(one(measure_and_write(runs[0], options, words.changes, console)))
+        folder = RunFolder(runs[0].parent if runs[0].is_file() else runs[0])
+        console.print(f"  written     {folder.evaluation_file(_label(runs[0], options, words.changes))}")
+        return 0
+    jobs = min(len(runs), options.jobs or max(1, (1 if _on_gpu(options) else allowed_cores()) // options.threads))
+    console.print(f"{len(runs)} runs, {jobs} at a time")
+    work = (joblib.delayed(_report_or_sentence)(run, options, words.changes) for run in runs)
+    answers = joblib.Parallel(n_jobs=jobs)(work)
+    reports = [answer for answer in answers if isinstance(answer, dict)]
+    if reports:
+        console.print(many(reports))
+    failures = [f"{run}: {answer}" for run, answer in zip(runs, answers, strict=True) if isinstance(answer, str)]
+    if failures:
+        raise VaeklError(f"{len(failures)} of {len(runs)} runs could not be measured: {'; '.join(failures)}")
+    return 0
+
+
+def measure_and_write(
+    path: Path, options: EvalOptions, changes: tuple[str, ...], console: Console | None
+) -> dict[str, Any]:
+    """The figures of a run, which are then in its `eval.json`.
+
+    Args:
+        path: the run's folder, or one of its checkpoints.
+        options: what to measure, on which images.
+        changes: Hydra overrides of the run's data.
+        console: where to show how far it is, if there is one.
+
+    Raises:
+        VaeklError: the run cannot be loaded or measured, or the file cannot be written.
+    """
+    prior_threads = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    try:
+        run = load(path, options.device, options.checkpoint, changes)
+        with (
+            enough_memory(f"measuring {path}", "set eval.chunk to fewer passes at once, or lower eval.images"),
+            Progress(
+                TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
+                disable=console is None or not console.is_terminal,
+            ) as display,
+        ):  # fmt: skip
+
+            def start_bar(title: str, length: int) -> Callable[[int], None]:
+                task = display.add_task(title, total=length or None)
+                return lambda passes: display.advance(task, passes)
+
+            report = figures_of(run, options, start_bar)
+    finally:
+        torch.set_num_threads(prior_threads)
+    report["changes"] = list(changes)
+    run.folder.write_evaluation(report, _label(path, options, changes))
+    return report
+
+
+def _report_or_sentence(path: Path, options: EvalOptions, changes: tuple[str, ...]) -> dict[str, Any] | str:
+    """One run of several, in a process of its own: its figures, or why there are none."""
+    try:
+        return measure_and_write(path, options, changes, None)
+    except Exception as error:  # it must not stop the others
+        return sentence(error)
+
+
+def _label(path: Path, options: EvalOptions, changes: tuple[str, ...]) -> str:
+    """Of the file that is written: none for all of the run's own test images, else what makes it not comparable."""
+    other = [path.name if path.is_file() else None, options.checkpoint, options.images, *sorted(changes)]
+    parts = [] if options.split == "test" else [options.split]
+    if any(part is not None for part in other):
+        parts.append(blake2b(repr(other).encode(), digest_size=3).hexdigest())
+    return "_".join(parts)
+
+
+def _on_gpu(options: EvalOptions) -> bool:
+    return options.device.startswith("cuda") or (options.device == "auto" and torch.cuda.is_available())

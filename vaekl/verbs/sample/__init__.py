@@ -1,0 +1,76 @@
+"""`vaekl sample`: a trained model's prior, reconstructions, traversals and interpolations, as PNG or as arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekl.config import verb_options
+from vaekl.measures.pictures import decoded, grid, save_png, shaded, shades
+from vaekl.run.load import TrainedRun, load
+from vaekl.system.devices import enough_memory
+from vaekl.system.errors import VaeklError
+from vaekl.system.files import inner_folder, replacing
+from vaekl.verbs.sample.options import DECODERS, SampleOptions
+from vaekl.verbs.sample.plates import FEW_HUNDRED, plates_of, stream
+
+_LEAST_PIXELS = 64
+
+
+def main(words: verb_options.Words) -> int:
+    """Write the pictures into RUN/samples and name them; returns the exit code."""
+    options = SampleOptions.checked(words.options)
+    if len(words.runs) != 1:
+        names = " ".join(map(str, words.runs))
+        raise VaeklError(f"sample takes one run, not {len(words.runs)} ({names}): call it once for each.")
+    run = load(words.runs[0], options.device, options.checkpoint, words.changes, "sample")
+    with enough_memory("a picture of so many images", "lower sample.count"):
+        draw(run, options)
+    return 0
+
+
+@torch.no_grad()
+def draw(run: TrainedRun, options: SampleOptions) -> None:
+    """Write every picture, and print a line on each.
+
+    Noise of each kind of picture has a stream of its own and is drawn in whole blocks, so that a picture depends on
+    the seed alone: not on what else is drawn, nor on how many follow.
+    """
+    spec, split = run.model.spec, run.split(options.split)
+    ends = shades(spec, spec.to_unit(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
+    plates = plates_of(run, options, ends)
+    origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
+    folder = run.folder.samples
+    inner_folder(folder)
+    print(f"{folder}: {origin}")
+    for kind, plate in plates.items():
+        for decoder in options.decoder:
+            noise = stream(run, options, f"{kind} decoder") if decoder == "sample" else None
+            images = decoded(run.model, plate.z, noise)[: plate.keep]
+            label = f"{plate.words}, {DECODERS[decoder]}"
+            path = folder / f"{kind}_{decoder}.{options.format}"
+            if options.format == "npz":
+                arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
+                _save_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, f"{label}: {origin}")
+            else:
+                drawn = grid(plate.lay_out(shaded(images, ends)), plate.columns, _LEAST_PIXELS)
+                save_png(path, drawn, f"{label}: {origin}{_not_shown(images, ends)}", plate.rows)
+            print(f"  {path.name:<27} {label}")
+    if "mean" in options.decoder and run.model.likelihood.mean_note:
+        print(f"  ({run.model.likelihood.mean_note})")
+
+
+def _not_shown(images: Tensor, ends: tuple[float, float]) -> str:
+    """What a picture does not show of its values."""
+    channels = f"; the first of {images.shape[1]} channels" if images.shape[1] not in (1, 3) else ""
+    scale = f"; black is {ends[0]:.3g}, white is {ends[1]:.3g}" if ends != (0, 1) else ""
+    beyond = (images < ends[0]) | (images > ends[1])
+    share = f"; clipped: {beyond.float().mean():.1%} of the values" if beyond.any() else ""
+    return channels + scale + share
+
+
+def _save_npz(path: Path, arrays: dict[str, np.ndarray[Any, Any]], label: str) -> None:
+    with replacing(path, "arrays") as partial, partial.open("wb") as file:
+        np.savez(file, label=np.array(label), **arrays)  # type: ignore[arg-type]

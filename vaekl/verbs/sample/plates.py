@@ -1,0 +1,173 @@
+"""The pictures of `vaekl sample` before they are decoded: latents of each kind, and how their images are laid out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekl.data import generator
+from vaekl.measures import pictures
+from vaekl.measures.elbo import evaluate
+from vaekl.run.load import TrainedRun
+from vaekl.system.errors import VaeklError
+from vaekl.verbs.sample.options import KINDS, SampleOptions
+
+#: images that the latents' KL and the shades of a picture are estimated from
+FEW_HUNDRED = 512
+_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One kind of picture before it is decoded.
+
+    Args:
+        words: what it is, before the decoder is named.
+        z: [at least `keep`, Z]; in whole blocks, since more might be wanted.
+        keep: how many of the decoded images are shown.
+        columns: of the grid.
+        arrays: what an npz holds beside images and z.
+        lay_out: decoded images, shaded -> the grid's images in their order.
+        rows: labels of the grid's rows.
+    """
+
+    words: str
+    z: Tensor
+    keep: int
+    columns: int
+    arrays: dict[str, Any] = field(default_factory=dict)
+    lay_out: Callable[[Tensor], Tensor] = lambda images: images
+    rows: Sequence[str] = ()
+
+
+def plates_of(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> dict[str, Plate]:
+    """The kinds of pictures that the options name.
+
+    Args:
+        run: the model and its data.
+        options: what to draw.
+        ends: the values that are black and white.
+
+    Raises:
+        VaeklError: there are too few latents or images.
+    """
+    makers = dict(zip(KINDS, (prior, reconstructions, traversal, interpolation), strict=True))
+    return {kind: makers[kind](run, options, ends) for kind in options.what}
+
+
+def prior(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    """z ~ N(0, I)."""
+    noise = generator("sample prior", options.seed)
+    z = torch.empty(-(-options.count // pictures.BLOCK), pictures.BLOCK, run.model.latents)
+    # block by block, because a longer draw at once would not begin with the same numbers
+    for block in z:
+        block.normal_(generator=noise)
+    return Plate("prior", z.flatten(0, 1), options.count, options.columns)
+
+
+def reconstructions(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    """The split's first images, and the means of q(z|x) for them."""
+    inputs, mean, log_std = _posterior(run, options, options.count)
+    keep = min(options.count, len(inputs))
+    return Plate(
+        f"{options.split} inputs above reconstructions from posterior means",
+        mean,
+        keep,
+        options.columns,
+        _inputs(inputs[:keep], mean, log_std),
+        lambda images: pictures.beside(pictures.shaded(inputs[:keep], ends), images, options.columns),
+        ["input", ""] * -(-keep // options.columns),
+    )
+
+
+def traversal(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    """One latent after the other moved from −span to span, all others at 0.
+
+    Raises:
+        VaeklError: the model has no such latent.
+    """
+    latents, span = run.model.latents, options.span
+    if options.latents and max(options.latents) >= latents:
+        raise VaeklError(
+            f"sample.latents={max(options.latents)} is not there: the model has {latents} latents, 0 to {latents - 1}."
+        )
+    few_images = run.split(options.split, FEW_HUNDRED)
+    kl = evaluate(run.model, few_images, stream(run, options, "kl")).kl_per_latent
+    chosen = options.latents or pictures.most_kl(kl, _ROWS)
+    z = pictures.traversal(chosen, latents, options.columns, span)
+    order = "" if options.latents else ", most KL first,"
+    return Plate(
+        f"traversal of latents {', '.join(map(str, chosen))}{order} from {-span:g} to {span:g} with all others at 0",
+        z,
+        len(z),
+        options.columns,
+        {
+            "latents": np.array(chosen),
+            "values": torch.linspace(-span, span, options.columns),
+            "kl_nats": kl[chosen].float(),
+        },
+        rows=[f"z{latent}" for latent in chosen],
+    )
+
+
+def interpolation(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+    """Straight lines between the means of q(z|x) of pairs of images.
+
+    Raises:
+        VaeklError: the split has a single image.
+    """
+    inputs, mean, log_std = _posterior(run, options, 2 * _ROWS)
+    pairs = min(_ROWS, len(inputs) // 2)
+    if pairs == 0:
+        raise VaeklError(
+            f"an interpolation needs two images, but sample.split={options.split} has one: choose another split, or "
+            "sample.what=prior,reconstructions,traversal."
+        )
+    inputs, (first, last) = inputs[: 2 * pairs], mean[: 2 * pairs].unflatten(0, (pairs, 2)).unbind(1)
+    z = pictures.interpolation(first, last, options.columns)
+
+    def between(images: Tensor) -> Tensor:
+        left, right = pictures.shaded(inputs, ends).unflatten(0, (pairs, 1, 2)).unbind(2)
+        return torch.cat([left, images.unflatten(0, (pairs, -1)), right], 1).flatten(0, 1)
+
+    return Plate(
+        f"interpolation, linear in z between the posterior means of the {options.split} inputs at both ends of a row",
+        z,
+        len(z),
+        options.columns + 2,
+        _inputs(inputs, mean, log_std) | {"weights": torch.linspace(0, 1, options.columns)},
+        between,
+    )
+
+
+def _posterior(run: TrainedRun, options: SampleOptions, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The split's first images as pictures [N, C, H, W], and mean and ln σ of q(z|x) [N, Z], all on the CPU.
+
+    N is `count` or the next multiple of a block, unless the split ends before.
+    """
+    split, noise = run.split(options.split), stream(run, options, "inputs")
+    parts = []
+    for start in range(0, min(count, len(split)), pictures.BLOCK):
+        x = split.batch(slice(start, start + pictures.BLOCK), noise)
+        parts.append([part.cpu() for part in (run.model.spec.to_unit(x).float(), *run.model.encode(x))])
+    inputs, mean, log_std = map(torch.cat, zip(*parts, strict=True))
+    return inputs, mean, log_std
+
+
+def _inputs(inputs: Tensor, mean: Tensor, log_std: Tensor) -> dict[str, Any]:
+    """What an npz holds of the images that were encoded; `indices` count from the start of their split."""
+    count = len(inputs)
+    return {
+        "inputs": inputs,
+        "posterior_mean": mean[:count],
+        "posterior_log_std": log_std[:count],
+        "indices": np.arange(count),
+    }
+
+
+def stream(run: TrainedRun, options: SampleOptions, purpose: str) -> torch.Generator:
+    """The random numbers of one purpose, on the run's device."""
+    return generator(f"sample {purpose}", options.seed, run.device)
