@@ -10,7 +10,7 @@ from vaekl.store import checkpoint
 from vaekl.training import compile
 from vaekl.training.compile import Compiler
 
-STEPS = compile._WARM_UP + compile._COUNTED
+STEPS = compile._WARM_UP + compile._TIMED
 CPU = torch.device("cpu")
 
 
@@ -44,7 +44,7 @@ def compiles_at(decision, left, second, monkeypatch):
     ],
 )
 def test_it_is_compiled_where_it_pays(decision, left, second, found, monkeypatch):
-    monkeypatch.setattr(Compiler, "_can", lambda self: True)
+    monkeypatch.setattr(Compiler, "_works", lambda self: True)
     assert compiles_at(decision, left, second, monkeypatch) == (found, bool(found))
 
 
@@ -57,7 +57,7 @@ def test_where_torch_cannot_compile_auto_stays_eager(monkeypatch):
 
 
 def test_where_torch_can_compile_it_is_found_out():
-    assert Compiler(nn.Identity(), CPU, None)._can()
+    assert Compiler(nn.Identity(), CPU, None)._works()
 
 
 def test_a_run_says_how_long_it_took_and_goes_on_compiled(tmp_path):

@@ -1,4 +1,4 @@
-"""Nats, bits per dimension, and what a dispersion means on the data's scale."""
+"""From nats to bits per dimension."""
 
 from math import log
 

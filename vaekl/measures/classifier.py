@@ -19,7 +19,7 @@ from vaekl.data.order import shuffled
 from vaekl.store import checkpoint
 from vaekl.system.errors import VaeklError
 
-#: raised by every change of the network or its training, so that nothing trained before is taken for it
+#: the version of the network and its training: raise it with every change, so that classifiers in caches are not used
 RECIPE = 1
 FEATURES = 128
 _STEPS = 1000
@@ -70,7 +70,7 @@ def pictures(images: Tensor, stored: DataSpec) -> Tensor:
 
 
 def classifier(data: Data, seed: int = 0, say: Callable[[str], None] = log.info) -> Classifier:
-    """The classifier of a data set, from the cache or trained now, on the CPU and one thread: the same to the last bit.
+    """The classifier of a data set, from the cache or trained now; on the CPU with one thread, to give equal bits.
 
     It is kept in `classifiers/` below `cache_root()`, under a name that depends on images, labels, seed, recipe and
     version of torch. Test images are not touched.
@@ -78,7 +78,7 @@ def classifier(data: Data, seed: int = 0, say: Callable[[str], None] = log.info)
     Args:
         data: labelled images; of the training split a tenth is held out to measure the accuracy.
         seed: of weights and order; one for all runs that are to be compared.
-        say: is told before a training.
+        say: called with a sentence before a training.
 
     Raises:
         VaeklError: the data set has no labels, a single one, or values that are no pictures.
@@ -86,12 +86,12 @@ def classifier(data: Data, seed: int = 0, say: Callable[[str], None] = log.info)
     labels = _checked_labels(data)
     images = data.train.stored(slice(None)).cpu()
     file = cache_root() / "classifiers" / f"{_slug(data.stored.name)}-{_digest(images, labels, data.stored, seed)}.pt"
-    with ExitStack() as held:
-        with suppress(OSError, NotImplementedError):  # no place to write: then trained anew each time
+    with ExitStack() as lock:
+        with suppress(OSError, NotImplementedError):  # a cache that cannot be written: it is trained each time
             file.parent.mkdir(parents=True, exist_ok=True)
-            # of several runs that are measured at once, one trains and the others wait for it
-            held.enter_context(FileLock(file.with_suffix(".lock")))
-        network = _kept(file, data.stored.shape)
+            # where several runs are measured at once, one trains and the others wait
+            lock.enter_context(FileLock(file.with_suffix(".lock")))
+        network = _from_cache(file, data.stored.shape)
         if network is None:
             say(f"training a classifier on {data.stored.name}, to be kept as {file}")
             network = _trained(images, labels, data.stored, seed)
@@ -105,12 +105,12 @@ def classifier(data: Data, seed: int = 0, say: Callable[[str], None] = log.info)
 
 def cache_root() -> Path:
     """The folder that holds what can be made again: $VAEKL_CACHE_DIR, else vaekl's folder in the user's cache."""
-    given = os.environ.get("VAEKL_CACHE_DIR")
-    return Path(given).expanduser().absolute() if given else user_cache_path("vaekl")
+    folder = os.environ.get("VAEKL_CACHE_DIR")
+    return Path(folder).expanduser().absolute() if folder else user_cache_path("vaekl")
 
 
-def _kept(file: Path, shape: tuple[int, int, int]) -> Classifier | None:
-    """The classifier in a file; None where there is no whole one."""
+def _from_cache(file: Path, shape: tuple[int, int, int]) -> Classifier | None:
+    """The classifier in a file; None where there is none, or a damaged one."""
     try:
         state = checkpoint.load(file)
         network = Classifier(shape, len(state["weights"]["head.bias"]))

@@ -1,4 +1,4 @@
-"""The ruler: the ELBO of the implied density over a whole split, and what else a run is judged by."""
+"""The ELBO of the implied density over a whole split, and the other figures that training reports."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from vaekl.model.modes import evaluating
 from vaekl.model.vae import VAE
 from vaekl.system import distributed
 
-#: A latent is active if the variance of its posterior mean over the data exceeds this (Burda et al. 2016).
+#: a latent is active if the variance of its posterior mean over the data exceeds this (Burda et al. 2016)
 ACTIVE_VARIANCE = 0.01
 _MAX_BATCH = 500
-#: decoder outputs in a batch: 256 MiB in float32, which a family may need several times over
+#: the most values of η in a batch: 256 MiB in float32, several times which a likelihood may need
 _MAX_OUTPUTS = 2**26
 
 
@@ -27,17 +27,18 @@ class Evaluation:
     Args:
         energy_nats: E/φ, so that elbo = −energy_nats + log_norm_const − kl.
         energy: E, in units of φ.
-        log_norm_const: ln C.
+        log_norm_const: ln C(η, φ).
         kl: summed over the latents, unweighted.
         elbo: of the implied density.
         elbo_standard_error: over images; None for a single one.
         loss: what training minimises, at the step's schedule.
         bits_per_dim: see `vaekl.measures.bits.bits_per_dim`, which also says when there is none.
         dispersion: φ; a geometric mean where there are several.
-        implied_sigma: the root of the density's average variance, on the scale of pictures.
-        rmse: root mean square error of the density's mean, same scale; calibrated if equal to implied_sigma.
+        implied_sigma: the root of the density's average variance, on the scale of pictures, where levels are
+            k/(levels − 1).
+        rmse: root mean square error of the density's mean, on the same scale; φ is calibrated where the two are equal.
         beta_kl: the KL's coefficient in the loss.
-        effective_beta_kl: the KL's weight over the energy's, a geometric mean.
+        effective_beta_kl: the KL's weight over the energy's; a geometric mean where there are several φ.
         active_units: latents whose posterior mean has variance above 0.01.
         kl_per_latent: [Z].
         dispersions: φ, flattened.
@@ -103,13 +104,20 @@ def evaluate(
 
 
 def batch_limit(model: VAE) -> int:
-    """How many images an evaluation takes at a time, by the size of what the decoder makes of them."""
+    """How many images an evaluation takes at a time, so that their η has at most 2^26 values."""
     return max(1, min(_MAX_BATCH, _MAX_OUTPUTS // (model.likelihood.outputs * model.spec.dims)))
 
 
 @torch.no_grad()
 def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float = 1.0) -> Evaluation:
-    """The same for batches x [B, C, H, W] that are already transformed, with posterior noise from `generator`."""
+    """The same for batches that are transformed already.
+
+    Args:
+        model: in any mode, which it keeps.
+        batches: x, each [B, C, H, W].
+        generator: of the posterior's noise, on the model's device.
+        schedule: the KL's multiplier in the loss.
+    """
     with evaluating(model):
         return _judge(model, batches, generator, schedule)
 

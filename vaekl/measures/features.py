@@ -18,7 +18,7 @@ from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.libraries import torch_fidelity, torchmetrics
 
 _SPLITS = 10
-#: below this a probability is no normal float64 on average over a million images, and 0 · ln 0 no number
+#: the smallest ln p of a class: averaged over a million images, e^−690 is still a normal float64, and 0 · ln 0 is NaN
 _LOWEST = -690.0
 
 
@@ -58,8 +58,8 @@ def scores(real: Iterable[Tensor], generated: Iterable[Tensor], network: nn.Modu
     Args:
         real: batches [B, C, H, W] in [0, 1]; values outside are clamped.
         generated: the same.
-        network: from such a batch to features [B, F] and logits [B, K], as `inception()` or a `classifier`.
-        seed: of the parts.
+        network: from such a batch to features [B, F] and logits [B, K], such as `inception()` or a `classifier`.
+        seed: of the random parts.
 
     Raises:
         VaeklError: fewer than two images on either side, or features that are not finite.
@@ -153,7 +153,7 @@ def _features(network: nn.Module, batch: Tensor, side: str) -> tuple[Tensor, Ten
     """Features and logits of a batch, float64 on the CPU."""
     x = batch.to(next(network.parameters(), batch).device).float().clamp(0, 1)
     features, logits = (part.cpu().double() for part in network(x))
-    # to bytes, NaN would be black
+    # x is checked too: Inception rounds it to bytes, where NaN becomes 0
     if x.isnan().any() or not (features.isfinite().all() and logits.isfinite().all()):
         raise VaeklError(
             f"the {side} images have no FID or inception score, because they or their features are not finite: "

@@ -1,4 +1,4 @@
-"""The importance-weighted bound: a tighter one than the ELBO, the more samples the tighter.
+"""The importance-weighted bound (IWAE): tighter than the ELBO, and the tighter the more samples it takes.
 
     L_K = E_{z₁..z_K ~ q(z|x)} [ ln 1/K Σ p(x, z_k)/q(z_k|x) ] ≤ ln p(x),    L_1 = ELBO, L_K ≤ L_{K+1}     (nats)
 
@@ -19,9 +19,10 @@ from vaekl.model.ledger import gaussian_kl
 from vaekl.model.vae import VAE
 from vaekl.system.cores import free_memory
 
-_PASSES = 500
-#: of each value that the decoder gives, with what scoring it takes: four times float32
-_BYTES_A_PASS = 16
+#: images that are decoded at once
+_CHUNK = 500
+#: memory for each value of η: itself, and what its log-likelihood needs; four numbers in float32
+_BYTES_A_VALUE = 16
 
 #: ln p(x|z) from η [B, P, C, H, W] and x [B, C, H, W]: nats per image, [B]
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
@@ -53,14 +54,17 @@ def importance_bounds(
 
     Args:
         model: in evaluation mode.
-        split: the images.
+        split: N images.
         log_likelihood: of a density on x, or of the mass of x's levels.
         ks: numbers of samples, ascending.
         generator: of all noise.
-        chunk: decoder passes held at once, or None for as many as fit the caches.
-        done: is told of decoder passes that were made.
+        chunk: images that are decoded at once; None for as many as fit a processor's caches.
+        done: called with the number of decoder passes that were made, now and then.
+
+    Raises:
+        MemoryError: the decoder's outputs would need more memory than is free.
     """
-    needed = _BYTES_A_PASS * model.likelihood.outputs * model.spec.dims * min(chunk or 0, ks[-1] * len(split))
+    needed = _BYTES_A_VALUE * model.likelihood.outputs * model.spec.dims * min(chunk or 0, ks[-1] * len(split))
     if needed > free_memory():
         raise MemoryError(f"{needed / 1e9:,.0f} GB for the decoder's outputs, {free_memory() / 1e9:,.0f} GB are free")
     elbos: list[Tensor] = []
@@ -71,7 +75,7 @@ def importance_bounds(
         first = model.noise(len(x), generator)
         # the others have a stream for each batch, so that L_K depends neither on the other K nor on the chunks
         further = order.generator(f"samples {part.start}", generator.initial_seed(), x.device)
-        samples = _Samples(first, further, chunk or _PASSES)
+        samples = _Samples(first, further, chunk or _CHUNK)
         elbo, bounds = _batch_bounds(model, x, log_likelihood, ks, samples, done)
         elbos.append(elbo)
         for k, bound in bounds.items():
@@ -80,7 +84,7 @@ def importance_bounds(
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float | None]:
-    """The average over images and its standard error, None for a single image."""
+    """The average of values [N] and its standard error, which is None for a single value."""
     values = values.double()
     return values.mean().item(), values.std().item() / sqrt(len(values)) if len(values) > 1 else None
 
@@ -90,9 +94,9 @@ class _Samples:
     """Standard normal noise [K, B, Z] of one batch, some samples at a time.
 
     Args:
-        first: [B, Z].
-        further: draws the others, one [B, Z] after the other whatever is asked for.
-        chunk: decoder passes held at once.
+        first: the first sample, [B, Z].
+        further: draws the others; always one [B, Z] after the other, so that chunks change nothing.
+        chunk: images that are decoded at once.
     """
 
     first: Tensor
@@ -142,7 +146,7 @@ def _batch_bounds(
 
 
 def _decoded(model: VAE, x: Tensor, z: Tensor, log_likelihood: LogLikelihood, chunk: int) -> Tensor:
-    """ln p(x|z), [K, B], of x [B, C, H, W] and z [K, B, Z], at most `chunk` passes at once."""
+    """ln p(x|z), [K, B], of x [B, C, H, W] and z [K, B, Z], decoding at most `chunk` at once."""
     if len(z) == 1 and len(x) <= chunk:
         return log_likelihood(model.decode(z[0]), x).unsqueeze(0)
     image = torch.arange(len(x), device=x.device).repeat(len(z))

@@ -1,7 +1,6 @@
 """Pictures of a model: what is decoded, how a grid is laid out, and PNG files that say what they show.
 
-The *mean* of p(x|z) and a *draw* from it are different pictures; the continuous Bernoulli's mean is not its logit's
-sigmoid.
+The *mean* of p(x|z) and a *draw* from it are different pictures.
 """
 
 from collections.abc import Sequence
@@ -28,20 +27,21 @@ _NARROWEST = 400
 
 @torch.no_grad()
 def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor:
-    """The mean of p(x|z), or a draw from it if a generator is given.
+    """The mean of p(x|z), or with a generator a draw from it.
 
-    Always in blocks of one size, the last filled up with zeros: the same z give the same bits in any number.
+    z are decoded in blocks of one size, the last filled up with zeros, so that an image's bits do not depend on how
+    many are decoded.
 
     Args:
         model: in evaluation mode.
         z: [N, Z].
-        generator: of the draws, on the model's device.
+        generator: of the draws, on the model's device; None for the mean.
 
     Returns:
         [N, C, H, W] on the scale of pictures, float32, on the CPU.
     """
     device, dispersion = next(model.parameters()).device, model.weighting.dispersion
-    # a power of two, so that blocks of a device with little memory divide the whole ones
+    # a power of two: where a large model needs smaller blocks, whole numbers of them make a block
     size = min(BLOCK, 1 << (batch_limit(model).bit_length() - 1))
     images = torch.empty(len(z), *model.spec.shape)
     for start in range(0, len(z), size):
@@ -56,7 +56,7 @@ def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor
 
 
 def most_kl(kl_per_latent: Tensor, rows: int) -> list[int]:
-    """The latents that carry most, most first; ties in their order."""
+    """The `rows` latents with the largest KL, largest first; kl_per_latent [Z]."""
     chosen: list[int] = kl_per_latent.argsort(descending=True, stable=True)[:rows].tolist()
     return chosen
 
@@ -79,7 +79,12 @@ def interpolation(first: Tensor, last: Tensor, columns: int) -> Tensor:
 
 
 def shades(spec: DataSpec, inputs: Tensor) -> tuple[float, float]:
-    """What is drawn black and what white: 0 and 1, or the ends of the inputs where the data are any real numbers."""
+    """The values that are drawn black and white: 0 and 1, or the smallest and largest of the inputs for real data.
+
+    Args:
+        spec: of the data.
+        inputs: [N, C, H, W] on the scale of pictures.
+    """
     if spec.support != "real":
         return 0.0, 1.0
     low, high = inputs.min().item(), inputs.max().item()
@@ -87,12 +92,21 @@ def shades(spec: DataSpec, inputs: Tensor) -> tuple[float, float]:
 
 
 def shaded(images: Tensor, ends: tuple[float, float]) -> Tensor:
-    """From black at 0 to white at 1; values beyond the ends are drawn as the ends."""
+    """Images of any shape scaled so that `ends` become 0 and 1, and values beyond them too; float32, on the CPU."""
     return ((images.float().cpu() - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
 
 
 def beside(inputs: Tensor, reconstructions: Tensor, columns: int) -> Tensor:
-    """Rows of inputs, each above the row of its reconstructions; a last row that is not full is filled up."""
+    """Rows of inputs, each above the row of its reconstructions; empty places of the last row are grey.
+
+    Args:
+        inputs: [N, C, H, W] in [0, 1].
+        reconstructions: the same.
+        columns: images in a row.
+
+    Returns:
+        [2 · columns · rows, C, H, W] in the order in which `grid` lays them out.
+    """
     empty = torch.full((-len(inputs) % columns, *inputs.shape[1:]), _GAP_SHADE)
     rows = [torch.cat([part, empty]).unflatten(0, (-1, columns)) for part in (inputs, reconstructions)]
     return torch.stack(rows, 1).flatten(0, 2)
@@ -104,11 +118,10 @@ def grid(images: Tensor, columns: int, least: int = 32) -> Tensor:
     Args:
         images: of one channel or three are drawn as they are, of any others the first channel.
         columns: images in a row.
-        least: images narrower than this many pixels are magnified.
+        least: images narrower than this many pixels are magnified by whole numbers.
     """
     if images.shape[1] not in (1, 3):
         images = images[:, :1]
-    # an 8 × 8 digit would be a speck on the page
     factor = max(1, least // images.shape[-1])
     images = images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
     drawn: Tensor = torchvision("utils").make_grid(images, nrow=columns, padding=_GAP, pad_value=_GAP_SHADE)
@@ -116,7 +129,7 @@ def grid(images: Tensor, columns: int, least: int = 32) -> Tensor:
 
 
 def captioned(picture: Tensor, caption: str, rows: Sequence[str] = ()) -> Image.Image:
-    """A picture [3, height, width] in [0, 1] below its caption, which wraps; beside each row its label."""
+    """A picture [3, height, width] in [0, 1] below its caption, with a label beside each row."""
     font = ImageFont.load_default(_FONT_PIXELS)
     pixels = Image.fromarray((picture * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
     left = int(max(font.getlength(label) for label in rows)) + 2 * _MARGIN if rows else 0

@@ -8,7 +8,7 @@ from vaekl.model.modes import evaluating
 from vaekl.model.vae import VAE
 from vaekl.system.libraries import torchmetrics
 
-#: what a perfect reconstruction counts as, so that averages stay finite; one of 28 × 28 bytes off by one has 77 dB
+#: dB of a perfect reconstruction, so that averages stay finite; an image of 28 × 28 bytes with one byte off by 1 has 77
 MAX_PSNR = 100.0
 _BATCH = 250
 _GAUSSIAN, _UNIFORM = 11, 7
@@ -49,7 +49,7 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
         y: the same.
 
     Returns:
-        [B].
+        dB, [B].
 
     >>> round(psnr(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.1)).item(), 4)
     20.0

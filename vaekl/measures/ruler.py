@@ -1,9 +1,9 @@
-"""The fair ruler: the probability of the integers, by which every likelihood can be compared with every other.
+"""The fair ruler: the probability of the data's integers, on which all likelihoods are comparable.
 
     −log2 P(k)/D,   P(k_d | z) = ∫ p(x | z) dx over the bin of level k_d, tails folded into the end bins   (bits/dim)
 
-A density's own nats are no such thing: they change with the unit of x. Bits/dim of dequantized data are another bound
-on the same −log2 P(k): they average ln p over a bin where the ruler takes the logarithm of the average, but their
+The nats of a density are not comparable: they change with the unit of x. The usual bits/dim of dequantized data bound
+the same −log2 P(k): they average ln p over a bin where the ruler takes the logarithm of the average, but their
 posterior has seen the noise in x, so that either may be the lower.
 """
 
@@ -29,7 +29,7 @@ class Ruler:
     spec: DataSpec
 
     def level(self, x: Tensor) -> Tensor:
-        """The level k of each value, as float64."""
+        """The level k of each value of x, float64, of any shape."""
         if self.spec.dequantized:
             return (x.double() * self._levels).floor().clamp(0, self._levels - 1)
         if self.spec.support == "levels":
@@ -37,7 +37,7 @@ class Ruler:
         return (x.double() * (self._levels - 1)).round()
 
     def edges(self, level: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the bins of levels begin and end, float64; the end bins reach to infinity."""
+        """Where the bins of levels begin and end, float64, each of the shape of `level`; the end bins are infinite."""
         if self.spec.dequantized:
             lower, upper = level / self._levels, (level + 1) / self._levels
         elif self.spec.support == "levels":
@@ -60,7 +60,7 @@ class Ruler:
 
 
 def why_no_ruler(spec: DataSpec, likelihood: Likelihood) -> str | None:
-    """What keeps a likelihood on such data from being measured in bits/dim of the integers, or None."""
+    """Why a likelihood on such data has no bits/dim on the fair ruler; None where it has."""
     if likelihood.discrete:
         return None
     if not spec.levels:
@@ -76,7 +76,7 @@ def protocol(spec: DataSpec, likelihood: Likelihood) -> str:
 
 
 def log_density(model: VAE) -> LogLikelihood:
-    """ln p(x|z) of the model's likelihood."""
+    """A function of η and x that gives ln p(x|z) under the model's density."""
 
     def of(eta: Tensor, x: Tensor) -> Tensor:
         return model.likelihood.log_prob(eta, x, model.weighting.dispersion).flatten(1).sum(1)
@@ -85,7 +85,7 @@ def log_density(model: VAE) -> LogLikelihood:
 
 
 def log_mass(model: VAE) -> LogLikelihood:
-    """ln P(k|z) of the integers k that x stands for."""
+    """A function of η and x that gives ln P(k|z) of the integers k that x stands for."""
     if model.likelihood.discrete:
         return log_density(model)
     ruler = Ruler(model.spec)

@@ -8,19 +8,20 @@ import time
 import torch
 from torch import nn
 
-#: what torch.compile costs on a CPU, seconds, and what part of a step it then saves: see docs/performance.md
+#: seconds that torch.compile takes on a CPU, and the share of a step that it saves: measured in docs/performance.md
 _COST, _GAIN = 30.0, 0.08
-#: steps that are not counted, because they warm up, and steps that are
-_WARM_UP, _COUNTED = 5, 20
+#: the first steps are slower and left out; of the next ones the time is taken
+_WARM_UP, _TIMED = 5, 20
 
-# it warns where CUDA is installed and no GPU is there, though the CPU was asked for
+# a warning of every process where CUDA is installed without a GPU, also when only the CPU is used
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 class Compiler:
-    """Compiles a module at once, never, or as soon as it is known that the steps to come win the time back.
+    """Compiles a module at once, never, or where that saves more time than it costs.
 
-    Undecided, it times the first steps and compiles where saved · left > cost.
+    Undecided, it times the first steps and compiles if (share of a step that is saved) · (time of a step) · (steps to
+    come) exceeds the cost.
 
     Args:
         module: compiled in place, by its next call.
@@ -34,14 +35,18 @@ class Compiler:
         self._marks: list[float] = []
 
     def decide(self, left: int) -> bool:
-        """Before each step, with the number of steps to come: whether this step is the one that compiles."""
+        """Call before each step: whether it is the one that compiles.
+
+        Args:
+            left: the number of steps to come.
+        """
         undecided = self.decision is None
         if undecided and self._calls >= _WARM_UP:
             self._marks.append(self._now())
-        if len(self._marks) > _COUNTED:
-            # the median leaves out what is not of the step: logs, validations
-            step = statistics.median(after - before for before, after in itertools.pairwise(self._marks))
-            self.decision = _GAIN * step * left > _COST and self._can()
+        if len(self._marks) > _TIMED:
+            # the median leaves out the logs and validations between some of the steps
+            seconds = statistics.median(after - before for before, after in itertools.pairwise(self._marks))
+            self.decision = _GAIN * seconds * left > _COST and self._works()
             self._marks = []
         compiles = bool(self.decision) and (undecided or self._calls == 0)
         if compiles:
@@ -49,8 +54,8 @@ class Compiler:
         self._calls += 1
         return compiles
 
-    def _can(self) -> bool:
-        """Whether there is all that torch.compile needs: a C++ compiler with Python's headers, or triton."""
+    def _works(self) -> bool:
+        """Whether torch.compile works here: on a CPU it needs a C++ compiler and Python's headers, on a GPU triton."""
         try:
             torch.compile(torch.sin)(torch.ones(8, device=self._device, requires_grad=True)).sum().backward()
         except Exception:

@@ -10,13 +10,13 @@ class Plan:
     Args:
         total_steps: the run's length.
         batch_size: images per step.
-        log_every: training figures are averaged over this many steps; the only waiting for the device.
+        log_every: training figures are averaged over this many steps, and only then fetched from the device.
         valid_every: validation, images and a checkpoint.
         clip_norm: largest gradient norm, or None.
         ema: decay of an exponential moving average of the weights, which is then what is judged; or None.
-        compile: whether to compile the step, or None for what the first steps' speed advises.
-        patience: stop after this many validations without a better ELBO, and keep the best; or None. Only those count
-            at which the KL has its full weight.
+        compile: whether to compile the step; None compiles where the first steps' times say that it saves time.
+        patience: stop after this many validations without a better ELBO, and test the best; or None. Validations
+            count only from when the KL has its full weight.
     """
 
     total_steps: int

@@ -1,6 +1,6 @@
-"""Multipliers of the KL over training: pure functions of the step, apart from any dispersion.
+"""Schedules: the KL's multiplier and the learning rate's factor at each step of a run.
 
-A schedule says how training gets there, never what is reported; every one of them ends at 1 inside the run.
+The multiplier changes how a model is trained and never what is reported; each schedule reaches 1 before the run ends.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from vaekl.system.errors import VaeklError
 
 
 class Schedule(Protocol):
-    """step (from 0) -> multiplier of the KL in the loss."""
+    """From a step, counted from 0, to the multiplier of the KL in the loss."""
 
     def __call__(self, step: int) -> float: ...
 

@@ -1,4 +1,4 @@
-"""The loop. It receives objects, never a config; what happens around a step is the callbacks' business."""
+"""The loop: steps, and between them logs, validations and checkpoints. What those write is the callbacks' business."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +22,32 @@ from vaekl.training.divergence import check_gradient, check_optimizer, check_par
 from vaekl.training.plan import Plan
 from vaekl.training.schedules import LearningRateSchedule, Schedule
 
-#: what is judged on the last training batch as an evaluation would
+#: figures of an evaluation that are logged of the last training batch
 JUDGED = ("dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units")
 
 
 class Trainer:
     """Minimises a weighting's loss over a data set and tells its callbacks how it goes.
 
-    Of several processes each computes a share of every batch; all draw the whole batch's noise, so that how many there
-    are changes nothing. Only the first has callbacks.
+    Of several processes each computes a share of every batch; all draw the whole batch's noise, so that their number
+    changes nothing. Only the first has callbacks.
+
+    Args:
+        model: on the device where it is trained.
+        optimizer: of the model's parameters; its learning rates are those at a factor of 1.
+        schedule: the KL's multiplier at each step.
+        lr_schedule: the factor of the learning rates at each step.
+        data: on the same device.
+        plan: how long, and how often something happens.
+        seed: of the order of the images and of all noise.
+        callbacks: called in this order.
+
+    Attributes:
+        step: how many steps were taken.
+        restores: how often the run went back to a checkpoint; each time its learning rates are halved.
+        rows: the means of `LEDGER` of the steps since the last log, [log_every, 5], on the device.
+        best_elbo: the best validation's, nats, and `stale_validations`, how many have followed it.
+        stop_requested: set from outside to end the run after its step.
     """
 
     def __init__(
@@ -47,8 +64,7 @@ class Trainer:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
         self.lr_schedule = lr_schedule
-        self._first_rates = [float(group["lr"]) for group in optimizer.param_groups]
-        #: how often the run has gone back to a checkpoint, and each time halved its learning rates
+        self._full_rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.restores = 0
         self.device = next(model.parameters()).device
         self.generator = generator("noise", seed, self.device)
@@ -59,9 +75,10 @@ class Trainer:
             if plan.ema is not None
             else None
         )
-        images = self.batches[0].stop
-        self.share = distributed.share(images)
-        self.weight = (self.share.stop - self.share.start) / images
+        # this process's part of each batch, and how much of the batch that is
+        batch_size = self.batches[0].stop
+        self.share = distributed.share(batch_size)
+        self.weight = (self.share.stop - self.share.start) / batch_size
         self._objective: nn.Module = Objective(model)
         self.compiler = Compiler(self._objective, self.device, plan.compile)
         self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
@@ -88,7 +105,11 @@ class Trainer:
         return self.step >= self.plan.total_steps or self.out_of_patience
 
     def fit(self) -> None:
-        """Train from the current step to the end, or until someone sets `stop_requested`."""
+        """Train from the current step to the end, or until `stop_requested` is set.
+
+        Raises:
+            DivergedError: something is not finite any more.
+        """
         self.model.train()
         self._objective = distributed.averaging(self._objective)
         stop = distributed.Vote()
@@ -123,7 +144,11 @@ class Trainer:
         self.tell(lambda callback: callback.compiled(self, seconds))
 
     def train_step(self, stored: Tensor) -> None:
-        """One optimiser step, whole. Nothing in it waits for the device."""
+        """One step of the optimiser; nothing in it waits for the device.
+
+        Args:
+            stored: images as the data set stores them, [B, C, H, W].
+        """
         schedule = self.schedule(self.step)
         x = self._last_x = self.data.train.transform(stored, self.generator)
         noise = self.model.noise(len(x), self.generator)
@@ -150,11 +175,11 @@ class Trainer:
     def _rates(self, step: int) -> list[float]:
         """The learning rate of each group of parameters."""
         factor = self.lr_schedule(step) * 0.5**self.restores
-        return [rate * factor for rate in self._first_rates]
+        return [rate * factor for rate in self._full_rates]
 
     def batches_to_come(self) -> Iterator[Tensor]:
-        """Indices of the batches that are still to come; the ragged last batch of an epoch is left out."""
-        # counted here: they are read ahead of the step
+        """Indices [B] of the images of each batch to come; the incomplete last batch of an epoch is left out."""
+        # a counter of its own: batches are read some steps ahead
         step = self.plan.total_steps if self.finished else self.step
         while step < self.plan.total_steps:
             epoch, first = divmod(step, len(self.batches))
@@ -164,6 +189,7 @@ class Trainer:
             step += len(self.batches) - first
 
     def _log(self) -> None:
+        """Average the ledger over the steps since the last log, and judge the last batch as an evaluation would."""
         count = (self.step - 1) % self.plan.log_every + 1
         rows = distributed.total(self.rows[:count]).cpu().double()
         check_rows(rows, self.step, self.model)
@@ -172,8 +198,8 @@ class Trainer:
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule = self.schedule(self.step - 1)
         stream = generator("log", self.seed, self.device)
-        now = judge(self.model, [self._last_x], stream, schedule).figures()
-        figures = {name: now[name] for name in JUDGED} | dict(zip(LEDGER, rows.mean(0).tolist(), strict=True))
+        last_batch = judge(self.model, [self._last_x], stream, schedule).figures()
+        figures = {name: last_batch[name] for name in JUDGED} | dict(zip(LEDGER, rows.mean(0).tolist(), strict=True))
         figures["elbo_nats"] = figures["log_norm_const_nats"] - figures["energy_nats"] - figures["kl_nats"]
         bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
         figures |= {
@@ -188,6 +214,7 @@ class Trainer:
         self._clock = (self.step, time.perf_counter())
 
     def _validate(self) -> None:
+        """Judge the held-out images and note whether they are the best so far; the callbacks save a checkpoint."""
         self._prepare_checkpoint()
         evaluation: Evaluation | None = None
         improved = False
@@ -203,17 +230,17 @@ class Trainer:
         self.tell(lambda callback: callback.validated(self, evaluation, improved))
         self._clock = (self.step, time.perf_counter())
 
-    def tell(self, what: Callable[[Callback], None]) -> None:
-        """Call something of every callback; an error of one of them ends every process."""
+    def tell(self, hook: Callable[[Callback], None]) -> None:
+        """Call a hook of every callback; an error in one of them ends every process."""
 
         def call() -> None:
             for callback in self.callbacks:
-                what(callback)
+                hook(callback)
 
         distributed.on_first(call)
 
     def _prepare_checkpoint(self) -> None:
-        """The first process will save: it needs the whole batch's rows, and nothing that has diverged."""
+        """Give the first process, which saves, the whole batches' rows; refuse to save what is not finite."""
         distributed.bring_to_first(self.rows)
         since_log = (self.step - 1) % self.plan.log_every + 1
         distributed.on_first(lambda: check_rows(self.rows[:since_log], self.step, self.model))

@@ -39,7 +39,7 @@ class ProgressDisplay(Callback):
     def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
         self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {figures['images_per_second']:,.0f} images/s"
         if self.bar is not None:
-            self.bar.update(self._task, completed=trainer.step, description=self._said())
+            self.bar.update(self._task, completed=trainer.step, description=self._description())
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
         self._valid = f"valid ELBO {evaluation.elbo:,.2f} nats" if evaluation is not None else ""
@@ -47,9 +47,9 @@ class ProgressDisplay(Callback):
         before = max(0, trainer.step - trainer.plan.valid_every)
         due = trainer.step * _PLAIN_LINES // total > before * _PLAIN_LINES // total
         if self.bar is None and (due or trainer.finished):
-            self.console.print(f"  step {trainer.step:>6,}/{total:,} · {self._said()}")
+            self.console.print(f"  step {trainer.step:>6,}/{total:,} · {self._description()}")
 
-    def _said(self) -> str:
+    def _description(self) -> str:
         return " · ".join(part for part in (self._train, self._valid) if part)
 
     def paused(self, trainer: Trainer) -> None:
