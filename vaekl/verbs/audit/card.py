@@ -140,7 +140,7 @@ def _notes(loss: Loss) -> str:
             "β_norm already divides by N and Z, and a mean does so again: with means, β is usually what is meant."
         )
     if loss.batch_reduction != loss.kl_batch_reduction:
-        notes.append("One term is summed over the batch and the other averaged: another batch size is another φ.")
+        notes.append("One term is summed over the batch and the other averaged: with another batch size φ is another.")
     if loss.kl_weight == "M_N":
         notes.append("Both terms are already of one image: M_N is no correction for minibatches, it is a β.")
     if loss.density.exact and not loss.exact:

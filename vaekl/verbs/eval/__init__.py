@@ -18,7 +18,7 @@ from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError, sentence
 from vaekl.verbs.eval.figures import figures_of
 from vaekl.verbs.eval.options import EvalOptions
-from vaekl.verbs.eval.table import many, one
+from vaekl.verbs.eval.table import comparison, run_table
 
 _TABLE_WIDTH = 170
 
@@ -28,10 +28,10 @@ def main(words: verb_options.Words) -> int:
     options = EvalOptions.checked(words.options)
     runs = list(dict.fromkeys(run for path in words.runs for run in find_runs(path)))
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    # a figure that is cut is worse than a line that wraps
+    # in a narrow terminal lines wrap, and no figure is cut
     console.width = max(console.width, _TABLE_WIDTH)
     if len(runs) == 1:
-        console.print(one(measure_and_write(runs[0], options, words.changes, console)))
+        console.print(run_table(measure_and_write(runs[0], options, words.changes, console)))
         folder = RunFolder(runs[0].parent if runs[0].is_file() else runs[0])
         console.print(f"  written     {folder.evaluation_file(_label(runs[0], options, words.changes))}")
         return 0
@@ -41,7 +41,7 @@ def main(words: verb_options.Words) -> int:
     answers = joblib.Parallel(n_jobs=jobs)(work)
     reports = [answer for answer in answers if isinstance(answer, dict)]
     if reports:
-        console.print(many(reports))
+        console.print(comparison(reports))
     failures = [f"{run}: {answer}" for run, answer in zip(runs, answers, strict=True) if isinstance(answer, str)]
     if failures:
         raise VaeklError(f"{len(failures)} of {len(runs)} runs could not be measured: {'; '.join(failures)}")

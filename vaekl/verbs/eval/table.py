@@ -1,12 +1,16 @@
-"""What `vaekl eval` prints."""
+"""The tables that `vaekl eval` prints."""
 
 from typing import Any
 
 from rich.table import Table
 
 
-def one(report: dict[str, Any]) -> Table:
-    """The figures of one run, each with its unit."""
+def run_table(report: dict[str, Any]) -> Table:
+    """The figures of one run, each with its unit and protocol.
+
+    Args:
+        report: what `eval.json` holds.
+    """
     weights = report["weights"] + _unfinished(report)
     title = f"{report['run']}, {weights}: {report['images']:,} {report['split']} images"
     table = Table(title=title, title_justify="left")
@@ -63,12 +67,16 @@ def one(report: dict[str, Any]) -> Table:
     return table
 
 
-def many(reports: list[dict[str, Any]]) -> Table:
-    """One line a run, best on the fair ruler first."""
+def comparison(reports: list[dict[str, Any]]) -> Table:
+    """A line for each run, best on the fair ruler first.
+
+    Args:
+        reports: what `eval.json` of each run holds.
+    """
     table = Table()
     samples = {report["iwae"][-1]["k"] for report in reports}
     iwae = f"IWAE, K = {samples.pop():,}"
-    # a long name is folded before a figure is cut
+    # where the table is too narrow, names are folded and figures are not cut
     table.add_column("run", overflow="fold", min_width=20)
     for name in ("likelihood", "weighting", "seed"):
         table.add_column(name, no_wrap=True)

@@ -34,9 +34,9 @@ def main(words: verb_options.Words) -> int:
     # torch and matplotlib are only needed once there is something to show
     from vaekl.verbs.report import build
 
-    build.build([_titled(path) for path in words.runs], runs, folder, measure, count, seed, device, jobs)
-    done = Counter(run.status for run in runs)
-    print(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in done.items())}")
+    build.build([_folder_name(path) for path in words.runs], runs, folder, measure, count, seed, device, jobs)
+    statuses = Counter(run.status for run in runs)
+    print(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
     for run in runs:
         if not run.finished:
             print(f"  {run.name}: {run.status}: {run.reason}")
@@ -44,12 +44,12 @@ def main(words: verb_options.Words) -> int:
     return 0
 
 
-def _titled(path: Path) -> str:
+def _folder_name(path: Path) -> str:
     return (path.parent if path.is_file() else path).resolve().name
 
 
 def _writable(folder: Path) -> None:
-    """Say so before hours of measuring, not after."""
+    """Refuse a folder that cannot be written before hours of measuring, not after."""
     inner_folder(folder)
     inner_folder(folder / "figures")
     with replacing(folder / ".writable", "report") as partial:

@@ -1,4 +1,4 @@
-"""The figures of a report: one colour a strategy, the same in all of them."""
+"""The figures of a report; each strategy has one colour in all of them."""
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
@@ -60,12 +60,12 @@ def iso_lines(axes: Axes, count: int = 6) -> list[float]:
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     bottom = max(0.0, bottom)
     ticks = matplotlib.ticker.MaxNLocator(count).tick_values(-(right + top), -(left + bottom))
-    # one that cuts off the right corner alone has no room for its label
+    # a line that only cuts off the right corner has no room for its label
     corner = right - 0.08 * (right - left)
     inside = [float(elbo) for elbo in ticks if -(corner + top) < elbo < -(left + bottom)]
     for elbo in inside:
         axes.plot([left, right], [-elbo - left, -elbo - right], color=LIGHT, linewidth=0.8, zorder=0, gid="iso")
-        # the label sits just inside, where the line comes into view: at the top, or on the left
+        # the label is at the end of the line that is at the top or on the left
         x, y = (-elbo - top, top) if -elbo - top >= left else (left, -elbo - left)
         text, shift = f" {elbo:,.5g}".replace("-", "−"), (2, -1 if y == top else 2)
         look: dict[str, Any] = {"va": "top" if y == top else "bottom", "color": "#7d848a", "fontsize": 7.5}

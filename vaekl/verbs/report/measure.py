@@ -144,7 +144,7 @@ def load_groups(groups: Sequence[Group], count: int, seed: int, device: str) -> 
 
 
 def latents(count: int, width: int, seed: int) -> torch.Tensor:
-    """z ~ N(0, I), [count, width]: equal in the columns that two widths share."""
+    """z ~ N(0, I), [count, width]; narrower latents are the first columns of wider ones."""
     columns = [torch.randn(count, generator=generator(f"report latent {column}", seed)) for column in range(width)]
     return torch.stack(columns, 1)
 

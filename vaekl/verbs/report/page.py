@@ -1,4 +1,4 @@
-"""`report.html`: one file that needs nothing else, and in which nothing of a run can become markup."""
+"""`report.html`: one file that needs no other; all text from runs is escaped."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """As a data URL."""
+        """The embedded file as a data URL."""
         mime = {"png": "image/png", "svg": "image/svg+xml"}[self.kind]
         return f"data:{mime};base64,{base64.b64encode(self.files[self.kind]).decode('ascii')}"
 
@@ -86,7 +86,7 @@ def html(
         title=title,
         lead=lead,
         version=__version__,
-        # the only text that is not escaped: files of this package
+        # only files of this package are not escaped
         style=Markup(style),
         script=Markup(script),
         style_hash=_hash(style),

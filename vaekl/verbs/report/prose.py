@@ -1,4 +1,4 @@
-"""What a report says beside its figures: notes, captions, what was run."""
+"""The text of a report: captions, notes, what was run and what failed."""
 
 from collections import Counter
 from collections.abc import Sequence

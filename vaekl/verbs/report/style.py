@@ -1,4 +1,4 @@
-"""What the figures share: colours, axes, labels, files."""
+"""What the figures of a report share: colours, markers, axes, labels, files."""
 
 import io
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from vaekl.verbs.report.groups import Group
 from vaekl.verbs.report.measure import Row
 
-#: Okabe and Ito's palette without its yellow and black: apart from each other for every kind of colour vision
+#: the palette of Okabe and Ito without its yellow and black: distinct for every kind of colour vision
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 GREY, LIGHT = "#555555", "#c4c8cc"
-#: for all that is drawn and rendered here, by `matplotlib.rc_context`
+#: matplotlib's settings while a report is drawn, set by `matplotlib.rc_context`
 STYLE: Any = {
-    # whatever a `matplotlibrc` says, which may lie in a stranger's folder and begin LaTeX
+    # its defaults, not those of a `matplotlibrc`, which in somebody else's folder could start LaTeX
     **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
     "font.size": 11,
     "axes.spines.top": False,
@@ -50,26 +50,26 @@ class Colours:
         count: dict[str, int] = {}
         self._marker = {}
         for strategy, name in series:
-            # when the colours begin again, the markers go on
+            # strategies that share a colour, since there are more of them than colours, have different markers
             lap = strategies.index(strategy) // len(PALETTE)
             self._marker[name] = MARKERS[(count.get(strategy, 0) + lap) % len(MARKERS)]
             count[strategy] = count.get(strategy, 0) + 1
         self._alone = {strategy for strategy, number in count.items() if number == 1}
 
     def name(self, group: Group) -> str:
-        """Of the group's curve; its strategy where there is one curve of it."""
+        """What the legend calls the group's curve: its strategy, unless that has several curves."""
         return group.strategy if group.strategy in self._alone else group.series
 
     def colour(self, group: Group) -> str:
-        """Of the group's strategy."""
+        """The colour of the group's strategy."""
         return self._colour[group.strategy]
 
     def marker(self, group: Group) -> str:
-        """Of the group's curve."""
+        """The marker of the group's curve."""
         return self._marker[group.series]
 
     def star(self, group: Group) -> tuple[int, int, float]:
-        """The same for a curve whose φ is from the data: five points first, then four, six, ..."""
+        """A star instead, for a curve whose φ is from the data, as matplotlib's (points, style, angle)."""
         return ((5, 1, 0.0), (4, 1, 0.0), (6, 1, 0.0), (8, 1, 0.0))[MARKERS.index(self.marker(group)) % 4]
 
 
@@ -102,7 +102,7 @@ def pictures(rows: Sequence[Row], what: str) -> Figure | None:
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
-    """The file's content; the same figure gives the same bytes."""
+    """A figure as the content of a png or svg file; the same figure gives the same bytes."""
     out = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": "vaekl"}
     figure.savefig(out, format=kind, dpi=160, metadata=metadata, facecolor="white")
@@ -119,7 +119,7 @@ def new_panels(
 
 
 def label_axes(panels: Sequence[Axes], columns: int, used: int, x: str, y: str) -> None:
-    """Titles of the axes at the edge of the panels; those without content go."""
+    """Label the axes at the left and lower edge of a grid of panels, and remove panels that are not used."""
     for place, axes in enumerate(panels):
         if place >= used:
             axes.remove()
@@ -132,7 +132,7 @@ def label_axes(panels: Sequence[Axes], columns: int, used: int, x: str, y: str) 
 
 
 def plain_ticks(axis: Axis) -> None:
-    """0.01 instead of a power of ten; where less than two decades are in view, 2 and 5 times as well."""
+    """Label a logarithmic axis with 0.01 instead of powers of ten, and with 2 and 5 times that where it is short."""
     axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0,)))
     axis.set_minor_locator(matplotlib.ticker.LogLocator(subs=tuple(range(2, 10))))
     axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
@@ -147,7 +147,7 @@ def plain_ticks(axis: Axis) -> None:
 
 
 def wrapped(text: str, width: int, between: str = " ") -> str:
-    """Broken at spaces, four lines at most; a longer word is cut."""
+    """Text broken at `between` into at most four lines; a word that is longer than a line is cut."""
     lines: list[str] = []
     for word in text.split(between):
         word = word if len(word) <= width else word[: width - 1] + "…"
@@ -159,6 +159,6 @@ def wrapped(text: str, width: int, between: str = " ") -> str:
 
 
 def lighter(colour: str, share: float) -> tuple[float, ...]:
-    """From the colour at 0 to white at 1."""
+    """A mixture of a colour and white, whose share this is; red, green and blue from 0 to 1."""
     red, green, blue = matplotlib.colors.to_rgb(colour)
     return tuple(part + (1 - part) * share for part in (red, green, blue))

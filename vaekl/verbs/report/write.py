@@ -44,7 +44,7 @@ def counted(group: Group) -> str:
 
 
 def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
-    """One row a run, figures to the last digit; runs without figures too."""
+    """A row for each run, also those without figures; figures have all their digits."""
     of = {run.path: group for group in groups for run in group.runs}
     out = io.StringIO()
     keys = swept(groups)
@@ -70,7 +70,7 @@ def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
 
 
 def _no_formula(cell: Any) -> Any:
-    """Text that a spreadsheet would calculate, marked as text; it may be a stranger's."""
+    """Mark text that a spreadsheet would take for a formula as text, since somebody else may have written it."""
     if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")):
         try:
             float(cell)
@@ -82,7 +82,7 @@ def _no_formula(cell: Any) -> Any:
 def markdown(
     title: str, lead: str, groups: Sequence[Group], sections: dict[str, list[str]], figures: dict[str, str]
 ) -> str:
-    """The same report as text.
+    """The report as Markdown.
 
     Args:
         title: the heading.
