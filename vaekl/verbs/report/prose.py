@@ -109,20 +109,14 @@ def remarks(groups: Sequence[Group], runs: Sequence[Run], failures: Sequence[str
 
 def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What the figures depend on, each with the number of runs where they differ."""
-    facts: dict[str, list[str]] = {}
-    known = [run.facts for run in runs if run.facts]
-    facts["revision"] = _tallied([one.git_revision or "none: not run from a checkout" for one in known]) or ["unknown"]
-    versions = [{"python": one.python, "platform": one.platform, **one.packages} for one in known]
-    for package in _PACKAGES:
-        values = [version[package] for version in versions if package in version]
-        if values:
-            facts[package] = _tallied(values)
-    facts["data protocol"] = _tallied([run.density for run in runs if run.finished]) or ["unknown"]
+    run_facts = [run.facts for run in runs if run.facts]
+    revisions = [one.git_revision or "none: not run from a checkout" for one in run_facts]
+    tallies = {"revision": _tallied(revisions) or ["unknown"]}
     rulers = [run.evaluation.protocol.ruler for run in runs if run.evaluation]
-    facts["fair ruler"] = _tallied(rulers) or ["not measured"]
-    facts["images"] = _tallied([_counts(run.results.images) for run in runs if run.results]) or ["unknown"]
-    facts["seeds"] = [", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))]
-    return facts
+    tallies["fair ruler"] = _tallied(rulers) or ["not measured"]
+    tallies["images"] = _tallied([_counts(run.results.images) for run in runs if run.results]) or ["unknown"]
+    tallies["seeds"] = [", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))]
+    return tallies
 
 
 def _counts(images: Images) -> str:
