@@ -1,4 +1,4 @@
-"""The ledger: what the ELBO is made of, before anyone weighs anything.
+"""The ledger: the parts of the ELBO, before any of them is weighted.
 
 ELBO = −E/φ + ln C(η, φ) − KL(q(z|x) ‖ p(z))                (nats; a lower bound on ln p(x))
 """
@@ -41,7 +41,7 @@ class ElboTerms:
     total_kl: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        # once: the loss and the log both ask for them
+        # computed once, for the loss and for the log
         self.energy_nats = _total(self.energy / self.dispersion)
         self.total_energy = _total(self.energy)
         self.total_kl = self.kl.sum(1)
@@ -53,13 +53,13 @@ class ElboTerms:
 
 
 def _total(values: Tensor) -> Tensor:
-    """Summed over all but the first axis; of one value there is no sum, which is a kernel less."""
+    """values [B, ...] summed over all but the first axis, [B]; one value an image needs no kernel for a sum."""
     flat = values.flatten(1)
     return flat.squeeze(1) if flat.shape[1] == 1 else flat.sum(1)
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
-    """KL(N(m, s²) ‖ N(0, 1)) = ½(m² + s² − 1) − ln s, for each element, nats.
+    """KL(N(m, s²) ‖ N(0, 1)) = ½(m² + s² − 1) − ln s of each element, nats; mean and log_std of any one shape.
 
     Source: Kingma, Welling 2014, appendix B.
 

@@ -1,4 +1,4 @@
-"""The VAE: q(z|x), p(x|z), and the ledger of one batch."""
+"""The VAE: q(z|x), p(x|z), and the parts of one batch's ELBO."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ class PosteriorSample(NamedTuple):
 
 
 class VAE(nn.Module):
-    """A Gaussian encoder, a decoder into a likelihood's parameters, and the weighting that supplies φ.
+    """A Gaussian encoder, a decoder to a likelihood's parameters η, and the weighting that gives φ.
 
     Args:
         spec: the data as the likelihood sees them.
@@ -38,7 +38,7 @@ class VAE(nn.Module):
         likelihood: the family of p(x|z).
         weighting: its dispersion, and the loss.
         latents: Z.
-        autocast: None for float32, or the half precision in which the networks run; densities never do.
+        autocast: the half precision in which the networks run, but not the likelihood; None for float32.
 
     Source: Kingma, Welling 2014.
     """
@@ -61,11 +61,16 @@ class VAE(nn.Module):
         self.autocast = autocast
 
     def forward(self, x: Tensor, noise: Tensor) -> ElboTerms:
-        """The ELBO's parts with one sample z = mean + exp(log_std) · noise; x [B, C, H, W], noise [B, Z]."""
+        """The parts of the ELBO with one sample of z.
+
+        Args:
+            x: [B, C, H, W].
+            noise: standard normal [B, Z]; z = mean + exp(log_std) · noise.
+        """
         return self.terms(x, noise)[0]
 
     def terms(self, x: Tensor, noise: Tensor) -> tuple[ElboTerms, Tensor]:
-        """The same, and η [B, P, C, H, W]."""
+        """As `forward`, and also η [B, P, C, H, W]."""
         z, mean, log_std, _ = self._reparameterised(x, noise)
         eta = self.decode(z)
         if self.training and self.weighting.observes:
@@ -100,22 +105,27 @@ class VAE(nn.Module):
         return PosteriorSample(mean + log_std.exp() * noise, mean, log_std, noise)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of q(z|x), each [B, Z], float32."""
+        """Mean and log standard deviation of q(z|x), each [B, Z], float32; x [B, C, H, W]."""
         with self._precision(x):
             mean, log_std = self.encoder(self.spec.to_unit(x))
         return mean.float(), log_std.float()
 
     def decode(self, z: Tensor) -> Tensor:
-        """η of p(x|z), [B, P, C, H, W], float32."""
+        """η of p(x|z), [B, P, C, H, W], float32; z [B, Z]."""
         with self._precision(z):
             eta: Tensor = self.decoder(z)
         return eta.float()
 
     def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of p(x|z) on the scale of pictures, where levels are k/(levels−1); each [B, C, H, W]."""
+        """Mean and variance of p(x|z), each [B, C, H, W], on the scale of pictures, where levels are k/(levels−1).
+
+        Args:
+            eta: [B, P, C, H, W].
+        """
         dispersion = self.weighting.dispersion
         mean = self.spec.to_unit(self.likelihood.mean(eta, dispersion))
         variance = self.likelihood.variance(eta, dispersion)
+        # twice, since a variance has the square of the unit
         return mean, self.spec.to_unit(self.spec.to_unit(variance))
 
     def _precision(self, x: Tensor) -> AbstractContextManager[Any]:
@@ -124,12 +134,12 @@ class VAE(nn.Module):
         return torch.autocast(x.device.type, dtype=self.autocast)
 
 
-#: what each training step leaves behind
+#: the figures of a training step, averaged over its batch
 LEDGER = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "loss")
 
 
 class Objective(nn.Module):
-    """x [B, C, H, W], noise [B, Z] and the KL's multiplier -> what is minimised, and the batch's means of `LEDGER`."""
+    """x [B, C, H, W], noise [B, Z] and the KL's multiplier -> the loss, and the batch's means of `LEDGER`, [5]."""
 
     def __init__(self, model: VAE) -> None:
         super().__init__()

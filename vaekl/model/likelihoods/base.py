@@ -2,8 +2,8 @@
 
     ln p(x | z) = −E(x, η)/φ + ln C(η, φ)                (summed over the D values of x, in nats)
 
-`E` is what everyone calls the reconstruction loss. `C` makes the density integrate to 1; whether it depends on η
-decides whether it may be dropped. Energy and constant are two methods because they are two ideas.
+`E` is what is usually called the reconstruction loss. `C` makes the density integrate to 1; a loss may drop it only
+where it does not depend on η.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ from vaekl.system.errors import VaeklError
 
 
 class Likelihood(ABC):
-    """Base class of the families; a subclass writes the methods below for each value of x, the base class sums.
+    """Base class of the families; a subclass writes the methods for each value of x, and this class sums them.
 
     Shapes: η is the decoder's output [B, P, C, H, W] with P = `outputs`; x is [B, C, H, W]; a dispersion broadcasts
     against x (one scalar [1, 1, 1], one per channel [C, 1, 1] or one per pixel [C, H, W]). Every method returns
@@ -28,6 +28,7 @@ class Likelihood(ABC):
 
     #: what the family is called; a class that sets no name of its own is called as the class
     name: ClassVar[str]
+    #: the supports of data that it fits
     accepts: ClassVar[tuple[Support, ...]]
     #: whether x is a whole number
     discrete: ClassVar[bool] = False
@@ -35,17 +36,17 @@ class Likelihood(ABC):
     bounds: tuple[float, float] = (0.0, 1.0)
     #: decoder outputs P for each value of x
     outputs: int = 1
-    #: s in ln C(φ) = −s ln φ + const where φ is a scale that can be learned or solved, and ln C depends on nothing
-    #: else; None where tempering only rescales η, so that φ could not be told from the decoder's last layer
+    #: s in ln C = −s ln φ + const where φ is a scale, which can be learned or solved; None where another φ is the same
+    #: as another η, which the decoder can give by itself
     scale_power: ClassVar[float | None] = None
     #: the smallest φ for which every η still gives a density
     min_dispersion: ClassVar[float] = 0.0
-    #: E and ln C as the start-up summary prints them
+    #: E and ln C at φ = 1, or at any φ that is a scale, as equations
     energy_text: ClassVar[str]
     log_norm_const_text: ClassVar[str]
     #: the weighting that `weighting=auto` takes; None: learned_precision where φ is a scale, else fixed_dispersion
     weighting: ClassVar[str | None] = None
-    #: what one must know of pictures of the mean, in words
+    #: what to know of pictures of the mean, in words
     mean_note: ClassVar[str] = ""
     #: what φ is
     dispersion_text: ClassVar[str] = "the dispersion"
@@ -101,7 +102,7 @@ class Likelihood(ABC):
 
     @property
     def protocol(self) -> str:
-        """Any clip that figures under this likelihood depend on, in words."""
+        """What is clipped, in words: every figure under this likelihood depends on it."""
         return "nothing clipped"
 
     @abstractmethod
@@ -122,7 +123,7 @@ class Likelihood(ABC):
 
     @abstractmethod
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of x."""
+        """One draw of each value of x; without a generator from torch's own."""
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         """ln p(x | η) = −E/φ + ln C, in nats for each value of x."""
@@ -144,9 +145,9 @@ class Likelihood(ABC):
         energy = self.energy(eta, x).sum_to_size((len(x), *dispersion.shape))
         if self.discrete and not tempered:
             return energy, eta.new_zeros(len(x))
-        # of a scale φ alone: one image's constant is every image's
-        asked = eta if self.scale_power is None else eta[:1]
-        return energy, self.log_norm_const(asked, dispersion).sum((1, 2, 3)).expand(len(x))
+        # the constant of a scale does not depend on η: one image's is every image's
+        some_eta = eta if self.scale_power is None else eta[:1]
+        return energy, self.log_norm_const(some_eta, dispersion).sum((1, 2, 3)).expand(len(x))
 
     def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
         """ln P(lower < X ≤ upper | η), in nats for each value of x: what a density gives to the bin of an integer.
@@ -185,8 +186,11 @@ class Likelihood(ABC):
     def check_support(self, x: Tensor) -> None:
         """Refuse values outside the support.
 
+        Args:
+            x: of any shape.
+
         Raises:
-            VaeklError: one sentence with the offending range.
+            VaeklError: one sentence with the range of the values.
         """
         low, high = x.min().item(), x.max().item()
         lower, upper = self.bounds
@@ -218,5 +222,5 @@ class Likelihood(ABC):
 
 
 def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """The value in the type of η, or in float32 where that is half precision."""
+    """The value in the type of η, or in float32 where η is in half precision."""
     return value.to(torch.promote_types(dtype, torch.float32))

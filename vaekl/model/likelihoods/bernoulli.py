@@ -1,9 +1,9 @@
-"""Bernoulli and its continuous twin: one energy, two supports, two normalising constants.
+"""Bernoulli and continuous Bernoulli: one energy, two supports, two normalising constants.
 
-Both have the energy of binary cross-entropy, E = softplus(a) − a x with the logit a. On {0, 1} its exponential already
-sums to 1. On [0, 1] it does not, and what is missing depends on a: dropping it is the pervasive error.
+Both have the energy of binary cross-entropy, E = softplus(a) − a x with the logit a. On {0, 1} exp(−E) sums to 1. On
+[0, 1] it does not integrate to 1, and its constant depends on a: a loss that drops it has another optimum.
 
-Raised to the power 1/φ both stay in their family, with logit a/φ.
+exp(−E/φ) is a density of the same family with the logit a/φ.
 """
 
 import torch
@@ -31,7 +31,7 @@ class _Logit(Likelihood):
         return super().protocol if self.max_logit is None else f"logits clipped to ±{self.max_logit:g}"
 
     def logit(self, eta: Tensor) -> Tensor:
-        """a, clipped if asked; in float32 at least, since half precision cannot hold the constants."""
+        """a [B, C, H, W] of η [B, 1, C, H, W], clipped where there is a clip; float32 at least."""
         a = eta.squeeze(1)
         a = a.float() if a.dtype in (torch.bfloat16, torch.float16) else a
         return a if self.max_logit is None else a.clamp(-self.max_logit, self.max_logit)
@@ -41,7 +41,7 @@ class _Logit(Likelihood):
         return binary_cross_entropy_with_logits(a, x.to(a.dtype), reduction="none")
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        # softplus(a)/φ − softplus(a/φ): the linear parts cancel exactly, so only the exponential tails are subtracted
+        # softplus(a)/φ − softplus(a/φ), of which max(a, 0)/φ cancels
         b = self.logit(eta).abs()
         return torch.log1p(torch.exp(-b)) / dispersion - torch.log1p(torch.exp(-b / dispersion))
 
@@ -96,9 +96,9 @@ class ContinuousBernoulli(_Logit):
         return super().log_norm_const(eta, dispersion) + cb.log_norm_const(self.logit(eta) / dispersion)
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        # energy and constant in one pass: tempering only divides the logit
+        # energy and constant in one pass: a dispersion only divides the logit
         a = self.logit(eta)
-        # to look costs nothing on the CPU, and a division is a twelfth of the work
+        # on the CPU the comparison costs little, and the division would be a twelfth of the work
         if dispersion.device.type != "cpu" or not bool((dispersion == 1).all()):
             a = a / dispersion
         return cb.log_prob(a, x.to(a.dtype))

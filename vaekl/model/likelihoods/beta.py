@@ -12,15 +12,16 @@ from vaekl.model.likelihoods.choices import families_that
 from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
 
+#: the smallest α and β
 _FLOOR = 1e-4
-# from here on softplus(η) is η to the last digit of float64; by itself torch cuts at 20, which costs half of the digits
+#: softplus(η) = η to the last digit of float64 from here on; torch's default is 20, which is exact in float32 only
 _EXACT = 40.0
 
 
 class Beta(Likelihood):
     """Beta(α, β): E = −(α−1) ln x − (β−1) ln(1−x), ln C = −ln B(α, β); tempered: (α−1)/φ + 1 and (β−1)/φ + 1.
 
-    α and β are softplus(η) + 1e-4. Below φ = 1 a tempered exponent can fall under −1, where nothing can normalise it.
+    α and β are softplus(η) + 1e-4. For φ < 1 an exponent of exp(−E/φ) can be below −1, and its integral is infinite.
 
     >>> eta = torch.tensor([100.0, 100.0]).view(1, 2, 1, 1, 1)  # α = β = 100
     >>> round(Beta().log_prob(eta, torch.full((1, 1, 1, 1), 0.5), torch.ones(1, 1, 1)).item(), 3)
@@ -43,7 +44,7 @@ class Beta(Likelihood):
                 within `clamp` of the ends and does not integrate to 1 (at clamp=1e-4 its integral is 1.104 for α = 2,
                 β = 10⁴ and 0.097 for α = β = 0.01), so that its ELBO is no bound on any ln p(x).
         """
-        # a clamp under 3e-8 would protect nothing: in float32 1 − clamp is 1
+        # in float32, 1 − clamp is 1 for a clamp below 3e-8
         if not is_number(clamp) or not (clamp == 0 or 1e-7 <= clamp < 0.5):
             raise VaeklError(f"likelihood.clamp must be 0 or a number in [1e-7, 0.5), not {clamp!r}.")
         self.clamp = clamp
@@ -71,7 +72,7 @@ class Beta(Likelihood):
         return (1 - alpha) * x.log() + (1 - beta) * torch.log1p(-x)
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        # float64, since the terms cancel: in float32 6e-4 nats a value are lost at α = 1,000, 1e-2 at 10,000
+        # float64, since the terms nearly cancel: float32 is wrong by 6e-4 nats at α = 1,000 and by 1e-2 at 10,000
         alpha, beta = (p.double() for p in self._parameters(eta, dispersion))
         return (torch.lgamma(alpha + beta) - torch.lgamma(alpha) - torch.lgamma(beta)).to(eta.dtype)
 
@@ -90,14 +91,15 @@ class Beta(Likelihood):
         return torch.from_numpy(np.asarray(numpy_generator(generator).beta(alpha, beta))).to(eta)
 
     def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
-        """ln P(lower < X ≤ upper), of the density as it is: no bin is clamped, so `clamp` has no part in it."""
+        """ln P(lower < X ≤ upper) as the base class says, under the beta density without its clamp."""
         alpha, beta = self._parameters(eta.double(), dispersion.double())
         bins = torch.broadcast_tensors(alpha, beta, lower.clamp(0, 1), upper.clamp(0, 1))
         return float32_at_least(beta_mass.log_mass(*bins), eta.dtype)
 
     def _parameters(self, eta: Tensor, dispersion: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """α and β of η [B, 2, C, H, W], each [B, C, H, W]; of the tempered density where there is a dispersion."""
         alpha, beta = (softplus(eta, threshold=_EXACT) + _FLOOR).unbind(1)
         if dispersion is None:
             return alpha, beta
-        # (α − 1)/φ + 1, in the order that keeps the digits of a small α
+        # (α − 1)/φ + 1, written so that a small α keeps its digits
         return (alpha + (dispersion - 1)) / dispersion, (beta + (dispersion - 1)) / dispersion

@@ -1,7 +1,8 @@
-"""The logarithm of the beta density's integral over a bin: accurate in any tail, with its gradient, in float64.
+"""The logarithm of the beta density's integral over a bin, and its gradient: float64, accurate far in the tails too.
 
 Differences of `scipy.special.betainc` underflow in the tails and have no gradient. With t = ln(x/(1−x)) the integrand
-is e^g, g(t) = α t − (α+β) ln(1+eᵗ), which is concave: one Gauss rule over the stretch that counts serves every bin.
+is e^g with a concave g(t) = α t − (α+β) ln(1+eᵗ), so that one Gauss–Legendre rule, over the part of the bin where e^g
+is not negligible, is accurate for every bin.
 """
 
 from typing import Any
@@ -11,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# what counts is where e^g is above e^−24 of its largest value in the bin; with 24 nodes ln mass is then right to 1e-8
-# for parameters from 1e-4 to 1e5
+#: the rule covers where e^g is above e^−24 of its largest value in the bin; with 24 nodes the relative error is 1e-8
+#: for parameters from 1e-4 to 1e5
 _DROP = 24.0
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(24))
 _NEWTON_STEPS = 2
-# how unevenly the nodes may be spread over the two sides of the mode
+#: how unevenly the nodes may be spread over the two sides of the peak, from 0 to 1
 _MAX_SKEW = 0.75
 
 
@@ -31,13 +32,14 @@ def log_mass(alpha: Tensor, beta: Tensor, lower: Tensor, upper: Tensor) -> Tenso
 
     Source: DLMF 8.17.20 for bins that begin at 0.
     """
-    # I(α, β) of a bin is I(β, α) of its mirror image, so that no bin but [0, 1] ends at 1
+    # a bin has the mass of its mirror image under (β, α): mirrored like this, no bin but [0, 1] itself ends at 1
     mirrored = lower + upper > 1
     alpha, beta = torch.where(mirrored, beta, alpha), torch.where(mirrored, alpha, beta)
     lower, upper = torch.where(mirrored, 1 - upper, lower), torch.where(mirrored, 1 - lower, upper)
     everything = (lower == 0) & (upper == 1)
     upper = upper.masked_fill(everything, 0.5)
-    # e^g falls as slowly as e^(αt) towards x = 0; there α ∫ x^(α−1) … = x^α (1−x)^β + (α+β) ∫ x^α …
+    # towards x = 0, e^g falls only as e^(αt): bins from 0 are integrated at α + 1, by
+    # α ∫ x^(α−1) (1−x)^(β−1) dx = x^α (1−x)^β + (α+β) ∫ x^α (1−x)^(β−1) dx
     from_zero = lower == 0
     raised = alpha + from_zero
     integral = _log_integral(raised, beta, torch.logit(lower), torch.logit(upper))
@@ -47,7 +49,7 @@ def log_mass(alpha: Tensor, beta: Tensor, lower: Tensor, upper: Tensor) -> Tenso
 
 
 def _log_integral(alpha: Tensor, beta: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """ln ∫ x^α (1−x)^β dt over [start, end], t = ln(x/(1−x)); `end` is finite."""
+    """ln ∫ x^α (1−x)^β dt over [start, end] in t = ln(x/(1−x)); all of one shape, `end` finite."""
     result: Tensor = _LogIntegral.apply(alpha, beta, start, end)
     return result
 
@@ -85,10 +87,16 @@ class _LogIntegral(torch.autograd.Function):
 
 
 def _reach(rate: Tensor, total: Tensor, x: Tensor, room: Tensor) -> Tensor:
-    """How far from the peak g has fallen by about _DROP, at most `room`; rate and x are α and x* to the right.
+    """The distance d from the peak at which g has fallen by about _DROP.
 
-    The fall is h(d) = total ln(1 + x(eᵈ − 1)) − rate d. Newton's steps are taken in ln h and ln d, where h is a
-    straight line while it is a power of d; they begin where h's quadratic part reaches _DROP.
+    The fall is h(d) = total ln(1 + x(eᵈ − 1)) − rate d. Newton's steps are taken in ln h and ln d, where a power of d
+    is a straight line; they begin where the quadratic part of h reaches _DROP. All of one shape.
+
+    Args:
+        rate: α for the distance to the right, β to the left.
+        total: α + β.
+        x: x at the peak for the distance to the right, 1 − x to the left.
+        room: the distance to the bin's edge, which the result does not exceed.
     """
     slope, curvature = (total * x - rate).clamp(min=0), total * x * (1 - x)
     d = 2 * _DROP / (slope + (slope.square() + 2 * _DROP * curvature).sqrt())

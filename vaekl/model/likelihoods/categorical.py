@@ -12,7 +12,7 @@ from vaekl.system.errors import VaeklError
 class Categorical(Likelihood):
     """Categorical over {0..K−1}: E = −ln softmax(a)[x], ln C = 0 at φ = 1; tempered: logits a/φ.
 
-    The decoder gives K logits for each value; K comes from the data, so `check_spec` must have seen them.
+    The decoder gives K logits for each value; K comes from the data, so call `check_spec` first.
 
     >>> round(Categorical(levels=2).energy(torch.zeros(1, 2, 1, 1, 1), torch.ones(1, 1, 1, 1).long()).item(), 6)
     0.693147
@@ -48,7 +48,7 @@ class Categorical(Likelihood):
         return cross_entropy(eta, x.long(), reduction="none")
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        # one log-sum-exp of shifted logits: at φ = 1 both are the same number and the difference is exactly 0
+        # both terms from the same shifted logits, so that their difference at φ = 1 is exactly 0
         shifted = eta - eta.amax(1, keepdim=True)
         return shifted.logsumexp(1) / dispersion - (shifted / dispersion.unsqueeze(0)).logsumexp(1)
 

@@ -2,11 +2,11 @@
 
 The closed forms subtract numbers that agree to many digits near a = 0 and overflow far from it, so
 
-- near 0 everything is written with the entire function S(u²) = (sinh u − u)/u³, whose series has no signs to cancel;
+- near 0 everything is written with S(u²) = (sinh u − u)/u³, whose series has positive terms only;
 - elsewhere everything is written with e^−|a|, which never overflows;
-- both are computed for every a and one is taken: `_choose`.
+- both are computed for every a, and `_choose` takes the accurate one.
 
-PyTorch's own `ContinuousBernoulli` has neither: in float32 its gradient is zero from |a| ≈ 16.
+PyTorch's own `ContinuousBernoulli` does neither: in float32 its gradient is zero from |a| ≈ 16.
 """
 
 from math import exp, factorial
@@ -23,7 +23,7 @@ _TINY = 1e-20
 
 
 def _series(square: Tensor) -> Tensor:
-    """S, for u² up to _NEAR²."""
+    """S(u²), for `square` = u² up to _NEAR²."""
     terms = 6 if square.dtype == torch.float32 else len(_SINH_SERIES)
     total = square * _SINH_SERIES[terms - 1]
     for coefficient in reversed(_SINH_SERIES[1 : terms - 1]):
@@ -66,7 +66,7 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
         ctx.save_for_backward(a)
-        # nothing cancels: on the left half both are added, on the right the sum is at least ½
+        # no digits are lost: for a < 0 both terms are positive, and for a > 0 the result is at least ½
         return torch.sigmoid(a) - log_norm_const_slope(a)
 
     @staticmethod
@@ -81,14 +81,14 @@ class _LogMass(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
         ctx.save_for_backward(a, lower, upper)
         b, width = a.abs().clamp(min=_TINY), upper - lower
-        # from the end where the mass sits, nothing large is subtracted
+        # of the bin from the end at which the density is largest, so that nothing large is subtracted
         distance = torch.where(a < 0, lower, 1 - upper)
         return torch.log(torch.expm1(-b * width) / torch.expm1(-b)) - b * distance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        # in an exponential family: the mean of x in the bin less the mean of x
+        # d ln P/da in an exponential family: the mean of x inside the bin less the mean of x
         a, lower, upper = ctx.saved_tensors
         width = upper - lower
         return grad * (lower + width * mean(a * width) - mean(a)), None, None
@@ -99,7 +99,7 @@ class _LogProb(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(a, x)
         minus_b = a.abs().clamp_(min=_TINY).neg_()
-        # a x − max(a, 0) as one product, which a large logit cannot cancel; −ln((1 − e^−b)/b) never overflows
+        # a x − max(a, 0) as one product loses no digits at a large logit; −ln((1 − e^−b)/b) never overflows
         step = a.sign().clamp_(min=0)
         product = torch.sub(x, step, out=step).mul_(a)
         return product.sub_(torch.expm1(minus_b).div_(minus_b).log_())
@@ -108,7 +108,7 @@ class _LogProb(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, x = ctx.saved_tensors
-        # only what somebody asked for: no one differentiates the data in training
+        # training needs no gradient with respect to the data
         to_a = grad * (x - mean(a)) if ctx.needs_input_grad[0] else None
         return to_a, grad * a if ctx.needs_input_grad[1] else None
 
@@ -125,7 +125,7 @@ class _Parts(torch.autograd.Function):
         # softplus(a) = max(a, 0) + log1p(e^−b), and ln C = log1p(e^−b) − ln((1 − e^−b)/b)
         shared = torch.log1p(decay).sum(1)
         energy = a.sign().clamp_(min=0).sub_(x).mul_(a).sum(1)
-        # near 0, 1 − e^−b is what sinh b = b (1 + b² S) makes of it
+        # (1 − e^−b)/b = 2 e^−b sinh(b)/b/(1 + e^−b) near 0, with sinh(b)/b = 1 + b² S
         near = square.mul_(series).add_(1).mul_(decay).mul_(2).div_(1 + decay)
         far = (1 - decay).div_(b.clamp(min=_NEAR))
         ratio = _choose(near, far, b, _NEAR)
@@ -134,7 +134,7 @@ class _Parts(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_energy: Tensor | None, to_constant: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        # None where nobody asked: a dropped constant costs no slope
+        # to_constant is None where the loss drops the constant: its slope is then not computed
         a, x, b, decay, series = ctx.saved_tensors
         to_a = to_x = None
         if to_energy is not None:
@@ -154,7 +154,7 @@ def parts(a: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_prob(a: Tensor, x: Tensor) -> Tensor:
-    """ln p(x) = a x − ln((e^a − 1)/a) in one pass, equal to the sum of energy and constant; nats, shapes as given."""
+    """ln p(x) = a x − ln((e^a − 1)/a) in one pass, equal to the sum of energy and constant; nats, of any shape."""
     result: Tensor = _LogProb.apply(a, x)
     return result
 
@@ -166,7 +166,7 @@ def log_norm_const(a: Tensor) -> Tensor:
 
 
 def log_norm_const_slope(a: Tensor) -> Tensor:
-    """d ln C/da = 1/a − 1/sinh(a), which near 0 is a S/(1 + a² S)."""
+    """d ln C/da = 1/a − 1/sinh(a), which near 0 is a S/(1 + a² S); any shape."""
     b = a.abs()
     return _slope(a, b, torch.exp(-b), _series(b.clamp(max=_NEAR).square()))
 
@@ -178,7 +178,7 @@ def mean(a: Tensor) -> Tensor:
 
 
 def variance(a: Tensor) -> Tensor:
-    """Var[x] = dE[x]/da = 1/a² − 1/(4 sinh²(a/2)), which near 0 is ¼ S (2 + u² S)/(1 + u² S)² with u = a/2."""
+    """Var[x] = dE[x]/da = 1/a² − 1/(4 sinh²(a/2)); any shape. With u = a/2 it is ¼ S (2 + u² S)/(1 + u² S)² near 0."""
     b = a.abs()
     u = b.clamp(max=2 * _NEAR) / 2
     series = _series(u * u)
@@ -191,14 +191,20 @@ def variance(a: Tensor) -> Tensor:
 
 
 def log_mass(a: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """ln[(e^{a·upper} − e^{a·lower})/(e^a − 1)], the edges clipped to [0, 1]; nats, all broadcast."""
+    """ln P(lower < x ≤ upper) = ln[(e^{a·upper} − e^{a·lower})/(e^a − 1)], nats; the edges are clipped to [0, 1].
+
+    Args:
+        a: the logit, of any shape.
+        lower: the bin's beginning; broadcasts against a.
+        upper: the bin's end; broadcasts against a.
+    """
     result: Tensor = _LogMass.apply(*torch.broadcast_tensors(a, lower.clamp(0, 1), upper.clamp(0, 1)))
     return result
 
 
 def quantile(a: Tensor, u: Tensor) -> Tensor:
-    """The x with P(X ≤ x) = u: ln(1 + u (e^a − 1))/a for u in [0, 1)."""
+    """The x with P(X ≤ x) = u, ln(1 + u (e^a − 1))/a, for u in [0, 1) of the shape of a."""
     b = a.abs().clamp(min=_TINY)
-    # the mass sits at 0 (a < 0) or at 1: the distance from there is what the logarithm gives exactly, but for u = 0
+    # the distance of x from the end where the density is largest, 0 for a < 0 and else 1, loses no digits
     distance = -torch.log1p(torch.where(a < 0, u, 1 - u) * torch.expm1(-b)) / b
     return torch.where(a < 0, distance, 1 - distance.clamp(max=1))

@@ -1,7 +1,7 @@
 """Gaussian and Laplace: a location μ and a dispersion φ that is a true scale.
 
-Their `ln C` does not depend on η, so dropping it moves no optimum: E + β_KL·KL is the negative ELBO at
-φ = β_KL, times φ.
+Their `ln C` does not depend on η: E + β_KL·KL = φ·(−ELBO + ln C) at φ = β_KL, so that dropping ln C from the loss at a
+fixed φ moves no optimum.
 """
 
 from math import inf, log, pi, sqrt
@@ -28,17 +28,17 @@ class _LocationScale(Likelihood):
         self.link = one_of(link, "likelihood.link", ("identity", "sigmoid"))
 
     def location(self, eta: Tensor) -> Tensor:
-        """μ, the family's location."""
+        """μ, [B, C, H, W], of η [B, 1, C, H, W]."""
         return eta.squeeze(1).sigmoid() if self.link == "sigmoid" else eta.squeeze(1)
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return self.location(eta)
 
     def _standardised(self, eta: Tensor, lower: Tensor, upper: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """The edges less μ over the scale, in float64; mirrored so that more of the bin lies below μ than above."""
+        """(edge − μ)/scale of both edges, float64 [B, C, H, W]; a bin mostly above μ is mirrored to below it."""
         location, edges = self.location(eta.double()), []
         for edge in (lower, upper):
-            # through an infinite edge the scale's gradient would be 0 · ∞
+            # an infinite edge is left out of the division, where the gradient of the scale would be 0 · ∞
             infinite = edge.isinf()
             edges.append(torch.where(infinite, edge, (edge.masked_fill(infinite, 0) - location) / scale))
         mirrored = edges[0] + edges[1] > 0
@@ -106,7 +106,7 @@ class Laplace(_LocationScale):
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         location = self.location(eta)
-        # a difference of two exponentials; inverting the cdf would give −∞ where torch.rand is exactly 0
+        # a difference of two exponentials; the inverse cdf would be −∞ where torch.rand is exactly 0
         two = torch.empty((2, *location.shape), device=eta.device, dtype=eta.dtype).exponential_(generator=generator)
         return location + dispersion * (two[0] - two[1])
 
@@ -127,18 +127,18 @@ class _LogNdtr(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # PyTorch's own loses its digits from z ≈ −1e5 on and is infinite at −1e10
+        # torch's own gradient loses its digits from z ≈ −1e5 on and is infinite at −1e10
         (z,) = ctx.saved_tensors
         slope: Tensor = sqrt(2 / pi) / torch.special.erfcx(-z / sqrt(2))
         return grad * slope
 
 
 def _log_ndtr(z: Tensor) -> Tensor:
-    """ln Φ(z), with a slope φ(z)/Φ(z) that is accurate far in the tail."""
+    """ln Φ(z) of any shape, Φ the standard normal's distribution function; its gradient is accurate far in the tail."""
     result: Tensor = _LogNdtr.apply(z)
     return result
 
 
 def _log1mexp(x: Tensor) -> Tensor:
-    """ln(1 − eˣ) for x < 0, finite even where the difference x of two huge numbers has been rounded to 0."""
+    """ln(1 − eˣ) for x < 0, of any shape; finite also where x, a difference of two large numbers, is rounded to 0."""
     return torch.log(-torch.expm1(x.clamp(max=-1e-300)))

@@ -1,4 +1,4 @@
-"""What a pair of networks is: shapes come from the data, never from the config."""
+"""What a pair of networks is. Their shapes come from the data, never from the config."""
 
 from typing import NamedTuple
 
@@ -17,15 +17,15 @@ class Nets(NamedTuple):
     decoder: nn.Module
 
 
-#: of a posterior 22,000 times wider than the prior
-_WIDEST = 10.0
+#: the largest ln σ of q(z|x) that passes unchanged (e^10 ≈ 22,000 prior standard deviations)
+_LARGEST_LOG_STD = 10.0
 
 
 class PosteriorHead(nn.Module):
     """Features [B, F] -> mean and log standard deviation of q(z|x), each [B, Z].
 
-    Beyond ln σ = 10, where only fresh weights on data of large values are, it grows as 10 + ln(1 + excess): the
-    exponential would overflow before the first step, and a bound would end its gradient.
+    Above 10, ln σ becomes 10 + ln(1 + its excess over 10). Untrained weights can give such values on data of large
+    numbers: σ would overflow in the first step, and behind a clamp the gradient would be zero.
     """
 
     def __init__(self, features: int, latents: int) -> None:
@@ -35,8 +35,8 @@ class PosteriorHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.linear(features).float().chunk(2, dim=1)
-        excess = log_std - _WIDEST
-        return mean, torch.where(excess > 0, excess.relu().log1p() + _WIDEST, log_std)
+        excess = log_std - _LARGEST_LOG_STD
+        return mean, torch.where(excess > 0, excess.relu().log1p() + _LARGEST_LOG_STD, log_std)
 
 
 def activation_layer(name: str) -> nn.Module:

@@ -10,6 +10,7 @@ from vaekl.model.nets.base import Nets, PosteriorHead, Shape, activation_layer
 from vaekl.system.checks import whole
 from vaekl.system.errors import VaeklError
 
+#: no side is halved below this
 _SMALLEST = 4
 
 
@@ -52,12 +53,12 @@ def conv(
     decoder.extend([nn.Linear(hidden, prod(inner)), activation_layer(activation), nn.Unflatten(1, inner)])
     back = [outputs * channels, *widths[1:]]
     for stage in range(len(sizes) - 1, 0, -1):
-        # ceil-halving loses a bit of the size: the output padding gives it back
+        # halving rounds odd sizes up: the output padding restores them
         (large_h, large_w), (small_h, small_w) = sizes[stage - 1], sizes[stage]
         odd = (large_h - 2 * small_h + 1, large_w - 2 * small_w + 1)
         decoder.append(nn.ConvTranspose2d(back[stage], back[stage - 1], 3, 2, padding=1, output_padding=odd))
         if stage > 1:
             decoder.append(activation_layer(activation))
     decoder.append(nn.Unflatten(1, (outputs, channels)))
-    # a convolution takes its format from its weights, and is faster with the channels last
+    # convolutions are faster with the channels last; the weights' memory format decides
     return Nets(*(net.to(memory_format=torch.channels_last) for net in (encoder, decoder)))

@@ -1,4 +1,4 @@
-"""The linear VAE: with a Gaussian likelihood it is probabilistic PCA, and every answer is known."""
+"""The linear VAE: with a Gaussian likelihood it is probabilistic PCA, whose optimum is known exactly."""
 
 from math import prod
 
@@ -10,7 +10,10 @@ from vaekl.system.checks import whole
 
 
 class LinearEncoder(nn.Module):
-    """q(z|x) = N(W x + b, diag(s²)) with one s for all x, as the exact posterior of probabilistic PCA has."""
+    """x [B, C, H, W] -> mean and log std of q(z|x) = N(W x + b, diag(s²)), each [B, Z], with one s for all x.
+
+    The exact posterior of probabilistic PCA has this form.
+    """
 
     def __init__(self, features: int, latents: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Fully connected networks: 784-500-500-20 and back is the continuous Bernoulli paper's."""
+"""Fully connected networks; the default is the network of the continuous Bernoulli paper, 784-500-500-20 and back."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Every KL-weighting strategy is a choice of what to do with φ and ln C."""
+"""Weightings: what is done with φ and ln C, and so with the weight of the KL."""
 
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.weighting.base import Weighting

@@ -2,7 +2,7 @@
 
     loss = w_E · E − (ln C or nothing) + w_KL · schedule · KL,     effective β_KL = w_KL · schedule / w_E = φ · schedule
 
-It never changes what is reported, which is the ELBO of the density that it implies.
+It changes the loss and never what is reported, which is the ELBO of the density at its φ.
 """
 
 from typing import Any, ClassVar, Literal
@@ -35,7 +35,7 @@ class Weighting(nn.Module):
     beta_kl: float = 1.0
     #: the learning rate of the weighting's own parameters, over that of the networks
     lr_factor: float = 1.0
-    #: whether φ may differ from 1; at φ = 1 the exponential of a family over discrete values already sums to 1
+    #: whether φ may differ from 1
     tempered: bool = True
     #: whether `observe` must see a training batch's energies before φ is read
     observes: ClassVar[bool] = False
@@ -57,14 +57,19 @@ class Weighting(nn.Module):
         raise NotImplementedError
 
     def observe(self, energy: Tensor) -> None:
-        """See E of each value of a training batch, [B, C, H, W], before φ is read."""
+        """Called with E of each value of a training batch, [B, C, H, W], before φ is read; for those that solve φ."""
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
-        """What is minimised, averaged over the batch; lower is better, not comparable between weightings."""
+        """What is minimised, averaged over the batch; not comparable between weightings.
+
+        Args:
+            terms: the parts of the batch's ELBO.
+            schedule: the KL's multiplier.
+        """
         return plus(terms.energy_nats - terms.log_norm_const, self.beta_kl * schedule, terms.total_kl).mean()
 
     def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
-        """The KL's weight over the energy's: the one axis on which every run can be placed."""
+        """The KL's weight over the energy's, on which all strategies are comparable; of the shape of `dispersion`."""
         return dispersion * schedule
 
     @property
@@ -89,7 +94,7 @@ class Weighting(nn.Module):
         }
 
     def equation(self) -> str:
-        """The loss as the start-up summary prints it."""
+        """The loss as text."""
         return negative_elbo(f"[{self.likelihood.energy_text}]/φ", self.likelihood.log_norm_const_text)
 
     def explanation(self) -> str:
@@ -107,12 +112,12 @@ def negative_elbo(energy: str, constant: str) -> str:
 
 
 def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:
-    """rest + weight · kl, [B], in one kernel; to torch.compile a float is a constant, and a tensor may change."""
+    """rest + weight · kl in one kernel; rest and kl [B]. A weight that changes must be a tensor to torch.compile."""
     return torch.addcmul(rest, kl, weight) if isinstance(weight, Tensor) else torch.add(rest, kl, alpha=weight)
 
 
 def scale_power(likelihood: Likelihood, weighting: str) -> float:
-    """s in ln C = −s ln φ + const, for the weightings that find φ.
+    """s in ln C = −s ln φ + const, for the weightings that learn or solve φ.
 
     Raises:
         VaeklError: if φ is no scale of this family.

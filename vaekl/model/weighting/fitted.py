@@ -1,4 +1,4 @@
-"""The weightings that find the dispersion: learned by gradient, or solved in closed form.
+"""The weightings that fit the dispersion: learned by gradient, or solved in closed form.
 
 Both need ln C = −s ln φ + const with φ a scale (Gaussian: s = ½, Laplace: s = 1).
 """
@@ -25,8 +25,8 @@ class LearnedPrecision(Weighting):
         shape: (C, H, W).
         per: scalar (one φ), channel or pixel.
         init: the first φ.
-        lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by at most about its learning
-            rate in a step, and φ has orders of magnitude to go: at 1e-3, three of them take 7,000 steps.
+        lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by about its learning rate in
+            a step at most: at 1e-3, three orders of magnitude in φ would take 7,000 steps.
 
     Source: Rybkin, Daniilidis, Levine 2021 ("σ-VAE"); Lucas et al. 2019 for the linear case.
     """
@@ -59,8 +59,8 @@ class LearnedPrecision(Weighting):
 class OptimalPrecision(Weighting):
     """The same loss with φ solved: φ* = mean(E)/s over the batch, so that the batch's E/φ sums to s·N·D.
 
-    In training φ* is the batch's; in evaluation it is a bias-corrected running mean of the training batches', never
-    re-estimated on the data that are judged. No gradient goes through φ*: at the optimum it is zero anyway.
+    In training φ* is the batch's; in evaluation it is a bias-corrected running mean over the training batches, never
+    computed from the images that are evaluated. No gradient passes through φ*: that of the loss is zero there.
 
     Args:
         momentum: weight of the newest batch in the running mean.
@@ -91,7 +91,7 @@ class OptimalPrecision(Weighting):
     def dispersion(self) -> Tensor:
         if self.training:
             return self.batch_phi
-        # before the first batch there is nothing to average: φ = 1
+        # before the first training batch φ = 1
         seen = self.running_weight > 0
         return torch.where(seen, self.running_phi / self.running_weight.clamp(min=_SMALLEST), 1.0)
 
@@ -99,8 +99,8 @@ class OptimalPrecision(Weighting):
     def observe(self, energy: Tensor) -> None:
         total = energy.float().sum_to_size((1, *self.batch_phi.shape)).squeeze(0)
         values = energy.numel() / self.batch_phi.numel()
-        # a constant pixel has no energy; φ = 0 would be an infinite density
-        # φ* is the whole batch's, of which this may be one process's share
+        # averaged over all processes' shares of the batch; not 0 where a pixel never varies, for its density would be
+        # infinite
         self.batch_phi = (distributed.mean(total, values) / self.power).clamp(min=_SMALLEST)
         self.running_phi.lerp_(self.batch_phi, self.momentum)
         self.running_weight.lerp_(torch.ones_like(self.running_weight), self.momentum)

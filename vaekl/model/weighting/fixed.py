@@ -1,4 +1,4 @@
-"""The weightings whose dispersion is a number: the constant dropped, kept, or kept because nothing else is right."""
+"""The weightings whose dispersion is a fixed number, with the constant dropped or kept."""
 
 import torch
 from torch import Tensor
@@ -28,8 +28,8 @@ class _Fixed(Weighting):
 class FixedBeta(_Fixed):
     """loss = E + β_KL · KL: the constant is dropped and the weight is tuned; the implied φ is β_KL.
 
-    Where ln C does not depend on η this is the negative ELBO at φ = β_KL, times φ. Where it does (the continuous
-    Bernoulli, beta; Bernoulli and categorical unless β_KL = 1) it is the error to be studied.
+    Where ln C does not depend on η, this is φ·(−ELBO + ln C) at φ = β_KL, with the same optimum as the ELBO. Where it
+    does (a family whose φ is no scale, unless it is discrete and β_KL = 1), the optimum is another one.
 
     Source: Higgins et al. 2017, equation 4, without its normalisation.
     """
@@ -54,7 +54,7 @@ class FixedBeta(_Fixed):
 
 
 class FixedDispersion(_Fixed):
-    """loss = E/φ − ln C + KL at a given φ: the plain negative ELBO, with nothing dropped."""
+    """loss = E/φ − ln C + KL, the negative ELBO at one fixed φ."""
 
     name = "fixed_dispersion"
 
