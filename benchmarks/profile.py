@@ -9,15 +9,17 @@ from typing import Any
 
 from vaekl import cli
 
-cli._prepare_process()
+cli.prepare_process()
 
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from benchmarks import data  # noqa: E402
 from benchmarks.environment import SCRATCH  # noqa: E402
 from benchmarks.workloads import CONV, MLP, Workload  # noqa: E402
-from vaekl.config import compose  # noqa: E402
-from vaekl.run import start  # noqa: E402
+from vaekl.config.job import single  # noqa: E402
+from vaekl.run.build import build  # noqa: E402
+from vaekl.run.config import RunConfig  # noqa: E402
+from vaekl.run.start import new_console  # noqa: E402
 from vaekl.training.trainer import Trainer  # noqa: E402
 
 #: the first class of which a part is in an operation's name takes it
@@ -62,23 +64,21 @@ def _shares(workload: Workload, folder: Path, steps: int) -> dict[str, float]:
     words = [*workload.words, f"data_dir={folder}", f"output_dir={SCRATCH / 'profile'}"]
     words += [f"dataset.path={folder / data.CIFAR}"] if workload is CONV else []
 
-    def task(cfg: Any, path: Path) -> None:
-        trainer = start.build(cfg, path, start.new_console(sys.stderr)).trainer
-        trainer.model.train()
-        batches = trainer.data.train.stream(trainer.batches_to_come())
-        _steps(trainer, batches, 10)
-        bare = _steps(trainer, batches, steps)
-        with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            wall = _steps(trainer, batches, steps)
-        inside = 0.0
-        for event in profiled.key_averages():
-            seconds = event.self_cpu_time_total / 1e6
-            shares[kind(event.key)] = shares.get(kind(event.key), 0.0) + seconds / wall
-            inside += seconds
-        shares[_PYTHON] = max(0.0, 1 - inside / wall)
-        shares["ms a step under the profiler"], shares["ms a step without it"] = 1e3 * wall / steps, 1e3 * bare / steps
-
-    compose.run_with_hydra(task, words)
+    job = single(words)
+    trainer = build(RunConfig.of(job.content), job.path, new_console(sys.stderr)).trainer
+    trainer.model.train()
+    batches = trainer.data.train.stream(trainer.batches_to_come())
+    _steps(trainer, batches, 10)
+    bare = _steps(trainer, batches, steps)
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        wall = _steps(trainer, batches, steps)
+    inside = 0.0
+    for event in profiled.key_averages():
+        seconds = event.self_cpu_time_total / 1e6
+        shares[kind(event.key)] = shares.get(kind(event.key), 0.0) + seconds / wall
+        inside += seconds
+    shares[_PYTHON] = max(0.0, 1 - inside / wall)
+    shares["ms a step under the profiler"], shares["ms a step without it"] = 1e3 * wall / steps, 1e3 * bare / steps
     return shares
 
 

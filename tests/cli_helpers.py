@@ -17,12 +17,13 @@ import pytest
 import torch
 from forks import Fork, command
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
 from rich.console import Console
 
 from vaekl import cli
-from vaekl.run import start
-from vaekl.run.execute import Experiment
+from vaekl.config.job import single
+from vaekl.run.build import build
+from vaekl.run.config import RunConfig
+from vaekl.run.execute import Run
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 #: a run of four steps that trains, validates, saves and tests in half a second
@@ -142,14 +143,9 @@ def real_data(folder: Path, name: str) -> Path:
     return folder
 
 
-def built(folder: Path, *words: str) -> Experiment:
+def built(folder: Path, *words: str) -> Run:
     """The objects of `vaekl train WORDS` typed in a folder, before its first step."""
-    found: list[Experiment] = []
-
-    def build(cfg: DictConfig, path: Path) -> None:
-        found.append(start.build(cfg, path, Console(file=io.StringIO())))
-
-    with patch.object(cli, "train_job", build):
-        answer = vaekl(folder, "train", "hydra.run.dir=built", *SMALL, *words)
-    assert answer.code == 0, answer.err
-    return found[0]
+    with contextlib.chdir(folder):
+        job = single(["hydra.run.dir=built", *SMALL, *words])
+        job.path.mkdir()
+        return build(RunConfig.of(job.content), job.path, Console(file=io.StringIO()))

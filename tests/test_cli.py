@@ -11,6 +11,7 @@ from cli_helpers import SMALL, Answer, finished, process, refused, vaekl
 
 from vaekl import cli
 from vaekl.config.groups import CONF, groups
+from vaekl.run import start
 
 HELP = [(), ("--help",), ("-h",), ("help",), ("train", "--help"), ("train", "-h"), ("resume", "--help"), ("--version",)]
 HELP += [("eval", "--help"), ("sample", "-h"), ("report", "--help")]
@@ -87,7 +88,17 @@ def test_help_lists_a_users_own_options(flag, tmp_path):
         ("train experiment=mnist_cd", "mnist_cb"),
         ("train trainer.epohs=3", "trainer.epochs"),
         ("train seeed=1", "seed"),
-        ("train latents=3", "model.latents"),
+        ("train latents=3", "did you mean model.latents?"),
+        ("train lr=1e-3", "did you mean optim.lr?"),
+        ("train epochs=5", "did you mean trainer.epochs?"),
+        ("train beta=4", "weighting.beta belongs to weighting=fixed_beta:"),
+        ("train weighting=fixed_beta beta=4", "did you mean weighting.beta?"),
+        ("train size=32", "dataset.size belongs to dataset=celeba or"),
+        ("train --epochs 5", "here trainer.epochs=5."),
+        ("train --batch-size=64 likelihood=gaussian", "here trainer.batch_size=64."),
+        ("train --beta 4", "here weighting.beta=4."),
+        ("train --likelihood gaussian", "here likelihood=gaussian."),
+        ("train --lr", "here optim.lr=VALUE."),
         ("train weighting.bta=0.1", "weighting.beta"),
         ("train likelihood=gaussian weighting.beta=0.1", "weighting=fixed_beta"),
     ],
@@ -138,11 +149,13 @@ def test_a_mistake_gets_one_sentence(typed, says, tmp_path):
 
 def test_no_words_at_all_train_the_defaults(tmp_path, monkeypatch):
     jobs = []
-    monkeypatch.setattr(cli, "train_job", lambda cfg, path: jobs.append((cfg, path)))
+    monkeypatch.setattr(start, "train", jobs.append)
     assert vaekl(tmp_path, "train") == Answer(0, "", "")
-    ((cfg, path),) = jobs
-    assert (cfg.seed, cfg.choices.dataset, cfg.choices.likelihood) == (0, "digits", "cb")
-    assert path.parent == tmp_path / "outputs"
+    (job,) = jobs
+    choices = job.content["choices"]
+    assert (job.content["seed"], choices["dataset"], choices["likelihood"]) == (0, "digits", "cb")
+    assert job.path.parent == tmp_path / "outputs"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -14,15 +14,16 @@ from typing import Any
 # first, and before torch: what it sets is read when torch is loaded
 from vaekl import cli
 
-cli._prepare_process()
+cli.prepare_process()
 
 from rich.console import Console  # noqa: E402
 
 from benchmarks.data import CIFAR  # noqa: E402
 from benchmarks.gate import Gate  # noqa: E402
 from benchmarks.workloads import WORKLOADS  # noqa: E402
-from vaekl.config import compose  # noqa: E402
-from vaekl.run import start  # noqa: E402
+from vaekl.config.job import single  # noqa: E402
+from vaekl.run.build import build  # noqa: E402
+from vaekl.run.config import RunConfig  # noqa: E402
 from vaekl.run.execute import execute  # noqa: E402
 from vaekl.training.callback import Callback  # noqa: E402
 from vaekl.training.trainer import Trainer  # noqa: E402
@@ -78,19 +79,17 @@ def main(name: str, data: str, scratch: str, mode: str, *words: str) -> None:
     said = [*WORKLOADS[name].words, f"data_dir={data}", f"output_dir={folder}", *words]
     said += [f"dataset.path={Path(data) / CIFAR}"] if name == "conv" else []
 
-    def task(cfg: Any, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        with (folder / "progress.txt").open("w", encoding="utf-8") as progress:
-            made = start.build(cfg, path, Console(file=progress, force_terminal=True))
-            before, pictures = Since(), Since()
-            around: list[Callback] = []
-            for callback in made.trainer.callbacks if mode == "whole" else ():
-                drawn = type(callback).__name__ == "Images"
-                around += [before, callback, pictures] if drawn else [callback]
-            made.trainer.callbacks = [*around, Turns(gate, before, pictures)]
-            execute(made)
-
-    compose.run_with_hydra(task, [*said, *(BARE if mode == "bare" else ())])
+    job = single([*said, *(BARE if mode == "bare" else ())])
+    job.path.mkdir(parents=True, exist_ok=True)
+    with (folder / "progress.txt").open("w", encoding="utf-8") as progress:
+        run = build(RunConfig.of(job.content), job.path, Console(file=progress, force_terminal=True))
+        before, pictures = Since(), Since()
+        around: list[Callback] = []
+        for callback in run.trainer.callbacks if mode == "whole" else ():
+            drawn = type(callback).__name__ == "Images"
+            around += [before, callback, pictures] if drawn else [callback]
+        run.trainer.callbacks = [*around, Turns(gate, before, pictures)]
+        execute(run)
 
 
 if __name__ == "__main__":

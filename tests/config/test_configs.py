@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from cli_helpers import SMALL, real_data, refused, results, rows, same_weights, trained, vaekl, weights
+from cli_helpers import SMALL, Answer, real_data, refused, results, rows, same_weights, trained, vaekl, weights
 from omegaconf import OmegaConf
 from pairs import LIKELIHOODS, WEIGHTINGS, fits
 
@@ -125,7 +125,7 @@ def test_a_users_own_likelihood_in_one_file(tmp_path):
     own_module(tmp_path, "my_first_module")
     run = trained(tmp_path, "likelihood=custom", "likelihood._target_=my_first_module.Wide")
     assert results(run)["weighting"] == "learned_precision"
-    assert results(run)["choices"]["likelihood"] == "custom"
+    assert results(run)["choices"]["likelihood"] == "Wide"
 
 
 @pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"]], ids=" ".join)
@@ -189,10 +189,30 @@ def test_mistakes_in_a_users_own_classes(words, parts, tmp_path, request):
     assert not (tmp_path / "outputs").exists()
 
 
-def test_the_least_that_a_weighting_needs(tmp_path):
+def test_the_least_that_a_weighting_needs_and_its_own_name(tmp_path):
     (tmp_path / "least_weighting.py").write_text(OWN_MISTAKES)
-    run = trained(tmp_path, "likelihood=gaussian", "weighting._target_=least_weighting.Half")
-    assert results(run)["test"]["dispersion"] == pytest.approx(0.5)
+    answer = vaekl(tmp_path, "train", *SMALL, "likelihood=gaussian", "weighting._target_=least_weighting.Half")
+    assert answer.code == 0, answer.err
+    assert "  weighting   Half: " in answer.out and "auto" not in answer.out
+    (run,) = (tmp_path / "outputs").iterdir()
+    assert run.name.startswith("digits_gaussian_Half_mlp_seed0_")
+    figures = results(run)
+    assert (figures["weighting"], figures["choices"]["weighting"]) == ("Half", "Half")
+    assert figures["test"]["dispersion"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("dataset._target_=mine.source", "source_cb_auto_mlp"),
+        ("likelihood=custom likelihood._target_=a.b.Own model._target_=mine.net", "digits_Own_auto_net"),
+        ("weighting=fixed_beta weighting._target_=vaekl.FixedBeta", "digits_cb_fixed_beta_mlp"),
+        ("experiment=ppca_digits", "digits_gaussian_learned_precision_linear"),
+    ],
+)
+def test_a_run_is_named_after_what_stands_in_each_group(words, name, tmp_path):
+    answer = vaekl(tmp_path, "train", *words.split(), "--cfg", "job", "--resolve", "-p", "run_name")
+    assert answer == Answer(0, f"{name}\n", "")
 
 
 def test_a_seed_repeats_itself_and_differs_from_another(tmp_path):

@@ -86,7 +86,7 @@ def source(kind, support):
 
 
 def data_for(likelihood, kind, support):
-    """As `vaekl.run.start` makes the data of a run: transformed for the likelihood, and refused outside its support."""
+    """As `vaekl.run.build` makes the data of a run: transformed for the likelihood, and refused outside its support."""
     data = Data.from_source(source(kind, support), AutoTransform(), likelihood.accepts, 12, 0)
     likelihood.check_spec(data.spec)
     likelihood.check_support(data.train.batch(slice(None)))

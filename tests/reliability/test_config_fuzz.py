@@ -10,7 +10,7 @@ import pytest
 from fuzz import judged, report, typed
 from fuzz_words import Trial, base
 
-from vaekl.run import start
+from vaekl.run import build
 from vaekl.system.errors import VaeklError
 from vaekl.training.trainer import Trainer
 
@@ -117,12 +117,12 @@ def test_the_judge_sees_bugs(bug, seen, tmp_path, monkeypatch):
 
 
 def test_the_judge_sees_a_run_that_is_too_short(tmp_path, monkeypatch):
-    monkeypatch.setattr(start.Trainer, "finished", property(lambda trainer: trainer.step >= 1))
+    monkeypatch.setattr(Trainer, "finished", property(lambda trainer: trainer.step >= 1))
     assert any("trained 1 steps, not 2" in fault for fault in judged(Trial(-1, tuple(base())), tmp_path))
 
 
 def test_the_judge_sees_what_is_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(start, "build_data", lambda *_: (tmp_path / "half" / "a").mkdir(parents=True) or unforeseen())
+    monkeypatch.setattr(build, "build_data", lambda *_: (tmp_path / "half" / "a").mkdir(parents=True) or unforeseen())
     faults = judged(Trial(-1, tuple(base()), "seed=1"), tmp_path)
     assert any("left ['half', 'half/a']" in fault for fault in faults)
     assert any("does not name" in fault for fault in faults)

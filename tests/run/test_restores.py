@@ -10,7 +10,8 @@ from cli_helpers import refused, results, rows, vaekl, weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_recovery import RUN, at_step, stopped
 
-from vaekl.run import start as experiment_of
+from vaekl.run import build as building
+from vaekl.run import start
 from vaekl.store import checkpoint
 
 #: log σ² of the encoder overflows where a step is so large
@@ -48,7 +49,7 @@ def test_ten_times_are_enough(tmp_path):
 
 def last_bias(monkeypatch, change):
     """Models whose last bias begins at 0, and is given to `change`, as the model is."""
-    build = experiment_of.build_model
+    build = building.build_model
 
     def build_model(*arguments):
         model = build(*arguments)
@@ -57,7 +58,7 @@ def last_bias(monkeypatch, change):
         change(model, bias)
         return model
 
-    monkeypatch.setattr(experiment_of, "build_model", build_model)
+    monkeypatch.setattr(building, "build_model", build_model)
 
 
 def breaks_once(monkeypatch, also=lambda: None):
@@ -180,7 +181,7 @@ def test_a_run_that_is_to_stop_where_it_diverges_says_so_even_if_it_was_asked_to
 
 
 def test_a_run_that_diverged_is_gone_before_it_is_built_again(tmp_path, monkeypatch):
-    build, built = experiment_of.build, []
+    build, built = start.build, []
 
     def counted(*arguments):
         assert [trainer() for trainer in built] == [None] * len(built)
@@ -189,7 +190,7 @@ def test_a_run_that_diverged_is_gone_before_it_is_built_again(tmp_path, monkeypa
         return run
 
     breaks_once(monkeypatch)
-    monkeypatch.setattr(experiment_of, "build", counted)
+    monkeypatch.setattr(start, "build", counted)
     words = (*RUN, "likelihood=gaussian", "trainer.on_nan=restore")
     assert vaekl(tmp_path, "train", "hydra.run.dir=run", *words).code == 0
     assert len(built) == 3  # the run, the replay, the run again

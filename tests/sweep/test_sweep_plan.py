@@ -10,6 +10,7 @@ from cli_helpers import SMALL, refused, vaekl
 from rich.console import Console
 
 from vaekl.config.groups import CONF, options
+from vaekl.config.overrides import is_sweep
 from vaekl.store import RunFolder, manifest
 from vaekl.sweep import display, parse
 from vaekl.sweep import plan as plans
@@ -94,7 +95,7 @@ def test_the_same_words_mean_the_same_folder():
     assert one == folder("likelihood=cb", "seed=0,1") == folder("likelihood=cb", "seed=0,1", "hydra/launcher=basic")
     assert one != folder("seed=0,2", "likelihood=cb") and one.name.startswith("sweep_seed_")
     assert folder("seed=0,1", "output_dir=elsewhere").parent.name == "elsewhere"
-    assert parse.is_sweep(["-m", "seed=0,1", "-cd", "mine"]) and not parse.is_sweep(["-m", "seed=0,1", "-c", "job"])
+    assert is_sweep(["-m", "seed=0,1", "-cd", "mine"]) and not is_sweep(["-m", "seed=0,1", "-c", "job"])
     assert len(folder(*(f"model.very_long_key_number_{i}=0,1" for i in range(40))).name) < 100
 
 

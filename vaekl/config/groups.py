@@ -15,8 +15,8 @@ def groups(more: Sequence[Path] = ()) -> list[str]:
         more: the user's own config folders.
     """
     order = ["dataset", "transform", "likelihood", "weighting", "schedule", "model", "optim", "lr_schedule", "trainer"]
-    found = {folder.name for root in (CONF, *more) for folder in root.iterdir() if folder.is_dir()} - {"hydra"}
-    return [name for name in order if name in found] + sorted(found - set(order))
+    names = {folder.name for root in (CONF, *more) for folder in root.iterdir() if folder.is_dir()} - {"hydra"}
+    return [name for name in order if name in names] + sorted(names - set(order))
 
 
 def options(group: str, more: Sequence[Path] = ()) -> dict[str, str]:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from vaekl.config import overrides
-from vaekl.config.compose import plain
-from vaekl.config.groups import CONF
+from vaekl.config.compose import compose, plain
+from vaekl.config.mistakes import check
+from vaekl.config.overrides import parse
 from vaekl.system.errors import VaeklError, did_you_mean
 
 
@@ -19,7 +17,7 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     Raises:
         VaeklError: one sentence for any mistake in the changes.
     """
-    overrides.check(changes)
+    check(changes)
     cfg = DictConfig(content)
     values = dict(change.split("=", 1) for change in changes)
     if "data_dir" in values:
@@ -27,7 +25,7 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         if "root" in cfg.dataset:
             cfg.dataset.root = values["data_dir"]
     for group in ("dataset", "transform"):
-        if overrides.parse(f"{group}={values.get(group, group)}").is_sweep_override():
+        if parse(f"{group}={values.get(group, group)}").is_sweep_override():
             raise VaeklError(f"{group}={values[group]} names several: look at one at a time.")
         if group in values:
             cfg[group], cfg.choices[group] = _option(group, values[group], cfg.data_dir), values[group]
@@ -38,15 +36,14 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         if name not in cfg[group]:
             own = [f"{group}.{name}" for name in cfg[group] if not str(name).startswith("_")]
             raise VaeklError(f"there is no key {key}{did_you_mean(key, own)}: there are {', '.join(own)}.")
-        OmegaConf.update(cfg, key, overrides.parse(f"{key}={value}").value())
+        OmegaConf.update(cfg, key, parse(f"{key}={value}").value())
     return plain(cfg)
 
 
 def _option(group: str, name: str, data_dir: str | None) -> dict[str, Any]:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [f"{group}={name}"])
+    """The settings of an option, resolved."""
+    cfg = compose([f"{group}={name}"])
     cfg.data_dir = data_dir
-    known: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [group, "data_dir"]), resolve=True)
-    option: dict[str, Any] = known[group]
+    resolved: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [group, "data_dir"]), resolve=True)
+    option: dict[str, Any] = resolved[group]
     return option

@@ -3,14 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf.errors import OmegaConfBaseException
 
 from vaekl.config.groups import CONF
 from vaekl.store import RunFolder
@@ -35,13 +33,13 @@ def vouch(words: Sequence[str]) -> list[str]:
     Raises:
         VaeklError: no module's name follows.
     """
-    rest, coming = [], iter(words)
-    for word in coming:
-        flag, given, name = word.partition("=")
+    rest, unread = [], iter(words)
+    for word in unread:
+        flag, equals, name = word.partition("=")
         if flag != "--trust":
             rest.append(word)
             continue
-        name = name if given else next(coming, "")
+        name = name if equals else next(unread, "")
         if not _is_module(name):
             raise VaeklError(f"--trust needs the name of a module, as in --trust package.module, not {name!r}.")
         if _is_library(name):
@@ -50,24 +48,24 @@ def vouch(words: Sequence[str]) -> list[str]:
     return rest
 
 
-def config(path: Path, typed: Any = None) -> dict[str, Any]:
-    """The resolved config of the run in a folder, in which every name to be called is known.
+def config(path: Path, own: Any = None) -> dict[str, Any]:
+    """The resolved config of the run in a folder, in which every name to be called may be called.
 
-    Known are what the options in `conf/` call, PyTorch's optimisers, what lies below a module that `--trust` names, and
-    what the user typed for this very run. A prefix such as `vaekl.` would not do: `vaekl.cli.os.system` has it too.
+    Allowed are what the options in `conf/` call, PyTorch's optimisers, what lies below a module that `--trust` names,
+    and what the user typed for this very run. A prefix such as `vaekl.` would not do: `vaekl.cli.os.system` has it too.
 
     Args:
         path: the run folder.
-        typed: the config that the user asked for, if any.
+        own: the config that the user has typed for this very run, if any.
 
     Raises:
         VaeklError: there is no run, its config cannot be read, or it asks for something else.
     """
     run = RunFolder(path)
     content, file = run.config(), run.config_file
-    known = _shipped() | {name for _, name in _targets(typed) if isinstance(name, str)}
+    allowed = _shipped() | {name for _, name in _targets(own) if isinstance(name, str)}
     for key, name in _targets(content):
-        if not isinstance(name, str) or (name not in known and not _is_vouched(name, key)):
+        if not isinstance(name, str) or (name not in allowed and not _is_vouched(name, key)):
             module = str(name).rpartition(".")[0]
             if _is_module(module) and not _is_library(module):
                 raise VaeklError(
@@ -81,22 +79,6 @@ def config(path: Path, typed: Any = None) -> dict[str, Any]:
     if any("${" in text for text in _texts(content)):
         raise VaeklError(f"{file} holds an unresolved ${{...}}, which vaekl never writes: restore it, or train afresh.")
     return content
-
-
-@contextmanager
-def as_written(path: Path) -> Iterator[None]:
-    """While a run is built from what `config` read.
-
-    Raises:
-        VaeklError: the config lacks a key.
-    """
-    try:
-        yield
-    except OmegaConfBaseException as error:
-        raise VaeklError(
-            f"{RunFolder(path).config_file} is not as this vaekl writes it ({first_line(error)}): go on with the vaekl "
-            "that wrote it, restore it, or train afresh."
-        ) from error
 
 
 def import_own(group: str, node: Any) -> None:
@@ -173,9 +155,11 @@ def _is_below(name: str) -> bool:
 @cache
 def _shipped() -> frozenset[str]:
     """Every name that an option in `conf/` has called."""
-    found = {name for file in CONF.glob("*/*.yaml") for _, name in _targets(yaml.safe_load(file.read_text("utf-8")))}
-    own = {name for name in found if str(name).startswith("vaekl.")}
-    return frozenset(own | {f"torch.optim.{name}" for name in _OPTIMISERS})
+    contents = [yaml.safe_load(file.read_text("utf-8")) for file in CONF.glob("*/*.yaml")]
+    names = {str(name) for content in contents for _, name in _targets(content)}
+    return frozenset(
+        {name for name in names if name.startswith("vaekl.")} | {f"torch.optim.{name}" for name in _OPTIMISERS}
+    )
 
 
 def _targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

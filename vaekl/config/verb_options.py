@@ -35,10 +35,10 @@ def parse(verb: str, words: list[str]) -> Words:
     """Read the words.
 
     Raises:
-        VaeklError: names the word, and what was probably meant.
+        VaeklError: names the word, and the key that is spelled most like it.
     """
     options, runs, changes = defaults(verb), [], []
-    given: set[str] = set()
+    seen: set[str] = set()
     for word in words:
         key, equals, value = word.partition("=")
         group = key.split(".")[0]
@@ -51,16 +51,16 @@ def parse(verb: str, words: list[str]) -> Words:
         elif group == verb:
             name = key.removeprefix(f"{verb}.")
             if name not in options:
-                raise VaeklError(f"there is no key {key}{_meant(key, verb)}: `vaekl {verb} --help` lists them.")
-            if name in given:
+                raise VaeklError(f"there is no key {key}{_similar(key, verb)}: `vaekl {verb} --help` lists them.")
+            if name in seen:
                 raise VaeklError(f"{key} is given twice: leave one of them away.")
-            given.add(name)
+            seen.add(name)
             options[name] = _value(key, value, options[name])
         elif group in _OF_THE_RUN:
             changes.append(word)
         else:
             raise VaeklError(
-                f"`vaekl {verb}` cannot change {key}{_meant(key, verb)}: it takes {verb}.KEY=VALUE, and "
+                f"`vaekl {verb}` cannot change {key}{_similar(key, verb)}: it takes {verb}.KEY=VALUE, and "
                 f"{', '.join(_OF_THE_RUN)} to look at other data."
             )
     if not runs:
@@ -90,7 +90,7 @@ def _value(key: str, text: str, default: Any) -> Any:
     return value
 
 
-def _meant(key: str, verb: str) -> str:
-    known = [*(f"{verb}.{name}" for name in defaults(verb)), *_OF_THE_RUN]
-    same = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
-    return did_you_mean(same[0] if same else key, known)
+def _similar(key: str, verb: str) -> str:
+    keys = [*(f"{verb}.{name}" for name in defaults(verb)), *_OF_THE_RUN]
+    same_end = [name for name in keys if name.split(".")[-1] == key.split(".")[-1]]
+    return did_you_mean(same_end[0] if same_end else key, keys)

@@ -22,12 +22,12 @@ from vaekl.training.trainer import Trainer
 
 
 @dataclass
-class Experiment:
-    """A trainer and what belongs around it.
+class Run:
+    """A run that is built: a trainer and what belongs around it.
 
     Args:
         trainer: with its callbacks.
-        choices: the option that was chosen in each config group.
+        choices: the name of what stands in each config group.
         path: the run folder, which the first process holds.
         console: where it speaks.
     """
@@ -38,20 +38,20 @@ class Experiment:
     console: Console
 
 
-def execute(run: Experiment) -> float | None:
+def execute(run: Run) -> float | None:
     """Train, test, and write `results.json`, whose presence means that the run is finished.
 
     Returns:
         The validation ELBO in nats, or None without validation images.
 
     Raises:
-        StoppedError: the run was asked to stop and has saved its state.
+        StoppedError: a signal has ended the run after a step, and its state is saved.
         VaeklError: it diverged, or its folder cannot be written.
     """
     trainer, console = run.trainer, run.console
     console.print(summary.start(trainer, run.choices, run.path))
     try:
-        with _stops_when_asked(trainer):
+        with _stops_at_signals(trainer):
             trainer.fit()
         if not trainer.finished:
             raise StoppedError(f"stopped at step {trainer.step}: `vaekl resume {run.path}` goes on from there.")
@@ -79,7 +79,7 @@ def execute(run: Experiment) -> float | None:
 
 
 @contextmanager
-def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
+def _stops_at_signals(trainer: Trainer) -> Iterator[None]:
     """SIGINT, SIGTERM and a closed terminal end the step.
 
     A second one stops at once, unless several programs may have sent one each.
@@ -91,32 +91,33 @@ def _stops_when_asked(trainer: Trainer) -> Iterator[None]:
         numbers.append(hang_up)
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
-    def ask_to_stop(number: int, frame: object) -> None:
+    def stop(number: int, frame: object) -> None:
         trainer.stop_requested = True
-        if number == hang_up:  # nothing can be said to a terminal that was closed
-            _say_no_more()
+        if number == hang_up:  # to write to a terminal that was closed would fail
+            _silence()
         if distributed.size() == 1 and not in_worker():
             signal.signal(number, handlers[number])
 
     try:
         for number in handlers:
-            signal.signal(number, ask_to_stop)
+            signal.signal(number, stop)
         yield
     finally:
-        # a worker may be told twice, and what it then notes is not to be cut short
+        # a worker may get the signal twice, and the second must not cut short what it writes about the first
         over = trainer.stop_requested and in_worker()
         for number, handler in handlers.items():
             signal.signal(number, signal.SIG_IGN if over else handler)
 
 
-def _say_no_more() -> None:
+def _silence() -> None:
+    """What is printed from here on goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     os.close(nowhere)
 
 
-def _take_best(run: Experiment) -> str:
+def _take_best(run: Run) -> str:
     """Put the weights back that early stopping found best; returns the name of the checkpoint that is tested."""
     trainer, last = run.trainer, run.trainer.step
     if trainer.plan.patience is None:
@@ -132,7 +133,7 @@ def _take_best(run: Experiment) -> str:
     return BEST
 
 
-def _results(run: Experiment, weights: str, valid: Evaluation | None, test: Evaluation) -> dict[str, Any]:
+def _results(run: Run, weights: str, valid: Evaluation | None, test: Evaluation) -> dict[str, Any]:
     trainer = run.trainer
     return {
         "choices": dict(run.choices),

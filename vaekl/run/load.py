@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from vaekl.config import trust
 from vaekl.config.other_data import changed
 from vaekl.data import Data, Split
 from vaekl.model.vae import VAE
-from vaekl.run.start import build_data, build_likelihood, build_model
+from vaekl.run.build import build_data, build_likelihood, build_model
+from vaekl.run.config import RunConfig
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
@@ -104,11 +104,10 @@ def load(
     place = pick_device(device, f"{verb}.device")
     prepare(place)
     state = checkpoint.load(file, place)
-    cfg = DictConfig(OmegaConf.create(changed(content, changes)))
-    with trust.as_written(folder.path):
-        likelihood = build_likelihood(cfg)
-        data = build_data(cfg, likelihood)
-        model = build_model(cfg, likelihood, data)
+    cfg = RunConfig.of(changed(content, changes), folder.config_file)
+    likelihood = build_likelihood(cfg.model)
+    data = build_data(cfg.data, likelihood)
+    model = build_model(cfg.model, likelihood, data)
     try:
         model.load_state_dict(_weights(state))
         step = int(state["step"])
@@ -121,10 +120,8 @@ def load(
             f"the checkpoint {file} does not fit the model for {data_words}: give data of the shape that the run was "
             "trained on, or the config and the checkpoint as the run wrote them."
         ) from error
-    choices = {str(group): str(option or "none") for group, option in cfg.choices.items()}
-    resolved: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
     model.eval()
-    return TrainedRun(folder, choices, resolved, file.name, step, results, data.to(place), model.to(place))
+    return TrainedRun(folder, cfg.choices, dict(cfg.content), file.name, step, results, data.to(place), model.to(place))
 
 
 def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -> str:

@@ -1,4 +1,4 @@
-"""A run taken up where it was left: its checkpoints, and what happened since in one that diverged."""
+"""A run taken up at its last checkpoint: to go on from there, or to see what happened since in one that diverged."""
 
 from contextlib import closing
 from pathlib import Path
@@ -11,10 +11,11 @@ from vaekl.model.vae import LEDGER
 from vaekl.store import RunFolder, checkpoint
 from vaekl.system.devices import keep_threads
 from vaekl.system.errors import VaeklError
+from vaekl.training.divergence import Fault
 from vaekl.training.trainer import Trainer
 
 
-def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | None:
+def saved_state(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | None:
     """The state of the last checkpoint that can be read, on the CPU; None before the first one.
 
     Where the last one is damaged it is set aside, and the one before it taken.
@@ -42,12 +43,12 @@ def saved(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | No
         if last.exists():
             # else the next checkpoint would make it the previous one
             last.replace(folder.damaged)
-        console.print(f"  {str(error).rpartition(': ')[0]}: going on from {previous.name}, step {state.get('step')}.")
+        console.print(f"  {error.what}: going on from {previous.name}, step {state.get('step')}.")
         return state
 
 
-def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Console) -> None:
-    """Give a trainer the state of its run; without one it is left as it is.
+def restore(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Console) -> None:
+    """Give a trainer the state of its run's checkpoint; without one it stays at its first step.
 
     Raises:
         VaeklError: the state is another model's, another data set's, or an earlier vaekl's.
@@ -77,22 +78,22 @@ def load(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Co
         console.print(f"  threads: {threads} before the stop, {now} now: the last digits will differ.")
 
 
-def first_fault(trainer: Trainer, until: int) -> str | None:
-    """Take the steps again that led to a divergence, looking at all of each: which was the first to go, and where.
+def first_fault(trainer: Trainer, until: int) -> Fault | None:
+    """Take the steps again that led to a divergence, and look after each at the ledger, the gradient and the weights.
 
     Args:
         trainer: as it was at the last checkpoint, without callbacks.
         until: the step that is known to be bad.
 
     Returns:
-        Words such as "step 12: the gradient of nets.decoder.0.weight"; None where it does not come back.
+        What was the first to be not finite; None where all stays finite this time.
     """
     trainer.model.train()
-    # as each is summed up, from the loss to the data, and before all are clipped by a norm that may be NaN
+    # names of gradients in the order in which they are computed, before a norm that may be NaN clips them all
     broken: list[str] = []
     for name, parameter in trainer.model.named_parameters():
         parameter.register_post_accumulate_grad_hook(
-            # its squares are what the norm and Adam need
+            # the norm and Adam need the squares
             lambda p, name=name: None if p.grad.square().sum().isfinite() else broken.append(name)
         )
     with closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
@@ -101,12 +102,12 @@ def first_fault(trainer: Trainer, until: int) -> str | None:
             trainer.train_step(stored)
             row = trainer.rows[(trainer.step - 1) % trainer.plan.log_every].isfinite().tolist()
             if not all(row):
-                return f"step {trainer.step}: {LEDGER[row.index(False)]}"
+                return Fault(trainer.step, LEDGER[row.index(False)])
             if broken:
-                return f"step {trainer.step}: the gradient of {broken[0]}, with every part of the ELBO still finite"
+                return Fault(trainer.step, f"the gradient of {broken[0]}, with every part of the ELBO still finite")
             for name, parameter in trainer.model.named_parameters():
                 if not parameter.isfinite().all():
-                    return f"step {trainer.step}: {name}, with the ELBO and the gradient still finite"
+                    return Fault(trainer.step, f"{name}, with the ELBO and the gradient still finite")
             if trainer.step >= until:
                 break
     return None

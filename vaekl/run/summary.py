@@ -22,7 +22,7 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     shape = "×".join(map(str, data.spec.shape))
     counts = f"{len(data.train):,} train, {len(data.valid or []):,} valid, {len(data.test):,} test"
     parameters = sum(p.numel() for p in model.parameters())
-    taken = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
+    name = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
     machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
     if model.autocast is not None:
         machine += f", {str(model.autocast).removeprefix('torch.')}"
@@ -39,7 +39,7 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
         "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
         f"; {likelihood.protocol}",
         "loss": weighting.equation() + multiplied + ", averaged over images",
-        "weighting": f"{taken}: {weighting.explanation()}",
+        "weighting": f"{name}: {weighting.explanation()}",
         "training": f"{plan.total_steps:,} steps of {plan.batch_size} images, "
         f"{choices['optim']}, seed {trainer.seed}, {machine}",
         "run": str(path),

@@ -21,7 +21,19 @@ _MOST = 1 << 34
 
 
 class DamagedError(VaeklError):
-    """A file that cannot be what was written."""
+    """A file that cannot be what was written.
+
+    Args:
+        what: is wrong with it.
+        cure: what to do.
+    """
+
+    def __init__(self, what: str, cure: str) -> None:
+        super().__init__(what, cure)
+        self.what, self.cure = what, cure
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.cure}."
 
 
 def save(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
@@ -61,7 +73,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     except Exception as error:  # what is no checkpoint can fail in any way while it is read
         raise _damaged(path, f"it is cut off, or no file of PyTorch's; {len(raw):,} bytes") from error
     if not isinstance(content, dict) or type(content.get("format")) is not int or "state" not in content:
-        raise DamagedError(f"{path} is no vaekl checkpoint: give a run folder that `vaekl train` made.")
+        raise DamagedError(f"{path} is no vaekl checkpoint", "give a run folder that `vaekl train` made")
     if content["format"] > FORMAT:
         raise VaeklError(
             f"the checkpoint {path} has format {content['format']}, this vaekl reads {FORMAT}: upgrade vaekl."
@@ -96,7 +108,7 @@ def _sealed_bytes(path: Path) -> bytes:
             raw = file.read()
     except FileNotFoundError as error:
         raise DamagedError(
-            f"there is no checkpoint at {path}: the run stopped before its first one, or it was taken away."
+            f"there is no checkpoint at {path}", "the run stopped before its first one, or it was taken away"
         ) from error
     except OSError as error:
         raise VaeklError(f"the checkpoint {path} cannot be read ({first_line(error)}): {cure}.") from error
@@ -110,4 +122,4 @@ def _seal(content: bytes | memoryview) -> bytes:
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:
-    return DamagedError(f"the checkpoint {path} cannot be read ({reason}): copy it again, or train afresh.")
+    return DamagedError(f"the checkpoint {path} cannot be read ({reason})", "copy it again, or train afresh")

@@ -15,7 +15,7 @@ from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import replacing, sole_user, sole_writer
+from vaekl.system.files import replacing, sole_user, sole_writer, unwritable
 
 #: names of checkpoints; `results.json` says which of them was tested
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -123,9 +123,12 @@ class RunFolder:
         """Have the folder, which is made if need be, for this process alone.
 
         Raises:
-            VaeklError: another process trains in it.
+            VaeklError: another process trains in it, or it cannot be made.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise VaeklError(unwritable(self.path, "run folder", error)) from error
         with sole_user(self.path):
             yield
 

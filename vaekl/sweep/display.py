@@ -41,7 +41,7 @@ class _Display:
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             console=console,
@@ -49,7 +49,7 @@ class _Display:
             disable=not console.is_terminal,
         )
         self.console = self.bars.console
-        self.sweep = self.bars.add_task("sweep", total=runs, said=f"0/{runs}")
+        self.sweep = self.bars.add_task("sweep", total=runs, state=f"0/{runs}")
         self.running: dict[str, TaskID] = {}
         self.ended: set[str] = set()
 
@@ -65,7 +65,7 @@ class _Display:
                 self.ended.discard(name)  # a job that was put back
                 share += self._advance(name)
         done = len(self.ended)
-        self.bars.update(self.sweep, completed=done + share, said=f"{done}/{self.runs}")
+        self.bars.update(self.sweep, completed=done + share, state=f"{done}/{self.runs}")
 
     def _end(self, name: str, run: Entry) -> None:
         self.ended.add(name)
@@ -76,9 +76,9 @@ class _Display:
 
     def _advance(self, name: str) -> float:
         if name not in self.running:
-            self.running[name] = self.bars.add_task(f"  {name}", total=1, said="")
+            self.running[name] = self.bars.add_task(f"  {name}", total=1, state="")
         beat = RunFolder(self.folder / name).heartbeat()
         share = beat.step / beat.steps if beat else 0.0
-        said = f"{beat.elbo_nats:,.1f} nats" if beat else "starting"
-        self.bars.update(self.running[name], completed=share, said=said)
+        state = f"{beat.elbo_nats:,.1f} nats" if beat else "starting"
+        self.bars.update(self.running[name], completed=share, state=state)
         return share

@@ -1,7 +1,7 @@
 """`vaekl train -m`: every run of a sweep in its folder, whoever launches it; a run that fails stops no other."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Literal
 from omegaconf import DictConfig
 from rich.console import Console
 
-from vaekl.config import compose, overrides
+from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.store import RunFolder, manifest
 from vaekl.store.schema import Results
 from vaekl.sweep import display, parse, plan, slurm, workers
@@ -20,28 +20,32 @@ from vaekl.system.files import sole_user, sole_writer, unwritable
 from vaekl.system.workers import in_worker
 
 
-def train(task: compose.Task, typed: Sequence[str], load: Callable[[], None]) -> None:
-    """Every run that the words stand for: one, or a sweep.
-
-    Args:
-        task: trains one run.
-        typed: the words after the verb.
-        load: imports what the task needs, once for all runs of a process.
+def train(typed: Sequence[str]) -> None:
+    """Every run that the words after `vaekl train` stand for: one, or a sweep; or what a config would be.
 
     Raises:
         VaeklError: one sentence for a mistake in the words, or for the runs that have failed.
         StoppedError: after a signal, when every run has saved its state.
     """
-    said, names = parse.expanded(typed)
-    if parse.is_sweep(said):
-        overrides.check(said)
-        _sweep(task, parse.read(said, names), load)
+    words, names = parse.expanded(typed)
+    if overrides.is_sweep(words):
+        mistakes.check(words)
+        _sweep(parse.read(words, names))
+    elif overrides.shows(words):
+        mistakes.check(words)
+        multirun.show(words)
     else:
-        compose.run_with_hydra(task, said)
+        _train_one(job.single(words))
 
 
-def _sweep(task: compose.Task, sweep: parse.Sweep, load: Callable[[], None]) -> None:
-    composed = overrides.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
+def _train_one(run: job.Job) -> float | None:
+    from vaekl.run import start  # imports torch, which a mistake in the words must not wait for
+
+    return start.train(run)
+
+
+def _sweep(sweep: parse.Sweep) -> None:
+    composed = mistakes.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
     path = (Path(str(composed.hydra.sweep.dir)) if sweep.value("hydra.sweep.dir") else sweep.folder()).absolute()
     console, runs = Console(highlight=False, markup=False, soft_wrap=True), sweep.count()
     try:
@@ -55,13 +59,13 @@ def _sweep(task: compose.Task, sweep: parse.Sweep, load: Callable[[], None]) -> 
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {path}")
         where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
-        job = _Job(task, load, path, uuid.uuid4().hex, where, sweep.searches)
-        _launch(job, sweep, chosen, runs, console)
-    if job.stopped:
-        raise job.stopped[0]
+        task = _Task(path, uuid.uuid4().hex, where, sweep.searches)
+        _launch(task, sweep, chosen, runs, console)
+    if task.stopped:
+        raise task.stopped[0]
     if sweep.searches and (best := parse.best(path)) is not None:
         console.print(f"  best        {best}")
-    ended = manifest.of_session(path, job.session)
+    ended = manifest.of_session(path, task.session)
     console.print(f"{manifest.summary(ended)}\n  tensorboard tensorboard --logdir {path}")
     console.print(f"  report      vaekl report {path}")
     if failures := manifest.failures(ended):
@@ -74,21 +78,17 @@ _Where = Literal["here", "worker", "job"]
 
 
 @dataclass
-class _Job:
+class _Task:
     """What is done for each run; goes to other processes with all that it needs.
 
     Args:
-        task: trains one run.
-        load: imports what it needs.
         sweep: the folder.
         session: of this command.
         where: in this process, in a worker of this machine, or in a process that another program began.
         searches: whether two runs may be one.
-        stopped: that somebody asked this process to stop.
+        stopped: the error of the run that was stopped in this process, if one was.
     """
 
-    task: compose.Task
-    load: Callable[[], None]
     sweep: Path
     session: str
     where: _Where
@@ -96,10 +96,10 @@ class _Job:
     stopped: list[StoppedError] = field(default_factory=list)
 
     def __call__(self, cfg: DictConfig) -> float | None:
-        path = compose.output_dir()
+        path = job.current_folder()
         if self.where == "worker" and in_worker():  # joblib takes no other process for one at a time
             workers.leave_signals()
-        if self.stopped or workers.asked_to_stop(self.sweep):
+        if self.stopped or workers.is_stopping(self.sweep):
             with suppress(OSError):  # Hydra made it; what was begun before stays
                 path.rmdir()
             return None
@@ -108,8 +108,8 @@ class _Job:
                 return self._attempt(cfg, path)
         if self.where == "here" or RunFolder(path).is_finished():
             return self._attempt(cfg, path)
-        with suppress(Exception):  # what is wrong with it, the run says
-            self.load()
+        with suppress(Exception):  # once for all runs of this process; what is wrong with it, the run says
+            from vaekl.run import start  # noqa: F401
         return workers.alone(lambda: self._attempt(cfg, path), path)
 
     def _attempt(self, cfg: DictConfig, path: Path) -> float | None:
@@ -119,13 +119,13 @@ class _Job:
                 if (figures := _finished(cfg, path)) is not None:
                     manifest.note(path, status="finished", reason=None, session=self.session)
                     return figures.validation_elbo
-                with manifest.recorded(path, compose.overrides(), self.session, slurm.job()):
-                    # again: whoever asked since then did not see this run in the manifest
-                    if workers.asked_to_stop(self.sweep):
+                with manifest.recorded(path, job.current_overrides(), self.session, slurm.job()):
+                    # again: whoever stopped the sweep since then did not see this run in the manifest
+                    if workers.is_stopping(self.sweep):
                         raise StoppedError("stopped before its first step.")
-                    return self.task(compose.with_choices(cfg), path)
+                    return _train_one(job.of_sweep(cfg))
         except StoppedError as error:
-            if self.where == "here":  # elsewhere the others are told by whoever asked this one
+            if self.where == "here":  # elsewhere whoever stopped this run stops the others too
                 self.stopped.append(error)
             return None
         except Exception:  # the manifest has it; a search learns that there is no figure
@@ -138,25 +138,25 @@ def _finished(cfg: DictConfig, path: Path) -> Results | None:
     """The results of a run that was finished before; nothing of it needs torch."""
     with suppress(VaeklError):  # the attempt will say what is wrong
         run = RunFolder(path)
-        if run.is_run_of(compose.plain(compose.with_choices(cfg))):
+        if run.is_run_of(job.of_sweep(cfg).content):
             return run.results()
     return None
 
 
-def _launch(job: _Job, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
-    on_slurm, path = sweep.launcher == "submitit_slurm", job.sweep
+def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
+    on_slurm, path = sweep.launcher == "submitit_slurm", task.sweep
     at_once = chosen.at_once if chosen else None
-    said = [*sweep.words, *sweep.settings(path, at_once), compose.FORGETFUL]
+    words = [*sweep.words, *sweep.settings(path, at_once)]
     with ExitStack() as around:
-        if job.where != "here":
+        if task.where != "here":
             # another machine's jobs know their cores; submitit's local ones all run at once
             threads = chosen.threads if chosen else None if on_slurm else 1
-            around.enter_context(workers.stoppable(path, job.session, threads, on_slurm))
-            around.enter_context(display.shown(path, job.session, runs, console))
+            around.enter_context(workers.stoppable(path, task.session, threads, on_slurm))
+            around.enter_context(display.shown(path, task.session, runs, console))
         before = slurm.jobs(path)
         try:
             with slurm.watched(path) if on_slurm else nullcontext():
-                compose.call_hydra(job, said)
+                multirun.multirun(task, words)
         except VaeklError:
             raise
         except Exception as error:  # a launcher or a search at a loss for what the manifest can say
@@ -166,23 +166,23 @@ def _launch(job: _Job, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, 
                     f"{sweep.launcher} could not begin a run ({first_line(error)}): check hydra.launcher.*."
                 ) from error
             slurm.wait(submitted, local=not on_slurm)
-            manifest.settle(path, job.session)
-            known = manifest.of_session(path, job.session)
-            if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(known) and not submitted:
+            manifest.settle(path, task.session)
+            ended = manifest.of_session(path, task.session)
+            if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(ended) and not submitted:
                 raise
 
 
 def _check_queue(path: Path, sweep: parse.Sweep) -> None:
-    if sweep.launcher == "submitit_slurm" and (there := slurm.jobs(path) & (slurm.queued() or set())):
+    if sweep.launcher == "submitit_slurm" and (waiting := slurm.jobs(path) & (slurm.queued() or set())):
         raise VaeklError(
-            f"jobs of this sweep are still in the queue ({', '.join(sorted(there)[:5])}): wait for them, or take them "
-            "out by `scancel`, then type the command again."
+            f"jobs of this sweep are still in the queue ({', '.join(sorted(waiting)[:5])}): wait for them, or take "
+            "them out by `scancel`, then type the command again."
         )
 
 
 def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
-    runs, known = sweep.count(), manifest.read(path)
-    finished = min(runs, sum(run.status == "finished" for run in known.values()))
+    runs, before = sweep.count(), manifest.read(path)
+    finished = min(runs, sum(run.status == "finished" for run in before.values()))
     if sweep.launcher == "basic":  # to look at one run after the other: nothing to plan
         return plan.one_by_one(runs, finished)
     device = sweep.value("trainer.device") or "auto"

@@ -24,8 +24,6 @@ _EXTRAS = {
     "submitit_local": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
     "optuna": ("optuna", "hydra_plugins.hydra_optuna_sweeper"),
 }
-#: flags that show a config instead of training it
-_ONE_AT_A_TIME = ("--cfg", "-c", "--info", "-i")
 _ON_CLUSTER = 8  # trials that a search draws at a time where nobody knows how many can run
 _TIMEOUTS = 100
 _TRIALS = 20  # the default of Hydra's optuna sweeper
@@ -33,11 +31,11 @@ _TRIALS = 20  # the default of Hydra's optuna sweeper
 
 @dataclass(frozen=True)
 class Sweep:
-    """What the user asked for.
+    """The words of a command that trains several runs.
 
     Args:
-        words: all of them.
-        overrides: the same without flags, read.
+        words: all of them; the words in its file stand for `sweep=NAME`.
+        overrides: those that are no flags, read.
         names: of the ready-made sweeps among them.
     """
 
@@ -62,9 +60,9 @@ class Sweep:
 
     @property
     def tunes_launcher(self) -> bool:
-        """Whether keys of a launcher are given though none is named: they are joblib's."""
-        given = any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
-        return given and self.launcher is None
+        """Whether there are keys of a launcher though none is named: they are joblib's."""
+        tunes = any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
+        return tunes and self.launcher is None
 
     @property
     def of_hydra(self) -> list[str]:
@@ -74,7 +72,7 @@ class Sweep:
 
     @property
     def searches(self) -> bool:
-        """Whether a sweeper chooses the values, so that the runs are not known beforehand."""
+        """Whether a sweeper chooses the values, so that nobody can list the runs beforehand."""
         return self.value("hydra/sweeper") not in (None, "basic")
 
     def value(self, key: str) -> str | None:
@@ -127,14 +125,9 @@ class Sweep:
                 "hydra.sweeper.max_failure_rate": "1",
                 "hydra.sweeper.sampler.seed": "0",
             }
-        # last, and said once more where the user did: with interpolations that are resolved
+        # last, so that it replaces the user's own word, in which interpolations may be unresolved
         place = f"hydra.sweep.dir='{folder}'"
         return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), place]
-
-
-def is_sweep(words: Sequence[str]) -> bool:
-    """Whether the words ask for several runs, and not only for what a config would be."""
-    return bool({"-m", "--multirun"} & set(words)) and not _shows(words)
 
 
 def read(words: Sequence[str], names: list[str]) -> Sweep:
@@ -173,14 +166,14 @@ def read(words: Sequence[str], names: list[str]) -> Sweep:
 
 
 def _check_values(override: Override, sweep: Sweep) -> None:
-    key, said = override.get_key_element(), override.input_line
+    key, word = override.get_key_element(), override.input_line
     if sum(other.get_key_element() == key for other in sweep.overrides) > 1:
         raise VaeklError(f"{key} is given twice: give all its values at once, as in seed=0,1,2.")
     values = overrides.values(override, sweep.directories)
     if not values:
-        raise VaeklError(f"{said} matches none of {', '.join(options(key, sweep.directories))}.")
+        raise VaeklError(f"{word} matches none of {', '.join(options(key, sweep.directories))}.")
     if len(set(values)) < len(values) and not sweep.searches:
-        raise VaeklError(f"{said} has a value twice: the same run would be trained at the same time.")
+        raise VaeklError(f"{word} has a value twice: the same run would be trained at the same time.")
 
 
 def best(folder: Path) -> str | None:
@@ -207,21 +200,21 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
     names = [name for word in words if word.startswith("sweep=") for name in word.partition("=")[2].split(",")]
     names = list(dict.fromkeys(names))
     if not names:
-        if "-m" in words and _shows(words):
+        if "-m" in words and overrides.shows(words):
             raise VaeklError("-m trains several runs, and --cfg and --info show one: take one of the two.")
         return list(words), []
     directories = overrides.config_dirs(words)
-    known = options("sweep", directories)
+    ready_made = options("sweep", directories)
     own = [word for word in words if not word.startswith("sweep=")]
-    given = {word.partition("=")[0] for word in own}
+    own_keys = {word.partition("=")[0] for word in own}
     ready: dict[str, str] = {}
     for name in names:
-        if name not in known:
-            raise VaeklError(f"sweep={name} is not one of {', '.join(known)}{did_you_mean(name, known)}.")
+        if name not in ready_made:
+            raise VaeklError(f"sweep={name} is not one of {', '.join(ready_made)}{did_you_mean(name, ready_made)}.")
         file = next(file for root in (*directories, CONF) if (file := root / "sweep" / f"{name}.yaml").exists())
         ready |= _words_in(file)
-    added = [f"{key}={value}" for key, value in ready.items() if key not in given]
-    if _shows(own):
+    added = [f"{key}={value}" for key, value in ready.items() if key not in own_keys]
+    if overrides.shows(own):
         raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{' '.join(added)}`: look at one of them.")
     return [*added, *own, *([] if {"-m", "--multirun"} & set(own) else ["-m"])], names
 
@@ -234,8 +227,3 @@ def _words_in(file: Path) -> dict[str, str]:
     if not isinstance(content, dict):
         raise VaeklError(f"{file} is no list of keys: a line is `key: values`, as in `seed: 0,1,2`.")
     return {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in content.items()}
-
-
-def _shows(words: Sequence[str]) -> bool:
-    """Whether the words ask for a config to be shown."""
-    return any(word.partition("=")[0] in _ONE_AT_A_TIME for word in words)

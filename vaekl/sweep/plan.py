@@ -49,7 +49,7 @@ class Plan:
         at_once: how many at a time, each in a process of its own.
         threads: of each.
         reason: what set the number.
-        trial: what is known of a run, or None.
+        trial: what a few steps of some runs have shown, or None.
     """
 
     runs: int
@@ -99,8 +99,8 @@ def one_by_one(runs: int, finished: int) -> Plan:
 
 def _threads(cores: int) -> int:
     """As many as there are cores for, unless the user's environment knows better."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) > 0 else cores
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wish) if wish.isdecimal() and int(wish) > 0 else cores
 
 
 def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], at_once: int, threads: int) -> Trial | None:
@@ -133,14 +133,14 @@ def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], at_once: i
 
 
 def _tried(runs: list[list[str]], directories: Sequence[Path], threads: int, room: float) -> list[dict[str, Any]]:
-    asked = json.dumps(
+    request = json.dumps(
         {"runs": runs, "directories": [str(directory.absolute()) for directory in directories], "room": room}
     )
     command = [sys.executable, "-m", "vaekl.sweep.trial"]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run(
-            command, input=asked, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=True
+            command, input=request, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=True
         )
         answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):  # what is wrong with a run, the run says

@@ -1,4 +1,4 @@
-"""Slurm: which of a sweep's jobs it still has, and how they are asked to stop, with or without accounting."""
+"""Slurm: which of a sweep's jobs it still has, and how they are stopped, with or without accounting."""
 
 import os
 import signal

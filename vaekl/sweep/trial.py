@@ -7,19 +7,14 @@ import resource
 import sys
 import time
 from math import ceil
-from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra import initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
-
-from vaekl.config import compose
-from vaekl.config.groups import CONF
+from vaekl.config.job import single
 from vaekl.data import generator
 from vaekl.measures.elbo import evaluate
-from vaekl.run import start as run_start
+from vaekl.run.build import build
+from vaekl.run.config import RunConfig
+from vaekl.run.start import new_console
 from vaekl.training.trainer import Trainer
 
 _IMPORTED = time.process_time()
@@ -31,29 +26,24 @@ _BYTES_TO_TRAIN = 16
 
 def main() -> None:
     """Read overrides from the standard input, write what the runs cost to the standard output."""
-    asked = json.loads(sys.stdin.read())
+    request = json.loads(sys.stdin.read())
     answers = []
-    for overrides in asked["runs"]:
+    for overrides in request["runs"]:
         with contextlib.suppress(Exception):  # what is wrong with a run, the run says
-            answers.append(_cost(overrides, asked["directories"], asked["room"]))
+            answers.append(_cost(overrides, request["directories"], request["room"]))
     print(json.dumps(answers))
 
 
 def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str, Any]:
     begun = time.perf_counter()
-    paths = [f"hydra.searchpath=[{','.join(f'file://{directory}' for directory in directories)}]"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("train", [*overrides, *(paths if directories else [])], return_hydra_config=True)
-    HydraConfig.instance().set_config(cfg)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    trainer = run_start.build(compose.with_choices(cfg), Path(), run_start.new_console(io.StringIO())).trainer
+    job = single([*overrides, *(f"--config-dir={directory}" for directory in directories)])
+    trainer = build(RunConfig.of(job.content), job.path, new_console(io.StringIO())).trainer
     start = time.perf_counter() - begun
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    known = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}
+    facts = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}
     needed = _resident() + _BYTES_TO_TRAIN * parameters
-    if needed > room:  # others are tried beside it: what is known must do
-        return known | {"bytes": needed, "seconds": None}
+    if needed > room:  # others are tried beside it: its size must do
+        return facts | {"bytes": needed, "seconds": None}
     step = _seconds_a_step(trainer)
     plan, data = trainer.plan, trainer.data
     some, before = data.train.first(_JUDGED), time.perf_counter()
@@ -62,7 +52,7 @@ def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str
     validations = ceil(plan.total_steps / plan.valid_every) + 1
     judged = validations * len(data.valid or []) + len(data.test)
     seconds = start + step * plan.total_steps + an_image * judged
-    return known | {"bytes": _resident(), "seconds": seconds}
+    return facts | {"bytes": _resident(), "seconds": seconds}
 
 
 def _resident() -> float:

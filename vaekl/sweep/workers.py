@@ -23,7 +23,7 @@ _STOP = ".stop"
 _PR_SET_PDEATHSIG = 1
 
 
-def asked_to_stop(folder: Path) -> bool:
+def is_stopping(folder: Path) -> bool:
     """Whether no further run of this sweep is to begin."""
     return (folder / _STOP).exists()
 
@@ -42,7 +42,9 @@ def prepare() -> None:
     """In a process that trains one of several runs: only the one that started the sweep says when to stop."""
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # it may be told twice, and what it then notes is not to be cut short
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # the same signal may come twice, and must not cut short what is written then
         raise StoppedError("stopped outside of training: the same command goes on from the last checkpoint.")
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -59,18 +61,18 @@ def submitted() -> Iterator[None]:
     if slurm.job() is not None:  # it counts the cores of a job, and need not fence them
         os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
     put_back: Any = signal.getsignal(signal.SIGUSR2)
-    asked: list[tuple[int, object]] = []
+    signals: list[tuple[int, object]] = []
 
     def save_first(number: int, frame: object) -> None:
-        asked.append((number, frame))
+        signals.append((number, frame))
         signal.raise_signal(signal.SIGTERM)
 
     signal.signal(signal.SIGUSR2, save_first)
     yield
     signal.signal(signal.SIGUSR2, put_back)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is saved
-    if asked:
-        put_back(*asked[0])
+    if signals:
+        put_back(*signals[0])
 
 
 def alone(run: Callable[[], float | None], path: Path) -> float | None:
@@ -83,7 +85,7 @@ def alone(run: Callable[[], float | None], path: Path) -> float | None:
     Returns:
         What the run returned; None if its process was killed.
     """
-    answer, told = os.pipe()
+    reading, writing = os.pipe()
     kills_before = memory_kills()
     _flush()
     parent = os.getpid()
@@ -93,15 +95,15 @@ def alone(run: Callable[[], float | None], path: Path) -> float | None:
         try:
             prepare()
             _end_with(parent)
-            os.write(told, json.dumps(run()).encode())
+            os.write(writing, json.dumps(run()).encode())
             code = 0
         finally:
             _flush()
             os._exit(code)
-    os.close(told)
+    os.close(writing)
     with _ended_with_parent(child) if in_worker() else nullcontext():
         _, status = os.waitpid(child, 0)
-    with os.fdopen(answer, "rb") as pipe:
+    with os.fdopen(reading, "rb") as pipe:
         figure = pipe.read()
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
@@ -117,7 +119,7 @@ def _ended_with_parent(child: int) -> Iterator[None]:
 
     def stop(number: int, frame: object) -> None:
         nonlocal orphaned
-        if _is_orphan():  # else the parent has told the run
+        if _is_orphan():  # else the parent stops the run itself
             orphaned = True
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGTERM)
@@ -151,11 +153,11 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
     with suppress(OSError):
         (folder / _STOP).unlink()
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    asked = threading.Event()
+    stopped = threading.Event()
     jobs_before = slurm.jobs(folder)
 
     def stop(number: int, frame: object) -> None:
-        asked.set()
+        stopped.set()
         signal.signal(number, handlers[number])
         (folder / _STOP).touch()
         if on_slurm:
@@ -170,7 +172,7 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
             signal.signal(number, stop)
         yield
     except (Exception, KeyboardInterrupt):
-        if not asked.is_set():  # a search that was stopped has no best run; Ctrl-C may have met a worker first
+        if not stopped.is_set():  # a search that was stopped has no best run; Ctrl-C may have met a worker first
             raise
     finally:
         for number, handler in handlers.items():
@@ -182,17 +184,17 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
                 os.environ[name] = value
         with suppress(OSError):
             (folder / _STOP).unlink()
-    if asked.is_set():
+    if stopped.is_set():
         unsaved = sum(run.status == "killed" for run in manifest.of_session(folder, session).values())
         saved = f"{unsaved} runs before they could save" if unsaved else "every run has saved its state"
         raise StoppedError(f"the sweep was stopped, {saved}: the same command goes on from there.")
 
 
 def _end_with(parent: int) -> None:
-    """Be asked to stop when the process that began this one is no more, however it ended."""
+    """Get SIGTERM when the process that began this one is no more, however it ended."""
     with suppress(OSError, AttributeError):  # Linux only
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before this was said
+    if os.getppid() != parent:  # it ended before prctl was called
         signal.raise_signal(signal.SIGTERM)
 
 

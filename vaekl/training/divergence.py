@@ -1,5 +1,6 @@
 """What is not finite, and since when."""
 
+from dataclasses import dataclass
 from math import isfinite
 
 import torch
@@ -9,19 +10,33 @@ from vaekl.model.vae import LEDGER, VAE
 from vaekl.system.errors import VaeklError
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What was the first to be not finite.
+
+    Args:
+        step: at which it was.
+        part: a part of the ledger, or a gradient or a parameter, in words.
+    """
+
+    step: int
+    part: str
+
+
 class DivergedError(VaeklError):
     """The loss or the parameters stopped being finite.
 
     Args:
         what: is not finite, in words.
         step: at which it was seen.
+        part: the part of the ledger that is not finite, if it is one.
     """
 
     outcome = "diverged"
 
-    def __init__(self, what: str, step: int) -> None:
-        super().__init__(what, step)
-        self.what, self.step = what, step
+    def __init__(self, what: str, step: int, part: str | None = None) -> None:
+        super().__init__(what, step, part)
+        self.what, self.step, self.part = what, step, part
 
     def __str__(self) -> str:
         return (
@@ -29,13 +44,11 @@ class DivergedError(VaeklError):
             "lower optim.lr, trainer.clip_norm or trainer.on_nan=restore."
         )
 
-    def beginning_with(self, fault: str | None) -> "DivergedError":
-        """The same, where it is known what was the first to go, such as `step 12: kl_nats`."""
-        if fault is None:
+    def beginning_with(self, fault: Fault | None) -> "DivergedError":
+        """The same error, with what was the first to be not finite unless it says so already."""
+        if fault is None or (fault.step, fault.part) == (self.step, self.part):
             return self
-        when, _, what = fault.partition(": ")
-        known = f"{what} is not finite at {when}" in self.what
-        return self if known else DivergedError(f"{self.what}; it began at {fault}", self.step)
+        return DivergedError(f"{self.what}; it began at step {fault.step}: {fault.part}", self.step)
 
 
 def check_rows(rows: Tensor, step: int, model: VAE) -> None:
@@ -60,6 +73,7 @@ def check_rows(rows: Tensor, step: int, model: VAE) -> None:
         f"training diverged: {part} is not finite at step {bad_step}"
         f"{f' and parameter {bad} followed' if bad else ', with every parameter still finite'}",
         bad_step,
+        part,
     )
 
 

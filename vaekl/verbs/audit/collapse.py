@@ -1,7 +1,6 @@
 """`vaekl audit dataset=NAME`: how many latents of a linear VAE survive each β_KL, before anything is trained."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from math import inf, sqrt
@@ -17,8 +16,6 @@ from vaekl.verbs.audit.sigma import PixelScale
 from vaekl.verbs.audit.text import number
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from vaekl.data import Data
     from vaekl.verbs.audit.spectrum import Vector
 
@@ -161,20 +158,15 @@ def _flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _data(words: list[str]) -> "Data":
     """The data of `vaekl train WORDS likelihood=gaussian`."""
-    from vaekl.config import compose
+    from vaekl.config.job import single
 
-    built: list[Data] = []
+    job = single([*words, "likelihood=gaussian", "model=linear"])
 
-    def build(cfg: "DictConfig", path: Path) -> None:
-        from vaekl.run import start
+    from vaekl.run.build import build_data, build_likelihood
+    from vaekl.run.config import RunConfig
 
-        built.append(start.build_data(cfg, start.build_likelihood(cfg)))
-
-    # Hydra makes a job's folder, and there is no run here to keep
-    with tempfile.TemporaryDirectory() as scratch:
-        fixed = ["likelihood=gaussian", "model=linear", "run_name=audit", f"hydra.run.dir='{scratch}'"]
-        compose.run_with_hydra(build, [*words, *fixed])
-    return built[0]
+    cfg = RunConfig.of(job.content)
+    return build_data(cfg.data, build_likelihood(cfg.model))
 
 
 def _spectrum(data: "Data") -> "tuple[Vector, int]":

@@ -1,0 +1,76 @@
+"""A run as it is to be trained: its config, its folder and the words that it was typed with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
+
+from vaekl.config import compose, mistakes
+from vaekl.config.overrides import config_dirs
+from vaekl.system.errors import VaeklError
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is to be trained.
+
+    Args:
+        content: the resolved config, with the name of what stands in each group under `choices`.
+        path: the run folder, absolute; it need not be there yet.
+        overrides: the words that were typed for this run.
+    """
+
+    content: dict[str, Any]
+    path: Path
+    overrides: list[str]
+
+
+def single(words: Sequence[str]) -> Job:
+    """The run that the words of `vaekl train` stand for; nothing is written.
+
+    Raises:
+        VaeklError: one sentence for any mistake in the words.
+    """
+    mistakes.check(words)
+    mistakes.check_single(words)
+    directories = config_dirs(words)
+    try:
+        cfg = compose.compose(words, directories)
+        with compose.current(cfg):
+            return _job(compose.without_hydra(cfg), str(cfg.hydra.run.dir))
+    except VaeklError:
+        raise
+    except Exception as error:  # Hydra's and OmegaConf's own, and whatever else they meet in strange words
+        raise VaeklError(mistakes.sentence(error, words, directories)) from error
+
+
+def of_sweep(cfg: DictConfig) -> Job:
+    """The run of a sweep for which Hydra has made this config, and a folder.
+
+    Raises:
+        VaeklError: a key that must be given is not.
+    """
+    return _job(cfg, HydraConfig.get().runtime.output_dir)
+
+
+def current_folder() -> Path:
+    """The folder that Hydra has made for the run of a sweep."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def current_overrides() -> list[str]:
+    """The words that were typed for the current run, and the values that a sweep gives it."""
+    return [str(word) for word in HydraConfig.get().overrides.task]
+
+
+def _job(cfg: DictConfig, path: str) -> Job:
+    """The job of a config without Hydra's part, while that is the current one."""
+    try:
+        content = compose.plain(cfg, complete=True)
+    except MissingMandatoryValue as error:
+        raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
+    return Job(content | {"choices": compose.choices(cfg)}, Path(path).absolute(), current_overrides())

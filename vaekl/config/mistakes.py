@@ -1,0 +1,301 @@
+"""What is wrong with the words of `vaekl train`, in a sentence that is printed before anything heavy is imported."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vaekl.config.compose import compose, without_hydra
+from vaekl.config.groups import CONF, groups, options
+from vaekl.config.overrides import (
+    FLAGS,
+    SHOW,
+    TAKE_A_VALUE,
+    are_flags,
+    config_dirs,
+    parse,
+    shortened,
+    shows,
+    values,
+    without_flags,
+)
+from vaekl.system.errors import VaeklError, did_you_mean, first_line
+
+_NEED_A_FOLDER = ("output_dir=", "hydra.sweep.dir=", "hydra.run.dir=")
+#: what a single run reads of Hydra's part of the config
+_OF_A_SINGLE_RUN = ("hydra.run.dir", "hydra.searchpath")
+_OF_A_SWEEP = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
+#: a message of Hydra's, and what a user reads instead
+_TRANSLATIONS = (
+    (r"^(?:Sweep|Ambiguous) .*? '(.*?)' (?:requires|1\.)", "{0} is several values: add -m, or use [] or quotes"),
+    (r"Could not append .* Either remove \+ prefix: '(.*?)'", "write {0} without the +: it is there already"),
+    (r"Could not delete .* '(.*?)' does not exist", "there is no key {0} to take away"),
+    (r"Could not delete .* The value of '(.*?)' is (.*?) and not (.*?)$", "{0} is {1} and not {2}: write ~{0}"),
+    (r"Multiple values for (\S+?)\.", "{0} is given twice: leave one of them away"),
+)
+
+
+def check(words: Sequence[str]) -> None:
+    """Refuse what can be seen to be wrong before anything is composed or written.
+
+    Raises:
+        VaeklError: one sentence for the first mistake.
+    """
+    directories = config_dirs(words)
+    for place, (word, is_flag) in enumerate(zip(words, are_flags(words), strict=True)):
+        flag, _, value = word.partition("=")
+        following = "".join(words[place + 1 : place + 2])
+        if word.startswith("-"):
+            if flag not in FLAGS:
+                raise VaeklError(_unknown_flag(flag, value or following, words, directories))
+            if flag in TAKE_A_VALUE and not value and not following:
+                raise VaeklError(f"{flag} needs a value: see `vaekl train --help`.")
+            _check_flag(flag, value or following, words)
+        elif is_flag:
+            continue
+        elif word.startswith("=") or ("=" not in word and not word.startswith("~")):
+            raise VaeklError(f"cannot read {word!r}: write key=value, as in likelihood=gaussian.")
+        elif word in _NEED_A_FOLDER:
+            raise VaeklError(f"{word} is empty: give a folder, as in output_dir=outputs.")
+        else:
+            override = parse(word)
+            _check_choice(override, directories)
+            _check_deleted(override)
+            _check_searchpath(override)
+
+
+def check_single(words: Sequence[str]) -> None:
+    """Refuse words for Hydra that only a sweep reads, or that nothing in vaekl reads.
+
+    Raises:
+        VaeklError: names the first.
+    """
+    for word in without_flags(words):
+        override = parse(word)
+        key = str(override.key_or_group)
+        if not re.match(r"hydra\b", key) or (key in _OF_A_SINGLE_RUN and not override.is_delete()):
+            continue
+        of_a_sweep = any(key == start or key.startswith(f"{start}.") for start in _OF_A_SWEEP)
+        cure = "add -m if this is to be one" if of_a_sweep else "leave it away"
+        raise VaeklError(
+            f"{shortened(word)} is nothing that a single run reads, which takes {' and '.join(_OF_A_SINGLE_RUN)}"
+            f"{'; it belongs to a sweep' if of_a_sweep else ''}: {cure}."
+        )
+
+
+def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directories: Sequence[Path]) -> DictConfig:
+    """Refuse a sweep in which a run has not all of its keys: `weighting=auto` has no weighting.beta.
+
+    Args:
+        runs: the words of each.
+        of_hydra: the words that say how they are launched.
+        directories: the user's own config folders.
+
+    Returns:
+        The config of one of them, with Hydra's part.
+
+    Raises:
+        VaeklError: one sentence for the first such run.
+    """
+    names = groups(directories)
+    # which keys there are depends on the choices alone
+    kinds = {tuple(word for word in run if word.partition("=")[0] in names): run for run in runs}
+    for run in kinds.values():
+        try:
+            composed = compose([*run, *of_hydra], directories)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise VaeklError(sentence(error, [*run, *of_hydra], directories)) from error
+    return composed
+
+
+def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
+    """The sentence for an error of Hydra's: which key does not exist and which is similar, or what else is wrong."""
+    return (
+        _unknown_key(words, directories)
+        or _translated(error, " ".join(str(error).split()), words)
+        or _blaming(error, words, directories)
+    )
+
+
+def _check_choice(override: Override, directories: Sequence[Path]) -> None:
+    group = override.key_or_group
+    if group not in groups(directories):
+        return
+    names = list(options(group, directories))
+    if override.is_delete():
+        if group == "experiment":
+            return
+        raise VaeklError(f"no run can do without a {group}: choose one of {', '.join(names)}.")
+    for value in values(override, directories):
+        if value not in names:
+            raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{did_you_mean(value, names)}.")
+
+
+def _check_flag(flag: str, value: str, words: Sequence[str]) -> None:
+    """Refuse a flag's value that nothing reads."""
+    if flag in SHOW and value not in SHOW[flag]:
+        raise VaeklError(f"{flag} {value} is not one of {', '.join(SHOW[flag])}{did_you_mean(value, SHOW[flag])}.")
+    if flag in ("--package", "-p", "--resolve") and not shows(words):
+        raise VaeklError(f"{flag} says how a config is printed: add --cfg job.")
+
+
+def _check_deleted(override: Override) -> None:
+    """Refuse to take away what every run reads; a key for which the option's class has a default may go."""
+    key = str(override.key_or_group)
+    if not override.is_delete():
+        return
+    needed = [*OmegaConf.load(CONF / "train.yaml"), "model.latents", "optim.lr"]
+    if key in needed or key.startswith("trainer.") or key.endswith("._target_"):
+        raise VaeklError(f"no run can do without {key}: give it a value, {key}=VALUE, or leave the ~ away.")
+
+
+def _check_searchpath(override: Override) -> None:
+    """Refuse what Hydra would only warn of."""
+    if override.key_or_group != "hydra.searchpath" or override.is_delete():
+        return
+    places = override.value()
+    if not isinstance(places, list):
+        raise VaeklError(f"{shortened(str(override.input_line))} is no list: write it as [file://my/configs].")
+    for place in map(str, places):
+        scheme, colon, folder = place.rpartition("://")
+        if (not colon or scheme == "file") and not Path(folder).is_dir():
+            raise VaeklError(f"hydra.searchpath={place} is no folder: give one, as in [file://my/configs].")
+
+
+def _unknown_flag(flag: str, value: str, words: Sequence[str], directories: Sequence[Path]) -> str:
+    """For `--epochs 5` the sentence names the setting trainer.epochs, for `--multirn` the flag --multirun."""
+    name = flag.lstrip("-").replace("-", "_")
+    keys = [key for key in _keys_of_run(words, directories) if key == name or key.endswith(f".{name}")]
+    of_options = [f"{group}.{name}" for group, _ in _owners(name, directories)]
+    if name in groups(directories) or keys or of_options:
+        key = name if name in groups(directories) else [*keys, *of_options][0]
+        example = f"{key}={value if value and '=' not in value and not value.startswith('-') else 'VALUE'}"
+        return f"unknown option {flag}: a setting is written key=value, here {example}."
+    return f"unknown option {flag}{did_you_mean(flag, FLAGS)}: see `vaekl train --help`."
+
+
+def _unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None:
+    """The first key among the words that no chosen option has, and where it belongs."""
+    names, keys = groups(directories), _keys_of_run(words, directories)
+    for word in words:
+        key = word.split("=")[0].split("@")[0]
+        if "=" not in word or key[:1] in "+~-" or key in (*names, *keys) or key.startswith("hydra"):
+            continue
+        hint = _home(key, keys, directories) or _similar(key, keys, directories)
+        return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
+    return None
+
+
+def _home(key: str, keys: Sequence[str], directories: Sequence[Path]) -> str:
+    """Which options have a key of that name: those of its own group first, then the chosen ones, then any."""
+    group, _, name = key.rpartition(".")
+    owners = dict(_owners(name, directories))
+    of_run = [other for other in keys if other.split(".")[-1] == name]
+    if group in owners:
+        return f"; {name} belongs to {' or '.join(owners[group])}"
+    if of_run:
+        return f" (did you mean {of_run[0]}?)"
+    return next((f"; {group}.{name} belongs to {' or '.join(choices)}" for group, choices in owners.items()), "")
+
+
+def _owners(name: str, directories: Sequence[Path]) -> list[tuple[str, list[str]]]:
+    """Each group with options that have a key, and those options, as `weighting=fixed_beta`."""
+    having = [
+        (
+            group,
+            [
+                f"{group}={option}"
+                for option in options(group, directories)
+                if name in _keys(group, option, directories)
+            ],
+        )
+        for group in groups(directories)
+        if group not in ("experiment", "sweep")
+    ]
+    return [(group, choices) for group, choices in having if choices]
+
+
+def _similar(key: str, keys: Sequence[str], directories: Sequence[Path]) -> str:
+    """The key that is spelled most like this one, or those of its group."""
+    names = groups(directories)
+    group, _, name = key.partition(".")
+    settable = [other for other in keys if not other.endswith("_")]
+    of_group = [
+        f"{group}.{other}" for option in options(group, directories) for other in _keys(group, option, directories)
+    ]
+    beside = [other for other in settable if other.startswith(f"{group}.")]
+    hint = did_you_mean(key, [*settable, *of_group] if name else [*names, *settable])
+    return hint or (f" beside {', '.join(beside)}" if name and beside else "")
+
+
+def _translated(error: Exception, text: str, words: Sequence[str]) -> str | None:
+    """What an error of Hydra's or OmegaConf's means, if its message is a familiar one; `text` is that, on one line."""
+    if match := re.search(r"Could not find '(hydra/\w+)/([^']*)' Available options in '[^']*': (.*?) Config", text):
+        group, name, names = match[1], match[2], match[3].split()
+        return f"{group}={name} is not one of {', '.join(names)}{did_you_mean(name, names)}."
+    if match := re.search(r"Could not override '(hydra[^']*)'", text):
+        group = ".".join(match[1].split(".")[:2][: match[1].count(".")]) or "hydra"
+        return f"there is no key {match[1]}: `vaekl train --cfg hydra -p {group}` lists those of {group}."
+    if text.startswith("Error merging override"):
+        word = text.removeprefix("Error merging override ")
+        return f"cannot take {shortened(word)} ({first_line(error.__cause__ or error)}): give another value."
+    if "nterpolation" in text:
+        reason, _, rest = text.partition(" full_key: ")
+        place, linked = rest.partition(" ")[0], [word for word in words if "$" in word]
+        culprits = [word for word in linked if word.lstrip("+").partition("=")[0] == place] or linked or [place]
+        return f"cannot resolve {shortened(culprits[0])} ({shortened(reason)}): give another value."
+    for pattern, meaning in _TRANSLATIONS:
+        if match := re.search(pattern, text):
+            return shortened(meaning.format(*match.groups()), 400) + "."
+    return None
+
+
+def _blaming(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
+    """The word without which there would be a config, or else those for Hydra, and what the error says."""
+    overrides = without_flags(words)
+    # the last word is the likeliest, because people add to a command that worked
+    guilty = [
+        word for word in reversed(overrides) if _composes([other for other in overrides if other != word], directories)
+    ]
+    if len(guilty) != 1:
+        guilty = [word for word in overrides if word.lstrip("+~").startswith("hydra")]
+    reason = shortened(" ".join(str(error).split()).rstrip(".:") or type(error).__name__, 300)
+    return (
+        f"cannot make a config of {shortened(' '.join(guilty)) or 'these words'} ({reason}): write it in another way."
+    )
+
+
+def _composes(words: Sequence[str], directories: Sequence[Path]) -> bool:
+    try:
+        compose(words, directories)
+    except Exception:  # that it fails is the answer
+        return False
+    return True
+
+
+def _keys(group: str, option: str, directories: Sequence[Path]) -> list[str]:
+    """The keys that the files of an option have."""
+    files = [root / group / f"{option}.yaml" for root in (CONF, *directories)]
+    keys = [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]
+    return [key for key in keys if not key.startswith("_")]
+
+
+def _keys_of_run(words: Sequence[str], directories: Sequence[Path]) -> list[str]:
+    """The dotted keys of the config that the chosen options make, without the overrides of single keys."""
+    names = groups(directories)
+    picks = {word.partition("=")[0]: word for word in words if word.partition("=")[0] in names and "," not in word}
+    try:
+        return _dotted(OmegaConf.to_container(without_hydra(compose(list(picks.values()), directories))), "")
+    except Exception:  # options that are not there, or do not go together, are what is wrong
+        return _keys_of_run([], directories) if picks else []
+
+
+def _dotted(node: Any, prefix: str) -> list[str]:
+    if not isinstance(node, dict):
+        return [prefix]
+    return [key for name, child in node.items() for key in _dotted(child, f"{prefix}.{name}" if prefix else name)]

@@ -1,0 +1,162 @@
+"""A run's config -> its objects. Nothing is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from vaekl.config.instantiate import make
+from vaekl.data import Data, generator, seed_of
+from vaekl.data.spec import Source
+from vaekl.data.transforms import AutoTransform, Transform
+from vaekl.model.likelihoods import Likelihood
+from vaekl.model.nets import Nets
+from vaekl.model.vae import VAE
+from vaekl.model.weighting import Weighting
+from vaekl.run.config import DataConfig, ModelConfig, RunConfig, Settings, TrainingConfig
+from vaekl.run.execute import Run
+from vaekl.run.settings import compared
+from vaekl.system import distributed
+from vaekl.system.devices import pick_device, prepare, take_threads
+from vaekl.system.errors import VaeklError
+from vaekl.system.workers import in_worker
+from vaekl.training.callback import Callback
+from vaekl.training.callbacks import Checkpoints, Heartbeat, Images, MetricsCsv, ProgressDisplay, TensorBoard
+from vaekl.training.plan import Plan
+from vaekl.training.trainer import Trainer
+
+
+def build(cfg: RunConfig, path: Path, console: Console) -> Run:
+    """Every object of a run, on the device where it will be trained.
+
+    Args:
+        cfg: what the run is made of.
+        path: the run folder.
+        console: where the run speaks.
+
+    Raises:
+        VaeklError: settings that do not fit each other, the data or this machine.
+    """
+    device = pick_device(cfg.machine.device)
+    prepare(device, tf32=cfg.machine.tf32)
+    take_threads(cfg.machine.threads)
+    likelihood = build_likelihood(cfg.model)
+    data = build_data(cfg.data, likelihood).to(device)
+    model = build_model(cfg.model, likelihood, data).to(device)
+    plan = build_plan(cfg.training, data)
+    _check_combinations(cfg, plan, model)
+    trainer = Trainer(
+        model,
+        _optimizer(cfg.training, model),
+        _schedule("schedule", cfg.training.schedule, plan),
+        _schedule("lr_schedule", cfg.training.lr_schedule, plan),
+        data,
+        plan,
+        cfg.training.seed,
+        _callbacks(cfg, path, console),
+    )
+    return Run(trainer, cfg.choices, path, console)
+
+
+def build_likelihood(cfg: ModelConfig) -> Likelihood:
+    """The family of p(x|z)."""
+    likelihood: Likelihood = make("likelihood", cfg.likelihood, Likelihood)
+    return likelihood
+
+
+def build_data(cfg: DataConfig, likelihood: Likelihood) -> Data:
+    """The data set as the likelihood sees it, on the CPU.
+
+    Raises:
+        VaeklError: values lie outside the likelihood's support.
+    """
+    source: Source = make("dataset", cfg.dataset, Source)
+    transform: Transform | AutoTransform = make("transform", cfg.transform, (Transform, AutoTransform))
+    data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed)
+    likelihood.check_spec(data.spec)
+    noise = generator("support", 0)
+    for split in (data.train, data.valid, data.test):
+        if split is not None:
+            likelihood.check_support(split.batch(slice(None, 1000), noise))
+    return data
+
+
+def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
+    """The networks with fresh weights, and the weighting."""
+    torch.manual_seed(seed_of("weights", cfg.seed))
+    weighting: Weighting = make("weighting", cfg.weighting, Weighting, likelihood=likelihood, shape=data.spec.shape)
+    nets: Nets = make("model", cfg.nets, Nets, shape=data.spec.shape, outputs=likelihood.outputs)
+    return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast)
+
+
+def build_plan(cfg: TrainingConfig, data: Data) -> Plan:
+    """How long a run of these data is, and how often something happens in it.
+
+    Raises:
+        VaeklError: early stopping without validation images.
+    """
+    batch_size = min(cfg.batch_size, len(data.train))
+    total_steps = cfg.steps if cfg.steps is not None else (cfg.epochs or 0) * (len(data.train) // batch_size)
+    if cfg.patience is not None and data.valid is None:
+        raise VaeklError("trainer.patience needs validation images, but valid=0 holds out none: set valid=0.1.")
+    return Plan(
+        total_steps=total_steps,
+        batch_size=batch_size,
+        # one row for each step is kept until they are logged
+        log_every=min(cfg.log_every, total_steps),
+        valid_every=cfg.valid_every,
+        clip_norm=cfg.clip_norm,
+        ema=cfg.ema,
+        compile=cfg.compile,
+        patience=cfg.patience,
+    )
+
+
+def facts(trainer: Trainer) -> dict[str, Any]:
+    """What the config leads to and does not say, for `vaekl audit RUN` and the report: they need not build the run."""
+    model = trainer.model
+    return {
+        "data": trainer.data.spec.facts(),
+        "likelihood": model.likelihood.facts(),
+        "weighting": model.weighting.facts(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:
+    if distributed.size() > 1:
+        for key, alone, single in (
+            ("trainer.compile", plan.compile is not False, "trainer.compile=false"),
+            ("trainer.on_nan=restore", cfg.training.on_nan == "restore", "trainer.on_nan=stop"),
+        ):
+            if alone:
+                raise VaeklError(f"{key} has not been tried with several processes: set {single}.")
+    if plan.ema is not None and model.weighting.observes:
+        raise VaeklError(
+            f"trainer.ema does not fit weighting={model.weighting.name}, whose φ belongs to the weights in training, "
+            "not to their average: use weighting=learned_precision, or trainer.ema=null."
+        )
+
+
+def _schedule(group: str, settings: Settings, plan: Plan) -> Any:
+    """A function of the step, made for the length of the run."""
+    return make(group, settings, Callable, total_steps=plan.total_steps)
+
+
+def _optimizer(cfg: TrainingConfig, model: VAE) -> torch.optim.Optimizer:
+    """The optimiser, with the weighting's own parameters at their own learning rate."""
+    networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
+    optimizer: torch.optim.Optimizer = make("optim", cfg.optim, torch.optim.Optimizer, params=networks)
+    if own := list(model.weighting.parameters()):
+        # a decay of ln φ would pull φ towards 1
+        optimizer.add_param_group({"params": own, "lr": cfg.lr * model.weighting.lr_factor, "weight_decay": 0.0})
+    return optimizer
+
+
+def _callbacks(cfg: RunConfig, path: Path, console: Console) -> list[Callback]:
+    """What a run writes and shows while it trains; the checkpoint comes last, when all else is written."""
+    tensorboard = TensorBoard(path, cfg.yaml, compared(cfg.content))
+    shown: list[Callback] = [MetricsCsv(path), tensorboard, Images(path, tensorboard), ProgressDisplay(console)]
+    return [*shown, *([Heartbeat(path)] if in_worker() else []), Checkpoints(path)]

@@ -1,0 +1,106 @@
+"""What `--help` prints. Imports nothing heavy, so that it is printed at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vaekl.config.groups import groups, options, settings
+
+PROGRAM = """\
+vaekl: train VAEs, and know what the weight of the KL term means
+
+  vaekl train [key=value ...]    train, validate, test; TensorBoard log and results in outputs/
+  vaekl train -m key=a,b ...     a sweep: every combination
+  vaekl resume RUN               go on with a run that was stopped or killed
+  vaekl eval RUN ...             measure runs by one ruler: bits/dim of the integers, IWAE bound, calibration
+  vaekl sample RUN               pictures of the prior, reconstructions, traversals, interpolations
+  vaekl report SWEEP ...         one HTML page: a table of groups, figures, pictures, what was run
+  vaekl audit ...                what a loss such as MSE + 0.00025 KL assumes; what a data set lets survive
+  vaekl VERB --help              what a verb takes
+  vaekl --version
+
+  --debug                        a full traceback instead of a sentence
+  --trust package.module         resume, eval, sample, report: let a run folder call your own classes
+
+Start with `vaekl train`: scikit-learn's digits, continuous Bernoulli, nothing to download.
+"""
+
+_TRAIN = """\
+vaekl train [key=value ...]        one run
+vaekl train -m key=a,b,c ...       a sweep: one run for every combination
+
+Examples
+  vaekl train
+  vaekl train likelihood=cb dataset=cifar10
+  vaekl train likelihood=gaussian weighting=learned_precision dataset=mnist model=conv
+  vaekl train likelihood=gaussian weighting=fixed_beta weighting.beta=0.01
+  vaekl train -m likelihood=cb,gaussian,beta seed=0,1,2
+  vaekl train sweep=beta_curve dataset=mnist
+
+Flags
+  -m, --multirun        sweep over comma-separated values
+  --config-dir DIR      add your own groups and options
+  --cfg job             print the composed config and stop
+  --debug               a full traceback instead of a sentence
+
+"""
+
+RESUME = """\
+vaekl resume RUN                            go on with the run in a folder, from its last checkpoint
+vaekl resume RUN --trust package.module     the same for one with classes of your own
+
+On the CPU, with as many threads, the final weights are bit-identical to those of a run that was never stopped.
+"""
+
+#: of the verbs whose keys stand in conf/VERB.yaml
+_VERBS = {
+    "eval": """\
+vaekl eval RUN ... [eval.key=value ...]      measure finished runs; a folder of runs makes one table
+
+Writes RUN/eval.json. RUN is a run folder, a checkpoint in one, or a sweep. dataset=, transform= and data_dir= look at
+other data of the same shape.
+
+Examples
+  vaekl eval outputs/<run>
+  vaekl eval outputs/<run> eval.k=1,50,5000 eval.features=classifier
+  vaekl eval outputs/<sweep>
+""",
+    "sample": """\
+vaekl sample RUN [sample.key=value ...]      pictures of a trained model, in RUN/samples/
+
+The mean of the decoder's density and a draw from it are different pictures: each is in a file of its own, and labelled.
+
+Examples
+  vaekl sample outputs/<run>
+  vaekl sample outputs/<run> sample.what=prior sample.decoder=mean sample.count=100 sample.columns=10
+  vaekl sample outputs/<run> --format npz
+""",
+    "report": """\
+vaekl report SWEEP ... [report.key=value ...]      one page that needs no network, with its figures and tables
+
+Writes report.html, report.md, runs.csv and figures/ into SWEEP/report. SWEEP is a folder of runs; one that is missing,
+broken or not measured is listed or measured, never dropped.
+
+Examples
+  vaekl report outputs/<sweep>
+  vaekl report outputs/<sweep> outputs/<other sweep> report.output=paper
+""",
+}
+
+
+def of_verb(verb: str) -> str:
+    """The help of eval, sample or report: its keys and their defaults are those of conf/VERB.yaml."""
+    return f"{_VERBS[verb]}\nKeys\n{settings(verb, f'{verb}.')}"
+
+
+def of_train(directories: Sequence[Path]) -> str:
+    """The help of train: every group with its options, and the keys that all runs have.
+
+    Args:
+        directories: the user's own config folders.
+    """
+    blocks = []
+    for group in groups(directories):
+        listed = [f"  {name:<22} {meaning}" for name, meaning in options(group, directories).items()]
+        blocks.append("\n".join([group, *listed, ""]))
+    keys = "Any key of an option can be set, such as weighting.beta=0.01 or model.latents=8, and these:\n"
+    return _TRAIN + "\n".join([*blocks, keys]) + settings("train") + settings("trainer/default", "trainer.")
