@@ -22,17 +22,30 @@ def stopped(folder, *words):
     return run
 
 
+def at_step(folder, step):
+    """The run's checkpoint at a step, from a run that ended there."""
+    vaekl(folder, "train", f"hydra.run.dir=to_{step}", *RUN, f"trainer.steps={step}")
+    return folder / f"to_{step}" / "last.pt"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run that nobody stopped; no test changes it."""
+    return trained(tmp_path_factory.mktemp("whole"), *RUN)
+
+
+@pytest.fixture(scope="module")
+def at_40(tmp_path_factory):
+    """Its checkpoint at step 40."""
+    return at_step(tmp_path_factory.mktemp("short"), 40)
+
+
 @pytest.fixture
-def whole(tmp_path):
-    (tmp_path / "whole").mkdir()
-    return trained(tmp_path / "whole", *RUN)
-
-
-def at_step(run, step):
-    """The same run's checkpoint at a step, from a run that was stopped there."""
-    short = run.parent / f"to_{step}"
-    vaekl(run.parent, "train", f"hydra.run.dir={short}", *RUN, f"trainer.steps={step}")
-    return short / "last.pt"
+def run(whole, tmp_path):
+    """A copy of it, killed before its results."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    (run / "results.json").unlink()
+    return run
 
 
 def damage(file, how):
@@ -46,9 +59,8 @@ def damage(file, how):
 
 
 @pytest.mark.parametrize("how", ["torn", "flipped", "gone"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, tmp_path, whole):
-    run = stopped(tmp_path)
-    checkpoint.save(run / "previous.pt", checkpoint.load(at_step(run, 40)))
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, run, at_40, whole, tmp_path):
+    shutil.copy(at_40, run / "previous.pt")
     damage(run / "last.pt", how)
     answer = vaekl(tmp_path, "resume", str(run))
     assert answer.code == 0
@@ -60,27 +72,35 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, tmp_path, whole):
     assert not (run / "previous.pt").exists()  # the run is finished
 
 
-def test_two_damaged_checkpoints_are_refused_and_left_as_they_are(tmp_path):
-    run = stopped(tmp_path)
+def test_two_damaged_checkpoints_are_refused_and_left_as_they_are(run, tmp_path):
     for name in ("last.pt", "previous.pt"):
         (run / name).write_bytes(b"torn")
     refused(vaekl(tmp_path, "resume", str(run)), "last.pt", "previous.pt", "can be read")
     assert (run / "last.pt").read_bytes() == (run / "previous.pt").read_bytes() == b"torn"
 
 
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def on_file(tmp_path_factory):
+    """A run on images of a file, killed before its results; no test changes it."""
+    folder = tmp_path_factory.mktemp("file")
+    np.savez(folder / "a.npz", x_train=IMAGES[:40], x_test=IMAGES[40:])
+    return stopped(folder, "dataset=npz", f"dataset.path={folder / 'a.npz'}")
+
+
 @pytest.mark.parametrize("change", ["more", "fewer", "other", "one other", "another test image", "same"])
-def test_a_run_does_not_go_on_with_other_images(change, tmp_path):
+def test_a_run_does_not_go_on_with_other_images(change, on_file, tmp_path):
     """With one more image every split is another, and images of the test may have come into training."""
-    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
-    test = images[40:]
-    np.savez(tmp_path / "a.npz", x_train=images[:40], x_test=test)
-    run = stopped(tmp_path, "dataset=npz", f"dataset.path={tmp_path / 'a.npz'}")
-    train = {"more": images[:41], "fewer": images[:39], "other": 255 - images[:40]}.get(change, images[:40].copy())
+    run = shutil.copytree(on_file, tmp_path / "run")
+    train = {"more": IMAGES[:41], "fewer": IMAGES[:39], "other": 255 - IMAGES[:40]}.get(change, IMAGES[:40].copy())
+    test = IMAGES[40:].copy()
     if change == "one other":
         train[17] = 255 - train[17]
     if change == "another test image":
         test[7] = 255 - test[7]
-    np.savez(tmp_path / "a.npz", x_train=train, x_test=test)
+    np.savez(on_file.parent / "a.npz", x_train=train, x_test=test)
     answer = vaekl(tmp_path, "resume", str(run))
     if change == "same":
         assert answer.code == 0
@@ -98,9 +118,8 @@ def test_a_stopped_run_keeps_its_last_two_checkpoints(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["later", "no permission"])
-def test_what_is_not_damaged_is_not_set_aside(how, tmp_path, monkeypatch):
+def test_what_is_not_damaged_is_not_set_aside(how, run, tmp_path, monkeypatch):
     """A checkpoint of a later vaekl, or one that cannot be read for now, is still the run's last."""
-    run = stopped(tmp_path)
     shutil.copy(run / "last.pt", run / "previous.pt")
     if how == "later":
         state = checkpoint.load(run / "last.pt")

@@ -93,8 +93,9 @@ def test_it_goes_back_to_the_checkpoint_and_takes_each_step_once(tmp_path, monke
 
 def test_a_run_that_went_back_keeps_its_learning_rate_when_it_is_stopped_and_resumed(tmp_path):
     run = stopped(tmp_path)
+    at_40 = checkpoint.load(at_step(tmp_path, 40))
     for name in ("last.pt", "previous.pt"):
-        checkpoint.save(run / name, checkpoint.load(at_step(run, 40)) | {"restores": 3})
+        checkpoint.save(run / name, at_40 | {"restores": 3})
     assert vaekl(tmp_path, "resume", str(run)).code == 0
     assert results(run)["restores"] == 3
     assert float(rows(run, "train")[-1]["learning_rate"]) == pytest.approx(1e-3 / 8)

@@ -1,5 +1,6 @@
 """A run that was killed and resumed ends where an uninterrupted one ends, to the last bit."""
 
+import shutil
 import signal
 import time
 
@@ -10,9 +11,9 @@ from cli_helpers import contents, finished, process, refused, results, rows, sam
 
 from vaekl.store import checkpoint
 
-#: twenty checkpoints in some seconds: there is time to stop it
-LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=1600", "trainer.valid_every=80", "trainer.log_every=40")
-STEPS = {"train": range(40, 1601, 40), "valid": range(80, 1601, 80), "test": [1600]}
+#: twenty checkpoints in a second or two: there is time to stop it
+LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=400", "trainer.valid_every=20", "trainer.log_every=10")
+STEPS = {"train": range(10, 401, 10), "valid": range(20, 401, 20), "test": [400]}
 
 
 def unfinished(folder, *words):
@@ -20,6 +21,18 @@ def unfinished(folder, *words):
     run = trained(folder, *words)
     (run / "results.json").unlink()
     return run
+
+
+@pytest.fixture(scope="module")
+def killed_at_its_end(tmp_path_factory):
+    """Such a run, which no test changes."""
+    return unfinished(tmp_path_factory.mktemp("killed"))
+
+
+@pytest.fixture
+def run(killed_at_its_end, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(killed_at_its_end, tmp_path / "run")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +71,7 @@ def test_asked_to_stop(tmp_path, whole):
     run = tmp_path / "run"
     step = torch.load(run / "last.pt", weights_only=True)["state"]["step"]
     assert answer.err == f"vaekl: stopped at step {step}: `vaekl resume {run}` goes on from there.\n"
-    assert 80 <= step < 1600
+    assert 20 <= step < 400
     assert not (run / "results.json").exists()
     answer = vaekl(tmp_path, "resume", "run")
     assert (answer.code, f"resumed at step {step}" in answer.out) == (0, True)
@@ -72,11 +85,10 @@ def test_a_terminal_that_is_closed_lets_it_save(tmp_path):
     running.send_signal(signal.SIGHUP)
     answer = finished(running)
     assert (answer.code, answer.err) == (130, "")
-    assert 80 <= torch.load(tmp_path / "run" / "last.pt", weights_only=True)["state"]["step"] < 1600
+    assert 20 <= torch.load(tmp_path / "run" / "last.pt", weights_only=True)["state"]["step"] < 400
 
 
-def test_files_of_a_run_without_its_config_are_not_written_over(tmp_path):
-    run = unfinished(tmp_path)
+def test_files_of_a_run_without_its_config_are_not_written_over(run, tmp_path):
     (run / "config.yaml").unlink()
     before = contents(run)
     refused(vaekl(tmp_path, "train", f"hydra.run.dir={run.name}", *LONG), "last.pt", "config.yaml", "another folder")
@@ -126,8 +138,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(whole):
     assert contents(whole) == before
 
 
-def test_killed_between_the_test_and_its_results(tmp_path):
-    run = unfinished(tmp_path)
+def test_killed_between_the_test_and_its_results(run, tmp_path):
     before = rows(run)
     assert vaekl(tmp_path, "resume", "run").code == 0
     assert rows(run) == before
@@ -144,9 +155,7 @@ def test_killed_before_the_first_checkpoint(tmp_path):
     assert [row | speed for row in rows(run)] == [row | speed for row in figures]
 
 
-def test_a_checkpoint_that_was_taken_away_is_not_the_same_as_none_yet(tmp_path):
-    run = trained(tmp_path)
-    (run / "results.json").unlink()
+def test_a_checkpoint_that_was_taken_away_is_not_the_same_as_none_yet(run, tmp_path):
     (run / "last.pt").unlink()
     before = contents(run)
     refused(vaekl(tmp_path, "resume", "run"), "last.pt", "step 4")
@@ -209,7 +218,7 @@ def keep_checkpoints(monkeypatch):
 
     def remember(self, trainer):
         save(self, trainer)
-        kept[trainer.step] = {path.name: path.read_bytes() for path in self.folder.glob("*.pt")}
+        kept[trainer.step] = {path.name: path.read_bytes() for path in self.folder.path.glob("*.pt")}
 
     monkeypatch.setattr(Checkpoints, "_save", remember)
     return kept
@@ -237,14 +246,12 @@ def test_words_that_are_no_run_folder(words, part, tmp_path):
     refused(vaekl(tmp_path, "resume", *words), part)
 
 
-def test_the_folder_above_a_run_names_the_run(tmp_path):
-    run = unfinished(tmp_path)
+def test_the_folder_above_a_run_names_the_run(run, tmp_path):
     refused(vaekl(tmp_path, "resume", "."), f"but {run.name} does")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.99])
-def test_a_truncated_checkpoint(kept, tmp_path):
-    run = unfinished(tmp_path)
+def test_a_truncated_checkpoint(kept, run, tmp_path):
     whole = (run / "last.pt").read_bytes()
     (run / "last.pt").write_bytes(whole[: int(len(whole) * kept)])
     before = contents(run)
@@ -252,8 +259,7 @@ def test_a_truncated_checkpoint(kept, tmp_path):
     assert contents(run) == before
 
 
-def test_a_checkpoint_of_a_later_vaekl(tmp_path, monkeypatch):
-    run = unfinished(tmp_path)
+def test_a_checkpoint_of_a_later_vaekl(run, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
     checkpoint.save(run / "last.pt", {})
     monkeypatch.undo()
@@ -271,16 +277,15 @@ def test_a_checkpoint_of_a_later_vaekl(tmp_path, monkeypatch):
     ],
     ids=" ".join,
 )
-def test_a_checkpoint_of_another_config(words, tmp_path):
+def test_a_checkpoint_of_another_config(words, run, tmp_path):
     (tmp_path / "other").mkdir()
-    run, other = unfinished(tmp_path), unfinished(tmp_path / "other", *words)
+    other = trained(tmp_path / "other", *words)
     (run / "last.pt").write_bytes((other / "last.pt").read_bytes())
     refused(vaekl(tmp_path, "resume", "run"), "last.pt", "config.yaml", "does not fit")
     assert not (run / "results.json").exists()
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "seed: 3\n", "- 1\n"], ids=repr)
-def test_a_config_that_is_none(text, tmp_path):
-    run = unfinished(tmp_path)
+def test_a_config_that_is_none(text, run, tmp_path):
     (run / "config.yaml").write_text(text)
     refused(vaekl(tmp_path, "resume", "run"), "config.yaml")

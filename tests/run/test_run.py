@@ -1,6 +1,7 @@
 """What a run leaves in its folder, and what it never leaves there."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,14 @@ FIGURES = {
 TOO_FAST = ("optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trainer.patience=3")
 
 
-def test_results_hold_every_figure_of_validation_and_test(tmp_path):
-    found = results(trained(tmp_path, "likelihood=gaussian"))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run, which no test changes."""
+    return trained(tmp_path_factory.mktemp("run"), "likelihood=gaussian")
+
+
+def test_results_hold_every_figure_of_validation_and_test(run):
+    found = results(run)
     assert found["step"] == 4 and found["seed"] == 0
     assert found["weights"] == "last.pt"
     assert found["weighting"] == "learned_precision"
@@ -60,8 +67,7 @@ def test_the_elbo_is_the_sum_of_its_parts_in_every_row(words, tmp_path):
         assert elbo == pytest.approx(-energy + constant - kl, abs=2e-4)
 
 
-def test_metrics_and_results_agree(tmp_path):
-    run = trained(tmp_path)
+def test_metrics_and_results_agree(run):
     for split in ("valid", "test"):
         last = rows(run, split)[-1]
         assert {name: float(last[name]) for name in FIGURES} == {name: results(run)[split][name] for name in FIGURES}
@@ -92,16 +98,14 @@ def test_early_stopping_brings_the_best_weights_back(tmp_path):
     assert any(not torch.equal(kept["model"][name], value) for name, value in weights(run).items())
 
 
-def test_best_weights_are_kept_for_early_stopping_alone(tmp_path):
-    assert not (trained(tmp_path) / "best.pt").exists()
+def test_best_weights_are_kept_for_early_stopping_alone(run):
+    assert not (run / "best.pt").exists()
 
 
-def test_the_moving_average_is_what_is_judged(tmp_path):
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "ema").mkdir()
-    plain, average = trained(tmp_path / "plain"), trained(tmp_path / "ema", "trainer.ema=0.9")
-    assert all(torch.equal(value, weights(average)[name]) for name, value in weights(plain).items())
-    assert results(plain)["test"]["elbo_nats"] != results(average)["test"]["elbo_nats"]
+def test_the_moving_average_is_what_is_judged(run, tmp_path):
+    average = trained(tmp_path, "likelihood=gaussian", "trainer.ema=0.9")
+    assert all(torch.equal(value, weights(average)[name]) for name, value in weights(run).items())
+    assert results(run)["test"]["elbo_nats"] != results(average)["test"]["elbo_nats"]
 
 
 def test_no_folder_is_left_behind_by_a_refused_config(tmp_path):
@@ -118,8 +122,8 @@ def test_a_folder_with_other_files_is_not_taken_away(tmp_path):
     assert contents(tmp_path / "run") == {"notes.txt": b"mine"}
 
 
-def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
-    run = trained(tmp_path)
+def test_a_folder_that_holds_a_run_is_refused_and_untouched(run, tmp_path):
+    run = shutil.copytree(run, tmp_path / "run")
     before = contents(run)
     refused(
         vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL, "seed=1"), "holds a run already", f"vaekl resume {run}"
@@ -127,8 +131,8 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
     assert contents(run) == before
 
 
-def test_versions_say_what_the_figures_depend_on(tmp_path):
-    found = json.loads((trained(tmp_path, "likelihood=gaussian") / "facts.json").read_text())
+def test_versions_say_what_the_figures_depend_on(run):
+    found = json.loads((run / "facts.json").read_text())
     assert found["command"].startswith("vaekl train 'model.hidden=[16]'")
     assert "likelihood=gaussian" in found["command"]
     assert found["python"] == sys.version.split()[0]
@@ -141,12 +145,12 @@ def test_versions_say_what_the_figures_depend_on(tmp_path):
         assert found["git_revision"].rstrip("+") == head.stdout.strip()
 
 
-def test_the_config_in_the_folder_is_resolved(tmp_path):
-    text = (trained(tmp_path) / "config.yaml").read_text()
+def test_the_config_in_the_folder_is_resolved(run):
+    text = (run / "config.yaml").read_text()
     assert "${" not in text and "???" not in text
     assert "choices:" in text
 
 
-def test_the_pictures_are_there_at_the_end(tmp_path):
-    names = {path.stem for path in trained(tmp_path).glob("*.png")}
+def test_the_pictures_are_there_at_the_end(run):
+    names = {path.stem for path in run.glob("*.png")}
     assert names == {"inputs_above_reconstructions", "prior_means", "prior_samples", "latent_traversal"}
