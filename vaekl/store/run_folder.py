@@ -19,6 +19,8 @@ from vaekl.system.files import replacing, sole_user, sole_writer, unwritable
 
 #: names of checkpoints; `results.json` says which of them was tested
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+#: how the names of TensorBoard's files begin
+EVENTS = "events.out.tfevents."
 _CONFIG, _FACTS, _RESULTS, _EVALUATION, _METRICS = (
     "config.yaml", "facts.json", "results.json", "eval.json", "metrics.csv",
 )  # fmt: skip
@@ -171,7 +173,7 @@ class RunFolder:
             OSError: a file cannot be taken away.
         """
         self.results_file.unlink(missing_ok=True)
-        for file in (*self.path.glob("eval*.json"), *self.path.glob("events.out.tfevents.*")):
+        for file in (*self.path.glob("eval*.json"), *self.path.glob(f"{EVENTS}*")):
             file.unlink()
         # the log last but for the checkpoints: with a log and no checkpoint a run is refused
         for name in (_METRICS, PREVIOUS, BEST, self.damaged.name, LAST):
@@ -184,7 +186,7 @@ class RunFolder:
             VaeklError: there is no run, an earlier vaekl wrote it, or its config or its facts cannot be read.
         """
         if not self.holds_run():
-            raise self._no_run()
+            raise self.refusal()
         content = read_yaml(self.config_file, _MOST[_CONFIG], _RESTORE)
         file = printable(str(self.config_file))
         if not isinstance(content, dict) or not isinstance(content.get("choices"), dict):
@@ -194,7 +196,8 @@ class RunFolder:
         self.facts()
         return content
 
-    def _no_run(self) -> VaeklError:
+    def refusal(self) -> VaeklError:
+        """What to say where there is no run; it names one that is near."""
         near = sorted(p.parent for p in self.path.glob(f"*/{_CONFIG}")) or [self.path.parent] * self.path.is_file()
         hint = ": give a folder that `vaekl train` made"
         if near and RunFolder(near[-1]).holds_run():
@@ -298,18 +301,3 @@ class RunFolder:
     def heartbeat(self) -> Heartbeat | None:
         """How far a run that is training is; None where nothing says so."""
         return heartbeats.read(self.path)
-
-
-def find_runs(path: Path) -> list[Path]:
-    """The runs that a path means: a checkpoint, a run folder, or a folder of run folders.
-
-    Raises:
-        VaeklError: if there is none.
-    """
-    run = RunFolder(path)
-    if path.is_file() or run.holds_run():
-        return [path]
-    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{_CONFIG}")})
-    if not inside:
-        raise run._no_run()
-    return inside

@@ -71,7 +71,7 @@ def test_an_unfinished_run_says_where_its_figures_are_from(tmp_path, capsys):
     assert "learned_precision, metrics.csv, last row: valid, step 4" in out
     (run / "metrics.csv").unlink()
     out = card(capsys, run)
-    assert "its φ is found in training, and nothing measured yet" in out
+    assert "its φ is fitted in training, and nothing measured yet" in out
 
 
 def test_sigma_is_the_root_of_phi(tmp_path):
@@ -88,7 +88,7 @@ def test_folders_that_are_no_runs(tmp_path):
 
 
 def test_a_family_of_the_user_s_own_is_what_the_run_made_of_it(tmp_path, capsys):
-    """`auto` is asked, not guessed from the name: here a scale is learned, finished or not."""
+    """What `auto` took is read, not guessed from the name: here a scale is learned, finished or not."""
     (tmp_path / "wider.py").write_text(
         "from vaekl.model.likelihoods import Gaussian\n\nclass Wider(Gaussian):\n    name = 'wider'\n"
     )

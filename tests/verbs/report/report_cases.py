@@ -69,14 +69,14 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.tags.append((tag, found))
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
         if tag == "table":
-            self._table = self.tables.setdefault(found.get("id") or f"table {len(self.tables)}", [])
+            self._table = self.tables.setdefault(attributes.get("id") or f"table {len(self.tables)}", [])
         elif tag == "tr" and self._table is not None:
             self._table.append([])
         elif tag in ("td", "th"):
-            self._cell, self._value, self._bold = [], found.get("data-value") or "", False
+            self._cell, self._value, self._bold = [], attributes.get("data-value") or "", False
         elif tag == "strong":
             self._bold = True
 

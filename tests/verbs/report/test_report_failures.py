@@ -142,23 +142,23 @@ def test_nothing_of_a_run_becomes_markup(sweep):
     )
     assert reported(sweep.parent, "sweep", *QUICK).code == 0
     text = (sweep / "report/report.html").read_text(encoding="utf-8")
-    found = Page(text)
-    tags = [tag for tag, _ in found.tags]
+    shown = Page(text)
+    tags = [tag for tag, _ in shown.tags]
     assert tags.count("script") == 1 and tags.count("style") == 1
-    assert all(str(attrs["src"]).startswith("data:image/") for tag, attrs in found.tags if tag == "img")
-    assert not any(name.startswith("on") or name in ("style", "href") for _, attrs in found.tags for name in attrs)
+    assert all(str(attrs["src"]).startswith("data:image/") for tag, attrs in shown.tags if tag == "img")
+    assert not any(name.startswith("on") or name in ("style", "href") for _, attrs in shown.tags for name in attrs)
     assert "<script>alert" not in text and "onerror=alert(3)&gt;" in text and "{{7*7}}" in text
-    rows = found.tables["table-groups"]
+    rows = shown.tables["table-groups"]
     assert any(cell == re.sub(r"\s+", " ", evil) for row in rows for cell, _, _ in row)
     assert "<script" not in (sweep / "report/report.md").read_text(encoding="utf-8")
 
 
 def test_the_page_fetches_nothing(made):
     text = (made / "sweep/report/report.html").read_text(encoding="utf-8")
-    found = Page(text)
+    shown = Page(text)
     assert not re.search(r"https?://", text) and "@import" not in text and not re.search(r"url\((?!data:)", text)
-    assert {tag for tag, _ in found.tags}.isdisjoint({"link", "iframe", "object", "embed", "base", "form", "a"})
-    policy = next(attrs["content"] for tag, attrs in found.tags if attrs.get("http-equiv"))
+    assert {tag for tag, _ in shown.tags}.isdisjoint({"link", "iframe", "object", "embed", "base", "form", "a"})
+    policy = next(attrs["content"] for tag, attrs in shown.tags if attrs.get("http-equiv"))
     assert policy.startswith("default-src 'none'; img-src data:;") and "unsafe" not in policy
 
 
@@ -204,7 +204,7 @@ def test_mistakes_are_answered_with_a_sentence(made, tmp_path, words, parts):
     (tmp_path / "file").write_text("")
     (tmp_path / "sweep").symlink_to(made / "sweep")
     if words == ("sweep", "report.output="):
-        # nothing given is the default
+        # an empty value is the default
         shutil.copytree(made / "sweep/cb_0", tmp_path / "one")
         assert reported(tmp_path, "one", "report.output=", *QUICK).code == 0
         return

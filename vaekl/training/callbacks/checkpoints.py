@@ -1,4 +1,4 @@
-"""`last.pt` at every validation and when asked to stop; `best.pt` where early stopping will want it back.
+"""`last.pt` at every validation and when the run is stopped; `best.pt` for a run with early stopping.
 
 `previous.pt` is what `last.pt` was, for a run whose `last.pt` gets damaged; a finished run has none.
 """

@@ -12,6 +12,7 @@ from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation
 from vaekl.measures.pictures import beside, decoded, grid, most_kl, shaded, shades, traversal
 from vaekl.model.modes import evaluating
+from vaekl.store import RunFolder
 from vaekl.system.files import replacing
 from vaekl.system.libraries import torchvision
 from vaekl.training.callback import Callback
@@ -31,7 +32,7 @@ class Images(Callback):
     """
 
     def __init__(self, folder: Path, tensorboard: TensorBoard) -> None:
-        self.folder, self.tensorboard = folder, tensorboard
+        self.folder, self.tensorboard = RunFolder(folder), tensorboard
 
     def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
         before, total = trainer.step - trainer.plan.valid_every, trainer.plan.total_steps
@@ -44,7 +45,7 @@ class Images(Callback):
 
     def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
         for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():
-            with replacing(self.folder / f"{name}.png", "picture") as partial:
+            with replacing(self.folder.picture(name), "picture") as partial:
                 torchvision("utils").save_image(drawn, partial, format="png")
 
 

@@ -14,11 +14,11 @@ from torch.utils.tensorboard.summary import hparams
 
 from vaekl.measures.elbo import Evaluation
 from vaekl.store import RunFolder
+from vaekl.store.run_folder import EVENTS
 from vaekl.training.callback import Callback
 from vaekl.training.trainer import Trainer
 
 _TEST = ".test"
-_EVENTS = "events.out.tfevents."
 _LONGEST_WAIT = 2
 #: of torch's histograms, which fail where all values lie beyond
 _LAST_BIN = 9e19
@@ -97,7 +97,7 @@ class TensorBoard(Callback):
             return
         # a file of its own: a run that is killed before its results are written tests again
         self.writer.close()
-        if max(self.folder.glob(f"{_EVENTS}*")).name.rpartition(".")[2].strip("9") == "":
+        if max(self.folder.glob(f"{EVENTS}*")).name.rpartition(".")[2].strip("9") == "":
             _make_names_earlier(self.folder)  # names end in a count of the process's files, and 10 comes before 9
         self.writer = SummaryWriter(str(self.folder), filename_suffix=_TEST)
         self._evaluation("test", evaluation, trainer.step)
@@ -158,7 +158,7 @@ def _make_names_earlier(folder: Path) -> None:
     Where the latest is of this second, that one is let pass; where it is still to come, the clock was set back since,
     and the files get names of the seconds before now.
     """
-    files = sorted(folder.glob(f"{_EVENTS}[0-9]*.*"))
+    files = sorted(folder.glob(f"{EVENTS}[0-9]*.*"))
     ahead = _second(files[-1]) - time.time() + 1 if files else 0
     if 0 <= ahead <= _LONGEST_WAIT:
         time.sleep(ahead)
@@ -166,13 +166,13 @@ def _make_names_earlier(folder: Path) -> None:
         # before every one of them too: in a container host and process number come again, and names with them
         second = min(int(time.time()), _second(files[0])) - len(files)
         for place, file in enumerate(files):
-            head, _, tail = file.name.removeprefix(_EVENTS).partition(".")
-            file.rename(folder / f"{_EVENTS}{second + place:0{len(head)}d}.{tail}")
+            head, _, tail = file.name.removeprefix(EVENTS).partition(".")
+            file.rename(folder / f"{EVENTS}{second + place:0{len(head)}d}.{tail}")
 
 
 def _second(file: Path) -> int:
     """In an event file's name; 0 where there is none, which TensorBoard wrote not."""
-    digits = file.name.removeprefix(_EVENTS).partition(".")[0]
+    digits = file.name.removeprefix(EVENTS).partition(".")[0]
     return int(digits) if digits.isdecimal() else 0
 
 

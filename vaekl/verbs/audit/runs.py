@@ -140,7 +140,7 @@ def _loss(run: Run) -> str:
 def _likelihood(run: Run) -> str:
     likelihood = run.facts.likelihood
     if run.dispersion is None:
-        return f"{likelihood.name}, its φ is found in training, and {run.where}"
+        return f"{likelihood.name}, its φ is fitted in training, and {run.where}"
     phi, source = run.dispersion
     per = str(run.config["weighting"].get("per", "scalar"))
     several = f", a geometric mean: there is one per {per}" if per != "scalar" else ""

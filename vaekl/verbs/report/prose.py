@@ -112,6 +112,12 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     run_facts = [run.facts for run in runs if run.facts]
     revisions = [one.git_revision or "none: not run from a checkout" for one in run_facts]
     tallies = {"revision": _tallied(revisions) or ["unknown"]}
+    versions = [{"python": one.python, "platform": one.platform, **one.packages} for one in run_facts]
+    for package in _PACKAGES:
+        values = [version[package] for version in versions if package in version]
+        if values:
+            tallies[package] = _tallied(values)
+    tallies["data protocol"] = _tallied([run.density for run in runs if run.finished]) or ["unknown"]
     rulers = [run.evaluation.protocol.ruler for run in runs if run.evaluation]
     tallies["fair ruler"] = _tallied(rulers) or ["not measured"]
     tallies["images"] = _tallied([_counts(run.results.images) for run in runs if run.results]) or ["unknown"]
