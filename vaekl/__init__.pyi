@@ -51,6 +51,7 @@ from .run.load import TrainedRun as TrainedRun
 from .run.load import load as load
 from .system.errors import VaeklError as VaeklError
 from .training.callback import Callback as Callback
+from .training.callback import TrainerView as TrainerView
 from .training.schedules import ConstantSchedule as ConstantSchedule
 from .training.schedules import CyclicalSchedule as CyclicalSchedule
 from .training.schedules import LearningRateSchedule as LearningRateSchedule

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec, Support
-from vaekl.model.likelihoods.choices import cures, data_words, families_that
+from vaekl.model.likelihoods.choices import FAMILIES, cures, data_words, families_that
 from vaekl.system.errors import VaeklError
 
 
@@ -55,6 +55,8 @@ class Likelihood(ABC):
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
             cls.name = cls.__name__
+        if cls.__module__.startswith(f"{__package__}.") and not cls.__name__.startswith("_"):
+            FAMILIES.append(cls)
 
     def facts(self) -> dict[str, Any]:
         """What is true of this family, as values of JSON: a run's folder holds it for those who have not the class.

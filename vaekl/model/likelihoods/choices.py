@@ -1,13 +1,12 @@
 """What would work instead: the families and transforms that a refusal names, read from what each family says."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from vaekl.data.spec import DataSpec, Support
 
-if TYPE_CHECKING:
-    from vaekl.model.likelihoods.base import Likelihood
-
+#: vaekl's own families, each added by `Likelihood` when its class is defined
+FAMILIES: list[type[Any]] = []
 _WORDS: dict[Support, str] = {
     "binary": "binary data {0, 1}",
     "levels": "integer levels",
@@ -21,17 +20,13 @@ def data_words(*supports: Support) -> str:
     return " or ".join(_WORDS[support] for support in supports)
 
 
-def families_that(fit: Callable[[type["Likelihood"]], bool]) -> str:
+def families_that(fit: Callable[[type[Any]], bool]) -> str:
     """Those of vaekl's own families that fit, as a user chooses one.
 
     >>> families_that(lambda family: "unit_interval" in family.accepts)
     'likelihood=cb, beta, gaussian or laplace'
     """
-    from vaekl.model import likelihoods  # which imports this module
-
-    kinds = [kind for kind in vars(likelihoods).values() if isinstance(kind, type)]
-    own = [kind for kind in kinds if issubclass(kind, likelihoods.Likelihood) and kind is not likelihoods.Likelihood]
-    names = [kind.name for kind in own if fit(kind)]
+    names = [family.name for family in FAMILIES if fit(family)]
     return "likelihood=" + " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from vaekl.measures.elbo import Evaluation
 from vaekl.store import RunFolder, checkpoint
-from vaekl.training.callback import Callback
-from vaekl.training.trainer import Trainer
+from vaekl.training.callback import Callback, TrainerView
 
 
 class Checkpoints(Callback):
@@ -18,16 +17,16 @@ class Checkpoints(Callback):
         self.folder = RunFolder(folder)
         self._saved_step = -1
 
-    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+    def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         if improved and trainer.plan.patience is not None:
             checkpoint.save(self.folder.best, trainer.state_dict())
         self._save(trainer)
 
-    def paused(self, trainer: Trainer) -> None:
+    def paused(self, trainer: TrainerView) -> None:
         if trainer.step > 0:
             self._save(trainer)
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: TrainerView) -> None:
         if trainer.step != self._saved_step:
             checkpoint.save(self.folder.last, trainer.state_dict(), self.folder.previous)
             self._saved_step = trainer.step

@@ -4,8 +4,7 @@ import time
 from pathlib import Path
 
 from vaekl.store import RunFolder
-from vaekl.training.callback import Callback
-from vaekl.training.trainer import Trainer
+from vaekl.training.callback import Callback, TrainerView
 
 _EVERY = 1.0
 
@@ -17,14 +16,14 @@ class Heartbeat(Callback):
         self.folder = RunFolder(folder)
         self._last_beat = 0.0
 
-    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         now = time.monotonic()
         if now - self._last_beat >= _EVERY:
             self._last_beat = now
             self.folder.beat(trainer.step, trainer.plan.total_steps, figures["elbo_nats"])
 
-    def paused(self, trainer: Trainer) -> None:
+    def paused(self, trainer: TrainerView) -> None:
         self.folder.stop_beating()
 
-    def failed(self, trainer: Trainer) -> None:
+    def failed(self, trainer: TrainerView) -> None:
         self.paused(trainer)

@@ -15,9 +15,8 @@ from vaekl.model.modes import evaluating
 from vaekl.store import RunFolder
 from vaekl.system.files import replacing
 from vaekl.system.libraries import torchvision
-from vaekl.training.callback import Callback
+from vaekl.training.callback import Callback, TrainerView
 from vaekl.training.callbacks.tensorboard import TensorBoard
-from vaekl.training.trainer import Trainer
 
 _COLUMNS = 8
 _SHARE = 10
@@ -34,7 +33,7 @@ class Images(Callback):
     def __init__(self, folder: Path, tensorboard: TensorBoard) -> None:
         self.folder, self.tensorboard = RunFolder(folder), tensorboard
 
-    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+    def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         before, total = trainer.step - trainer.plan.valid_every, trainer.plan.total_steps
         due = trainer.step * _SHARE // total > before * _SHARE // total
         if (due or trainer.finished) and self.tensorboard.writer is not None:
@@ -43,13 +42,13 @@ class Images(Callback):
                 self.tensorboard.writer.add_image(f"images/{name}", drawn, trainer.step)
             self.tensorboard.writer.flush()  # a checkpoint follows, behind which a killed run does not go back
 
-    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
+    def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():
             with replacing(self.folder.picture(name), "picture") as partial:
                 torchvision("utils").save_image(drawn, partial, format="png")
 
 
-def pictures(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor]:
+def pictures(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Tensor]:
     """Grids [3, height, width] in [0, 1] under the names of their tags.
 
     Args:
@@ -61,7 +60,7 @@ def pictures(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor
     return {name: grid(images, _COLUMNS) for name, images in images.items()}
 
 
-def _images(trainer: Trainer, kl_per_latent: Tensor | None) -> dict[str, Tensor]:
+def _images(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Tensor]:
     """What each grid shows, [N, C, H, W] in [0, 1]."""
     model = trainer.judged
     stream = generator("pictures", trainer.seed, trainer.device)

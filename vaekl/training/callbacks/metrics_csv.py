@@ -6,8 +6,7 @@ from pathlib import Path
 from vaekl.measures.elbo import Evaluation
 from vaekl.store import RunFolder
 from vaekl.store.metrics import Writer
-from vaekl.training.callback import Callback
-from vaekl.training.trainer import Trainer
+from vaekl.training.callback import Callback, TrainerView
 
 
 class MetricsCsv(Callback):
@@ -17,27 +16,27 @@ class MetricsCsv(Callback):
         self.folder = RunFolder(folder)
         self._log: Writer | None = None
 
-    def started(self, trainer: Trainer) -> None:
+    def started(self, trainer: TrainerView) -> None:
         # a run that was killed after its test is tested again
         self._log = self.folder.log(keep=lambda row: row.step <= trainer.step and row.split != "test")
 
-    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         self._append(trainer.step, "train", figures)
 
-    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+    def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         if evaluation is not None:
             self._append(trainer.step, "valid", evaluation.figures())
         self._flush()
 
-    def paused(self, trainer: Trainer) -> None:
+    def paused(self, trainer: TrainerView) -> None:
         self._flush()
 
-    def failed(self, trainer: Trainer) -> None:
+    def failed(self, trainer: TrainerView) -> None:
         if self._log is not None:
             with suppress(OSError):  # the error that ended the run is the one to report
                 self._log.close()
 
-    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
+    def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         self._append(trainer.step, "test", evaluation.figures())
         if self._log is not None:
             self._log.close()

@@ -4,8 +4,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.measures.elbo import Evaluation
-from vaekl.training.callback import Callback
-from vaekl.training.trainer import Trainer
+from vaekl.training.callback import Callback, TrainerView
 
 _PLAIN_LINES = 10
 
@@ -18,7 +17,7 @@ class ProgressDisplay(Callback):
         self.bar: Progress | None = None
         self._train = self._valid = ""
 
-    def started(self, trainer: Trainer) -> None:
+    def started(self, trainer: TrainerView) -> None:
         if not self.console.is_terminal:
             return
         self.bar = Progress(
@@ -33,15 +32,15 @@ class ProgressDisplay(Callback):
         self._task = self.bar.add_task("", total=trainer.plan.total_steps, completed=trainer.step)
         self.bar.start()
 
-    def compiled(self, trainer: Trainer, seconds: float) -> None:
+    def compiled(self, trainer: TrainerView, seconds: float) -> None:
         self.console.print(f"  step {trainer.step:>6,}: compiled in {seconds:.1f} s")
 
-    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {figures['images_per_second']:,.0f} images/s"
         if self.bar is not None:
             self.bar.update(self._task, completed=trainer.step, description=self._description())
 
-    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+    def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         self._valid = f"valid ELBO {evaluation.elbo:,.2f} nats" if evaluation is not None else ""
         total = trainer.plan.total_steps
         before = max(0, trainer.step - trainer.plan.valid_every)
@@ -52,9 +51,9 @@ class ProgressDisplay(Callback):
     def _description(self) -> str:
         return " · ".join(part for part in (self._train, self._valid) if part)
 
-    def paused(self, trainer: Trainer) -> None:
+    def paused(self, trainer: TrainerView) -> None:
         if self.bar is not None:
             self.bar.stop()
 
-    def failed(self, trainer: Trainer) -> None:
+    def failed(self, trainer: TrainerView) -> None:
         self.paused(trainer)

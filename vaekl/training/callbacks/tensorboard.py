@@ -15,8 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 from vaekl.measures.elbo import Evaluation
 from vaekl.store import RunFolder
 from vaekl.store.run_folder import EVENTS
-from vaekl.training.callback import Callback
-from vaekl.training.trainer import Trainer
+from vaekl.training.callback import Callback, TrainerView
 
 _TEST = ".test"
 _LONGEST_WAIT = 2
@@ -52,7 +51,7 @@ class TensorBoard(Callback):
         self.writer: SummaryWriter | None = None
         self._last_step = 0
 
-    def started(self, trainer: Trainer) -> None:
+    def started(self, trainer: TrainerView) -> None:
         self._last_step = trainer.step
         resumed = trainer.step > 0
         threading.excepthook = _as_usual_but_for_the_disk
@@ -75,24 +74,24 @@ class TensorBoard(Callback):
                 }
             )
 
-    def logged(self, trainer: Trainer, figures: dict[str, float]) -> None:
+    def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         self._scalars("train", figures, trainer.step)
 
-    def validated(self, trainer: Trainer, evaluation: Evaluation | None, improved: bool) -> None:
+    def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         self._last_step = trainer.step
         if evaluation is not None:
             self._evaluation("valid", evaluation, trainer.step)
         self._flush()
 
-    def paused(self, trainer: Trainer) -> None:
+    def paused(self, trainer: TrainerView) -> None:
         self._flush()
 
-    def failed(self, trainer: Trainer) -> None:
+    def failed(self, trainer: TrainerView) -> None:
         if self.writer is not None:
             with suppress(OSError):  # the error that ended the run is the one to report
                 self.writer.close()
 
-    def tested(self, trainer: Trainer, evaluation: Evaluation) -> None:
+    def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         if self.writer is None:
             return
         # a file of its own: a run that is killed before its results are written tests again
