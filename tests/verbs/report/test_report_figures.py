@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import statistics
+from importlib.metadata import version
 
 import matplotlib
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from report_cases import RUNS, load, page, reported, table
 
 from vaekl.run.load import load as load_run
-from vaekl.verbs.report import figures, measure, style
+from vaekl.verbs.report import figures, measure, prose, style
 from vaekl.verbs.report.collect import collect
 from vaekl.verbs.report.groups import Stat, grouped
 
@@ -154,6 +155,16 @@ def test_iso_lines_are_lines_of_equal_elbo(made):
     for group in groups:
         point = (group.stats["distortion_nats"].mean, group.stats["rate_nats"].mean)
         assert any(point == pytest.approx(mark) for mark in drawn)
+
+
+def test_what_was_run_is_in_the_report_with_its_versions(made):
+    lines = prose.facts(collect([made / "sweep"]))
+    names = ["revision", "vaekl", "python", "torch", "numpy", "data protocol", "fair ruler", "images", "seeds"]
+    assert [name for name in lines if name in names] == names
+    assert lines["torch"] == [version("torch")] and lines["seeds"] == ["0, 1"]
+    assert len(lines["data protocol"]) == 2 and "(6 runs)" in "".join(lines["data protocol"]), "Gaussian and cb"
+    html = (made / "sweep/report/report.html").read_text(encoding="utf-8")
+    assert all(name in html for name in names)
 
 
 def test_the_theory_line_is_probabilistic_pca_on_the_test_images(tmp_path):
