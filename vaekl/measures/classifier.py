@@ -59,7 +59,7 @@ class Classifier(nn.Module):
         self.accuracy = float("nan")
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and logits."""
+        """Features [B, 128] and logits [B, K] of images [B, C, H, W]."""
         features = self.body(x - 0.5)
         return features, self.head(features)
 

@@ -101,7 +101,7 @@ class Inception(nn.Module):
         self.extractor = extractor
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and logits; a single channel is repeated, and values are rounded to bytes."""
+        """Features [B, 2048] and logits [B, 1008]; a single channel is repeated, and values are rounded to bytes."""
         if x.shape[1] not in (1, 3):
             raise VaeklError(
                 f"Inception sees pictures of 1 or 3 channels, not of {x.shape[1]}: set eval.features=classifier."

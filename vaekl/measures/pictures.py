@@ -149,7 +149,10 @@ def captioned(picture: Tensor, caption: str, rows: Sequence[str] = ()) -> Image.
 
 
 def save_png(path: Path, picture: Tensor, caption: str, rows: Sequence[str] = ()) -> None:
-    """Write a captioned picture, whole or not at all, with the caption as the PNG's `Description` too."""
+    """Write a picture [3, height, width] as `captioned` draws it, whole or not at all.
+
+    The caption is the PNG's `Description` too.
+    """
     words = PngImagePlugin.PngInfo()
     words.add_text("Description", caption)
     words.add_text("Software", "vaekl")

@@ -109,26 +109,26 @@ class Likelihood(ABC):
 
     @abstractmethod
     def energy(self, eta: Tensor, x: Tensor) -> Tensor:
-        """E(x, η), the part of −φ ln p that depends on x."""
+        """E(x, η), the part of −φ ln p that depends on x; [B, C, H, W]."""
 
     @abstractmethod
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        """ln C(η, φ) in nats."""
+        """ln C(η, φ), nats; [B, C, H, W]."""
 
     @abstractmethod
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        """E[x] under the density (not under its energy)."""
+        """E[x] under the density, its constant included; [B, C, H, W]."""
 
     @abstractmethod
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        """Var[x] under the density; the root of its average is the implied σ."""
+        """Var[x] under the density, [B, C, H, W]; the root of its average is the implied σ."""
 
     @abstractmethod
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of each value of x; without a generator from torch's own."""
+        """One draw of x, [B, C, H, W], from the generator or from torch's own."""
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        """ln p(x | η) = −E/φ + ln C, in nats for each value of x."""
+        """ln p(x | η) = −E/φ + ln C of each value of x, nats; [B, C, H, W]."""
         return self.log_norm_const(eta, dispersion) - self.energy(eta, x) / dispersion
 
     def parts(self, eta: Tensor, x: Tensor, dispersion: Tensor, tempered: bool = True) -> tuple[Tensor, Tensor]:
@@ -224,5 +224,5 @@ class Likelihood(ABC):
 
 
 def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """The value in the type of η, or in float32 where η is in half precision."""
+    """A value of any shape in the type of η, or in float32 where η is in half precision."""
     return value.to(torch.promote_types(dtype, torch.float32))

@@ -60,7 +60,7 @@ class Weighting(nn.Module):
         """Called with E of each value of a training batch, [B, C, H, W], before φ is read; for those that solve φ."""
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
-        """What is minimised, averaged over the batch; not comparable between weightings.
+        """What is minimised, averaged over the batch, a scalar; not comparable between weightings.
 
         Args:
             terms: the parts of the batch's ELBO.

@@ -1,6 +1,6 @@
 """Pictures: inputs beside reconstructions, samples from the prior, a latent traversal; on TensorBoard and as PNG.
 
-A reconstruction is the *mean* of the density, which for the continuous Bernoulli is not its logit's sigmoid.
+A reconstruction is the *mean* of the density at the posterior's mean.
 """
 
 from pathlib import Path
@@ -19,7 +19,8 @@ from vaekl.training.callback import Callback, TrainerView
 from vaekl.training.callbacks.tensorboard import TensorBoard
 
 _COLUMNS = 8
-_SHARE = 10
+#: pictures are drawn at about so many validations of a run
+_TIMES = 10
 
 
 class Images(Callback):
@@ -35,12 +36,12 @@ class Images(Callback):
 
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         before, total = trainer.step - trainer.plan.valid_every, trainer.plan.total_steps
-        due = trainer.step * _SHARE // total > before * _SHARE // total
+        due = trainer.step * _TIMES // total > before * _TIMES // total
         if (due or trainer.finished) and self.tensorboard.writer is not None:
             kl = evaluation.kl_per_latent if evaluation is not None else None
             for name, drawn in pictures(trainer, kl).items():
                 self.tensorboard.writer.add_image(f"images/{name}", drawn, trainer.step)
-            self.tensorboard.writer.flush()  # a checkpoint follows, behind which a killed run does not go back
+            self.tensorboard.writer.flush()  # on the disk before the checkpoint, from which a killed run goes on
 
     def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():
@@ -56,8 +57,8 @@ def pictures(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Te
         kl_per_latent: [Z]; the latents with the largest are traversed. None takes the first latents.
     """
     with torch.no_grad(), evaluating(trainer.judged):
-        images = _images(trainer, kl_per_latent)
-    return {name: grid(images, _COLUMNS) for name, images in images.items()}
+        grids = _images(trainer, kl_per_latent)
+    return {name: grid(images, _COLUMNS) for name, images in grids.items()}
 
 
 def _images(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from vaekl.training.callback import Callback, TrainerView
 
 _TEST = ".test"
 _LONGEST_WAIT = 2
-#: of torch's histograms, which fail where all values lie beyond
+#: the end of torch's last histogram bin; a histogram of values that all lie beyond it fails
 _LAST_BIN = 9e19
 _LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
 _EQUATION = "ELBO = −E/φ + ln C − KL, nats"
@@ -54,11 +54,11 @@ class TensorBoard(Callback):
     def started(self, trainer: TrainerView) -> None:
         self._last_step = trainer.step
         resumed = trainer.step > 0
-        threading.excepthook = _as_usual_but_for_the_disk
+        threading.excepthook = _without_disk_errors
         for file in self.folder.glob(f"events.*{_TEST}"):
             file.unlink()
-        _make_names_earlier(self.folder)
-        # events of steps after the checkpoint are about to be written again; without one, all of them
+        _rename_before_now(self.folder)
+        # events after the checkpoint will be written again; without a checkpoint all of them
         self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)
         if not resumed:
             self.writer.add_text("config", "```yaml\n" + self.config + "\n```", 0)
@@ -94,14 +94,14 @@ class TensorBoard(Callback):
     def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         if self.writer is None:
             return
-        # a file of its own: a run that is killed before its results are written tests again
+        # in a file of its own, which is deleted where the run was killed before its results and is tested again
         self.writer.close()
         if max(self.folder.glob(f"{EVENTS}*")).name.rpartition(".")[2].strip("9") == "":
-            _make_names_earlier(self.folder)  # names end in a count of the process's files, and 10 comes before 9
+            _rename_before_now(self.folder)  # names end in a count of the process's files, and 10 comes before 9
         self.writer = SummaryWriter(str(self.folder), filename_suffix=_TEST)
         self._evaluation("test", evaluation, trainer.step)
         if trainer.step < self._last_step:
-            # early stopping went back to its best weights: the last point is to be theirs, as the test's is
+            # early stopping restored its best weights: the last point of the curves is theirs, as in the test
             for row in RunFolder(self.folder).metrics():
                 if row.split == "valid" and row.step == trainer.step:
                     self._scalars("valid", row.figures(), self._last_step)
@@ -111,7 +111,8 @@ class TensorBoard(Callback):
     def _compare(self, figures: list[str], step: int) -> None:
         """The HParams tab: settings beside the final figures, which are the last points of their curves.
 
-        TensorBoard takes the columns for all runs from whichever it meets first, and shows those said to differ first.
+        TensorBoard takes the columns of all runs from the first that it reads, and shows those first that are marked as
+        different.
         """
         tags = [*_JUDGED_FIRST, *(f"{split}/{tag}" for split in ("test", "valid") for tag in figures)]
         columns = {key: 0.0 if value is None else value for key, value in self.settings.items()}
@@ -147,22 +148,23 @@ class TensorBoard(Callback):
 
 
 def _swept(folder: Path, settings: Iterable[str]) -> set[str]:
-    """What differs in a sweep, which is what its run folders are called by; nothing outside a sweep."""
+    """The settings that differ in a sweep, as its run folders are named after them; none outside a sweep."""
     return set(re.findall(r"(?:^|,)\+*([\w.]+)=", folder.resolve().name)) & set(settings)
 
 
-def _make_names_earlier(folder: Path) -> None:
-    """TensorBoard reads a folder's event files in the order of their names, which begin with the second.
+def _rename_before_now(folder: Path) -> None:
+    """Make sure that the event file to come sorts after those in the folder.
 
-    Where the latest is of this second, that one is let pass; where it is still to come, the clock was set back since,
-    and the files get names of the seconds before now.
+    TensorBoard reads event files in the order of their names, which begin with the second of their creation. Where the
+    latest is of the present second, wait until that has passed. Where it is of a later one, the clock was set back: the
+    files are renamed to the seconds before now.
     """
     files = sorted(folder.glob(f"{EVENTS}[0-9]*.*"))
     ahead = _second(files[-1]) - time.time() + 1 if files else 0
     if 0 <= ahead <= _LONGEST_WAIT:
         time.sleep(ahead)
     elif ahead > 0:
-        # before every one of them too: in a container host and process number come again, and names with them
+        # also before the first of them: the rest of a name, host and process number, may be the same in a container
         second = min(int(time.time()), _second(files[0])) - len(files)
         for place, file in enumerate(files):
             head, _, tail = file.name.removeprefix(EVENTS).partition(".")
@@ -175,7 +177,7 @@ def _second(file: Path) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _as_usual_but_for_the_disk(failure: threading.ExceptHookArgs) -> None:
-    """No traceback where the writer's thread cannot write: the next event raises the same error in the main thread."""
+def _without_disk_errors(failure: threading.ExceptHookArgs) -> None:
+    """Report an error in a thread, unless the writer cannot write: then the next event raises it in the main thread."""
     if not isinstance(failure.exc_value, OSError):
         threading.__excepthook__(failure)
