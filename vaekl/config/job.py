@@ -22,11 +22,13 @@ class Job:
         content: the resolved config, with the name of what stands in each group under `choices`.
         path: the run folder, absolute; it need not be there yet.
         overrides: the words that were typed for this run.
+        again: whether a run of the same config that is in the folder is trained once more, from its first step.
     """
 
     content: dict[str, Any]
     path: Path
     overrides: list[str]
+    again: bool = False
 
 
 def single(words: Sequence[str]) -> Job:

@@ -13,6 +13,7 @@ from vaekl.data import Data, Split
 from vaekl.model.vae import VAE
 from vaekl.run.build import build_data, build_likelihood, build_model
 from vaekl.run.config import RunConfig
+from vaekl.run.lost import lost_weights
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
@@ -132,20 +133,14 @@ def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -
     """
     tested = results.weights if results is not None else LAST
     name = {"last": LAST, "best": BEST, None: tested}[which]
-    there = [option for option in (LAST, BEST) if option in folder.checkpoints()]
-    if name in there:
+    if name in folder.checkpoints():
         return name
     if name == BEST and tested != BEST:
         raise VaeklError(f"{folder.path} kept no best weights, since it had no trainer.patience: take checkpoint=last.")
-    others = " or ".join(f"checkpoint={option.removesuffix('.pt')}" for option in there)
-    if results is not None:
-        what = f"{folder.path} is finished, but its weights {name} are gone"
-        cure = "put the file back, or train the same run again by its command with --again"
-    elif others or folder.previous.exists():
-        what, cure = f"{folder.path} has lost {name}", f"put it back, or go on by `vaekl resume {folder.path}`"
-    else:
-        what, cure = f"{folder.path} has no checkpoint yet", f"go on by `vaekl resume {folder.path}`"
-    raise VaeklError(f"{what}: {f'take {others}, ' if others else ''}{cure}.")
+    if results is not None and (sentence := lost_weights(folder, results)):
+        raise VaeklError(sentence)
+    what = "has lost" if folder.checkpoints() else "has no checkpoint yet, that is no"
+    raise VaeklError(f"{folder.path} {what} {name}: go on with it by `vaekl resume {folder.path}`.")
 
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -51,15 +51,10 @@ def restore(trainer: Trainer, path: Path, state: dict[str, Any] | None, console:
     """Give a trainer the state of its run's checkpoint; without one it stays at its first step.
 
     Raises:
-        VaeklError: the state is another model's, another data set's, or an earlier vaekl's.
+        VaeklError: the state is another model's or another data set's.
     """
     if state is None:
         return
-    if "restores" not in state:
-        raise VaeklError(
-            f"{RunFolder(path).last} was written by an earlier vaekl: go on with that one, or train afresh; eval and "
-            "sample still read it."
-        )
     if state.get("data") != trainer.data.digest:
         raise VaeklError(
             f"the images are not those that {path} began with (there are other ones, or more or fewer): put them back, "

@@ -16,6 +16,7 @@ from vaekl.run import recovery
 from vaekl.run.build import build, facts
 from vaekl.run.config import RunConfig
 from vaekl.run.execute import Run, execute
+from vaekl.run.lost import lost_weights
 from vaekl.store import RunFolder
 from vaekl.system import distributed
 from vaekl.system.devices import enough_memory
@@ -32,7 +33,8 @@ _SMALLER = "lower trainer.batch_size or the model's size, or free some"
 def train(job: Job) -> float | None:
     """A new run, or the rest of the same one; returns the validation ELBO in nats, or None without validation.
 
-    A finished run is left as it is: the same config would end at the same figures.
+    A finished run is left as it is, since the same config would end at the same figures, unless it is to be trained
+    again.
 
     Raises:
         VaeklError: for any mistake of the user's, or a folder that holds another run.
@@ -40,12 +42,16 @@ def train(job: Job) -> float | None:
     path, folder = job.path, RunFolder(job.path)
     _check_place(path)
     with _console(path) as console, enough_memory("the run", _SMALLER), distributed.joined():
-        if distributed.on_first(lambda: folder.is_run_of(job.content)):
+        is_there = distributed.on_first(lambda: folder.is_run_of(job.content))
+        if is_there and not job.again:
             return _go_on(path, console, job.content)
         cfg = RunConfig.of(job.content)
         runs = [distributed.on_each(lambda: build(cfg, path, console))]
         facts_of_run = facts(runs[0].trainer)
         with _held(folder):
+            if is_there:
+                names = distributed.on_first(folder.clear)
+                console.print(f"training again: {', '.join(names)} in {path} taken away")
             distributed.on_first(lambda: folder.claim(cfg.yaml, job.overrides, facts_of_run))
             return _complete(runs, cfg, path, console)
 
@@ -106,7 +112,7 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
     cfg = RunConfig.of(content, folder.config_file)
     with _held(folder):
         if (results := distributed.on_first(folder.results)) is not None:
-            console.print(f"{path} is finished: nothing to resume.")
+            console.print(lost_weights(folder, results) or f"{path} is finished: nothing to resume.")
             return results.validation_elbo
         return _complete([_restored(cfg, path, console)], cfg, path, console)
 

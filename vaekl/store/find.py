@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vaekl.store.config import CONFIG, refusal
 from vaekl.store.run_folder import RunFolder
 
 
@@ -11,11 +12,9 @@ def find_runs(path: Path) -> list[Path]:
     Raises:
         VaeklError: if there is none.
     """
-    run = RunFolder(path)
-    if path.is_file() or run.holds_run():
+    if path.is_file() or RunFolder(path).holds_run():
         return [path]
-    name = run.config_file.name
-    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{name}")})
+    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{CONFIG}")})
     if not inside:
-        raise run.refusal()
+        raise refusal(path)
     return inside

@@ -7,10 +7,12 @@ from os.path import lexists
 from pathlib import Path
 from typing import Any
 
+from vaekl.store import config as configs
 from vaekl.store import heartbeat as heartbeats
 from vaekl.store import metrics as logs
+from vaekl.store.config import CONFIG
 from vaekl.store.fingerprint import fingerprint
-from vaekl.store.read import UnreadableError, printable, read_record, read_yaml
+from vaekl.store.read import UnreadableError, printable, read_record
 from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
@@ -21,14 +23,11 @@ from vaekl.system.files import replacing, sole_user, sole_writer, unwritable
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 #: how the names of TensorBoard's files begin
 EVENTS = "events.out.tfevents."
-_CONFIG, _FACTS, _RESULTS, _EVALUATION, _METRICS = (
-    "config.yaml", "facts.json", "results.json", "eval.json", "metrics.csv",
-)  # fmt: skip
+_FACTS, _RESULTS, _EVALUATION, _METRICS = "facts.json", "results.json", "eval.json", "metrics.csv"
 #: what is never there before the config is
 _AFTER_CONFIG = (LAST, PREVIOUS, BEST, _METRICS, _RESULTS)
 #: the most bytes that are read
-_MOST = {_CONFIG: 1 << 20, _FACTS: 1 << 20, _RESULTS: 1 << 24, _EVALUATION: 1 << 26}
-_GROUPS = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
+_MOST = {_FACTS: 1 << 20, _RESULTS: 1 << 24, _EVALUATION: 1 << 26}
 _RESTORE = "restore it, or train afresh"
 _TAKE_AWAY = "restore it, or take it away"
 
@@ -46,7 +45,7 @@ class RunFolder:
     @property
     def config_file(self) -> Path:
         """The resolved config as YAML; a folder with this file holds a run."""
-        return self.path / _CONFIG
+        return self.path / CONFIG
 
     @property
     def facts_file(self) -> Path:
@@ -152,32 +151,43 @@ class RunFolder:
             )
         if left := self.leftovers():
             raise VaeklError(
-                f"{self.path} holds {left[0]}, but no {_CONFIG} that says of which run: put that file back, or choose "
+                f"{self.path} holds {left[0]}, but no {CONFIG} that says of which run: put that file back, or choose "
                 "another folder."
             )
-        self.write_facts(overrides, facts)
+        content = {"metrics_schema": logs.SCHEMA, **versions(overrides), **facts}
+        write_record(self.facts_file, record(Facts, content, _FACTS))
         with replacing(self.config_file, "config") as partial:
             partial.write_text(config_yaml, encoding="utf-8")
 
-    def write_facts(self, overrides: Sequence[str], facts: Mapping[str, Any]) -> None:
-        """Write `facts.json`, for a run that is about to take its first step; the arguments are those of `claim`."""
-        content = {"metrics_schema": logs.SCHEMA, **versions(overrides), **facts}
-        write_record(self.facts_file, record(Facts, content, _FACTS))
+    def clear(self) -> list[str]:
+        """Take away what training and `vaekl eval` left, for the same run to be trained again into this folder.
 
-    def clear(self) -> None:
-        """Take away all that training left, for the same run to be trained again; the config stays.
+        Results go first and the config last: a run that is killed in between is an unfinished one.
 
-        Results go first, so that the run is never called finished by figures that are about to be replaced.
+        Returns:
+            The names of what is taken away.
 
         Raises:
-            OSError: a file cannot be taken away.
+            VaeklError: a file cannot be taken away.
         """
-        self.results_file.unlink(missing_ok=True)
-        for file in (*self.path.glob("eval*.json"), *self.path.glob(f"{EVENTS}*")):
-            file.unlink()
-        # the log last but for the checkpoints: with a log and no checkpoint a run is refused
-        for name in (_METRICS, PREVIOUS, BEST, self.damaged.name, LAST):
-            (self.path / name).unlink(missing_ok=True)
+        measured = [*sorted(self.path.glob("eval*.json")), *sorted(self.path.glob(f"{EVENTS}*"))]
+        names = [
+            _RESULTS,
+            *(file.name for file in measured),
+            _METRICS,
+            PREVIOUS,
+            BEST,
+            self.damaged.name,
+            LAST,
+            CONFIG,
+        ]
+        there = [name for name in names if lexists(self.path / name)]
+        for name in there:
+            try:
+                (self.path / name).unlink()
+            except OSError as error:
+                raise VaeklError(unwritable(self.path / name, "file", error)) from error
+        return there
 
     def config(self) -> dict[str, Any]:
         """The resolved config of a run that this vaekl wrote.
@@ -186,23 +196,10 @@ class RunFolder:
             VaeklError: there is no run, an earlier vaekl wrote it, or its config or its facts cannot be read.
         """
         if not self.holds_run():
-            raise self.refusal()
-        content = read_yaml(self.config_file, _MOST[_CONFIG], _RESTORE)
-        file = printable(str(self.config_file))
-        if not isinstance(content, dict) or not isinstance(content.get("choices"), dict):
-            raise UnreadableError(f"{file} is not the config of a run: give a folder that `vaekl train` made.")
-        if lacking := [group for group in _GROUPS if not isinstance(content.get(group), dict)]:
-            raise UnreadableError(f"{file} lacks {lacking[0]}: {_RESTORE}.")
+            raise configs.refusal(self.path)
+        content = configs.read(self.path)
         self.facts()
         return content
-
-    def refusal(self) -> VaeklError:
-        """What to say where there is no run; it names one that is near."""
-        near = sorted(p.parent for p in self.path.glob(f"*/{_CONFIG}")) or [self.path.parent] * self.path.is_file()
-        hint = ": give a folder that `vaekl train` made"
-        if near and RunFolder(near[-1]).holds_run():
-            hint = f", but {near[-1]} does: give that"
-        return VaeklError(printable(f"{self.path} holds no run ({_CONFIG} is missing){hint}."))
 
     def facts(self) -> Facts:
         """What was trained, by which versions.

@@ -40,6 +40,7 @@ Flags
   -m, --multirun        sweep over comma-separated values
   --config-dir DIR      add your own groups and options
   --cfg job             print the composed config and stop
+  --again               train a run that is in its folder once more, from its first step
   --debug               a full traceback instead of a sentence
 
 """

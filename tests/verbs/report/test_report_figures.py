@@ -238,3 +238,11 @@ def test_every_figure_is_there_as_png_and_svg(made):
     files = {path.name for path in (made / "sweep/report/figures").iterdir()}
     assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert not list((made / "sweep/report").glob(".*"))
+
+
+def test_the_report_names_the_versions_that_the_figures_depend_on(made):
+    packages = load(made / "sweep/cb_0/facts.json")["packages"]
+    text = (made / "sweep/report/report.md").read_text(encoding="utf-8")
+    for name in ("vaekl", "torch", "numpy"):
+        assert f"- {name}: {packages[name]}" in text
+    assert "- python: " in text and "- data protocol: " in text

@@ -1,0 +1,42 @@
+"""`config.yaml`: the resolved config of a run, whose presence makes a folder a run's."""
+
+from os.path import lexists
+from pathlib import Path
+from typing import Any
+
+from vaekl.store.read import UnreadableError, printable, read_yaml
+from vaekl.system.errors import VaeklError
+
+CONFIG = "config.yaml"
+#: bytes
+_MOST = 1 << 20
+_GROUPS = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
+_CURE = "restore it, or train afresh"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The resolved config, in which every group has its settings.
+
+    Raises:
+        VaeklError: there is none, or it cannot be read.
+    """
+    file = folder / CONFIG
+    try:
+        content = read_yaml(file, _MOST, _CURE)
+    except FileNotFoundError as error:
+        raise refusal(folder) from error
+    if not isinstance(content, dict) or not isinstance(content.get("choices"), dict):
+        name = printable(str(file))
+        raise UnreadableError(f"{name} is not the config of a run: give a folder that `vaekl train` made.")
+    if lacking := [group for group in _GROUPS if not isinstance(content.get(group), dict)]:
+        raise UnreadableError(f"{printable(str(file))} lacks {lacking[0]}: {_CURE}.")
+    return content
+
+
+def refusal(folder: Path) -> VaeklError:
+    """What to say where there is no run; it names one that is near."""
+    near = sorted(file.parent for file in folder.glob(f"*/{CONFIG}")) or [folder.parent]
+    hint = ": give a folder that `vaekl train` made"
+    if lexists(near[-1] / CONFIG):
+        hint = f", but {near[-1]} does: give that"
+    return VaeklError(printable(f"{folder} holds no run ({CONFIG} is missing){hint}."))
