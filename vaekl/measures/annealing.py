@@ -46,7 +46,7 @@ def annealed_bound(
     for part in batch_slices(len(split), max(1, batch_limit(model) // CHAINS), drop_last=False):
         x = split.batch(part, generator).repeat_interleave(CHAINS, 0)
         path = _Path(model, x)
-        # the step sizes are tuned on a first pass and then held: a step that looks at its own chain would bias w
+        # the step sizes are tuned in a first pass and fixed in the second: adapted to their own chain they would bias w
         _, sizes = _anneal(path, generator, steps, None)
         weights, _ = _anneal(path, generator, steps, sizes)
         parts.append(weights.view(-1, CHAINS).logsumexp(1) - log(CHAINS))
@@ -109,7 +109,7 @@ def _anneal(path: _Path, generator: torch.Generator, steps: int, sizes: Tensor |
         if sizes is not None:
             size = sizes[step - 1]
         used.append(size)
-        # drawn in the last step too, after which nothing moves: a pass takes as many numbers as it has steps
+        # drawn in the last step too, after which nothing moves, so that each step takes as many numbers from the stream
         momentum, uniform = noise(), torch.rand(len(z), generator=generator, device=z.device)
         if step == steps:
             break

@@ -1,4 +1,4 @@
-"""Is the dispersion what the data say it is? Implied σ beside the error, and predicted beside observed frequencies."""
+"""Calibration: the implied σ beside the error of the mean, and predicted beside observed frequencies of levels."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +15,7 @@ from vaekl.model.vae import VAE
 #: the most groups of levels whose probabilities are predicted, and the bins of those predictions
 _GROUPS = 16
 _BINS = 20
-#: values of the data that are looked at, and decoder outputs for them; both at most
+#: the most values of the data, and of η, from which the error is computed
 _VALUES = 2**20
 _OUTPUTS = 2**26
 
@@ -50,7 +50,16 @@ def figures(calibration: Calibration) -> dict[str, Any]:
 
 @torch.inference_mode()
 def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibration:
-    """Compare the implied σ with the error on the same images; the first entry is over all channels, then each."""
+    """The implied σ beside the error on the same images.
+
+    Args:
+        model: in evaluation mode.
+        split: the images.
+        generator: of all noise.
+
+    Returns:
+        Lists whose first entry is over all channels, followed by one for each channel.
+    """
     sums = torch.zeros(3, model.spec.shape[0], dtype=torch.float64)
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
@@ -98,7 +107,16 @@ class Reliability:
 
 @torch.inference_mode()
 def reliability(model: VAE, split: Split, generator: torch.Generator) -> Reliability | None:
-    """Predicted against observed frequency of levels, on the first images of a split; None without bins to predict."""
+    """Predicted beside observed frequencies of levels.
+
+    Args:
+        model: in evaluation mode.
+        split: its first images are used, as many as have 2^20 values.
+        generator: of all noise.
+
+    Returns:
+        None where the values are no levels, or the likelihood gives no probability to them.
+    """
     spec, likelihood = model.spec, model.likelihood
     if why_no_ruler(spec, likelihood) is not None or spec.levels is None or not likelihood.has_log_mass:
         return None

@@ -121,7 +121,7 @@ def inception() -> Inception:
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(library.URL_INCEPTION_V3).name
     is_there = file.is_file()
     before = socket.getdefaulttimeout()
-    # without a limit, a firewall that drops packets silently would be waited for for ever
+    # a firewall that drops packets silently would otherwise be waited for without end
     socket.setdefaulttimeout(CONNECT_SECONDS)
     try:
         extractor = library.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])

@@ -153,7 +153,7 @@ class Trainer:
         x = self._last_x = self.data.train.transform(stored, self.generator)
         noise = self.model.noise(len(x), self.generator)
 
-        # to torch.compile a float is a constant
+        # torch.compile takes a float for a constant and would compile again for each new value
         multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
         loss, ledger = self._objective(x[self.share], noise[self.share], multiplier)
         self.optimizer.zero_grad()
@@ -222,7 +222,7 @@ class Trainer:
             schedule = self.schedule(self.step - 1)
             evaluation = evaluate(self.judged, self.data.valid, generator("valid", self.seed, self.device), schedule)
             check_validation(evaluation.elbo, self.step)
-            # while the KL has less than its full weight, a falling ELBO says nothing about the run
+            # before the KL has its full weight the loss is not the ELBO's, which may fall without harm
             if schedule == 1:
                 improved = evaluation.elbo > self.best_elbo
                 self.best_elbo = max(self.best_elbo, evaluation.elbo)
