@@ -75,6 +75,12 @@ def test_a_part_of_a_config_is_shown(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["-m", "seed=0,1", "--again"], ["--again", "--cfg", "job"]], ids=" ".join)
+def test_only_a_single_run_is_trained_again(words, tmp_path):
+    refused(vaekl(tmp_path, "train", *words), "--again trains one run once more")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", ["file/run", "file"])
 def test_a_place_where_no_folder_can_be_is_refused_before_the_data_are_read(place, tmp_path):
     (tmp_path / "file").write_text("mine")

@@ -1,7 +1,7 @@
 """A run as it is to be trained: its config, its folder and the words that it was typed with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def single(words: Sequence[str]) -> Job:
     try:
         cfg = compose.compose(words, directories)
         with compose.current(cfg):
-            return _job(compose.without_hydra(cfg), str(cfg.hydra.run.dir))
+            job = _job(compose.without_hydra(cfg), str(cfg.hydra.run.dir))
+            return replace(job, again="--again" in words)
     except VaeklError:
         raise
     except Exception as error:  # Hydra's and OmegaConf's own, and whatever else they meet in strange words

@@ -3,21 +3,22 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vaekl.config.compose import compose, without_hydra
+from vaekl.config.compose import compose
 from vaekl.config.groups import CONF, groups, options
+from vaekl.config.keys import unknown_flag, unknown_key
 from vaekl.config.overrides import (
     FLAGS,
     SHOW,
     TAKE_A_VALUE,
     are_flags,
     config_dirs,
+    is_sweep,
     parse,
     shortened,
     shows,
@@ -52,7 +53,7 @@ def check(words: Sequence[str]) -> None:
         following = "".join(words[place + 1 : place + 2])
         if word.startswith("-"):
             if flag not in FLAGS:
-                raise VaeklError(_unknown_flag(flag, value or following, words, directories))
+                raise VaeklError(unknown_flag(flag, value or following, words, directories))
             if flag in TAKE_A_VALUE and not value and not following:
                 raise VaeklError(f"{flag} needs a value: see `vaekl train --help`.")
             _check_flag(flag, value or following, words)
@@ -116,7 +117,7 @@ def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directori
 def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
     """The sentence for an error of Hydra's: which key does not exist and which is similar, or what else is wrong."""
     return (
-        _unknown_key(words, directories)
+        unknown_key(words, directories)
         or _translated(error, " ".join(str(error).split()), words)
         or _blaming(error, words, directories)
     )
@@ -142,6 +143,8 @@ def _check_flag(flag: str, value: str, words: Sequence[str]) -> None:
         raise VaeklError(f"{flag} {value} is not one of {', '.join(SHOW[flag])}{did_you_mean(value, SHOW[flag])}.")
     if flag in ("--package", "-p", "--resolve") and not shows(words):
         raise VaeklError(f"{flag} says how a config is printed: add --cfg job.")
+    if flag == "--again" and (shows(words) or is_sweep(words)):
+        raise VaeklError("--again trains one run once more: type it with the words of a single run and its folder.")
 
 
 def _check_deleted(override: Override) -> None:
@@ -165,72 +168,6 @@ def _check_searchpath(override: Override) -> None:
         scheme, colon, folder = place.rpartition("://")
         if (not colon or scheme == "file") and not Path(folder).is_dir():
             raise VaeklError(f"hydra.searchpath={place} is no folder: give one, as in [file://my/configs].")
-
-
-def _unknown_flag(flag: str, value: str, words: Sequence[str], directories: Sequence[Path]) -> str:
-    """For `--epochs 5` the sentence names the setting trainer.epochs, for `--multirn` the flag --multirun."""
-    name = flag.lstrip("-").replace("-", "_")
-    keys = [key for key in _keys_of_run(words, directories) if key == name or key.endswith(f".{name}")]
-    of_options = [f"{group}.{name}" for group, _ in _owners(name, directories)]
-    if name in groups(directories) or keys or of_options:
-        key = name if name in groups(directories) else [*keys, *of_options][0]
-        example = f"{key}={value if value and '=' not in value and not value.startswith('-') else 'VALUE'}"
-        return f"unknown option {flag}: a setting is written key=value, here {example}."
-    return f"unknown option {flag}{did_you_mean(flag, FLAGS)}: see `vaekl train --help`."
-
-
-def _unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None:
-    """The first key among the words that no chosen option has, and where it belongs."""
-    names, keys = groups(directories), _keys_of_run(words, directories)
-    for word in words:
-        key = word.split("=")[0].split("@")[0]
-        if "=" not in word or key[:1] in "+~-" or key in (*names, *keys) or key.startswith("hydra"):
-            continue
-        hint = _home(key, keys, directories) or _similar(key, keys, directories)
-        return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
-    return None
-
-
-def _home(key: str, keys: Sequence[str], directories: Sequence[Path]) -> str:
-    """Which options have a key of that name: those of its own group first, then the chosen ones, then any."""
-    group, _, name = key.rpartition(".")
-    owners = dict(_owners(name, directories))
-    of_run = [other for other in keys if other.split(".")[-1] == name]
-    if group in owners:
-        return f"; {name} belongs to {' or '.join(owners[group])}"
-    if of_run:
-        return f" (did you mean {of_run[0]}?)"
-    return next((f"; {group}.{name} belongs to {' or '.join(choices)}" for group, choices in owners.items()), "")
-
-
-def _owners(name: str, directories: Sequence[Path]) -> list[tuple[str, list[str]]]:
-    """Each group with options that have a key, and those options, as `weighting=fixed_beta`."""
-    having = [
-        (
-            group,
-            [
-                f"{group}={option}"
-                for option in options(group, directories)
-                if name in _keys(group, option, directories)
-            ],
-        )
-        for group in groups(directories)
-        if group not in ("experiment", "sweep")
-    ]
-    return [(group, choices) for group, choices in having if choices]
-
-
-def _similar(key: str, keys: Sequence[str], directories: Sequence[Path]) -> str:
-    """The key that is spelled most like this one, or those of its group."""
-    names = groups(directories)
-    group, _, name = key.partition(".")
-    settable = [other for other in keys if not other.endswith("_")]
-    of_group = [
-        f"{group}.{other}" for option in options(group, directories) for other in _keys(group, option, directories)
-    ]
-    beside = [other for other in settable if other.startswith(f"{group}.")]
-    hint = did_you_mean(key, [*settable, *of_group] if name else [*names, *settable])
-    return hint or (f" beside {', '.join(beside)}" if name and beside else "")
 
 
 def _translated(error: Exception, text: str, words: Sequence[str]) -> str | None:
@@ -276,26 +213,3 @@ def _composes(words: Sequence[str], directories: Sequence[Path]) -> bool:
     except Exception:  # that it fails is the answer
         return False
     return True
-
-
-def _keys(group: str, option: str, directories: Sequence[Path]) -> list[str]:
-    """The keys that the files of an option have."""
-    files = [root / group / f"{option}.yaml" for root in (CONF, *directories)]
-    keys = [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]
-    return [key for key in keys if not key.startswith("_")]
-
-
-def _keys_of_run(words: Sequence[str], directories: Sequence[Path]) -> list[str]:
-    """The dotted keys of the config that the chosen options make, without the overrides of single keys."""
-    names = groups(directories)
-    picks = {word.partition("=")[0]: word for word in words if word.partition("=")[0] in names and "," not in word}
-    try:
-        return _dotted(OmegaConf.to_container(without_hydra(compose(list(picks.values()), directories))), "")
-    except Exception:  # options that are not there, or do not go together, are what is wrong
-        return _keys_of_run([], directories) if picks else []
-
-
-def _dotted(node: Any, prefix: str) -> list[str]:
-    if not isinstance(node, dict):
-        return [prefix]
-    return [key for name, child in node.items() for key in _dotted(child, f"{prefix}.{name}" if prefix else name)]

@@ -13,7 +13,7 @@ from vaekl.system.errors import VaeklError
 
 #: flags that are followed by a value, if it is not joined to them by =
 TAKE_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
-FLAGS = ("-m", "--multirun", "--resolve", *TAKE_A_VALUE)
+FLAGS = ("-m", "--multirun", "--again", "--resolve", *TAKE_A_VALUE)
 #: flags that show a config instead of training it, and their values
 SHOW = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +19,6 @@ from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import sole_user, sole_writer, unwritable
 from vaekl.system.workers import in_worker
 
-#: the flag for a run that is trained once more into its folder
-AGAIN = "--again"
-
 
 def train(typed: Sequence[str]) -> None:
     """Every run that the words after `vaekl train` stand for: one, or a sweep; or what a config would be.
@@ -30,12 +27,7 @@ def train(typed: Sequence[str]) -> None:
         VaeklError: one sentence for a mistake in the words, or for the runs that have failed.
         StoppedError: after a signal, when every run has saved its state.
     """
-    words, names = parse.expanded([word for word in typed if word != AGAIN])
-    again = AGAIN in typed
-    if again and (overrides.is_sweep(words) or overrides.shows(words)):
-        raise VaeklError(
-            f"{AGAIN} trains one run again: type it with the words of a single run, and its hydra.run.dir."
-        )
+    words, names = parse.expanded(typed)
     if overrides.is_sweep(words):
         mistakes.check(words)
         _sweep(parse.read(words, names))
@@ -43,7 +35,7 @@ def train(typed: Sequence[str]) -> None:
         mistakes.check(words)
         multirun.show(words)
     else:
-        _train_one(replace(job.single(words), again=again))
+        _train_one(job.single(words))
 
 
 def _train_one(run: job.Job) -> float | None:

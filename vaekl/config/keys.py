@@ -1,0 +1,94 @@
+"""Which keys there are, and where one belongs that a run has not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from vaekl.config.compose import compose, without_hydra
+from vaekl.config.groups import CONF, groups, options
+from vaekl.config.overrides import FLAGS
+from vaekl.system.errors import did_you_mean
+
+
+def unknown_flag(flag: str, value: str, words: Sequence[str], directories: Sequence[Path]) -> str:
+    """For `--epochs 5` the sentence names the setting trainer.epochs, for `--multirn` the flag --multirun."""
+    name = flag.lstrip("-").replace("-", "_")
+    keys = [key for key in _keys_of_run(words, directories) if key == name or key.endswith(f".{name}")]
+    of_options = [f"{group}.{name}" for group in _owners(name, directories)]
+    if name in groups(directories) or keys or of_options:
+        key = name if name in groups(directories) else [*keys, *of_options][0]
+        example = f"{key}={value if value and '=' not in value and not value.startswith('-') else 'VALUE'}"
+        return f"unknown option {flag}: a setting is written key=value, here {example}."
+    return f"unknown option {flag}{did_you_mean(flag, FLAGS)}: see `vaekl train --help`."
+
+
+def unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None:
+    """The first key among the words that no chosen option has, and where it belongs."""
+    names, keys = groups(directories), _keys_of_run(words, directories)
+    for word in words:
+        key = word.split("=")[0].split("@")[0]
+        if "=" not in word or key[:1] in "+~-" or key in (*names, *keys) or key.startswith("hydra"):
+            continue
+        hint = _home(key, keys, directories) or _similar(key, keys, directories)
+        return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
+    return None
+
+
+def _home(key: str, keys: Sequence[str], directories: Sequence[Path]) -> str:
+    """Which options have a key of that name: those of its own group first, then the chosen ones, then any."""
+    group, _, name = key.rpartition(".")
+    owners = _owners(name, directories)
+    of_run = [other for other in keys if other.split(".")[-1] == name]
+    if group in owners:
+        return f"; {name} belongs to {' or '.join(owners[group])}"
+    if of_run:
+        return f" (did you mean {of_run[0]}?)"
+    return next((f"; {group}.{name} belongs to {' or '.join(choices)}" for group, choices in owners.items()), "")
+
+
+def _owners(name: str, directories: Sequence[Path]) -> dict[str, list[str]]:
+    """The options that have a key, such as `weighting=fixed_beta`, by their group."""
+    owners: dict[str, list[str]] = {}
+    for group in [group for group in groups(directories) if group not in ("experiment", "sweep")]:
+        for option in options(group, directories):
+            if name in _keys(group, option, directories):
+                owners.setdefault(group, []).append(f"{group}={option}")
+    return owners
+
+
+def _similar(key: str, keys: Sequence[str], directories: Sequence[Path]) -> str:
+    """The key that is spelled most like this one, or those of its group."""
+    names = groups(directories)
+    group, _, name = key.partition(".")
+    settable = [other for other in keys if not other.endswith("_")]
+    of_group = [
+        f"{group}.{other}" for option in options(group, directories) for other in _keys(group, option, directories)
+    ]
+    beside = [other for other in settable if other.startswith(f"{group}.")]
+    hint = did_you_mean(key, [*settable, *of_group] if name else [*names, *settable])
+    return hint or (f" beside {', '.join(beside)}" if name and beside else "")
+
+
+def _keys(group: str, option: str, directories: Sequence[Path]) -> list[str]:
+    """The keys that the files of an option have."""
+    files = [root / group / f"{option}.yaml" for root in (CONF, *directories)]
+    keys = [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]
+    return [key for key in keys if not key.startswith("_")]
+
+
+def _keys_of_run(words: Sequence[str], directories: Sequence[Path]) -> list[str]:
+    """The dotted keys of the config that the chosen options make, without the overrides of single keys."""
+    names = groups(directories)
+    picks = {word.partition("=")[0]: word for word in words if word.partition("=")[0] in names and "," not in word}
+    try:
+        return _dotted(OmegaConf.to_container(without_hydra(compose(list(picks.values()), directories))), "")
+    except Exception:  # options that are not there, or do not go together, are what is wrong
+        return _keys_of_run([], directories) if picks else []
+
+
+def _dotted(node: Any, prefix: str) -> list[str]:
+    if not isinstance(node, dict):
+        return [prefix]
+    return [key for name, child in node.items() for key in _dotted(child, f"{prefix}.{name}" if prefix else name)]
