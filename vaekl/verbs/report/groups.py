@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import fsum, sqrt
 from typing import Any
 
+from vaekl.system.checks import is_number
 from vaekl.verbs.report.collect import Run
 
 #: keys that do not make runs different: places, how often a run logs, and the seed, over which means are taken
@@ -231,7 +232,7 @@ def _differing(flats: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, st
 
 def _text(value: Any) -> str:
     # 1 and 1.0 are one setting
-    return json.dumps(float(value) if isinstance(value, int) and not isinstance(value, bool) else value, default=str)
+    return json.dumps(float(value) if is_number(value) else value, default=str)
 
 
 def _shown(value: Any) -> Any:

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from vaekl import __version__
+from vaekl.system.checks import is_number
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import COLUMNS, Column, Group, swept
 from vaekl.verbs.report.style import PALETTE, Colours
@@ -107,19 +108,21 @@ def _heads(groups: Sequence[Group]) -> list[dict[str, Any]]:
     if not groups:
         return []
     keys = swept(groups) or ["runs"]
-    numeric = [bool(groups[0].settings) and all(_is_number(group.settings[key]) for group in groups) for key in keys]
+    numeric = [
+        bool(groups[0].settings) and all(_is_number_or_empty(group.settings[key]) for group in groups) for key in keys
+    ]
     heads = [{"title": key, "numeric": n, "figure": False} for key, n in zip(keys, numeric, strict=True)]
     titles = ("n", *(column.title for column in COLUMNS), "parameters")
     return heads + [{"title": title, "numeric": True, "figure": True} for title in titles]
 
 
-def _is_number(value: Any) -> bool:
-    return value == "" or (isinstance(value, int | float) and not isinstance(value, bool))
+def _is_number_or_empty(value: Any) -> bool:
+    return value == "" or is_number(value)
 
 
 def _group_row(group: Group, colours: Colours) -> list[Cell]:
     swatch = f"c{PALETTE.index(colours.colour(group))}"
-    row = [Cell(str(value), str(value), _is_number(value)) for value in group.settings.values()]
+    row = [Cell(str(value), str(value), _is_number_or_empty(value)) for value in group.settings.values()]
     row = row or [Cell("all runs", "all runs")]
     row[0] = Cell(row[0].text, row[0].value, row[0].numeric, swatch=swatch)
     row.append(Cell(counted(group), str(len(group.counted)), True))
