@@ -96,6 +96,9 @@ def _resume(words: list[str]) -> int:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
     if words[0].startswith("-"):
         raise VaeklError(f"unknown option {words[0]} (did you mean --help?): see `vaekl resume --help`.")
+    from vaekl.store import RunFolder
+
+    RunFolder(Path(words[0])).config()  # where there is no run, that is said before torch is imported
     prepare_process()
     from vaekl.run import start
 

@@ -34,6 +34,8 @@ ATTACKS = {
         "likelihood",
         {"_target_": "vaekl.store.read.write_json", "path": "ran", "content": {}},
     ),
+    "vaekl's public face, but no option": ("likelihood", {"_target_": "vaekl.load", "path": "evil"}),
+    "vaekl's option by where it lies": ("likelihood._target_", "vaekl.model.likelihoods.Gaussian"),
     "an unpickler": ("dataset", {"_target_": "torch.load", "f": "evil.pt", "weights_only": False}),
     "the hub": ("model", {"_target_": "torch.hub.load", "repo_or_dir": "evil", "source": "local"}),
     "deep in a list": ("model.hidden", [{"_target_": "subprocess.getoutput", "cmd": "touch ran"}]),

@@ -84,10 +84,10 @@ def _stops_at_signals(trainer: Trainer) -> Iterator[None]:
 
     A second one stops at once, unless several programs may have sent one each.
     """
-    # in a sweep's worker Ctrl-C is the business of the process that started it
+    # Ctrl-C in a sweep is for the process that started it, which then sends SIGTERM to its workers
     numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
     hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
-    if hang_up is not None and not in_worker() and signal.getsignal(hang_up) == signal.SIG_DFL:  # else it is nohup's
+    if hang_up is not None and not in_worker() and signal.getsignal(hang_up) == signal.SIG_DFL:  # nohup has it ignored
         numbers.append(hang_up)
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
@@ -128,7 +128,7 @@ def _take_best(run: Run) -> str:
         return LAST
     restores = trainer.restores
     trainer.load_state_dict(best)
-    trainer.restores = restores  # of the run, not of its best weights
+    trainer.restores = restores  # how often the run has gone back, not how often it had when the best were saved
     run.console.print(f"  the best validation ELBO was at step {trainer.step} of {last}")
     return BEST
 

@@ -97,10 +97,10 @@ class _Task:
 
     def __call__(self, cfg: DictConfig) -> float | None:
         path = job.current_folder()
-        if self.where == "worker" and in_worker():  # joblib takes no other process for one at a time
+        if self.where == "worker" and in_worker():  # with one run at a time joblib uses this very process
             workers.leave_signals()
         if self.stopped or workers.is_stopping(self.sweep):
-            with suppress(OSError):  # Hydra made it; what was begun before stays
+            with suppress(OSError):  # Hydra made the folder; one in which a run was begun before stays
                 path.rmdir()
             return None
         if self.where == "job":
@@ -108,19 +108,20 @@ class _Task:
                 return self._attempt(cfg, path)
         if self.where == "here" or RunFolder(path).is_finished():
             return self._attempt(cfg, path)
-        with suppress(Exception):  # once for all runs of this process; what is wrong with it, the run says
+        # imported here once for all runs of this process; if that fails, the run says why
+        with suppress(Exception):
             from vaekl.run import start  # noqa: F401
         return workers.alone(lambda: self._attempt(cfg, path), path)
 
     def _attempt(self, cfg: DictConfig, path: Path) -> float | None:
         try:
-            # a search may draw the same values twice: the second waits for the first, and takes its figure
+            # a search may draw the same values twice: the second run waits for the first one, and takes its results
             with sole_writer(path / "attempt") if self.searches else nullcontext():
                 if (figures := _finished(cfg, path)) is not None:
                     manifest.note(path, status="finished", reason=None, session=self.session)
                     return figures.validation_elbo
                 with manifest.recorded(path, job.current_overrides(), self.session, slurm.job()):
-                    # again: whoever stopped the sweep since then did not see this run in the manifest
+                    # looked at once more: a stop since the last look did not see this run in the manifest
                     if workers.is_stopping(self.sweep):
                         raise StoppedError("stopped before its first step.")
                     return _train_one(job.of_sweep(cfg))
@@ -128,15 +129,15 @@ class _Task:
             if self.where == "here":  # elsewhere whoever stopped this run stops the others too
                 self.stopped.append(error)
             return None
-        except Exception:  # the manifest has it; a search learns that there is no figure
-            with suppress(OSError):  # Hydra made it; what was begun stays
+        except Exception:  # the manifest says what it was; a search gets no figure
+            with suppress(OSError):  # Hydra made the folder; one in which a run was begun stays
                 path.rmdir()
             return None
 
 
 def _finished(cfg: DictConfig, path: Path) -> Results | None:
-    """The results of a run that was finished before; nothing of it needs torch."""
-    with suppress(VaeklError):  # the attempt will say what is wrong
+    """The results of a run that was finished before; read without torch."""
+    with suppress(VaeklError):  # the run itself will say what is wrong
         run = RunFolder(path)
         if run.is_run_of(job.of_sweep(cfg).content):
             return run.results()
@@ -149,7 +150,7 @@ def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int
     words = [*sweep.words, *sweep.settings(path, at_once)]
     with ExitStack() as around:
         if task.where != "here":
-            # another machine's jobs know their cores; submitit's local ones all run at once
+            # Slurm says how many cores a job has; submitit's local jobs all run at once, so each gets one
             threads = chosen.threads if chosen else None if on_slurm else 1
             around.enter_context(workers.stoppable(path, task.session, threads, on_slurm))
             around.enter_context(display.shown(path, task.session, runs, console))
@@ -159,7 +160,7 @@ def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int
                 multirun.multirun(task, words)
         except VaeklError:
             raise
-        except Exception as error:  # a launcher or a search at a loss for what the manifest can say
+        except Exception as error:  # launchers and searches fail if a run leaves no answer; the manifest says why
             submitted = slurm.jobs(path) - before
             if type(error).__module__.startswith("submitit") and not submitted:
                 raise VaeklError(
@@ -183,7 +184,7 @@ def _check_queue(path: Path, sweep: parse.Sweep) -> None:
 def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
     runs, before = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
-    if sweep.launcher == "basic":  # to look at one run after the other: nothing to plan
+    if sweep.launcher == "basic":  # one run after the other
         return plan.one_by_one(runs, finished)
     device = sweep.value("trainer.device") or "auto"
     gpu = device.startswith("cuda") or (device == "auto" and has_gpu())

@@ -29,9 +29,9 @@ def is_stopping(folder: Path) -> bool:
 
 
 def leave_signals() -> None:
-    """A terminal's Ctrl-C reaches every process: what becomes of it is for the one that started the sweep.
+    """In a worker: leave Ctrl-C, which a terminal sends to every process, to the process that started the sweep.
 
-    A worker ends when that one is no more.
+    A worker ends when that process has ended.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number) if _is_orphan() else None)
@@ -39,12 +39,11 @@ def leave_signals() -> None:
 
 
 def prepare() -> None:
-    """In a process that trains one of several runs: only the one that started the sweep says when to stop."""
+    """In a process that trains one of several runs: SIGTERM stops the run, Ctrl-C is left to who started the sweep."""
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # the same signal may come twice, and must not cut short what is written then
+        # the same signal may come twice, and must not cut short what is written after the first
+        signal.signal(number, signal.SIG_IGN)
         raise StoppedError("stopped outside of training: the same command goes on from the last checkpoint.")
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,12 +52,13 @@ def prepare() -> None:
 
 @contextmanager
 def submitted() -> Iterator[None]:
-    """Around a run in a job that submitit began: before its time is up, or a better job takes its place, save first.
+    """Around a run in a job that submitit began, so that it saves its state before the job is put back into the queue.
 
-    Submitit says so by SIGUSR2, and its own handler would put the job back into the queue in the middle of a step.
+    SIGUSR2 comes when the job's time is nearly up, or when a job of higher priority takes its place. Submitit's own
+    handler would put the job back at once, in the middle of a step.
     """
     prepare()
-    if slurm.job() is not None:  # it counts the cores of a job, and need not fence them
+    if slurm.job() is not None:  # a job may see cores of the machine that are not its own
         os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
     put_back: Any = signal.getsignal(signal.SIGUSR2)
     signals: list[tuple[int, object]] = []
@@ -76,7 +76,7 @@ def submitted() -> Iterator[None]:
 
 
 def alone(run: Callable[[], float | None], path: Path) -> float | None:
-    """Do a run in a process of its own, which takes its memory with it and whose death stops no other run.
+    """Do a run in a process of its own: its memory is free when it ends, and if it is killed the other runs go on.
 
     Args:
         run: what is done; must not raise.
@@ -114,7 +114,7 @@ def alone(run: Callable[[], float | None], path: Path) -> float | None:
 
 @contextmanager
 def _ended_with_parent(child: int) -> Iterator[None]:
-    """A worker whose parent is no more lets its run save, and takes no other."""
+    """While a worker waits for its run: if who started the sweep has ended, stop the run, and begin no other."""
     orphaned = False
 
     def stop(number: int, frame: object) -> None:
@@ -135,7 +135,7 @@ def _ended_with_parent(child: int) -> Iterator[None]:
 
 @contextmanager
 def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -> Iterator[None]:
-    """Around runs in other processes: the first signal stops them after their step, the second kills them.
+    """Around runs in other processes: a first signal stops them after their step, a second one kills them.
 
     Args:
         folder: the sweep's.
@@ -172,7 +172,7 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
             signal.signal(number, stop)
         yield
     except (Exception, KeyboardInterrupt):
-        if not stopped.is_set():  # a search that was stopped has no best run; Ctrl-C may have met a worker first
+        if not stopped.is_set():  # without a best run a search fails; Ctrl-C may interrupt a worker first
             raise
     finally:
         for number, handler in handlers.items():
