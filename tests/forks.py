@@ -22,7 +22,7 @@ from unittest.mock import patch
 _SERVER = get_context("forkserver")
 #: what a run imports, some of it late
 _SERVER.set_forkserver_preload(
-    ["vaekl.run.start", "vaekl.verbs.eval", "torch._dynamo", "sklearn.datasets", "tensorboard.summary.writer"]
+    ["vaekl.run.start", "vaekl.verbs.eval", "torch._dynamo", "sklearn.datasets", "tensorboard.main"]
 )
 
 
@@ -75,6 +75,10 @@ class Fork:
     def kill(self) -> None:
         """As by `kill -9`."""
         self.send_signal(signal.SIGKILL)
+
+    def written(self) -> str:
+        """What it has written so far, to stdout and then to stderr."""
+        return "".join(stream.read_text(encoding="utf-8") for stream in self._streams)
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Wait for its end; returns what it wrote to stdout and stderr."""

@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 
-import pytest
+from forks import Fork
 
 PICTURES = {"inputs_above_reconstructions", "prior_means", "prior_samples", "latent_traversal"}
 LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
@@ -39,18 +38,23 @@ class Served:
         raise AssertionError(f"{runs} are not all in {tags}")
 
 
+def _serve(flags):
+    """The program `tensorboard`."""
+    from tensorboard.main import run_main
+
+    sys.argv = ["tensorboard", *flags]
+    return run_main()
+
+
 @contextmanager
 def tensorboard(folder, *flags):
     """The real program on a free port."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", *flags]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    running = Fork(_serve, ["--logdir", str(folder), "--port", "0", *flags], folder=folder)
     try:
-        for line in running.stdout:
-            if found := re.search(r"http://[^/\s]+:(\d+)/", line):
-                yield Served(f"http://127.0.0.1:{found[1]}")
-                break
-        else:
-            pytest.fail("TensorBoard did not start")
+        while not (found := re.search(r"http://[^/\s]+:(\d+)/", running.written())):
+            assert running.poll() is None, f"TensorBoard did not start: {running.written()}"
+            time.sleep(0.02)
+        yield Served(f"http://127.0.0.1:{found[1]}")
     finally:
         running.kill()
         running.communicate()

@@ -9,6 +9,9 @@ from cli_helpers import SMALL, finished, process, results, rows, trained, vaekl
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard_helpers import LEDGER, PICTURES, SESSIONS, tensorboard
 
+#: one worker trains what they share
+pytestmark = pytest.mark.xdist_group("tensorboard")
+
 JUDGED = {
     "energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "loss", "bits_per_dim", "dispersion",
     "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units",
@@ -149,19 +152,26 @@ def test_hparams_show_what_matters_without_a_click(served):
     assert figures[:4] == ["test/elbo_nats", "test/bits_per_dim", "valid/elbo_nats", "valid/bits_per_dim"]
 
 
-@pytest.mark.parametrize("flag", ["auto", "false"])
-def test_hparams_begin_with_what_was_swept(tmp_path, flag):
-    """Whatever it was, and in a run that was resumed too."""
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The runs of a sweep over three settings, one of which was resumed."""
+    folder = tmp_path_factory.mktemp("swept")
     words = ["likelihood=gaussian", "model.hidden=[8],[8,8]", "likelihood.link=identity,sigmoid"]
-    answer = vaekl(tmp_path, "train", "-m", *SMALL[1:], *words, "trainer.clip_norm=null,2", "hydra/launcher=basic")
+    answer = vaekl(folder, "train", "-m", *SMALL[1:], *words, "trainer.clip_norm=null,2", "hydra/launcher=basic")
     assert answer.code == 0, answer.err
-    runs = sorted(path.parent for path in tmp_path.rglob("results.json"))
+    runs = sorted(path.parent for path in folder.rglob("results.json"))
     (runs[0] / "results.json").unlink()
     time.sleep(1)
-    answer = vaekl(tmp_path, "resume", str(runs[0]))
+    answer = vaekl(folder, "resume", str(runs[0]))
     assert answer.code == 0, answer.err
-    with tensorboard(runs[0].parent, f"--load_fast={flag}") as address:
-        served = address.when_loaded([run.name for run in runs])
+    return runs
+
+
+@pytest.mark.parametrize("flag", ["auto", "false"])
+def test_hparams_begin_with_what_was_swept(swept, flag):
+    """Whatever it was, and in a run that was resumed too."""
+    with tensorboard(swept[0].parent, f"--load_fast={flag}") as address:
+        served = address.when_loaded([run.name for run in swept])
         assert first_columns(served)[0][:3] == ["likelihood.link", "model.hidden", "trainer.clip_norm"]
         seen = {
             (settings["likelihood.link"], settings["model.hidden"], settings.get("trainer.clip_norm"))
@@ -170,11 +180,18 @@ def test_hparams_begin_with_what_was_swept(tmp_path, flag):
     assert seen == {(a, b, c) for a in ("identity", "sigmoid") for b in ("[8]", "[8, 8]") for c in (None, 2.0)}
 
 
+@pytest.fixture(scope="module")
+def stopped_early(tmp_path_factory):
+    """A run that was tested with the weights of an earlier step."""
+    folder = tmp_path_factory.mktemp("early")
+    return trained(folder, "optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trainer.patience=2")
+
+
 @pytest.mark.parametrize("flag", ["auto", "false"])
-def test_hparams_of_early_stopping_are_those_of_the_weights_that_were_tested(tmp_path, flag):
-    run = trained(tmp_path, "optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trainer.patience=2")
+def test_hparams_of_early_stopping_are_those_of_the_weights_that_were_tested(stopped_early, flag):
+    run = stopped_early
     assert results(run)["weights"] == "best.pt" and results(run)["step"] < int(rows(run, "valid")[-1]["step"])
-    with tensorboard(tmp_path, f"--load_fast={flag}") as address:
+    with tensorboard(run.parent, f"--load_fast={flag}") as address:
         served = address.when_loaded(["run"])
         assert sessions(served)["run"][1] == final(run)
         steps = [step for _, step, _ in served("plugin/scalars/scalars", tag="valid/elbo_nats", run="run")]
@@ -206,7 +223,7 @@ def resume(folder):
 
 
 def test_a_resumed_run_shows_no_step_twice(tmp_path):
-    words = ["model.hidden=[16]", "trainer.steps=400", "trainer.log_every=10", "trainer.valid_every=40"]
+    words = ["model.hidden=[16]", "trainer.steps=200", "trainer.log_every=5", "trainer.valid_every=20"]
     running = process(tmp_path, "train", "hydra.run.dir=run", *words)
     while running.poll() is None and not (tmp_path / "run" / "last.pt").exists():
         time.sleep(0.002)
