@@ -82,7 +82,7 @@ def fresh_process(folder: Path, *words: str, threads: int = 1) -> subprocess.Pop
     )
 
 
-def finished(started: subprocess.Popen[str] | Fork, timeout: float = 120) -> Answer:
+def finished(started: subprocess.Popen[str] | Fork, timeout: float = 300) -> Answer:
     """Wait for a process."""
     out, err = started.communicate(timeout=timeout)
     return Answer(started.returncode, out, err)

@@ -59,13 +59,17 @@ def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
 def test_a_trial_knows_sizes_and_times():
     base = ["model=linear", "model.latents=4", "likelihood=gaussian", "trainer.valid_every=500"]
     runs = [[*base, f"trainer.steps={steps}", f"seed={seed}"] for steps in (1000, 20000) for seed in (0, 1)]
-    trial = plans.tried([*runs, ["model=nonsense"]], [], 2, 1)
+    trial = plans.tried([*runs, ["model=nonsense"]], [], 1, 1)
     # means 64 -> 4 with biases, 4 standard deviations that are the same for every image, 4 -> 64 with biases, ln φ
     assert trial.parameters == 64 * 4 + 4 + 4 + 4 * 64 + 64 + 1
     assert trial.device == "cpu" and 2e8 < trial.bytes < 4e9
     short = plans.tried(runs[:1], [], 1, 1)
     assert 0 < short.seconds < trial.seconds
-    assert plans.tried([["model=nonsense"]], [], 1, 1) is None
+
+
+def test_runs_that_cannot_be_tried_have_no_sizes(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "no such file")
+    assert plans.tried([["seed=0"]], [], 1, 1) is None
 
 
 def test_cores_and_memory_are_those_that_this_process_has(monkeypatch):

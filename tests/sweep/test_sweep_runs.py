@@ -8,9 +8,11 @@ import time
 import pytest
 import yaml
 from cli_helpers import SMALL, contents, finished, process, refused, results, same_weights, trained, vaekl, weights
+from forks import Fork, command
 
 from vaekl.store import manifest
 from vaekl.sweep import parse as sweep_words
+from vaekl.sweep import plan
 
 SERIAL = "hydra/launcher=basic"
 
@@ -23,6 +25,17 @@ def only(folder):
     """The one sweep in outputs/."""
     (found,) = (folder / "outputs").glob("sweep_*")
     return found
+
+
+def untried(words):
+    """`python -m vaekl WORDS`, which does not first try the runs for a few steps, in processes of their own."""
+    plan.tried = lambda *_: None
+    return command(words)
+
+
+def sweep(folder, *words, group=False):
+    """Such a command in a process of its own."""
+    return Fork(untried, ("train", "-m", *words), folder=folder, group=group)
 
 
 def test_the_same_command_skips_what_is_finished(tmp_path):
@@ -43,7 +56,7 @@ def test_the_same_command_skips_what_is_finished(tmp_path):
 def test_one_at_a_time_needs_no_worker(tmp_path):
     """joblib then trains in its own process, which is no worker whose parent is gone."""
     for said in ("2 finished", "all finished before"):
-        answer = finished(process(tmp_path, "train", "-m", "seed=0,1", "hydra.launcher.n_jobs=1", *SMALL))
+        answer = finished(sweep(tmp_path, "seed=0,1", "hydra.launcher.n_jobs=1", *SMALL))
         assert answer.code == 0 and said in answer.out, answer
 
 
@@ -159,9 +172,9 @@ class Slow(Gaussian):
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_signal_to_a_terminal_s_whole_group_lets_all_save(number, tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
-    words = ["-m", "seed=0,1", "likelihood=custom", "likelihood._target_=slow.Slow", "trainer.steps=300"]
+    words = ["seed=0,1", "likelihood=custom", "likelihood._target_=slow.Slow", "trainer.steps=300"]
     quick = ["trainer.log_every=1", "trainer.valid_every=300", "valid=10", *SMALL[:2]]
-    running = process(tmp_path, "train", *words, *quick, group=True)
+    running = sweep(tmp_path, *words, *quick, group=True)
     while running.poll() is None and len(list(tmp_path.glob("outputs/*/*/.progress.json"))) < 2:
         time.sleep(0.05)
     os.killpg(running.pid, number)
@@ -174,7 +187,7 @@ def test_a_signal_to_a_terminal_s_whole_group_lets_all_save(number, tmp_path):
 
 
 def test_a_stop_before_the_first_step_is_heard(tmp_path):
-    running = process(tmp_path, "train", "-m", "seed=0,1", "trainer.steps=1000000", *SMALL[:2])
+    running = sweep(tmp_path, "seed=0,1", "trainer.steps=1000000", *SMALL[:2])
     while running.poll() is None and not list(tmp_path.glob("outputs/*/multirun.yaml")):
         time.sleep(0.02)
     time.sleep(1)  # PyTorch is being imported
@@ -184,11 +197,11 @@ def test_a_stop_before_the_first_step_is_heard(tmp_path):
 
 
 def test_a_second_command_for_the_same_sweep_is_refused(tmp_path):
-    words = ["train", "-m", "seed=0,1", "trainer.steps=1000000", *SMALL[:2]]
-    running = process(tmp_path, *words)
+    words = ["seed=0,1", "trainer.steps=1000000", *SMALL[:2]]
+    running = sweep(tmp_path, *words)
     while running.poll() is None and "running" not in states_so_far(tmp_path):
         time.sleep(0.02)
-    refused(vaekl(tmp_path, *words), "another process", "sweep_seed_")
+    refused(vaekl(tmp_path, "train", "-m", *words), "another process", "sweep_seed_")
     assert "running" in states_so_far(tmp_path)
     running.send_signal(signal.SIGTERM)
     assert finished(running, 90).code == 130 and set(states_so_far(tmp_path)) == {"stopped"}
