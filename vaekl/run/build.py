@@ -70,9 +70,11 @@ def build_data(cfg: DataConfig, likelihood: Likelihood) -> Data:
     """The data set as the likelihood sees it, on the CPU.
 
     Raises:
-        VaeklError: values lie outside the likelihood's support.
+        VaeklError: values lie outside the likelihood's support, or the data set has no name.
     """
     source: Source = make("dataset", cfg.dataset, Source)
+    if not isinstance(source.spec.name, str):
+        raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")
     transform: Transform | AutoTransform = make("transform", cfg.transform, (Transform, AutoTransform))
     data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed)
     likelihood.check_spec(data.spec)
