@@ -13,8 +13,16 @@ from pairs import LIKELIHOODS, WEIGHTINGS, fits
 from vaekl.config.groups import CONF
 
 #: a sweep is several runs, which tests/sweep composes
-FILES = sorted(file for file in CONF.glob("*/*.yaml") if file.parent.name != "sweep")
-CHOICES = [f"{file.parent.name}={file.stem}" for file in FILES]
+OPTIONS = {
+    folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+    for folder in sorted(CONF.iterdir())
+    if folder.is_dir() and folder.name not in ("sweep", "experiment")
+}
+#: the first option of every group, the second of every group, ...
+CHOICES = [
+    {group: names[i] for group, names in OPTIONS.items() if i < len(names)}
+    for i in range(max(map(len, OPTIONS.values())))
+]
 #: 256 logits for each of 10,000 test images' pixels take minutes
 EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.nightly) if name == "mnist_categorical" else name
@@ -22,18 +30,23 @@ EXPERIMENTS = [
 ]
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_every_file_composes_and_resolves(choice, tmp_path):
-    answer = vaekl(tmp_path, "train", choice, "likelihood._target_=mine.Own", "--cfg", "job", "--resolve")
+@pytest.mark.parametrize("chosen", CHOICES, ids=lambda chosen: ",".join(chosen.values()))
+def test_every_option_composes_and_resolves(chosen, tmp_path):
+    words = [f"{group}={name}" for group, name in chosen.items()]
+    answer = vaekl(tmp_path, "train", *words, "likelihood._target_=mine.Own", "--cfg", "job", "--resolve")
     assert answer.code == 0, answer.err
-    group, name = choice.split("=")
     cfg = OmegaConf.create(answer.out)
-    if group == "experiment":
-        chosen = OmegaConf.load(CONF / group / f"{name}.yaml")
-        assert all(cfg[part][key] == chosen[part][key] for part in ("trainer",) for key in chosen[part])
-    else:
-        written = OmegaConf.load(CONF / group / f"{name}.yaml")
-        assert set(cfg[group]) == set(written)
+    for group, name in chosen.items():
+        assert set(cfg[group]) == set(OmegaConf.load(CONF / group / f"{name}.yaml")), group
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "experiment").glob("*.yaml")))
+def test_every_experiment_composes_and_resolves(name, tmp_path):
+    answer = vaekl(tmp_path, "train", f"experiment={name}", "--cfg", "job", "--resolve")
+    assert answer.code == 0, answer.err
+    composed, written = OmegaConf.create(answer.out), OmegaConf.load(CONF / "experiment" / f"{name}.yaml")
+    assert all(composed.trainer[key] == written.trainer[key] for key in written.trainer)
     assert not list(tmp_path.iterdir())
 
 

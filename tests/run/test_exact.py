@@ -92,7 +92,7 @@ def test_the_reference_is_scikit_learn_s():
     ],
 )
 def test_a_linear_vae_reaches_probabilistic_pca(weighting, compiled):
-    model, train, recorder = trained(weighting(Gaussian(), (1, 8, 8)), steps=1500, lr=0.04, compile=compiled)
+    model, train, recorder = trained(weighting(Gaussian(), (1, 8, 8)), steps=1000, lr=0.05, compile=compiled)
     model.eval()
     exact = log_likelihood(BEST_PHI)
     elbo = expected_elbo(model)
@@ -118,7 +118,7 @@ def test_latents_below_the_dispersion_collapse_and_no_others():
     phi = 0.25
     count = sum(value > phi for value in SPECTRUM)
     assert count == 5
-    model, train, _ = trained(FixedDispersion(Gaussian(), (1, 8, 8), phi), steps=2000, lr=0.05)
+    model, train, _ = trained(FixedDispersion(Gaussian(), (1, 8, 8), phi), steps=1000, lr=0.05)
     judged = evaluate(model, train, seeded())
     assert judged.active_units == count
     assert int((judged.kl_per_latent > 0.01).sum()) == count

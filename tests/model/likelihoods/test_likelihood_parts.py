@@ -119,6 +119,7 @@ def test_a_clip_stops_the_gradient_in_one_pass_too():
     assert (slope.flatten() != 0).tolist() == [False, True, False]
 
 
+@pytest.mark.nightly  # by day tests/run/test_paths.py compiles them as parts of a whole step
 @pytest.mark.parametrize("family", ["cb", "gaussian"])
 def test_compiled_parts_are_the_eager_ones_without_a_graph_break(family):
     likelihood, _ = EXACT[family]
