@@ -100,8 +100,8 @@ def test_takes_the_options_of_a_folder_of_the_user(installed: Installed, tmp_pat
         (mine / name).parent.mkdir(parents=True)
         (mine / name).write_text(text, encoding="utf-8")
     (tmp_path / "my_nets.py").write_text(
-        "from vaekl import nets\n\n\ndef tiny(shape, outputs, latents):\n"
-        "    return nets.mlp(shape, outputs, latents, hidden=[7])\n",
+        "from vaekl import mlp\n\n\ndef tiny(shape, outputs, latents):\n"
+        "    return mlp(shape, outputs, latents, hidden=[7])\n",
         encoding="utf-8",
     )
     assert "my model" in installed("vaekl", "train", "--config-dir", mine, "--help", cwd=tmp_path)

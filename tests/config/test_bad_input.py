@@ -9,7 +9,7 @@ import pytest
 import torch
 from cli_helpers import SMALL, finished, process, refused, results, rows, vaekl
 
-from vaekl.store import checkpoint
+from vaekl.store import RunFolder, checkpoint
 from vaekl.system.errors import VaeklError
 
 RUN = ("train", "hydra.run.dir=run", *SMALL)
@@ -172,9 +172,15 @@ def test_a_read_only_output_folder(tmp_path):
 
 
 @pytest.mark.parametrize("blocked", ["last.pt", "metrics.csv", "results.json"])
-def test_a_file_that_cannot_be_replaced(blocked, tmp_path):
+def test_a_file_that_cannot_be_replaced(blocked, tmp_path, monkeypatch):
     """Root may write anywhere, but nobody replaces a folder by a file."""
-    (tmp_path / "run" / blocked).mkdir(parents=True)
+    claim = RunFolder.claim
+
+    def claim_and_block(folder, *arguments, **options):
+        claim(folder, *arguments, **options)
+        (folder.path / blocked).mkdir()
+
+    monkeypatch.setattr(RunFolder, "claim", claim_and_block)
     refused(vaekl(tmp_path, *RUN), blocked, "could not be written")
     assert not (tmp_path / "run" / "results.json").is_file()
 
