@@ -171,8 +171,15 @@ def test_a_read_only_output_folder(tmp_path):
     refused(vaekl(tmp_path, "train", *SMALL), "outputs")
 
 
-@pytest.mark.parametrize("blocked", ["last.pt", "metrics.csv", "results.json"])
-def test_a_file_that_cannot_be_replaced(blocked, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("blocked", "refusal"),
+    [
+        ("last.pt", "could not be written"),
+        ("metrics.csv", "it is a folder, not a regular file"),
+        ("results.json", "could not be written"),
+    ],
+)
+def test_a_file_that_cannot_be_replaced(blocked, refusal, tmp_path, monkeypatch):
     """Root may write anywhere, but nobody replaces a folder by a file."""
     claim = RunFolder.claim
 
@@ -181,7 +188,7 @@ def test_a_file_that_cannot_be_replaced(blocked, tmp_path, monkeypatch):
         (folder.path / blocked).mkdir()
 
     monkeypatch.setattr(RunFolder, "claim", claim_and_block)
-    refused(vaekl(tmp_path, *RUN), blocked, "could not be written")
+    refused(vaekl(tmp_path, *RUN), blocked, refusal)
     assert not (tmp_path / "run" / "results.json").is_file()
 
 
