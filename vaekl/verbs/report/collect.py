@@ -160,9 +160,8 @@ def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
     folder = RunFolder(path)
     if not folder.holds_run():
         shown = status if status in (*FAILURES, "broken", "missing") else "missing"
-        return Run(
-            folder, name, shown, reason or f"its folder holds no {folder.config_file.name}{status and f' ({status})'}"
-        )
+        no_config = f"its folder holds no {folder.config_file.name}{status and f' ({status})'}"
+        return Run(folder, name, shown, reason or no_config)
     try:
         config, facts = folder.config(), folder.facts()
     except VaeklError as error:
