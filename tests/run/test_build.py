@@ -1,8 +1,9 @@
 """From words to objects: what a setting does to the trainer that is built, and which random streams a seed gives."""
 
+import numpy as np
 import pytest
 import torch
-from cli_helpers import built
+from cli_helpers import SMALL, built, refused, vaekl
 
 from vaekl.run.execute import execute
 
@@ -108,3 +109,11 @@ def test_another_seed_has_other_streams(seed, of_zero, tmp_path):
 def test_equal_seeds_have_equal_streams(of_zero, tmp_path):
     again = streams(tmp_path, 0)
     assert all(torch.equal(again[name], value) for name, value in of_zero.items())
+
+
+def test_a_single_zero_beyond_the_first_images_is_refused_where_it_would_be_fatal(tmp_path):
+    images = np.full((1700, 4, 4), 0.5, dtype=np.float32)
+    images[1500] = 0
+    np.savez(tmp_path / "x.npz", x_train=images, x_test=images[:20])
+    words = ("dataset=npz", "dataset.path=x.npz", "valid=0", "likelihood=beta")
+    refused(vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL, *words), "0 or 1 exactly", "likelihood.clamp")

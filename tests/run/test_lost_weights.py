@@ -1,9 +1,12 @@
 """A finished run whose weights are gone is no dead end: what is true is said, and what can be done works."""
 
 import json
+import shlex
 
 import pytest
 from cli_helpers import contents, refused, results, rows, same_weights, trained, vaekl, weights
+
+from vaekl.store import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,35 @@ def test_what_is_true_is_said(copy):
 def test_an_unfinished_run_without_a_checkpoint_is_to_be_gone_on_with(copy):
     for name in ("results.json", "last.pt", "best.pt"):
         (copy / name).unlink()
-    refused(vaekl(copy.parent, "eval", "run"), "has no checkpoint", "vaekl resume run")
+    refused(vaekl(copy.parent, "eval", "run"), "has no last.pt yet", "vaekl resume run")
+
+
+def test_a_finished_run_is_not_to_be_resumed_for_its_last_weights(copy):
+    (copy / "last.pt").unlink()
+    text = refused(vaekl(copy.parent, "eval", "run", "eval.checkpoint=last"), "has no last.pt", "checkpoint=best")
+    assert "resume" not in text
+
+
+def test_a_run_of_a_sweep_is_named_so_that_it_can_be_typed(tmp_path):
+    run = trained(tmp_path, "seed=3")
+    place = run.rename(tmp_path / "likelihood=cb,seed=3")
+    (place / "last.pt").unlink()
+    text = refused(vaekl(tmp_path, "eval", str(place)), "--again")
+    word = next(word for word in shlex.split(text) if word.startswith("hydra.run.dir="))
+    again = [*WORDS, "trainer.valid_every=2", "seed=3", "--again"]
+    again[1] = word
+    answer = vaekl(tmp_path, *again)
+    assert answer.code == 0, answer.err
+    assert (place / "last.pt").exists()
+
+
+def test_what_the_user_put_beside_a_run_stays(copy):
+    kept = copy / "evaluation-notes.json"
+    kept.write_text("{}")
+    for name in ("eval.json", "eval_valid.json", "eval_0a1b2c.json"):
+        (copy / name).write_text("{}")
+    RunFolder(copy).clear()
+    assert kept.exists() and not list(copy.glob("eval*_*.json")) and not (copy / "eval.json").exists()
 
 
 def test_another_checkpoint_can_be_measured(copy):

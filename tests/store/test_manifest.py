@@ -20,3 +20,8 @@ def test_a_manifest_names_only_what_is_in_its_folder(name, tmp_path):
     with pytest.raises(VaeklError, match="no folder in its own"):
         manifest.settle(sweep, "s")
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
+
+
+def test_a_long_reason_of_control_characters_is_kept_short_enough_to_be_read_again(tmp_path):
+    manifest.note(tmp_path / "run", status="failed", reason="\x1b" * 4000)
+    assert manifest.read(tmp_path)["run"].reason.startswith("\\x1b")

@@ -27,6 +27,9 @@ from vaekl.training.callbacks import Checkpoints, Heartbeat, Images, MetricsCsv,
 from vaekl.training.plan import Plan
 from vaekl.training.trainer import Trainer
 
+#: images of a split whose values are compared with the likelihood's support at a time
+_CHECKED_AT_ONCE = 1000
+
 
 def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     """Every object of a run, on the device where it will be trained.
@@ -81,7 +84,9 @@ def build_data(cfg: DataConfig, likelihood: Likelihood) -> Data:
     noise = generator("support", 0)
     for split in (data.train, data.valid, data.test):
         if split is not None:
-            likelihood.check_support(split.batch(slice(None, 1000), noise))
+            images = len(split) if likelihood.needs_every_value(data.spec) else 1
+            for start in range(0, images, _CHECKED_AT_ONCE):
+                likelihood.check_support(split.batch(slice(start, start + _CHECKED_AT_ONCE), noise))
     return data
 
 

@@ -64,6 +64,8 @@ class TrainedRun:
         Raises:
             VaeklError: if the run has no such images.
         """
+        if name not in ("test", "valid", "train"):
+            raise VaeklError(f"a split is test, valid or train, not {name!r}.")
         split: Split | None = getattr(self.data, name)
         if split is None:
             raise VaeklError(f"{self.path} holds out no validation images: choose test or train.")
@@ -132,15 +134,23 @@ def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -
         VaeklError: it is not there.
     """
     tested = results.weights if results is not None else LAST
-    name = {"last": LAST, "best": BEST, None: tested}[which]
-    if name in folder.checkpoints():
+    names = {"last": LAST, "best": BEST, None: tested}
+    if which not in names:
+        raise VaeklError(f"the checkpoint must be last or best, not {which!r}.")
+    name, there = names[which], folder.checkpoints()
+    if name in there:
         return name
-    if name == BEST and tested != BEST:
-        raise VaeklError(f"{folder.path} kept no best weights, since it had no trainer.patience: take checkpoint=last.")
     if results is not None and (sentence := lost_weights(folder, results)):
         raise VaeklError(sentence)
-    what = "has lost" if folder.checkpoints() else "has no checkpoint yet, that is no"
-    raise VaeklError(f"{folder.path} {what} {name}: go on with it by `vaekl resume {folder.path}`.")
+    others = [other.removesuffix(".pt") for other in (LAST, BEST) if other in there]
+    if name == BEST:
+        raise VaeklError(
+            f"{folder.path} kept no best weights, which a run does with trainer.patience, once a validation has "
+            f"improved: take checkpoint={others[0] if others else 'last'}."
+        )
+    if results is not None:
+        raise VaeklError(f"{folder.path} has no {name}: take checkpoint={others[0]}, which is there.")
+    raise VaeklError(f"{folder.path} has no {name} yet: go on with it by `vaekl resume {folder.path}`.")
 
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -1,5 +1,7 @@
 """A finished run whose weights are gone: what is true of it, and what can be done."""
 
+import shlex
+
 from vaekl.store import BEST, LAST, RunFolder, printable
 from vaekl.store.schema import Results
 
@@ -15,8 +17,10 @@ def lost_weights(folder: RunFolder, results: Results) -> str | None:
     if results.weights in there:
         return None
     others = [name.removesuffix(".pt") for name in (LAST, BEST) if name in there]
-    cures = ["put the file back", *(f"take checkpoint={name} in eval and sample" for name in others)]
+    cures = ["put the file back", *(f"measure eval.checkpoint={name}" for name in others)]
+    quoted = str(folder.path).replace("'", r"\'")
+    place = shlex.quote(f"hydra.run.dir='{quoted}'")
     return printable(
         f"{folder.path} is finished, but the weights that it tested, {results.weights}, are gone: {', '.join(cures)}, "
-        f"or train it again by the words of its command with hydra.run.dir={folder.path} --again."
+        f"or train it again by the words of its command with {place} --again."
     )

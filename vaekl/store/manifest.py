@@ -82,7 +82,7 @@ def note(path: Path, **changes: Any) -> None:
     sweep, name = path.parent, path.name
     sweep.mkdir(parents=True, exist_ok=True)
     if changes.get("reason"):
-        changes["reason"] = changes["reason"][:_LONGEST_REASON]
+        changes["reason"] = printable(changes["reason"])[:_LONGEST_REASON]
     with sole_writer(sweep / MANIFEST):
         runs = read(sweep)
         before = msgspec.structs.asdict(runs[name]) if name in runs else {}

@@ -1,5 +1,6 @@
 """`RunFolder`: which files a run has, where they are, and how they are read and written."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 #: how the names of TensorBoard's files begin
 EVENTS = "events.out.tfevents."
 _FACTS, _RESULTS, _EVALUATION, _METRICS = "facts.json", "results.json", "eval.json", "metrics.csv"
+#: names that `vaekl eval` gives: of other splits, and with a digest of other data, fewer images or another checkpoint
+_EVALUATIONS = re.compile(r"eval(_valid|_train)?(_[0-9a-f]{6})?\.json")
 #: what is never there before the config is
 _AFTER_CONFIG = (LAST, PREVIOUS, BEST, _METRICS, _RESULTS)
 #: the most bytes that are read
@@ -170,7 +173,8 @@ class RunFolder:
         Raises:
             VaeklError: a file cannot be taken away.
         """
-        measured = [*sorted(self.path.glob("eval*.json")), *sorted(self.path.glob(f"{EVENTS}*"))]
+        evaluations = [file for file in sorted(self.path.glob("eval*.json")) if _EVALUATIONS.fullmatch(file.name)]
+        measured = [*evaluations, *sorted(self.path.glob(f"{EVENTS}*"))]
         names = [
             _RESULTS,
             *(file.name for file in measured),

@@ -70,7 +70,8 @@ class Facts(Record, kw_only=True):
     """`facts.json`."""
 
     schema: Schema
-    metrics_schema: Schema
+    #: of metrics.csv: `SCHEMA` of metrics.py
+    metrics_schema: Literal[1]
     command: LongText
     git_revision: Text | None
     python: Text

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,8 +24,11 @@ def record(kind: type[Kind], content: Mapping[str, Any], name: str) -> Kind:
         name: of the file that it is for.
 
     Raises:
-        VaeklError: a value is not what the type says, such as a fact of a class of the user's own.
+        VaeklError: a figure is not finite, or a value is not what the type says, such as a fact of a class of the
+            user's own.
     """
+    if _holds_no_number(content):
+        raise VaeklError(f"{name} would hold figures that are not finite: the weights or the data do.")
     try:
         numbered = {"schema": SCHEMA} if "schema" in kind.__struct_fields__ else {}
         return msgspec.convert(_escaped(numbered | dict(content)), kind)
@@ -36,14 +40,20 @@ def write_record(file: Path, content: msgspec.Struct) -> None:
     """Write a record as JSON, whole or not at all.
 
     Raises:
-        VaeklError: it cannot be written, or a figure is not finite, which JSON cannot say.
+        VaeklError: it cannot be written.
     """
-    try:
-        text = json.dumps(msgspec.to_builtins(content), indent=2, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise VaeklError(f"{file.name} would hold figures that are not finite: the weights or the data do.") from error
+    text = json.dumps(msgspec.to_builtins(content), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing(file, "file") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _holds_no_number(node: Any) -> bool:
+    """Whether there is an infinite number in it, or NaN."""
+    if isinstance(node, Mapping):
+        return any(_holds_no_number(child) for child in node.values())
+    if isinstance(node, list | tuple):
+        return any(_holds_no_number(child) for child in node)
+    return isinstance(node, float) and not isfinite(node)
 
 
 def _escaped(node: Any) -> Any:

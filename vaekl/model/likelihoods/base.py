@@ -185,6 +185,10 @@ class Likelihood(ABC):
                 f"holds {data_words(spec.support)}: use {cures(spec, self.accepts)}."
             )
 
+    def needs_every_value(self, spec: DataSpec) -> bool:
+        """Whether the support is checked on all images, not on the first of each split: one value may be fatal."""
+        return False
+
     def check_support(self, x: Tensor) -> None:
         """Refuse values outside the support.
 

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from vaekl.data.order import numpy_generator
+from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods import beta_mass
 from vaekl.model.likelihoods.base import Likelihood, float32_at_least
 from vaekl.model.likelihoods.choices import families_that
@@ -54,6 +55,10 @@ class Beta(Likelihood):
         if not self.clamp:
             return super().protocol
         return f"x clamped to [{self.clamp:g}, 1 − {self.clamp:g}], so p does not integrate to 1"
+
+    def needs_every_value(self, spec: DataSpec) -> bool:
+        # at a single 0 or 1 the energy is infinite; dequantized values lie inside (0, 1)
+        return not self.clamp and not spec.dequantized
 
     def check_support(self, x: Tensor) -> None:
         super().check_support(x)
