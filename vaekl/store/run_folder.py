@@ -175,16 +175,8 @@ class RunFolder:
         """
         evaluations = [file for file in sorted(self.path.glob("eval*.json")) if _EVALUATIONS.fullmatch(file.name)]
         measured = [*evaluations, *sorted(self.path.glob(f"{EVENTS}*"))]
-        names = [
-            _RESULTS,
-            *(file.name for file in measured),
-            _METRICS,
-            PREVIOUS,
-            BEST,
-            self.damaged.name,
-            LAST,
-            CONFIG,
-        ]
+        last = (_METRICS, PREVIOUS, BEST, self.damaged.name, LAST, CONFIG)
+        names = [_RESULTS, *(file.name for file in measured), *last]
         there = [name for name in names if lexists(self.path / name)]
         for name in there:
             try:
