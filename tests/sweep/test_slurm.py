@@ -53,7 +53,7 @@ def test_slurm_trains_the_same_runs(tmp_path):
     assert answer.code == 0, answer.err
     assert "4 runs, launched by submitit_slurm" in answer.out and "4 finished" in answer.out
     runs = manifest.read(only(tmp_path))
-    assert len({run["slurm_job"] for run in runs.values()}) == 4
+    assert len({run.slurm_job for run in runs.values()}) == 4
     expected = undisturbed(tmp_path, *words)
     assert {name: results(only(tmp_path) / name) for name in runs} == expected
 
