@@ -77,7 +77,7 @@ def test_a_job_that_is_killed_is_known_to_be(tmp_path):
     running = process(tmp_path, "train", "-m", "seed=0,1", *LONG, *ON_SLURM)
     wait_for(lambda: len(list(tmp_path.glob("outputs/*/*/last.pt"))) == 2)
     victim, run = next(iter(manifest.read(only(tmp_path)).items()))
-    os.kill(run["process"], signal.SIGKILL)
+    os.kill(run.process, signal.SIGKILL)
     answer = finished(running, 120)
     assert answer.code == 1 and "Traceback" not in answer.err, answer.err
     assert f"1 of 2 runs failed: its Slurm job {run['slurm_job']} is over" in answer.err and victim in answer.err
@@ -89,7 +89,7 @@ def test_a_job_whose_time_is_up_saves_and_comes_back(tmp_path):
     wait_for(lambda: len(list(tmp_path.glob("outputs/*/*/last.pt"))) == 2)
     name, run = next(iter(manifest.read(only(tmp_path)).items()))
     # what Slurm sends before the time limit, or when it pre-empts
-    subprocess.run(["scancel", "--signal=USR2", run["slurm_job"]], check=True)
+    subprocess.run(["scancel", "--signal=USR2", run.slurm_job], check=True)
     wait_for(lambda: states(tmp_path)[name] == "stopped", 30)
     answer = finished(running, 300)
     assert answer.code == 0, answer.err
