@@ -80,7 +80,7 @@ def test_a_job_that_is_killed_is_known_to_be(tmp_path):
     os.kill(run.process, signal.SIGKILL)
     answer = finished(running, 120)
     assert answer.code == 1 and "Traceback" not in answer.err, answer.err
-    assert f"1 of 2 runs failed: its Slurm job {run['slurm_job']} is over" in answer.err and victim in answer.err
+    assert f"1 of 2 runs failed: its Slurm job {run.slurm_job} is over" in answer.err and victim in answer.err
     assert sorted(states(tmp_path).values()) == ["finished", "killed"]
 
 
