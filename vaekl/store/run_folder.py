@@ -208,7 +208,7 @@ class RunFolder:
         except FileNotFoundError as error:
             raise UnreadableError(
                 f"{printable(str(self.path))} has no {_FACTS}, so an earlier vaekl trained it, or the file was taken "
-                "away: go on with that vaekl, put the file back, or train afresh."
+                "away: go on with that vaekl, put the file back, or train afresh in another folder."
             ) from error
 
     def results(self) -> Results | None:
