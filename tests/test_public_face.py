@@ -1,15 +1,16 @@
 """`import vaekl`: instant, complete for configs and users, and independent of where the modules behind it lie."""
 
 import ast
-import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
-from cli_helpers import trained
+from cli_helpers import finished, trained
+from forks import Fork
 
 import vaekl
 
@@ -53,6 +54,16 @@ def test_configs_name_the_public_face(target):
     assert target.removeprefix("vaekl.") in vaekl.__all__
 
 
+def in_house(house, *words):
+    """`vaekl WORDS` by the vaekl of another folder."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "vaekl"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(house))
+    networks, cli = import_module("vaekl.networks"), import_module("vaekl.cli")
+    assert Path(networks.__file__).is_relative_to(house)
+    return cli.main(words)
+
+
 def test_a_run_folder_outlives_the_modules_behind_it(tmp_path):
     run = trained(tmp_path, "likelihood=gaussian")
     house = tmp_path / "house"
@@ -67,10 +78,8 @@ def test_a_run_folder_outlives_the_modules_behind_it(tmp_path):
             text = text.replace(f"vaekl.{before}", f"vaekl.{after}").replace(f"from .{before}", f"from .{after}")
         text = text.replace("from vaekl.model import likelihoods", "from vaekl.data import densities as likelihoods")
         file.write_text(text, encoding="utf-8")
-    code = "import sys, vaekl.networks; from vaekl.cli import main; sys.exit(main(sys.argv[1:]))"
-    answer = subprocess.run(
-        [sys.executable, "-c", code, "eval", str(run), "eval.images=5", "eval.knn=false"],
-        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(house)},
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
+    answer = finished(
+        Fork(in_house, house, "eval", str(run), "eval.images=5", "eval.k=1", "eval.knn=false", folder=tmp_path)
+    )
+    assert answer.code == 0, answer.err
     assert "gaussian" in (run / "config.yaml").read_text(encoding="utf-8")

@@ -61,7 +61,7 @@ def agreed(rows):
 
 
 def test_digits_at_three_values():
-    settings = {"steps": 1500, "batch_size": 1437, "encoder_lr": 0.05, "lr": 0.05}
+    settings = {"steps": 600, "batch_size": 1437, "encoder_lr": 0.05, "lr": 0.05}
     rows = agreement(digits_scaled(), 8, **settings, keep=slice(1, 8, 3))
     assert [predicted for _, predicted, _ in rows] == [1, 4, 7]
     assert agreed(rows) == 3, rows

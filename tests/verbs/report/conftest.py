@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from report_cases import RUNS, reported, train
 
+from vaekl.verbs.report import style
+
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -23,3 +25,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sweep(made: Path, tmp_path: Path) -> Path:
     """A copy of the sweep, without its report."""
     return shutil.copytree(made / "sweep", tmp_path / "sweep", ignore=shutil.ignore_patterns("report"))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what a report says: its figures, most of the seconds it takes, are made and not rendered."""
+    monkeypatch.setattr(style, "rendered", lambda figure, kind: b"not rendered")

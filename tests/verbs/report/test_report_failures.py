@@ -25,7 +25,7 @@ def edited(path, change):
     path.write_text(json.dumps(content))
 
 
-def test_every_kind_of_failure_is_listed_with_its_reason(sweep):
+def test_every_kind_of_failure_is_listed_with_its_reason(sweep, undrawn):
     (sweep / "cb_0/results.json").unlink()
     (sweep / "cb_1/results.json").write_text('{"test": {')
     edited(sweep / "beta1_0/results.json", lambda c: c["test"].update(elbo_nats=float("nan")))
@@ -111,7 +111,7 @@ def test_a_run_that_the_manifest_calls_running_is_unfinished(sweep):
     )
 
 
-def test_a_model_that_cannot_be_loaded_costs_its_pictures_only(sweep):
+def test_a_model_that_cannot_be_loaded_costs_its_pictures_only(sweep, undrawn):
     for seed in (0, 1):
         (sweep / f"cb_{seed}/last.pt").write_bytes(b"no checkpoint")
         (sweep / f"cb_{seed}/eval.json").unlink()
@@ -122,7 +122,7 @@ def test_a_model_that_cannot_be_loaded_costs_its_pictures_only(sweep):
     assert "could not be measured" in table(sweep / "report")["cb_0"]["unmeasured"]
 
 
-def test_nothing_of_a_run_becomes_markup(sweep):
+def test_nothing_of_a_run_becomes_markup(sweep, undrawn):
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&{{7*7}}$x_1$|"
     hostile = (sweep / "cb_0").rename(sweep / "<img src=x onerror=alert(3)>")
     config = yaml.safe_load((hostile / "config.yaml").read_text())
@@ -199,7 +199,7 @@ def test_groups_are_named_by_what_differs_and_only_that(made, sweep):
         ((), ("report needs a run folder",)),
     ],
 )
-def test_mistakes_are_answered_with_a_sentence(made, tmp_path, words, parts):
+def test_mistakes_are_answered_with_a_sentence(made, undrawn, tmp_path, words, parts):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "sweep").symlink_to(made / "sweep")
@@ -211,7 +211,7 @@ def test_mistakes_are_answered_with_a_sentence(made, tmp_path, words, parts):
     refused(reported(tmp_path, *words), *parts)
 
 
-def test_the_report_writes_into_its_folder_alone_and_takes_away_its_old_figures(sweep):
+def test_the_report_writes_into_its_folder_alone_and_takes_away_its_old_figures(sweep, undrawn):
     before = contents(sweep)
     out = sweep.parent / "paper"
     (out / "figures").mkdir(parents=True)

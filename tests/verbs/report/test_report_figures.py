@@ -96,7 +96,7 @@ def test_stat_is_that_of_the_statistics_module():
     assert Stat.of([3.0]) == Stat(1, 3.0, None)
 
 
-def test_without_measuring_the_ruler_says_so(sweep):
+def test_without_measuring_the_ruler_says_so(sweep, undrawn):
     (sweep / "cb_0/eval.json").unlink()
     (sweep / "cb_1/eval.json").unlink()
     answer = reported(sweep.parent, "sweep", "report.measure=false", "report.pictures=0")
@@ -106,7 +106,7 @@ def test_without_measuring_the_ruler_says_so(sweep):
     assert table(sweep / "report")["cb_0"]["unmeasured"] == "not measured"
 
 
-def test_an_evaluation_of_another_checkpoint_or_other_data_is_not_taken(sweep):
+def test_an_evaluation_of_another_checkpoint_or_other_data_is_not_taken(sweep, undrawn):
     for name, key, value in (("cb_0", "step", 3), ("cb_1", "changes", ["transform=scale"])):
         content = load(sweep / name / "eval.json") | {key: value}
         (sweep / name / "eval.json").write_text(json.dumps(content))
@@ -125,7 +125,7 @@ def test_training_seconds_are_steps_times_batch_over_speed(made):
     assert float(table(made / "sweep/report")["cb_0"]["training_seconds"]) == run.seconds
 
 
-def test_a_repeated_seed_is_listed_and_not_counted(sweep):
+def test_a_repeated_seed_is_listed_and_not_counted(sweep, undrawn):
     shutil.copytree(sweep / "cb_1", sweep / "cb_again")
     assert reported(sweep.parent, "sweep", "report.pictures=0").code == 0
     rows = table(sweep / "report")
