@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.workloads import CONV, MLP, Net, Workload, noise
+from vaekl.data import generator
 from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
 from vaekl.model.nets import conv, mlp
@@ -78,4 +79,4 @@ def test_evaluation(benchmark: Timer) -> None:
 
     model, x = model_and_batch(MLP)
     split = Split(x.repeat(20, 1, 1, 1), None, AsStored())
-    benchmark(evaluate, model, split, 1.0, 0)
+    benchmark(lambda: evaluate(model, split, generator("evaluation", 0)))
