@@ -39,13 +39,21 @@ def vouch(words: Sequence[str]) -> list[str]:
         if flag != "--trust":
             rest.append(word)
             continue
-        name = name if equals else next(unread, "")
-        if not _is_module(name):
-            raise VaeklError(f"--trust needs the name of a module, as in --trust package.module, not {name!r}.")
-        if _is_library(name):
-            raise VaeklError(f"--trust {name} would let a run folder call everything: name a module of your own.")
-        _vouched.append(name)
+        vouch_for(name if equals else next(unread, ""))
     return rest
+
+
+def vouch_for(module: str) -> None:
+    """Believe what is defined in a module, or below it, from here on.
+
+    Raises:
+        VaeklError: that is no module's name, or a library's.
+    """
+    if not _is_module(module):
+        raise VaeklError(f"--trust needs the name of a module, as in --trust package.module, not {module!r}.")
+    if _is_library(module):
+        raise VaeklError(f"--trust {module} would let a run folder call everything: name a module of your own.")
+    _vouched.append(module)
 
 
 def config(path: Path, own: Any = None) -> dict[str, Any]:

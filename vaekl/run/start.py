@@ -112,7 +112,9 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
     cfg = RunConfig.of(content, folder.config_file)
     with _held(folder):
         if (results := distributed.on_first(folder.results)) is not None:
-            console.print(lost_weights(folder, results) or f"{path} is finished: nothing to resume.")
+            if (lost := lost_weights(folder, results)) is not None:
+                raise VaeklError(lost)
+            console.print(f"{path} is finished: nothing to resume.")
             return results.validation_elbo
         return _complete([_restored(cfg, path, console)], cfg, path, console)
 

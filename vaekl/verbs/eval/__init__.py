@@ -1,6 +1,6 @@
 """`vaekl eval`: every measure of finished runs, as `eval.json` and a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,9 @@ def main(words: verb_options.Words) -> int:
         folder = RunFolder(runs[0].parent if runs[0].is_file() else runs[0])
         console.print(f"  written     {folder.evaluation_file(_label(runs[0], options, words.changes))}")
         return 0
-    jobs = min(len(runs), options.jobs or max(1, (1 if _on_gpu(options) else allowed_cores()) // options.threads))
+    jobs = jobs_for(len(runs), options)
     console.print(f"{len(runs)} runs, {jobs} at a time")
-    work = (joblib.delayed(_report_or_sentence)(run, options, words.changes) for run in runs)
-    answers = joblib.Parallel(n_jobs=jobs)(work)
+    answers = measure_all(runs, options, words.changes, jobs)
     reports = [answer for answer in answers if isinstance(answer, dict)]
     if reports:
         console.print(comparison(reports))
@@ -46,6 +45,30 @@ def main(words: verb_options.Words) -> int:
     if failures:
         raise VaeklError(f"{len(failures)} of {len(runs)} runs could not be measured: {'; '.join(failures)}")
     return 0
+
+
+def jobs_for(runs: int, options: EvalOptions) -> int:
+    """How many runs are measured at a time: `eval.jobs`, or as many as have cores; one on a GPU."""
+    on_gpu = options.device.startswith("cuda") or (options.device == "auto" and torch.cuda.is_available())
+    return min(runs, options.jobs or max(1, (1 if on_gpu else allowed_cores()) // options.threads))
+
+
+def measure_all(
+    runs: Sequence[Path], options: EvalOptions, changes: tuple[str, ...], jobs: int
+) -> list[dict[str, Any] | str]:
+    """Measure runs in processes of their own, and write the `eval.json` of each.
+
+    Args:
+        runs: their folders, or checkpoints in them.
+        options: what to measure, on which images.
+        changes: Hydra overrides of the runs' data.
+        jobs: how many at a time.
+
+    Returns:
+        For each run its figures, or a sentence where it cannot be measured.
+    """
+    work = (joblib.delayed(_report_or_sentence)(run, options, changes) for run in runs)
+    return list(joblib.Parallel(n_jobs=jobs)(work))
 
 
 def measure_and_write(
@@ -101,7 +124,3 @@ def _label(path: Path, options: EvalOptions, changes: tuple[str, ...]) -> str:
     if any(part is not None for part in other):
         parts.append(blake2b(repr(other).encode(), digest_size=3).hexdigest())
     return "_".join(parts)
-
-
-def _on_gpu(options: EvalOptions) -> bool:
-    return options.device.startswith("cuda") or (options.device == "auto" and torch.cuda.is_available())

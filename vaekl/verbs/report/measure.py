@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import log, pi
-from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
 
@@ -19,7 +17,7 @@ from vaekl.run.load import TrainedRun, load
 from vaekl.system.errors import sentence
 from vaekl.verbs.audit import spectrum
 from vaekl.verbs.audit.spectrum import Vector
-from vaekl.verbs.eval import measure_and_write
+from vaekl.verbs.eval import jobs_for, measure_all
 from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.report.collect import Run, again
 from vaekl.verbs.report.groups import Group
@@ -91,14 +89,13 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
     missing = [run for run in runs if run.finished and run.evaluation is None and "other data" not in run.unmeasured]
     if not missing:
         return list(runs)
-    options = EvalOptions.checked(verb_options.defaults("eval") | {"device": device})
-    gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    at_once = min(len(missing), jobs or (1 if gpu else joblib.cpu_count()))
+    options = EvalOptions.checked(verb_options.defaults("eval") | {"device": device, "jobs": jobs})
+    at_once = jobs_for(len(missing), options)
     say(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
-    threads = torch.get_num_threads()
-    answers = joblib.Parallel(n_jobs=at_once)(joblib.delayed(_evaluated)(run.path, options) for run in missing)
-    torch.set_num_threads(threads)
-    sentences = {run.path: answer for run, answer in zip(missing, answers, strict=True)}
+    answers = measure_all([run.path for run in missing], options, (), at_once)
+    sentences = {
+        run.path: answer if isinstance(answer, str) else "" for run, answer in zip(missing, answers, strict=True)
+    }
     for run in missing:
         if sentences[run.path]:
             say(f"  {run.name} could not be measured: {sentences[run.path]}")
@@ -108,15 +105,6 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[
         else run
         for run in runs
     ]
-
-
-def _evaluated(path: Path, options: EvalOptions) -> str:
-    """Write one run's `eval.json`, in a process of its own; a sentence if it cannot be measured."""
-    try:
-        measure_and_write(path, options, (), None)
-    except Exception as error:  # it must not stop the others
-        return sentence(error)
-    return ""
 
 
 def load_groups(groups: Sequence[Group], count: int, seed: int, device: str) -> Shown:
