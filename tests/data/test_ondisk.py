@@ -85,8 +85,11 @@ def test_values_in_a_file_are_checked_to_the_last(tmp_path, monkeypatch):
         npz(str(tmp_path / "c"))
     with pytest.raises(VaeklError, match=r"numpy\.save"):
         npz(saved(tmp_path / "d", x_train=np.array([None, 1], object)))
+    rows = np.asfortranarray(GREY)  # no image of it lies in one piece, so it is read whole, if it fits
+    assert npz(saved(tmp_path / "e", x_train=rows)).train.dtype == torch.uint8
+    monkeypatch.setattr("vaekl.data.sources.array_files.free_memory", lambda: rows.nbytes - 1)
     with pytest.raises(VaeklError, match="ascontiguousarray"):
-        npz(saved(tmp_path / "e", x_train=np.asfortranarray(GREY)))
+        npz(saved(tmp_path / "f", x_train=rows))
 
 
 def test_a_stream_is_in_order_and_its_thread_ends_with_it(tmp_path):

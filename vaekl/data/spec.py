@@ -1,11 +1,12 @@
 """What a data set is, as the rest of the program sees it: a shape, a number of levels, a support, and its images."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal
 
 from torch import Tensor
 
+from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 
 Support = Literal["binary", "levels", "unit_interval", "real"]
@@ -88,6 +89,7 @@ class Source:
         train_labels: int64 [N], or None.
         valid_labels: int64 [N], or None.
         test_labels: int64 [N], or None.
+        inventory: where the images are from, and what was left out; the head of a run prints it.
     """
 
     spec: DataSpec
@@ -97,3 +99,4 @@ class Source:
     train_labels: Tensor | None = None
     valid_labels: Tensor | None = None
     test_labels: Tensor | None = None
+    inventory: Inventory = field(default_factory=Inventory)

@@ -2,13 +2,15 @@
 
 from collections.abc import Generator as Steps
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 
 import torch
 from torch import Generator, Tensor
 
+from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
@@ -86,6 +88,7 @@ class Data:
         train: what training sees.
         valid: what choices are made by, or None.
         test: what is reported, always the data set's own test images.
+        inventory: where the images of each are from, and what was left out.
     """
 
     spec: DataSpec
@@ -93,6 +96,7 @@ class Data:
     train: Split
     valid: Split | None
     test: Split
+    inventory: Inventory = field(default_factory=Inventory)
 
     @classmethod
     def from_source(
@@ -122,15 +126,19 @@ class Data:
         chosen = transform.resolve(source.spec, accepts)
         spec = chosen.spec(source.spec)
         train = Split(source.train, source.train_labels, chosen)
-        held_out = None
-        if source.valid is not None:
-            held_out = Split(source.valid, source.valid_labels, chosen) if valid != 0 else None
+        held_out, inventory = None, deepcopy(source.inventory)
+        if source.valid is not None and valid == 0:
+            origin = inventory.origins.get("valid") or "the data set's own"
+            inventory.left_out.append(f"{len(source.valid):,} validation images, {origin}: valid=0")
+        elif source.valid is not None:
+            held_out = Split(source.valid, source.valid_labels, chosen)
         elif count := _valid_count(valid, len(train), source.spec.name):
             order = shuffled(len(train), "valid", split_seed)
             held_out = _take(train, order[:count])
             train = _take(train, order[count:])
+            inventory.held_out("valid", "train", f"held out by split_seed={split_seed}")
         test = Split(source.test, source.test_labels, chosen)
-        return cls(spec, source.spec, train, held_out, test)
+        return cls(spec, source.spec, train, held_out, test, inventory)
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,9 @@ import torch
 from rich.table import Table
 
 from vaekl import __version__
+from vaekl.data import Data
 from vaekl.measures.elbo import Evaluation
+from vaekl.store import printable
 from vaekl.system import distributed
 from vaekl.training.trainer import Trainer
 
@@ -45,7 +47,23 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
         "run": str(path),
     }
     head = f"vaekl {__version__}" + (f", resumed at step {trainer.step}" if trainer.step else "")
-    return "\n".join([head, *(f"  {name:<11} {text}" for name, text in lines.items())])
+    rows = list(lines.items())
+    rows[1:1] = _origin(data)
+    return "\n".join([head, *(f"  {name:<11} {text}" for name, text in rows)])
+
+
+def _origin(data: Data) -> list[tuple[str, str]]:
+    """Where the images are from, what was left out of what was there, and what was decided about the rest.
+
+    Names of a stranger's files must not speak to the terminal.
+    """
+    counts = {"train": len(data.train), "valid": len(data.valid or []), "test": len(data.test)}
+    inventory = data.inventory
+    return [
+        ("from", printable(inventory.sentence(counts))),
+        *(("left out", printable(line)) for line in inventory.left_out),
+        *(("note", printable(line)) for line in inventory.remarks),
+    ]
 
 
 def end(trainer: Trainer, test: Evaluation) -> Table:

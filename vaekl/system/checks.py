@@ -75,6 +75,17 @@ def one_of(value: Any, key: str, choices: Sequence[str], also: str = "") -> str:
     return value
 
 
+def text(value: Any, key: str, also: str = "") -> str:
+    """A word or several.
+
+    Raises:
+        VaeklError: it is none.
+    """
+    if not isinstance(value, str) or not value:
+        raise VaeklError(f"{key} must be {also}a word, not {value!r}.")
+    return value
+
+
 def flag(value: Any, key: str, also: str = "") -> bool:
     """True or false.
 

@@ -1,3 +1,5 @@
+import pytest
+import torch
 from PIL import Image
 from source_cases import refused
 
@@ -23,7 +25,10 @@ def test_image_folder(tmp_path):
     assert source.test_labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert image_folder(str(tmp_path), size=4, grayscale=True).spec.shape == (1, 4, 4)
     picture(tmp_path / "test" / "bird" / "0.png", 1)
-    refused(lambda: image_folder(str(tmp_path)), "bird", "cat")
+    assert image_folder(str(tmp_path)).test_labels.tolist() == [0, 1, 1, 1, 2, 2, 2]
+    picture(tmp_path / "test" / "0.png", 1)
+    source = image_folder(str(tmp_path))
+    assert source.train_labels is None and "1 images lie in none" in source.inventory.left_out[0]
 
 
 def test_image_folder_that_is_one_folder(tmp_path):
@@ -41,3 +46,98 @@ def test_image_folder_that_is_one_folder(tmp_path):
     (tmp_path / "bare").mkdir()
     refused(lambda: image_folder(str(tmp_path / "bare")), "bare")
     refused(image_folder, "dataset.path")
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "test"),
+    [
+        ("train", "val", "test"), ("Training", "Validation", "Testing"), ("TRAIN", "dev", "Test"),
+        ("train2017", "val2017", "test2017"), ("train_images", "valid_images", "test_images"),
+    ],
+)  # fmt: skip
+def test_splits_are_known_by_any_usual_name(tmp_path, train, valid, test):
+    for value, (split, count) in enumerate(((train, 4), (valid, 3), (test, 2))):
+        for i in range(count):
+            picture(tmp_path / split / "a" / f"{i}.png", 10 * value + i)
+    source = image_folder(str(tmp_path))
+    values = [split.gather(slice(None))[:, 0, 0, 0].tolist() for split in (source.train, source.valid, source.test)]
+    assert values == [[0, 1, 2, 3], [10, 11, 12], [20, 21]]
+    assert source.inventory.origins == {"train": f"{train}/", "valid": f"{valid}/", "test": f"{test}/"}
+    assert source.inventory.left_out == []
+
+
+def test_a_folder_that_is_none_of_the_splits_is_refused_by_name(tmp_path):
+    picture(tmp_path / "train" / "0.png", 0)
+    picture(tmp_path / "train" / "1.png", 1)
+    picture(tmp_path / "holdout" / "a" / "2.png", 2)
+    refused(lambda: image_folder(str(tmp_path)), "holdout holds 1 images beside train/", "dataset.path=")
+    (tmp_path / "holdout" / "a" / "2.png").unlink()
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "train" / "Thumbs.db").write_text("")
+    (tmp_path / "train" / ".DS_Store").write_text("")
+    picture(tmp_path / "cover.png", 2)
+    source = image_folder(str(tmp_path))
+    assert (len(source.train), len(source.test)) == (1, 1)
+    assert source.inventory.left_out == [
+        "1 folders without images: holdout/",
+        "1 images beside train/, in no split: cover.png",
+        "2 files that are no images: 1 .db, 1 .txt",
+        "1 hidden files and folders, whose names begin with a dot",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folders", "named"),
+    [
+        (("images/train", "images/test"), "images/test"),
+        (("cat/train", "cat/val"), "cat/val"),
+        (("train/a", "train/test"), "train/test"),
+        (("test/a", "b"), "no train/"),
+        (("train", "Train"), "two names for one split"),
+        (("train", "val", "validation"), "two names for one split"),
+    ],
+)
+def test_what_could_train_on_test_images_is_refused(tmp_path, folders, named):
+    for i, folder in enumerate(folders):
+        picture(tmp_path / folder / "0.png", i)
+    refused(lambda: image_folder(str(tmp_path)), named)
+
+
+def test_a_class_that_every_split_has_may_be_called_like_a_split(tmp_path):
+    for split in ("train", "test"):
+        for kind in ("valid", "invalid"):
+            picture(tmp_path / split / kind / "0.png", 3)
+    assert image_folder(str(tmp_path)).train_labels.tolist() == [0, 1]
+
+
+def test_links_are_followed_and_nothing_is_taken_twice(tmp_path):
+    for i, kind in enumerate("abc"):
+        for j in range(3):
+            picture(tmp_path / "store" / kind / f"{j}.png", 10 * i + j)
+    some = tmp_path / "some"
+    some.mkdir()
+    (tmp_path / "store" / "a").rename(some / "a")
+    (some / "b").symlink_to(tmp_path / "store" / "b")
+    (some / "c").symlink_to("../store/c", target_is_directory=True)
+    (some / "a" / "loop").symlink_to(some)
+    (some / "A_again").symlink_to("a")
+    (some / "a" / "9.png").symlink_to("0.png")
+    (some / "a" / "nothing.png").symlink_to("nowhere.png")
+    (some / "b" / "up").symlink_to(some / "c")
+    source = image_folder(str(some), test_fraction=0.2)
+    images = torch.cat([source.train.gather(slice(None)), source.test.gather(slice(None))])
+    assert sorted(images[:, 0, 0, 0].tolist()) == [0, 1, 2, 10, 11, 12, 20, 21, 22]
+    assert sorted(torch.cat([source.train_labels, source.test_labels]).tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert any("1 links to nothing" in line and "nothing.png" in line for line in source.inventory.left_out)
+    assert any("4 links to what was taken" in line for line in source.inventory.left_out)
+
+
+@pytest.mark.parametrize("link", ["folder", "file"])
+def test_a_link_from_one_split_into_another_is_refused(tmp_path, link):
+    for split in ("train", "test"):
+        picture(tmp_path / split / "a" / "0.png", 1)
+    if link == "folder":
+        (tmp_path / "train" / "more").symlink_to("../test/a")
+    else:
+        (tmp_path / "test" / "a" / "1.png").symlink_to("../../train/a/0.png")
+    refused(lambda: image_folder(str(tmp_path)), "are one file", "two splits")

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 from source_cases import refused
 
-from vaekl.data.sources import images
-from vaekl.data.sources import npz as npz_module
+from vaekl.data.sources import array_files, images
 from vaekl.data.sources.folders import image_folder
 from vaekl.data.sources.npz import npz
 
@@ -92,9 +91,9 @@ def test_arrays_that_unfold_beyond_the_memory_are_refused(tmp_path, monkeypatch)
     file = tmp_path / "bomb.npz"
     np.savez_compressed(file, x_train=np.zeros((1000, 100, 100), np.uint8))
     assert file.stat().st_size < 100_000
-    monkeypatch.setattr(npz_module, "free_memory", lambda: 9e6)
+    monkeypatch.setattr(array_files, "free_memory", lambda: 9e6)
     refused(lambda: npz(str(file)), "bomb.npz unfolds to 0.0 GB", ".npy files in a folder")
-    monkeypatch.setattr(npz_module, "free_memory", lambda: 11e6)
+    monkeypatch.setattr(array_files, "free_memory", lambda: 11e6)
     npz(str(file))
 
 
@@ -106,7 +105,7 @@ def test_an_archive_that_lies_about_its_size_is_refused(tmp_path):
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x_train.npy", huge)
     assert np.lib.format.read_array_header_1_0(io.BytesIO(huge[8:]))[0] == (100_000_000, 8, 800)
-    refused(lambda: npz(str(file)), "a.npz cannot be read", "Unable to allocate")
+    refused(lambda: npz(str(file)), "a.npz unfolds to 640.0 GB")
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x_train.npy", whole)
     size = struct.pack("<I", len(whole))
@@ -118,7 +117,7 @@ def test_an_archive_that_lies_about_its_size_is_refused(tmp_path):
 def test_what_is_no_array_in_an_archive_is_left_alone(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x_train.npy", bytes(1000))
-    refused(lambda: npz(str(tmp_path / "a.npz")), "no x_train")
+    refused(lambda: npz(str(tmp_path / "a.npz")), "x_train (the magic string")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -126,7 +125,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     refused(lambda: npz(str(tmp_path / "a.npz")), "neither a file nor a folder")
     (tmp_path / "mixed").mkdir()
     os.mkfifo(tmp_path / "mixed" / "x_train.npy")
-    refused(lambda: npz(str(tmp_path / "mixed")), "no x_train")
+    refused(lambda: npz(str(tmp_path / "mixed")), "holds no arrays")
     os.mkfifo(tmp_path / "mixed" / "a.png")
     refused(lambda: image_folder(str(tmp_path / "mixed")), "holds no images")
 

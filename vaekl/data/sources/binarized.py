@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from vaekl.data.ondisk import Array
+from vaekl.data.sources.array_files import of_npz
 from vaekl.data.sources.build import Part, build_source
-from vaekl.data.sources.npz import read_npz
 from vaekl.data.sources.staging import data_root
 from vaekl.data.spec import Source
 from vaekl.system.errors import VaeklError
@@ -35,11 +35,11 @@ def binarized_mnist(path: str | None = None, root: str | None = None, name: str 
     place = Path(path).expanduser() if path else data_root(root)
     packed = place if place.suffix == ".npz" else place / "binarized_mnist.npz"
     if packed.is_file():
-        arrays = read_npz(packed)
-        missing = [split for split in ROWS if split not in arrays]
+        arrays = of_npz(packed)
+        missing = [split for split in ROWS if split not in arrays or arrays[split].unusable]
         if missing:
             raise VaeklError(f"{packed} lacks the array {missing[0]}; replace it by a whole copy.")
-        rows = {split: (_unpacked(arrays[split]), f"{split} in {packed}") for split in ROWS}
+        rows = {split: (_unpacked(np.asarray(arrays[split].read())), f"{split} in {packed}") for split in ROWS}
     else:
         files = {split: place / f"binarized_mnist_{split}.amat" for split in ROWS}
         absent = [file.name for file in files.values() if not file.is_file()]

@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.order import shuffled
+from vaekl.data.sources.labels import fitting, numbered
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.system.checks import number
 from vaekl.system.errors import VaeklError
@@ -23,7 +25,7 @@ class Part:
 
     Args:
         images: [N, C, H, W] of booleans, whole numbers from 0 to 255, or floats; in memory or in a file.
-        labels: [N] whole numbers, or None.
+        labels: one for each image, of any type, or None; those that are no classes are left out.
         title: how a sentence names the images, e.g. "x_train in data.npz".
     """
 
@@ -32,7 +34,9 @@ class Part:
     title: str
 
 
-def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None) -> Source:
+def build_source(
+    name: str, parts: Mapping[str, Part], levels: int | None = None, inventory: Inventory | None = None
+) -> Source:
     """Check the splits and say what their values are.
 
     Args:
@@ -40,6 +44,7 @@ def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None
         parts: the splits "train", "test" and perhaps "valid", by name.
         levels: how many values a pixel can take where that is known; else it is read off the data: booleans, and
             numbers that are all 0 or 1, are binary, other whole numbers have 256 levels, and floats have none.
+        inventory: what is known of where the images are from.
 
     Returns:
         The source, its images uint8 or float32.
@@ -65,7 +70,11 @@ def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None
         support = "unit_interval" if in_unit else "real"
     _, channels, height, width = images["train"].shape
     tensors = {split: _tensor(array) for split, array in images.items()}
-    labels = {split: _checked_labels(part) for split, part in parts.items()}
+    inventory = inventory or Inventory()
+    labels = numbered(
+        {split: fitting(part.labels, len(part.images), part.title, inventory) for split, part in parts.items()},
+        inventory,
+    )
     return Source(
         spec=DataSpec(name, (channels, height, width), levels, support),
         train=tensors["train"],
@@ -74,16 +83,18 @@ def build_source(name: str, parts: Mapping[str, Part], levels: int | None = None
         train_labels=labels["train"],
         test_labels=labels["test"],
         valid_labels=labels.get("valid"),
+        inventory=inventory,
     )
 
 
-def cut_test(part: Part, fraction: float, seed: int) -> dict[str, Part]:
+def cut_test(part: Part, fraction: float, seed: int, inventory: Inventory) -> dict[str, Part]:
     """Cut a test split from the only images there are.
 
     Args:
         part: all images.
         fraction: the test split's share of them, in (0, 1); either split gets at least one image.
         seed: which images those are.
+        inventory: where it is written that they are cut off.
 
     Returns:
         "train" and "test".
@@ -95,12 +106,14 @@ def cut_test(part: Part, fraction: float, seed: int) -> dict[str, Part]:
     number(fraction, "dataset.test_fraction", 0, 1)
     if n < 2:
         raise VaeklError(f"{part.title} holds too few images ({n}) to cut a test split from; give more.")
-    _checked_labels(part)  # before the cut, so that the sentence names the numbers that the user knows
+    # before the cut, so that the numbers of the sentence are those that the user knows
+    labels = fitting(part.labels, n, part.title, inventory)
     count = min(n - 1, max(1, int(fraction * n)))
     order = shuffled(n, "test", seed).numpy()
     index = {"train": np.sort(order[count:]), "test": np.sort(order[:count])}
+    inventory.held_out("test", "train", f"held out by test_seed={seed}")
     return {
-        split: replace(part, images=part.images[i], labels=None if part.labels is None else part.labels[i])
+        split: replace(part, images=part.images[i], labels=None if labels is None else labels[i])
         for split, i in index.items()
     }
 
@@ -127,7 +140,7 @@ def _checked(part: Part, levels: int | None) -> _Values:
     if array.dtype == np.uint8 and levels is not None:
         return _Values(0, levels - 1, levels == 2)
     low, high, binary, nans, infinite = np.inf, -np.inf, True, 0, 0
-    for piece in _pieces(array):
+    for piece in pieces(array):
         low, high = min(low, piece.min()), max(high, piece.max())
         binary = binary and bool(((piece == 0) | (piece == 1)).all())
         if array.dtype == np.uint8 and not binary:
@@ -147,7 +160,7 @@ def _checked(part: Part, levels: int | None) -> _Values:
     return _Values(low, high, binary)
 
 
-def _pieces(array: Array | OnDisk) -> Iterator[Array]:
+def pieces(array: Array | OnDisk) -> Iterator[Array]:
     """All images, some at a time, with floats as float32."""
     step = max(1, _VALUES // int(np.prod(array.shape[1:])))
     for start in range(0, len(array), step):
@@ -164,18 +177,6 @@ def _type_of(array: Array | OnDisk) -> type[np.generic]:
 
 def _tensor(array: Array | OnDisk) -> Tensor | OnDisk:
     return array if isinstance(array, OnDisk) else torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _checked_labels(part: Part) -> Tensor | None:
-    if part.labels is None:
-        return None
-    labels = part.labels.reshape(-1)
-    if labels.dtype.kind not in "biu" or len(labels) != len(part.images):
-        raise VaeklError(
-            f"The labels of {part.title} have the type {part.labels.dtype} and the shape {part.labels.shape}; "
-            f"store {len(part.images)} whole numbers, one an image, or leave them out."
-        )
-    return torch.from_numpy(labels.astype(np.int64))
 
 
 def _check_same(what: str, own: object, expected: object, part: Part, train: Part) -> None:

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
+from vaekl.data.inventory import Inventory, some_of
+from vaekl.data.ondisk import Array
 from vaekl.data.sources.build import Part, build_source, cut_test
 from vaekl.data.sources.images import SUFFIXES, decoded
 from vaekl.data.sources.paths import existing_path
+from vaekl.data.sources.split_names import folder_split
 from vaekl.data.sources.staging import data_root
+from vaekl.data.sources.walk import Walk, check_no_splits_inside, subfolders
 from vaekl.data.spec import Source
 from vaekl.system.checks import optional, whole
 from vaekl.system.errors import VaeklError
@@ -24,7 +28,7 @@ def image_folder(
     test_seed: int = 0,
     root: str | None = None,
 ) -> Source:
-    """Image files from path/train and path/test (and path/valid), or from path alone; subfolders are classes.
+    """Image files from path/train and path/test (and path/val), or from path alone; subfolders are classes.
 
     They are decoded once, into a file in the data directory from which they are then read.
 
@@ -41,44 +45,122 @@ def image_folder(
         The source, 256 levels; labelled by the sorted names of the subfolders if every image is in one.
 
     Raises:
-        VaeklError: a folder is missing or empty, or an image is unreadable or of another size than the rest.
+        VaeklError: a folder is missing or empty, its splits are not plain, or an image is unreadable or of another size
+            than the rest.
     """
     folder = existing_path(path, "image_folder", "path=FOLDER")
     if not folder.is_dir():
         raise VaeklError(f"{folder} is a file, not a folder of images; set dataset.path to the folder.")
     optional(whole, size, "dataset.size", 1, _LARGEST_SIDE)
-    train = folder / "train" if (folder / "train").is_dir() else folder
-    if train == folder and (lone := [split for split in ("test", "valid") if (folder / split).is_dir()]):
-        raise VaeklError(f"{folder} holds {lone[0]}/ but no train/: put the training images there.")
-    classes = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
-    parts = {"train": _folder_part(train, classes, size, grayscale, root)}
-    for split in ("valid", "test"):
-        if train != folder and (folder / split).is_dir():
-            parts[split] = _folder_part(folder / split, classes, size, grayscale, root)
-    if "test" not in parts:
-        parts |= cut_test(parts["train"], test_fraction, test_seed)
-    return build_source(name, parts, levels=256)
-
-
-def _folder_part(folder: Path, classes: list[str], size: int | None, grayscale: bool, root: str | None) -> Part:
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not paths:
-        raise VaeklError(f"The folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); put some there.")
-    owners = [path.relative_to(folder).parts[0] for path in paths]
-    numbers = {name: number for number, name in enumerate(classes)}
-    strangers = [str(path) for path, owner in zip(paths, owners, strict=True) if owner not in numbers]
-    labels = None
-    if classes and not strangers:
-        labels = np.array([numbers[owner] for owner in owners])
-    elif classes and any(path.parent != folder for path in paths):
-        raise VaeklError(
-            f"{strangers[0]} belongs to none of the training classes ({', '.join(classes)}); "
-            "put every image in a class's folder, or all of them in none."
+    inventory = Inventory(str(folder.absolute()))
+    places, files = files_of_splits(folder, SUFFIXES, "images", inventory)
+    labels = folder_labels(places, files, inventory)
+    parts = {
+        split: Part(
+            decoded(places[split], paths, data_root(root), size, grayscale), labels.get(split), str(places[split])
         )
-    return Part(decoded(folder, paths, data_root(root), size, grayscale), labels, str(folder))
+        for split, paths in files.items()
+    }
+    if "test" not in parts:
+        parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
+    return build_source(name, parts, levels=256, inventory=inventory)
+
+
+def files_of_splits(
+    folder: Path, suffixes: set[str], kind: str, inventory: Inventory
+) -> tuple[dict[str, Path], dict[str, list[Path]]]:
+    """Where the splits of a folder are, and which files they hold.
+
+    Args:
+        folder: one with train/ and perhaps test/ and val/, under any of their usual names, or with everything.
+        suffixes: of the files that are wanted.
+        kind: what they are, such as "images".
+        inventory: where it is written what is taken and what is left out.
+
+    Returns:
+        For each split its folder, and the files below it, sorted; a folder without train/ is all training images.
+
+    Raises:
+        VaeklError: there are no files, or it is not plain which of them are for training.
+    """
+    places, strangers = _split_folders(folder)
+    walk = Walk(suffixes, kind)
+    files = {split: walk.files(place, split) for split, place in places.items()}
+    for split, paths in files.items():
+        if not paths:
+            raise VaeklError(
+                f"The folder {places[split]} holds no {kind} ({', '.join(sorted(suffixes))}); put some there."
+            )
+    classes = _common_classes(places, files)
+    for split, place in places.items():
+        check_no_splits_inside(files[split], place, split, classes)
+    if places["train"] != folder:
+        _check_strangers(strangers, places["train"], suffixes, inventory, kind)
+        if loose := walk.beside(folder):
+            names = some_of((path.name for path in loose), 3)
+            inventory.left_out.append(f"{len(loose):,} {kind} beside {places['train'].name}/, in no split: {names}")
+    inventory.origins = {split: "" if place == folder else f"{place.name}/" for split, place in places.items()}
+    walk.report(inventory)
+    return places, files
+
+
+def folder_labels(places: dict[str, Path], files: dict[str, list[Path]], inventory: Inventory) -> dict[str, Array]:
+    """For each split the numbers of its files' classes, which are the folders right below it; {} if there are none."""
+    owners = {split: [path.relative_to(places[split]).parts[:-1] for path in paths] for split, paths in files.items()}
+    names = sorted({parts[0] for split in owners for parts in owners[split] if parts})
+    if not names:
+        return {}
+    loose = [path for split, paths in files.items() for path in paths if path.parent == places[split]]
+    if loose:
+        inventory.left_out.append(
+            f"the labels that folders give: {len(loose):,} images lie in none ({some_of(loose, 3)})"
+        )
+        return {}
+    numbers = {name: number for number, name in enumerate(names)}
+    return {split: np.array([numbers[parts[0]] for parts in owners[split]]) for split in owners}
+
+
+def _split_folders(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """The folder of each split, and the folders beside them that belong to none."""
+    places: dict[str, Path] = {}
+    strangers = []
+    for place in subfolders(folder):
+        split = folder_split(place.name)
+        if not split:
+            strangers.append(place)
+        elif split in places:
+            raise VaeklError(
+                f"{folder} holds both {places[split].name}/ and {place.name}/, two names for one split: rename one of "
+                "them, or put their images together."
+            )
+        else:
+            places[split] = place
+    if not places:
+        return {"train": folder}, []
+    if "train" not in places:
+        there = " and ".join(f"{place.name}/" for place in places.values())
+        raise VaeklError(f"{folder} holds {there} but no train/: put the training images there.")
+    return {split: places[split] for split in ("train", "valid", "test") if split in places}, strangers
+
+
+def _common_classes(places: dict[str, Path], files: dict[str, list[Path]]) -> set[str]:
+    """Names of folders that every one of several splits has: they are classes, even one that is called `valid`."""
+    names = [
+        {path.relative_to(places[split]).parts[0] for path in paths if path.parent != places[split]}
+        for split, paths in files.items()
+    ]
+    return set.intersection(*names) if len(names) > 1 else set()
+
+
+def _check_strangers(strangers: list[Path], train: Path, suffixes: set[str], inventory: Inventory, kind: str) -> None:
+    """Refuse a folder of images beside train/ that is none of the splits, and count the others."""
+    for stranger in strangers:
+        if count := len(Walk(suffixes, kind).files(stranger)):
+            raise VaeklError(
+                f"{stranger} holds {count:,} {kind} beside {train.name}/, and its name says of no split that it is "
+                f"theirs: call it train, val or test, move it away, or set dataset.path={train} to have a test split "
+                "cut from the training images."
+            )
+    if strangers:
+        names = some_of((f"{stranger.name}/" for stranger in strangers), 5)
+        inventory.left_out.append(f"{len(strangers):,} folders without {kind}: {names}")
