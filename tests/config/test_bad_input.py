@@ -48,7 +48,7 @@ def npz(folder, images, *words):
         ("weighting=fixed_beta weighting.beta=0", ["weighting.beta", "positive"]),
         ("weighting=fixed_beta weighting.beta=-1", ["weighting.beta", "positive"]),
         ("weighting=fixed_dispersion weighting.dispersion=much", ["weighting.dispersion", "positive"]),
-        ("likelihood=gaussian weighting=learned_precision weighting.per=row", ["weighting.per", "pixel"]),
+        ("likelihood=gaussian weighting=learned_precision weighting.per=row", ["weighting.per", "value"]),
         ("schedule=linear schedule.steps=10", ["schedule.steps=10", "4 steps"]),
         ("schedule=linear schedule.fraction=1.5", ["schedule.fraction=1.5", "4 steps"]),
         ("schedule=cyclical schedule.cycles=9", ["cycles", "4 steps"]),

@@ -34,5 +34,6 @@ def test_the_distance_of_grey_levels_is_on_the_scale_of_pictures(transform, widt
 def test_floats_have_no_levels_and_facts_are_json():
     spec = DataSpec("mine", (1, 4, 4), None, "real")
     assert AsStored().spec(spec).level_width is None
-    expected = {"name": "mine", "shape": [1, 4, 4], "support": "real", "level_width": None, "protocol": "as stored"}
+    expected = {"name": "mine", "shape": [1, 4, 4], "example": "image", "support": "real", "level_width": None}
+    expected["protocol"] = "as stored"
     assert json.loads(json.dumps(spec.facts())) == expected

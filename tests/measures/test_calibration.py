@@ -57,7 +57,7 @@ def test_sigma_beside_rmse_and_the_weight_that_would_be_calibrated(likelihood, c
     with torch.no_grad():
         weighting.log_dispersion.copy_(torch.tensor([0.04, 0.04, 0.04]).log().view(3, 1, 1))
     model = model_of(spec, likelihood, torch.full((1, 3, 4, 4), 0.5), weighting)
-    table = figures(calibration(model, Split(images, None, AsStored()), generator()))
+    table = figures(calibration(model, Split(images, None, AsStored()), generator()), spec.channels)
     assert list(table) == ["all", "channel 0", "channel 1", "channel 2"]
     sigma = {"gaussian": 0.2, "laplace": 0.04 * np.sqrt(2)}[likelihood.name]
     for name, error, best in zip(list(table)[1:], SIGMAS, calibrated, strict=True):
@@ -74,7 +74,8 @@ def test_one_channel_has_one_row_and_a_logit_no_calibrated_weight():
     spec = DataSpec("binary", (1, 4, 4), 2, "binary")
     images = torch.ones(5, 1, 4, 4)
     table = figures(
-        calibration(model_of(spec, Bernoulli(), torch.zeros(1, 1, 4, 4)), Split(images, None, AsStored()), generator())
+        calibration(model_of(spec, Bernoulli(), torch.zeros(1, 1, 4, 4)), Split(images, None, AsStored()), generator()),
+        spec.channels,
     )
     assert list(table) == ["all"] and "calibrated_beta_kl" not in table["all"]
     assert table["all"] == {"implied_sigma": 0.5, "rmse": 0.5, "sigma_over_rmse": 1.0}

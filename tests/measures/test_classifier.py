@@ -155,7 +155,7 @@ def test_pictures_are_in_the_unit_interval():
     [
         (relabelled(None), r"needs labels, which digits does not have: set eval\.features="),
         (relabelled(torch.zeros(len(DIGITS.train), dtype=torch.int64)), "one for all"),
-        (replace(DIGITS, stored=replace(DIGITS.stored, support="real")), "real numbers"),
+        (replace(DIGITS, stored=replace(DIGITS.stored, support="real")), "no pictures"),
     ],
 )
 def test_data_that_it_does_not_fit_get_a_sentence(data, reason, cache):

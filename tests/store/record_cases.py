@@ -39,6 +39,7 @@ FACTS = {
     "data": {
         "name": "digits",
         "shape": [1, 8, 8],
+        "example": "image",
         "support": "unit_interval",
         "level_width": 0.0625,
         "protocol": "as stored",
@@ -88,6 +89,7 @@ EVALUATION = {
     "finished": True,
     "split": "test",
     "images": 360,
+    "example": "image",
     "seed": 0,
     "changes": ["dataset=kmnist"],
     "protocol": {"data": "as stored", "likelihood": "nothing clipped", "bits_per_dim": "none", "ruler": "masses"},

@@ -10,15 +10,21 @@ from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 
 Support = Literal["binary", "levels", "unit_interval", "real"]
+#: of one example: (D,), (C, T), (C, H, W) or (C, D, H, W); written S where it stands beside other axes, as in [B, *S]
+Shape = tuple[int, ...]
+#: what one example is called, by how many axes it has
+_EXAMPLES = {1: "vector", 2: "signal", 3: "image", 4: "volume"}
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """One image's shape and the set that its values lie in.
+    """One example's shape and the set that its values lie in.
+
+    The code calls every example an image; `example` is what it is called where a user reads it.
 
     Args:
         name: the data set, as the user typed it.
-        shape: (C, H, W).
+        shape: S, which is (D,) of a vector, (C, T) of a signal, (C, H, W) of an image, (C, D, H, W) of a volume.
         levels: how many values a pixel can take (256 for 8-bit data, 2 for binary data), or None.
         support: "binary" {0, 1}, "levels" {0..levels−1}, "unit_interval" [0, 1], or "real".
         protocol: what was done to the stored values, as every reported figure must name it.
@@ -30,7 +36,7 @@ class DataSpec:
     """
 
     name: str
-    shape: tuple[int, int, int]
+    shape: Shape
     levels: int | None
     support: Support
     protocol: str = "as stored"
@@ -38,8 +44,28 @@ class DataSpec:
 
     @property
     def dims(self) -> int:
-        """D, the number of values in one image."""
+        """D, the number of values in one example."""
         return prod(self.shape)
+
+    @property
+    def example(self) -> str:
+        """What one of them is called: a vector, a signal, an image or a volume.
+
+        >>> DataSpec("wine", (13,), None, "real").example
+        'vector'
+        """
+        return _EXAMPLES.get(len(self.shape), "example")
+
+    @property
+    def channels(self) -> list[str]:
+        """What each entry of the first axis of S is called: a vector's values, and the channels of all else."""
+        word = "value" if len(self.shape) == 1 else "channel"
+        return [f"{word} {index}" for index in range(self.shape[0])]
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether they are images whose values are shades of [0, 1]."""
+        return len(self.shape) == 3 and self.support != "real"
 
     @property
     def level_width(self) -> float | None:
@@ -56,18 +82,20 @@ class DataSpec:
         """What is true of the data, as values of JSON: a run's folder holds it.
 
         Returns:
-            `name`; `shape`, [C, H, W]; `support`, as above; `level_width`, a number or None; `protocol`.
+            `name`; `shape`, S; `example`, what one is called; `support`, as above; `level_width`, a number or None;
+            `protocol`.
         """
         return {
             "name": self.name,
             "shape": list(self.shape),
+            "example": self.example,
             "support": self.support,
             "level_width": self.level_width,
             "protocol": self.protocol,
         }
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] as the networks and the pictures see it: levels become k/(levels−1), all else stays."""
+        """[B, *S] as the networks and the pictures see it: levels become k/(levels−1), all else stays."""
         if self.support == "levels" and self.levels is not None:
             return x.float() / (self.levels - 1)
         return x
@@ -83,9 +111,9 @@ class Source:
 
     Args:
         spec: of the stored values: "levels" or "binary" for uint8, "unit_interval" or "real" for float32.
-        train: [N, C, H, W], uint8 or float32.
-        test: [N, C, H, W], of the same type; no training step ever sees it.
-        valid: [N, C, H, W] where the data set has a validation split of its own, else None.
+        train: [N, *S], uint8 or float32.
+        test: [N, *S], of the same type; no training step ever sees it.
+        valid: [N, *S] where the data set has a validation split of its own, else None.
         train_labels: int64 [N], or None.
         valid_labels: int64 [N], or None.
         test_labels: int64 [N], or None.

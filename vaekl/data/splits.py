@@ -29,7 +29,7 @@ class Split:
     """One part of a data set.
 
     Args:
-        images: [N, C, H, W], as stored (uint8 or float32), in memory or in a file.
+        images: [N, *S], as stored (uint8 or float32), in memory or in a file.
         labels: int64 [N], or None.
         transform: what turns stored values into those that the likelihood models.
     """
@@ -49,7 +49,7 @@ class Split:
             generator: for a random transform, on the images' device; None means torch's global one.
 
         Returns:
-            [B, C, H, W].
+            [B, *S].
         """
         return self.transform(self.stored(index), generator)
 

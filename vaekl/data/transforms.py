@@ -20,17 +20,17 @@ BinarizeMode = Literal["threshold", "stochastic"]
 
 
 class Transform(ABC):
-    """A map of a batch [B, C, H, W] and of the spec that describes it."""
+    """A map of a batch [B, *S] and of the spec that describes it."""
 
     def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """The transformed batch.
 
         Args:
-            x: [B, C, H, W], as stored.
+            x: [B, *S], as stored.
             generator: where the random numbers come from, on x's device; None means torch's global one.
 
         Returns:
-            [B, C, H, W], float32 (`Levels` alone gives int64).
+            [B, *S], float32 (`Levels` alone gives int64).
         """
         return self.apply(x, generator)
 

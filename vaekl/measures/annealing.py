@@ -55,7 +55,7 @@ def annealed_bound(
 
 
 class _Path:
-    """The distributions between q(z|x) and p(x, z), for images x [B, C, H, W].
+    """The distributions between q(z|x) and p(x, z), for images x [B, *S].
 
     One image stands there once for each of its chains.
     """

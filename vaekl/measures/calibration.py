@@ -22,7 +22,7 @@ _OUTPUTS = 2**26
 
 @dataclass(frozen=True)
 class Calibration:
-    """Per channel and over all, on the scale of pictures; averages over images, pixels and one posterior sample each.
+    """Per channel and over all, on the scale of pictures; averages over images, values and one posterior sample each.
 
     Args:
         implied_sigma: the root of the density's average variance.
@@ -36,9 +36,9 @@ class Calibration:
     calibrated_dispersion: list[float] | None
 
 
-def figures(calibration: Calibration) -> dict[str, Any]:
-    """As `eval.json` holds it: the whole, then the channels."""
-    names = ["all", *(f"channel {c}" for c in range(len(calibration.rmse) - 1))]
+def figures(calibration: Calibration, channels: list[str]) -> dict[str, Any]:
+    """As `eval.json` holds it: the whole, then the channels by their names, where there are several."""
+    names = ["all", *channels]
     table = {}
     for i, name in enumerate(names[: 1 if len(names) == 2 else None]):
         sigma, rmse = calibration.implied_sigma[i], calibration.rmse[i]
@@ -66,7 +66,7 @@ def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibra
         eta = model.decode(model.sample_posterior(x, generator).z)
         mean, variance = model.moments(eta)
         columns = (variance, (mean - model.spec.to_unit(x)).square(), model.likelihood.energy(eta, x))
-        sums += torch.stack([column.double().sum((0, 2, 3)).cpu() for column in columns])
+        sums += torch.stack([column.double().sum((0, *range(2, column.ndim))).cpu() for column in columns])
     sums /= len(split) * model.spec.dims / model.spec.shape[0]
     variance, square_error, energy = torch.cat([sums.mean(1, keepdim=True), sums], 1)
     power = model.likelihood.scale_power
@@ -166,7 +166,7 @@ def _binned(predictions: Tensor, outcomes: Tensor) -> tuple[Tensor, Tensor, Tens
 
 
 def _probability(model: VAE, eta: Tensor, first: int, end: int) -> Tensor:
-    """P(first ≤ k < end) of η [B, P, C, H, W], [B, C, H, W]."""
+    """P(first ≤ k < end) of η [B, P, *S], [B, *S]."""
     ruler, shape = Ruler(model.spec), (len(eta), *model.spec.shape)
     lower, _ = ruler.edges(torch.full(shape, float(first), dtype=torch.float64, device=eta.device))
     _, upper = ruler.edges(torch.full(shape, float(end - 1), dtype=torch.float64, device=eta.device))

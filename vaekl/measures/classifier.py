@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vaekl.data import Data, DataSpec, seed_of
 from vaekl.data.order import shuffled
+from vaekl.data.spec import Shape
 from vaekl.store import checkpoint
 from vaekl.system.errors import VaeklError
 
@@ -44,7 +45,7 @@ class Classifier(nn.Module):
         accuracy: on the tenth of the training split that it was not trained on.
     """
 
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, shape: Shape, classes: int) -> None:
         super().__init__()
         channels, height, width = shape
         body = nn.Sequential()
@@ -109,7 +110,7 @@ def cache_root() -> Path:
     return Path(folder).expanduser().absolute() if folder else user_cache_path("vaekl")
 
 
-def _from_cache(file: Path, shape: tuple[int, int, int]) -> Classifier | None:
+def _from_cache(file: Path, shape: Shape) -> Classifier | None:
     """The classifier in a file; None where there is none, or a damaged one."""
     try:
         state = checkpoint.load(file)
@@ -164,9 +165,9 @@ def _checked_labels(data: Data) -> Tensor:
     cure = "set eval.features=inception or none"
     if labels is None:
         raise VaeklError(f"eval.features=classifier needs labels, which {name} does not have: {cure}.")
-    if data.stored.support == "real":
+    if not data.stored.is_picture:
         raise VaeklError(
-            f"{name} holds real numbers, while FID and inception score need pictures in [0, 1]: set eval.features=none."
+            f"{name} holds no pictures in [0, 1], which FID and inception score need: set eval.features=none."
         )
     if len(labels.unique()) < 2:
         raise VaeklError(f"eval.features=classifier needs two labels at least, but {name} has one for all: {cure}.")

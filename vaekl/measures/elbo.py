@@ -114,7 +114,7 @@ def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sch
 
     Args:
         model: in any mode, which it keeps.
-        batches: x, each [B, C, H, W].
+        batches: x, each [B, *S].
         generator: of the posterior's noise, on the model's device.
         schedule: the KL's multiplier in the loss.
     """

@@ -24,7 +24,7 @@ _CHUNK = 500
 #: memory for each value of η: itself, and what its log-likelihood needs; four numbers in float32
 _BYTES_A_VALUE = 16
 
-#: ln p(x|z) from η [B, P, C, H, W] and x [B, C, H, W]: nats per image, [B]
+#: ln p(x|z) from η [B, P, *S] and x [B, *S]: nats per image, [B]
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -146,7 +146,7 @@ def _batch_bounds(
 
 
 def _decoded(model: VAE, x: Tensor, z: Tensor, log_likelihood: LogLikelihood, chunk: int) -> Tensor:
-    """ln p(x|z), [K, B], of x [B, C, H, W] and z [K, B, Z], decoding at most `chunk` at once."""
+    """ln p(x|z), [K, B], of x [B, *S] and z [K, B, Z], decoding at most `chunk` at once."""
     if len(z) == 1 and len(x) <= chunk:
         return log_likelihood(model.decode(z[0]), x).unsqueeze(0)
     image = torch.arange(len(x), device=x.device).repeat(len(z))

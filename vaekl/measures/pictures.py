@@ -10,7 +10,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Generator, Tensor
 
-from vaekl.data import DataSpec
 from vaekl.measures.elbo import batch_limit
 from vaekl.model.vae import VAE
 from vaekl.system.files import replacing
@@ -38,7 +37,7 @@ def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor
         generator: of the draws, on the model's device; None for the mean.
 
     Returns:
-        [N, C, H, W] on the scale of pictures, float32, on the CPU.
+        [N, *S] on the scale of pictures, float32, on the CPU.
     """
     device, dispersion = next(model.parameters()).device, model.weighting.dispersion
     # a power of two: where a large model needs smaller blocks, whole numbers of them make a block
@@ -78,24 +77,6 @@ def interpolation(first: Tensor, last: Tensor, columns: int) -> Tensor:
     return torch.lerp(first[:, None], last[:, None], t).flatten(0, 1)
 
 
-def shades(spec: DataSpec, inputs: Tensor) -> tuple[float, float]:
-    """The values that are drawn black and white: 0 and 1, or the smallest and largest of the inputs for real data.
-
-    Args:
-        spec: of the data.
-        inputs: [N, C, H, W] on the scale of pictures.
-    """
-    if spec.support != "real":
-        return 0.0, 1.0
-    low, high = inputs.min().item(), inputs.max().item()
-    return low, max(high, low + 1e-6)
-
-
-def shaded(images: Tensor, ends: tuple[float, float]) -> Tensor:
-    """Images of any shape scaled so that `ends` become 0 and 1, and values beyond them too; float32, on the CPU."""
-    return ((images.float().cpu() - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
-
-
 def beside(inputs: Tensor, reconstructions: Tensor, columns: int) -> Tensor:
     """Rows of inputs, each above the row of its reconstructions; empty places of the last row are grey.
 
@@ -116,12 +97,10 @@ def grid(images: Tensor, columns: int, least: int = 32) -> Tensor:
     """Images [N, C, H, W] in [0, 1], row by row, as one picture [3, height, width].
 
     Args:
-        images: of one channel or three are drawn as they are, of any others the first channel.
+        images: of one channel or three.
         columns: images in a row.
         least: images narrower than this many pixels are magnified by whole numbers.
     """
-    if images.shape[1] not in (1, 3):
-        images = images[:, :1]
     factor = max(1, least // images.shape[-1])
     images = images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
     drawn: Tensor = torchvision("utils").make_grid(images, nrow=columns, padding=_GAP, pad_value=_GAP_SHADE)

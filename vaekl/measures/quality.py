@@ -26,9 +26,9 @@ def figures(model: VAE, split: Split, generator: Generator) -> dict[str, float] 
         generator: of random transforms, on the same device.
 
     Returns:
-        `psnr_db` and `ssim`; None for data with the whole real line as support, which are no pictures.
+        `psnr_db` and `ssim`; None for data that are no pictures.
     """
-    if model.spec.support == "real":
+    if not model.spec.is_picture:
         return None
     totals = torch.zeros(2, dtype=torch.float64)
     with evaluating(model):

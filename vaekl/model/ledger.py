@@ -17,7 +17,7 @@ class ElboTerms:
         energy: E summed over every axis along which φ is constant, [B, *dispersion.shape]; not divided by φ.
         log_norm_const: ln C(η, φ) summed over the image, [B], nats.
         kl: KL(q(z|x) ‖ N(0, 1)) of each latent, [B, Z], nats.
-        dispersion: φ of the implied density, [1, 1, 1], [C, 1, 1] or [C, H, W].
+        dispersion: φ of the implied density, with as many axes as S: all of length 1, [C, 1, ...], or S.
         posterior_mean: the mean of q(z|x), [B, Z]; active units are counted from it.
 
     Attributes:

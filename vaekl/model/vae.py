@@ -34,7 +34,7 @@ class VAE(nn.Module):
 
     Args:
         spec: the data as the likelihood sees them.
-        nets: encoder x [B, C, H, W] -> (mean, log_std) [B, Z]; decoder z [B, Z] -> η [B, P, C, H, W].
+        nets: encoder x [B, *S] -> (mean, log_std) [B, Z]; decoder z [B, Z] -> η [B, P, *S].
         likelihood: the family of p(x|z).
         weighting: its dispersion, and the loss.
         latents: Z.
@@ -64,13 +64,13 @@ class VAE(nn.Module):
         """The parts of the ELBO with one sample of z.
 
         Args:
-            x: [B, C, H, W].
+            x: [B, *S].
             noise: standard normal [B, Z]; z = mean + exp(log_std) · noise.
         """
         return self.terms(x, noise)[0]
 
     def terms(self, x: Tensor, noise: Tensor) -> tuple[ElboTerms, Tensor]:
-        """As `forward`, and also η [B, P, C, H, W]."""
+        """As `forward`, and also η [B, P, *S]."""
         z, mean, log_std, _ = self._reparameterised(x, noise)
         eta = self.decode(z)
         if self.training and self.weighting.observes:
@@ -95,7 +95,7 @@ class VAE(nn.Module):
         """One sample of q(z|x) for each image.
 
         Args:
-            x: [B, C, H, W].
+            x: [B, *S].
             generator: of the noise, on the device of x.
         """
         return self._reparameterised(x, self.noise(len(x), generator))
@@ -105,22 +105,22 @@ class VAE(nn.Module):
         return PosteriorSample(mean + log_std.exp() * noise, mean, log_std, noise)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of q(z|x), each [B, Z], float32; x [B, C, H, W]."""
+        """Mean and log standard deviation of q(z|x), each [B, Z], float32; x [B, *S]."""
         with self._precision(x):
             mean, log_std = self.encoder(self.spec.to_unit(x))
         return mean.float(), log_std.float()
 
     def decode(self, z: Tensor) -> Tensor:
-        """η of p(x|z), [B, P, C, H, W], float32; z [B, Z]."""
+        """η of p(x|z), [B, P, *S], float32; z [B, Z]."""
         with self._precision(z):
             eta: Tensor = self.decoder(z)
         return eta.float()
 
     def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of p(x|z), each [B, C, H, W], on the scale of pictures, where levels are k/(levels−1).
+        """Mean and variance of p(x|z), each [B, *S], on the scale of pictures, where levels are k/(levels−1).
 
         Args:
-            eta: [B, P, C, H, W].
+            eta: [B, P, *S].
         """
         dispersion = self.weighting.dispersion
         mean = self.spec.to_unit(self.likelihood.mean(eta, dispersion))
@@ -139,7 +139,7 @@ LEDGER = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "loss")
 
 
 class Objective(nn.Module):
-    """x [B, C, H, W], noise [B, Z] and the KL's multiplier -> the loss, and the batch's means of `LEDGER`, [5]."""
+    """x [B, *S], noise [B, Z] and the KL's multiplier -> the loss, and the batch's means of `LEDGER`, [5]."""
 
     def __init__(self, model: VAE) -> None:
         super().__init__()

@@ -32,13 +32,15 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DataFacts(Record):
-    """The images as the likelihood sees them."""
+    """The data as the likelihood sees them."""
 
     name: Text
-    shape: tuple[AtLeastOne, AtLeastOne, AtLeastOne]
+    shape: Annotated[tuple[AtLeastOne, ...], Meta(min_length=1, max_length=8)]
     support: Literal["binary", "levels", "unit_interval", "real"]
     level_width: Positive | None
     protocol: Text
+    #: what one example is called; folders of earlier versions hold images and do not say so
+    example: Text = "image"
 
 
 class LikelihoodFacts(Record):
@@ -240,6 +242,7 @@ class Evaluation(Record, kw_only=True):
     finished: bool
     split: Literal["test", "valid", "train"]
     images: AtLeastOne
+    example: Text = "image"
     seed: Seed
     changes: list[Text]
     protocol: EvaluationProtocol

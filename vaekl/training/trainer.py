@@ -147,7 +147,7 @@ class Trainer:
         """One step of the optimiser; nothing in it waits for the device.
 
         Args:
-            stored: images as the data set stores them, [B, C, H, W].
+            stored: images as the data set stores them, [B, *S].
         """
         schedule = self.schedule(self.step)
         x = self._last_x = self.data.train.transform(stored, self.generator)

@@ -51,6 +51,34 @@ def test_parts_are_the_sums_of_the_two_methods(family, phi, dtype):
         assert_close(ours, theirs, rtol=10 * TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
 
 
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(
+    "shape", [(24,), (2, 12), (2, 3, 4), (2, 2, 3, 2)], ids=["vector", "signal", "image", "volume"]
+)
+@pytest.mark.parametrize("family", EXACT)
+def test_energy_and_constant_are_the_sum_over_all_values_of_any_shape(family, shape):
+    """Σ ln p of 24 values by SciPy and mpmath."""
+    likelihood, law = EXACT[family]
+    eta = 2 * torch.randn(3, likelihood.outputs, *shape, generator=seeded(0), dtype=torch.float64)
+    x = torch.rand(3, *shape, generator=seeded(1), dtype=torch.float64)
+    if likelihood.discrete:
+        x = (x * likelihood.bounds[1]).round()
+    phi = torch.full((1,) * len(shape), 1.3, dtype=torch.float64)
+    energy, constant = likelihood.parts(eta, x, phi)
+    assert energy.shape == (3, *phi.shape) and constant.shape == (3,)
+    columns = eta.flatten(2).transpose(1, 2).tolist()
+    for image in range(3):
+        total = 0.0
+        for parameters, value in zip(columns[image], x[image].flatten().tolist(), strict=True):
+            total += float(np.sum(law(tuple(parameters), 1.3).logpdf(value)))
+        assert (constant[image] - energy[image].sum() / 1.3).item() == pytest.approx(total, rel=1e-7)
+    for part in (likelihood.mean(eta, phi), likelihood.variance(eta, phi), likelihood.sample(eta, phi, seeded(0))):
+        assert part.shape == x.shape
+
+
 @precisions
 @pytest.mark.parametrize("x", [0.0, 1 / 3, 0.998, 1.0])
 def test_cb_s_parts_and_their_slopes_are_exact_at_every_logit(x, dtype):

@@ -65,7 +65,7 @@ def test_a_number_that_is_not_positive_is_named_with_its_key(make, key, value):
 @pytest.mark.parametrize("kind", [LearnedPrecision, OptimalPrecision])
 def test_an_unknown_group_is_named_with_the_choices(kind):
     text = sentence(lambda: kind(Gaussian(), SHAPE, per="image"))
-    assert all(word in text for word in ("weighting.per", "scalar, channel or pixel", "'image'"))
+    assert all(word in text for word in ("weighting.per", "scalar, channel or value", "'image'"))
 
 
 @pytest.mark.parametrize("make", [FixedBeta, FixedDispersion])

@@ -68,7 +68,6 @@ def build_source(
     else:
         in_unit = all(part_values.low >= 0 and part_values.high <= 1 for part_values in values.values())
         support = "unit_interval" if in_unit else "real"
-    _, channels, height, width = images["train"].shape
     tensors = {split: _tensor(array) for split, array in images.items()}
     inventory = inventory or Inventory()
     labels = numbered(
@@ -76,7 +75,7 @@ def build_source(
         inventory,
     )
     return Source(
-        spec=DataSpec(name, (channels, height, width), levels, support),
+        spec=DataSpec(name, tuple(images["train"].shape[1:]), levels, support),
         train=tensors["train"],
         test=tensors["test"],
         valid=tensors.get("valid"),
@@ -130,7 +129,7 @@ class _Values:
 def _checked(part: Part, levels: int | None) -> _Values:
     """The range of a split's values; refused if they are no images. Looks at some images at a time."""
     array = part.images
-    if array.ndim != 4 or 0 in array.shape:
+    if array.ndim < 2 or 0 in array.shape:
         raise VaeklError(
             f"{part.title} has the shape {array.shape}, which holds no images; "
             "give at least one image, with every side 1 or longer."

@@ -21,9 +21,9 @@ from vaekl.system.errors import VaeklError
 class Likelihood(ABC):
     """Base class of the families; a subclass writes the methods for each value of x, and this class sums them.
 
-    Shapes: η is the decoder's output [B, P, C, H, W] with P = `outputs`; x is [B, C, H, W]; a dispersion broadcasts
-    against x (one scalar [1, 1, 1], one per channel [C, 1, 1] or one per pixel [C, H, W]). Every method returns
-    [B, C, H, W] on the scale of x, log-probabilities in nats.
+    Shapes: η is the decoder's output [B, P, *S] with P = `outputs` and S the shape of one example, such as (C, H, W);
+    x is [B, *S]; a dispersion has the axes of S and broadcasts against x (one for all, one per channel [C, 1, ...], or
+    one per value). Every method returns [B, *S] on the scale of x, log-probabilities in nats.
     """
 
     #: what the family is called; a class that sets no name of its own is called as the class
@@ -109,35 +109,35 @@ class Likelihood(ABC):
 
     @abstractmethod
     def energy(self, eta: Tensor, x: Tensor) -> Tensor:
-        """E(x, η), the part of −φ ln p that depends on x; [B, C, H, W]."""
+        """E(x, η), the part of −φ ln p that depends on x; [B, *S]."""
 
     @abstractmethod
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        """ln C(η, φ), nats; [B, C, H, W]."""
+        """ln C(η, φ), nats; [B, *S]."""
 
     @abstractmethod
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        """E[x] under the density, its constant included; [B, C, H, W]."""
+        """E[x] under the density, its constant included; [B, *S]."""
 
     @abstractmethod
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        """Var[x] under the density, [B, C, H, W]; the root of its average is the implied σ."""
+        """Var[x] under the density, [B, *S]; the root of its average is the implied σ."""
 
     @abstractmethod
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of x, [B, C, H, W], from the generator or from torch's own."""
+        """One draw of x, [B, *S], from the generator or from torch's own."""
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        """ln p(x | η) = −E/φ + ln C of each value of x, nats; [B, C, H, W]."""
+        """ln p(x | η) = −E/φ + ln C of each value of x, nats; [B, *S]."""
         return self.log_norm_const(eta, dispersion) - self.energy(eta, x) / dispersion
 
     def parts(self, eta: Tensor, x: Tensor, dispersion: Tensor, tempered: bool = True) -> tuple[Tensor, Tensor]:
         """Energy and constant summed as the ledger holds them; a family may fuse them into one pass.
 
         Args:
-            eta: [B, P, C, H, W].
-            x: [B, C, H, W].
-            dispersion: φ, [1, 1, 1], [C, 1, 1] or [C, H, W].
+            eta: [B, P, *S].
+            x: [B, *S].
+            dispersion: φ, with the axes of S.
             tempered: whether φ may differ from 1.
 
         Returns:
@@ -149,7 +149,7 @@ class Likelihood(ABC):
             return energy, eta.new_zeros(len(x))
         # the constant of a scale does not depend on η: one image's is every image's
         some_eta = eta if self.scale_power is None else eta[:1]
-        return energy, self.log_norm_const(some_eta, dispersion).sum((1, 2, 3)).expand(len(x))
+        return energy, self.log_norm_const(some_eta, dispersion).sum(tuple(range(1, x.ndim))).expand(len(x))
 
     def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
         """ln P(lower < X ≤ upper | η), in nats for each value of x: what a density gives to the bin of an integer.
@@ -157,13 +157,13 @@ class Likelihood(ABC):
         Optional; `has_log_mass` says whether a family has it.
 
         Args:
-            eta: [B, P, C, H, W].
+            eta: [B, P, *S].
             lower: the bin's beginning, float64, broadcasts against x; −inf takes the whole tail.
             upper: the bin's end, above `lower`; +inf takes the whole tail. Edges outside `bounds` are moved there.
             dispersion: φ, broadcasts against x.
 
         Returns:
-            [B, C, H, W], computed in float64 and in logarithms, so that it is finite far in the tails; in the type
+            [B, *S], computed in float64 and in logarithms, so that it is finite far in the tails; in the type
             of η, float32 at least.
         """
         raise NotImplementedError(f"likelihood={self.name} has no log_mass.")

@@ -31,7 +31,7 @@ class _Logit(Likelihood):
         return super().protocol if self.max_logit is None else f"logits clipped to ±{self.max_logit:g}"
 
     def logit(self, eta: Tensor) -> Tensor:
-        """a [B, C, H, W] of η [B, 1, C, H, W], clipped where there is a clip; float32 at least."""
+        """a [B, *S] of η [B, 1, *S], clipped where there is a clip; float32 at least."""
         a = eta.squeeze(1)
         a = a.float() if a.dtype in (torch.bfloat16, torch.float16) else a
         return a if self.max_logit is None else a.clamp(-self.max_logit, self.max_logit)

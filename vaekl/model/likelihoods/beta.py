@@ -102,7 +102,7 @@ class Beta(Likelihood):
         return float32_at_least(beta_mass.log_mass(*bins), eta.dtype)
 
     def _parameters(self, eta: Tensor, dispersion: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """α and β of η [B, 2, C, H, W], each [B, C, H, W]; of the tempered density where there is a dispersion."""
+        """α and β of η [B, 2, *S], each [B, *S]; of the tempered density where there is a dispersion."""
         alpha, beta = (softplus(eta, threshold=_EXACT) + _FLOOR).unbind(1)
         if dispersion is None:
             return alpha, beta

@@ -70,7 +70,8 @@ class Categorical(Likelihood):
         return (eta / dispersion.unsqueeze(0)).log_softmax(1).masked_fill(~inside, -torch.inf).logsumexp(1)
 
     def _levels(self, eta: Tensor) -> Tensor:
-        return torch.arange(self.outputs, device=eta.device, dtype=eta.dtype).view(1, -1, 1, 1, 1)
+        levels = torch.arange(self.outputs, device=eta.device, dtype=eta.dtype)
+        return levels.view(1, -1, *[1] * (eta.ndim - 2))
 
     def _mass(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return (eta / dispersion.unsqueeze(0)).softmax(1)

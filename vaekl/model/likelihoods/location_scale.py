@@ -28,14 +28,14 @@ class _LocationScale(Likelihood):
         self.link = one_of(link, "likelihood.link", ("identity", "sigmoid"))
 
     def location(self, eta: Tensor) -> Tensor:
-        """μ, [B, C, H, W], of η [B, 1, C, H, W]."""
+        """μ, [B, *S], of η [B, 1, *S]."""
         return eta.squeeze(1).sigmoid() if self.link == "sigmoid" else eta.squeeze(1)
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return self.location(eta)
 
     def _standardised(self, eta: Tensor, lower: Tensor, upper: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """(edge − μ)/scale of both edges, float64 [B, C, H, W]; a bin mostly above μ is mirrored to below it."""
+        """(edge − μ)/scale of both edges, float64 [B, *S]; a bin mostly above μ is mirrored to below it."""
         location, edges = self.location(eta.double()), []
         for edge in (lower, upper):
             # an infinite edge is left out of the division, where the gradient of the scale would be 0 · ∞

@@ -7,11 +7,9 @@ from torch import Tensor, nn
 
 from vaekl.system.checks import one_of
 
-Shape = tuple[int, int, int]
-
 
 class Nets(NamedTuple):
-    """Encoder x [B, C, H, W] -> (mean, log_std) of q(z|x), each [B, Z]; decoder z [B, Z] -> η [B, P, C, H, W]."""
+    """Encoder x [B, *S] -> (mean, log_std) of q(z|x), each [B, Z]; decoder z [B, Z] -> η [B, P, *S]."""
 
     encoder: nn.Module
     decoder: nn.Module

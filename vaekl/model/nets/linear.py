@@ -5,12 +5,13 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from vaekl.model.nets.base import Nets, Shape
+from vaekl.data.spec import Shape
+from vaekl.model.nets.base import Nets
 from vaekl.system.checks import whole
 
 
 class LinearEncoder(nn.Module):
-    """x [B, C, H, W] -> mean and log std of q(z|x) = N(W x + b, diag(s²)), each [B, Z], with one s for all x.
+    """x [B, *S] -> mean and log std of q(z|x) = N(W x + b, diag(s²)), each [B, Z], with one s for all x.
 
     The exact posterior of probabilistic PCA has this form.
     """
@@ -29,7 +30,7 @@ def linear(shape: Shape, outputs: int, latents: int) -> Nets:
     """A linear encoder and a linear decoder.
 
     Args:
-        shape: (C, H, W) of x.
+        shape: S of x.
         outputs: decoder outputs P for each value of x.
         latents: Z.
 

@@ -6,7 +6,8 @@ from math import prod
 
 from torch import nn
 
-from vaekl.model.nets.base import Nets, PosteriorHead, Shape, activation_layer
+from vaekl.data.spec import Shape
+from vaekl.model.nets.base import Nets, PosteriorHead, activation_layer
 from vaekl.system.checks import whole
 from vaekl.system.errors import VaeklError
 
@@ -15,7 +16,7 @@ def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 
     """An encoder and a decoder with the same hidden layers in mirrored order.
 
     Args:
-        shape: (C, H, W) of x.
+        shape: S of x.
         outputs: decoder outputs P for each value of x.
         latents: Z.
         hidden: widths of the encoder's hidden layers.

@@ -1,5 +1,6 @@
 """Weightings: what is done with φ and ln C, and so with the weight of the KL."""
 
+from vaekl.data.spec import Shape
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.weighting.base import Weighting
 from vaekl.model.weighting.fitted import LearnedPrecision, OptimalPrecision
@@ -7,12 +8,12 @@ from vaekl.model.weighting.fixed import CBNormalizer, FixedBeta, FixedDispersion
 from vaekl.system.checks import one_of
 
 
-def auto_weighting(likelihood: Likelihood, shape: tuple[int, int, int]) -> Weighting:
+def auto_weighting(likelihood: Likelihood, shape: Shape) -> Weighting:
     """The weighting that the likelihood names; else ln φ is learned where φ is a scale, and φ = 1 where it is none.
 
     Args:
         likelihood: of p(x|z).
-        shape: (C, H, W).
+        shape: S.
 
     Raises:
         VaeklError: the likelihood names a weighting that is none of vaekl's.

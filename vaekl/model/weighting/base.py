@@ -10,13 +10,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from vaekl.data.spec import Shape
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.choices import families_that
 from vaekl.system.checks import one_of
 from vaekl.system.errors import VaeklError
 
-Per = Literal["scalar", "channel", "pixel"]
+#: pixel: value, as runs of images may have it in their config
+Per = Literal["scalar", "channel", "value", "pixel"]
 
 
 class Weighting(nn.Module):
@@ -24,7 +26,7 @@ class Weighting(nn.Module):
 
     Args:
         likelihood: says what its dispersion may be; the loss itself sees an `ElboTerms` only.
-        shape: (C, H, W).
+        shape: S, the shape of one example.
     """
 
     #: what the weighting is called; a class that sets no name of its own is called as the class
@@ -45,7 +47,7 @@ class Weighting(nn.Module):
         if "name" not in vars(cls):
             cls.name = cls.__name__
 
-    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int]) -> None:
+    def __init__(self, likelihood: Likelihood, shape: Shape) -> None:
         super().__init__()
         if type(self).dispersion is Weighting.dispersion:
             raise VaeklError(f"{type(self).__module__}.{type(self).__name__} gives no dispersion: write that property.")
@@ -53,11 +55,11 @@ class Weighting(nn.Module):
 
     @property
     def dispersion(self) -> Tensor:
-        """φ of the implied density, [1, 1, 1], [C, 1, 1] or [C, H, W]."""
+        """φ of the implied density, with as many axes as S: all of length 1, [C, 1, ...], or S."""
         raise NotImplementedError
 
     def observe(self, energy: Tensor) -> None:
-        """Called with E of each value of a training batch, [B, C, H, W], before φ is read; for those that solve φ."""
+        """Called with E of each value of a training batch, [B, *S], before φ is read; for those that solve φ."""
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
         """What is minimised, averaged over the batch, a scalar; not comparable between weightings.
@@ -131,11 +133,12 @@ def scale_power(likelihood: Likelihood, weighting: str) -> float:
     return likelihood.scale_power
 
 
-def dispersion_shape(per: Per, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The shape of φ when there is one for all values, per channel or per pixel.
+def dispersion_shape(per: Per, shape: Shape) -> Shape:
+    """The shape of φ when there is one for all values, per channel (which is a column of vectors) or per value.
 
     >>> dispersion_shape("channel", (3, 32, 32))
     (3, 1, 1)
     """
-    shapes = {"scalar": (1, 1, 1), "channel": (shape[0], 1, 1), "pixel": shape}
-    return shapes[one_of(per, "weighting.per", tuple(shapes))]
+    ones = (1,) * len(shape)
+    shapes: dict[str, Shape] = {"scalar": ones, "channel": (shape[0], *ones[1:]), "value": shape}
+    return shapes[one_of("value" if per == "pixel" else per, "weighting.per", tuple(shapes))]

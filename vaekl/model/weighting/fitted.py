@@ -8,6 +8,7 @@ from math import log
 import torch
 from torch import Tensor, nn
 
+from vaekl.data.spec import Shape
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.weighting.base import Per, Weighting, dispersion_shape, scale_power
 from vaekl.system import distributed
@@ -18,12 +19,12 @@ _SMALLEST = 1e-10
 
 
 class LearnedPrecision(Weighting):
-    """loss = E/φ − ln C(φ) + KL with ln φ a parameter: one for all, per channel or per pixel.
+    """loss = E/φ − ln C(φ) + KL with ln φ a parameter: one for all, per channel or per value.
 
     Args:
         likelihood: its dispersion must be a scale.
-        shape: (C, H, W).
-        per: scalar (one φ), channel or pixel.
+        shape: S, the shape of one example.
+        per: scalar (one φ), channel or value.
         init: the first φ.
         lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by about its learning rate in
             a step at most: at 1e-3, three orders of magnitude in φ would take 7,000 steps.
@@ -36,7 +37,7 @@ class LearnedPrecision(Weighting):
     def __init__(
         self,
         likelihood: Likelihood,
-        shape: tuple[int, int, int],
+        shape: Shape,
         per: Per = "scalar",
         init: float = 1.0,
         lr_factor: float = 10.0,
@@ -74,9 +75,7 @@ class OptimalPrecision(Weighting):
     running_phi: Tensor
     running_weight: Tensor
 
-    def __init__(
-        self, likelihood: Likelihood, shape: tuple[int, int, int], per: Per = "scalar", momentum: float = 0.05
-    ) -> None:
+    def __init__(self, likelihood: Likelihood, shape: Shape, per: Per = "scalar", momentum: float = 0.05) -> None:
         super().__init__(likelihood, shape)
         self.power = scale_power(likelihood, self.name)
         self.momentum = positive(momentum, "weighting.momentum")
@@ -99,7 +98,7 @@ class OptimalPrecision(Weighting):
     def observe(self, energy: Tensor) -> None:
         total = energy.float().sum_to_size((1, *self.batch_phi.shape)).squeeze(0)
         values = energy.numel() / self.batch_phi.numel()
-        # averaged over all processes' shares of the batch; not 0 where a pixel never varies, for its density would be
+        # averaged over all processes' shares of the batch; not 0 where a value never varies, for its density would be
         # infinite
         self.batch_phi = (distributed.mean(total, values) / self.power).clamp(min=_SMALLEST)
         self.running_phi.lerp_(self.batch_phi, self.momentum)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from vaekl.data.spec import Shape
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.choices import families_that
@@ -14,9 +15,9 @@ from vaekl.system.errors import VaeklError
 class _Fixed(Weighting):
     phi: Tensor
 
-    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], dispersion: float, key: str) -> None:
+    def __init__(self, likelihood: Likelihood, shape: Shape, dispersion: float, key: str) -> None:
         super().__init__(likelihood, shape)
-        self.register_buffer("phi", torch.full((1, 1, 1), positive(dispersion, key)))
+        self.register_buffer("phi", torch.full((1,) * len(shape), positive(dispersion, key)))
         likelihood.check_dispersion(float(dispersion))
         self.tempered = dispersion != 1
 
@@ -37,7 +38,7 @@ class FixedBeta(_Fixed):
     name = "fixed_beta"
     drops_constant = True
 
-    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], beta: float = 1.0) -> None:
+    def __init__(self, likelihood: Likelihood, shape: Shape, beta: float = 1.0) -> None:
         super().__init__(likelihood, shape, beta, "weighting.beta")
         self.beta_kl = float(beta)
 
@@ -58,7 +59,7 @@ class FixedDispersion(_Fixed):
 
     name = "fixed_dispersion"
 
-    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int], dispersion: float = 1.0) -> None:
+    def __init__(self, likelihood: Likelihood, shape: Shape, dispersion: float = 1.0) -> None:
         super().__init__(likelihood, shape, dispersion, "weighting.dispersion")
 
     def equation(self) -> str:
@@ -86,7 +87,7 @@ class CBNormalizer(FixedDispersion):
 
     name = "cb_normalizer"
 
-    def __init__(self, likelihood: Likelihood, shape: tuple[int, int, int]) -> None:
+    def __init__(self, likelihood: Likelihood, shape: Shape) -> None:
         if likelihood.weighting != self.name:
             families = families_that(lambda family: family.weighting == self.name)
             raise VaeklError(

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation
-from vaekl.measures.pictures import beside, decoded, grid, most_kl, shaded, shades, traversal
+from vaekl.measures.pictures import beside, decoded, grid, most_kl, traversal
+from vaekl.measures.tiles import Tiles
 from vaekl.model.modes import evaluating
 from vaekl.store import RunFolder
 from vaekl.system.files import replacing
@@ -71,14 +72,14 @@ def _images(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Ten
     inputs, posterior_mean = model.spec.to_unit(x), model.encode(x)[0]
     prior = model.noise(_COLUMNS**2, stream)
     kl = kl_per_latent if kl_per_latent is not None else torch.zeros(model.latents)
-    ends = shades(model.spec, inputs)
+    tiles = Tiles.of(model.spec, inputs)
     return {
         "inputs_above_reconstructions": beside(
-            shaded(inputs, ends), shaded(decoded(model, posterior_mean), ends), _COLUMNS
+            tiles.drawn(inputs), tiles.drawn(decoded(model, posterior_mean)), _COLUMNS
         ),
-        "prior_means": shaded(decoded(model, prior), ends),
-        "prior_samples": shaded(decoded(model, prior, stream), ends),
-        "latent_traversal": shaded(
-            decoded(model, traversal(most_kl(kl, _COLUMNS), model.latents, _COLUMNS)), ends
+        "prior_means": tiles.drawn(decoded(model, prior)),
+        "prior_samples": tiles.drawn(decoded(model, prior, stream)),
+        "latent_traversal": tiles.drawn(
+            decoded(model, traversal(most_kl(kl, _COLUMNS), model.latents, _COLUMNS))
         ),
     }  # fmt: skip

@@ -64,6 +64,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "finished": run.results is not None,
         "split": options.split,
         "images": len(split),
+        "example": spec.example,
         "seed": options.seed,
         "protocol": {
             "data": spec.protocol,
@@ -94,7 +95,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
     start_bar("latents, calibration, pictures", 0)
     posterior = latents.posterior(model, split, test_stream())
     report["rate"] = _rate_figures(posterior.first(_PAIRWISE_IMAGES))
-    report["calibration"] = calibration.figures(calibration.calibration(model, split, test_stream()))
+    report["calibration"] = calibration.figures(calibration.calibration(model, split, test_stream()), spec.channels)
     curve = calibration.reliability(model, split, stream("reliability"))
     report["reliability"] = vars(curve) if curve is not None else None
     report["quality"] = quality.figures(model, split, stream("quality"))
@@ -150,8 +151,11 @@ def _density_protocol(model: VAE) -> str:
 def _feature_scores(run: TrainedRun, options: EvalOptions, split: Split, generator: torch.Generator) -> dict[str, Any]:
     """Distances between the features of real and of generated pictures."""
     model, spec = run.model, run.model.spec
-    if spec.support == "real":
-        raise VaeklError(f"eval.features={options.features} needs pictures, but {spec.name} holds real values.")
+    if not spec.is_picture:
+        raise VaeklError(
+            f"eval.features={options.features} needs pictures in [0, 1], which {spec.name} does not hold: set "
+            "eval.features=none."
+        )
     network: torch.nn.Module
     if options.features == "inception":
         network, protocol = features.inception().to(run.device), "InceptionV3"
@@ -169,6 +173,6 @@ def _feature_scores(run: TrainedRun, options: EvalOptions, split: Split, generat
 
 @torch.inference_mode()
 def _prior_means(model: VAE, images: int, generator: torch.Generator) -> Tensor:
-    """The mean of p(x|z) for z ~ p(z), [images, C, H, W]."""
+    """The mean of p(x|z) for z ~ p(z), [images, *S]."""
     z = torch.randn(images, model.latents, generator=generator, device=generator.device)
     return model.moments(model.decode(z))[0]

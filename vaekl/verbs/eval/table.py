@@ -4,6 +4,9 @@ from typing import Any
 
 from rich.table import Table
 
+#: of how many channels, or values of a vector, σ and RMSE are printed
+_MOST_CHANNELS = 17
+
 
 def run_table(report: dict[str, Any]) -> Table:
     """The figures of one run, each with its unit and protocol.
@@ -12,7 +15,8 @@ def run_table(report: dict[str, Any]) -> Table:
         report: what `eval.json` holds.
     """
     weights = report["weights"] + _unfinished(report)
-    title = f"{report['run']}, {weights}: {report['images']:,} {report['split']} images"
+    examples = f"{report['example']}s"
+    title = f"{report['run']}, {weights}: {report['images']:,} {report['split']} {examples}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
@@ -26,7 +30,7 @@ def run_table(report: dict[str, Any]) -> Table:
     for row in report["iwae"]:
         table.add_row(f"IWAE bound, K = {row['k']:,}, nats", _with_error(row["nats"], row["standard_error_nats"], 3))
     if ais := report.get("ais"):
-        few = f"the first {ais['images']:,} images, whose IWAE bound is {ais['iwae_of_these_images_nats']:,.3f}"
+        few = f"the first {ais['images']:,} {examples}, whose IWAE bound is {ais['iwae_of_these_images_nats']:,.3f}"
         what = f"{ais['steps']:,} distributions; {few}"
         table.add_row("AIS bound, nats", _with_error(ais["nats"], ais["standard_error_nats"], 3), what)
     if "bits_per_dim" in elbo:
@@ -47,13 +51,15 @@ def run_table(report: dict[str, Any]) -> Table:
     table.add_row("mutual information, nats", f"{rate['mutual_information_nats']:,.3f}", most)
     table.add_row("marginal KL, nats", f"{rate['marginal_kl_nats']:,.3f}", "KL(q(z) ‖ p(z))")
     table.add_section()
-    for name, figures in report["calibration"].items():
+    for name, figures in list(report["calibration"].items())[:_MOST_CHANNELS]:
         what = "" if name == "all" else f", {name}"
         sigmas = f"{figures['implied_sigma']:.4f} / {figures['rmse']:.4f} = {_ratio(figures)}"
         calibrated = f"calibrated β_KL = {figures['calibrated_beta_kl']:.5g}" if "calibrated_beta_kl" in figures else ""
         table.add_row(f"implied σ / RMSE{what}", sigmas, calibrated)
+    if (more := len(report["calibration"]) - _MOST_CHANNELS) > 0:
+        table.add_row(f"  and of {more:,} more", "", "in the file")
     if curve := report["reliability"]:
-        what = f"|predicted − observed| frequency of {curve['groups']} groups of levels, {curve['images']:,} images"
+        what = f"|predicted − observed| frequency of {curve['groups']} groups of levels, {curve['images']:,} {examples}"
         table.add_row("calibration error of levels", f"{curve['error']:.5f}", what)
     table.add_section()
     if "knn_accuracy" in report:

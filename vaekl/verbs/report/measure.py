@@ -9,7 +9,8 @@ import torch
 
 from vaekl.config import verb_options
 from vaekl.data import generator
-from vaekl.measures.pictures import BLOCK, decoded, shaded, shades
+from vaekl.measures.pictures import BLOCK, decoded
+from vaekl.measures.tiles import Tiles
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.nets.linear import LinearEncoder
 from vaekl.model.vae import VAE
@@ -147,12 +148,11 @@ def _row(group: str, data: str, run: TrainedRun, count: int, seed: int) -> Row:
     # always a block of the same size, so that the same images get the same noise
     x = split.batch(slice(0, BLOCK), stream("inputs"))
     inputs = model.spec.to_unit(x).float().cpu()
-    ends = shades(model.spec, inputs)
+    tiles = Tiles.of(model.spec, inputs)
     z = latents(count, model.latents, seed)
 
     def pixels(images: torch.Tensor) -> Vector:
-        images = images if images.shape[1] in (1, 3) else images[:, :1]
-        shades: Vector = shaded(images[:count], ends).permute(0, 2, 3, 1).numpy().astype(np.float64)
+        shades: Vector = tiles.drawn(images[:count]).permute(0, 2, 3, 1).numpy().astype(np.float64)
         return shades
 
     return Row(

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vaekl.config import verb_options
-from vaekl.measures.pictures import decoded, grid, save_png, shaded, shades
+from vaekl.measures.pictures import decoded, grid, save_png
+from vaekl.measures.tiles import Tiles
 from vaekl.run.load import TrainedRun, load
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
@@ -39,8 +39,8 @@ def draw(run: TrainedRun, options: SampleOptions) -> None:
     the seed alone: not on what else is drawn, nor on how many follow.
     """
     spec, split = run.model.spec, run.split(options.split)
-    ends = shades(spec, spec.to_unit(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
-    plates = plates_of(run, options, ends)
+    tiles = Tiles.of(spec, spec.to_unit(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
+    plates = plates_of(run, options, tiles)
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
     folder = run.folder.samples
     inner_folder(folder)
@@ -55,20 +55,11 @@ def draw(run: TrainedRun, options: SampleOptions) -> None:
                 arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
                 _save_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, f"{label}: {origin}")
             else:
-                drawn = grid(plate.lay_out(shaded(images, ends)), plate.columns, _LEAST_PIXELS)
-                save_png(path, drawn, f"{label}: {origin}{_not_shown(images, ends)}", plate.rows)
+                drawn = grid(plate.lay_out(tiles.drawn(images)), plate.columns, _LEAST_PIXELS)
+                save_png(path, drawn, f"{label}: {origin}{tiles.words(images)}", plate.rows)
             print(f"  {path.name:<27} {label}")
     if "mean" in options.decoder and run.model.likelihood.mean_note:
         print(f"  ({run.model.likelihood.mean_note})")
-
-
-def _not_shown(images: Tensor, ends: tuple[float, float]) -> str:
-    """What a picture does not show of its values."""
-    channels = f"; the first of {images.shape[1]} channels" if images.shape[1] not in (1, 3) else ""
-    scale = f"; black is {ends[0]:.3g}, white is {ends[1]:.3g}" if ends != (0, 1) else ""
-    beyond = (images < ends[0]) | (images > ends[1])
-    share = f"; clipped: {beyond.float().mean():.1%} of the values" if beyond.any() else ""
-    return channels + scale + share
 
 
 def _save_npz(path: Path, arrays: dict[str, np.ndarray[Any, Any]], label: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaekl.data import generator
 from vaekl.measures import pictures
 from vaekl.measures.elbo import evaluate
+from vaekl.measures.tiles import Tiles
 from vaekl.run.load import TrainedRun
 from vaekl.system.errors import VaeklError
 from vaekl.verbs.sample.options import KINDS, SampleOptions
@@ -30,7 +31,7 @@ class Plate:
         keep: how many of the decoded images are shown.
         columns: of the grid.
         arrays: what an npz holds beside images and z.
-        lay_out: decoded images, shaded -> the grid's images in their order.
+        lay_out: decoded images, drawn -> the grid's images in their order.
         rows: labels of the grid's rows.
     """
 
@@ -43,22 +44,22 @@ class Plate:
     rows: Sequence[str] = ()
 
 
-def plates_of(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> dict[str, Plate]:
+def plates_of(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> dict[str, Plate]:
     """The kinds of pictures that the options name.
 
     Args:
         run: the model and its data.
         options: what to draw.
-        ends: the values that are black and white.
+        tiles: how examples are drawn.
 
     Raises:
         VaeklError: there are too few latents or images.
     """
     makers = dict(zip(KINDS, (prior, reconstructions, traversal, interpolation), strict=True))
-    return {kind: makers[kind](run, options, ends) for kind in options.what}
+    return {kind: makers[kind](run, options, tiles) for kind in options.what}
 
 
-def prior(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+def prior(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     """z ~ N(0, I)."""
     noise = generator("sample prior", options.seed)
     z = torch.empty(-(-options.count // pictures.BLOCK), pictures.BLOCK, run.model.latents)
@@ -68,7 +69,7 @@ def prior(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) ->
     return Plate("prior", z.flatten(0, 1), options.count, options.columns)
 
 
-def reconstructions(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     """The split's first images, and the means of q(z|x) for them."""
     inputs, mean, log_std = _posterior(run, options, options.count)
     keep = min(options.count, len(inputs))
@@ -78,12 +79,12 @@ def reconstructions(run: TrainedRun, options: SampleOptions, ends: tuple[float, 
         keep,
         options.columns,
         _inputs(inputs[:keep], mean, log_std),
-        lambda images: pictures.beside(pictures.shaded(inputs[:keep], ends), images, options.columns),
+        lambda images: pictures.beside(tiles.drawn(inputs[:keep]), images, options.columns),
         ["input", ""] * -(-keep // options.columns),
     )
 
 
-def traversal(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+def traversal(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     """One latent after the other moved from −span to span, all others at 0.
 
     Raises:
@@ -113,7 +114,7 @@ def traversal(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]
     )
 
 
-def interpolation(run: TrainedRun, options: SampleOptions, ends: tuple[float, float]) -> Plate:
+def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     """Straight lines between the means of q(z|x) of pairs of images.
 
     Raises:
@@ -130,7 +131,7 @@ def interpolation(run: TrainedRun, options: SampleOptions, ends: tuple[float, fl
     z = pictures.interpolation(first, last, options.columns)
 
     def between(images: Tensor) -> Tensor:
-        left, right = pictures.shaded(inputs, ends).unflatten(0, (pairs, 1, 2)).unbind(2)
+        left, right = tiles.drawn(inputs).unflatten(0, (pairs, 1, 2)).unbind(2)
         return torch.cat([left, images.unflatten(0, (pairs, -1)), right], 1).flatten(0, 1)
 
     return Plate(
@@ -144,7 +145,7 @@ def interpolation(run: TrainedRun, options: SampleOptions, ends: tuple[float, fl
 
 
 def _posterior(run: TrainedRun, options: SampleOptions, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The split's first images as pictures [N, C, H, W], and mean and ln σ of q(z|x) [N, Z], all on the CPU.
+    """The split's first images on the scale of pictures [N, *S], and mean and ln σ of q(z|x) [N, Z], all on the CPU.
 
     N is `count` or the next multiple of a block, unless the split ends before.
     """
