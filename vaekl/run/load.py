@@ -116,7 +116,7 @@ def load(
         step = int(state["step"])
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         shape = "×".join(map(str, data.spec.shape))
-        data_words = f"{data.spec.name}, images of {shape}" + (
+        data_words = f"{data.spec.name}, {data.spec.example}s of {shape}" + (
             f", {data.spec.levels} levels" if data.spec.levels else ""
         )
         raise VaeklError(

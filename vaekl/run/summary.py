@@ -21,7 +21,7 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     """The data, the model's size, the loss as an equation, and which weighting `auto` took."""
     model, data, plan = trainer.model, trainer.data, trainer.plan
     likelihood, weighting = model.likelihood, model.weighting
-    shape = "×".join(map(str, data.spec.shape))
+    shape, examples = "×".join(map(str, data.spec.shape)), f"{data.spec.example}s"
     counts = f"{len(data.train):,} train, {len(data.valid or []):,} valid, {len(data.test):,} test"
     parameters = sum(p.numel() for p in model.parameters())
     name = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
@@ -36,13 +36,13 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     if trainer.compiler.decision is not False:
         machine += f", torch.compile{'' if trainer.compiler.decision else ' if it pays'}"
     lines = {
-        "data": f"{choices['dataset']}: {counts} images of {shape}; {data.spec.protocol}",
+        "data": f"{choices['dataset']}: {counts} {examples} of {shape}; {data.spec.protocol}",
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
         "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
         f"; {likelihood.protocol}",
-        "loss": weighting.equation() + multiplied + ", averaged over images",
+        "loss": weighting.equation() + multiplied + f", averaged over {examples}",
         "weighting": f"{name}: {weighting.explanation()}",
-        "training": f"{plan.total_steps:,} steps of {plan.batch_size} images, "
+        "training": f"{plan.total_steps:,} steps of {plan.batch_size} {examples}, "
         f"{choices['optim']}, seed {trainer.seed}, {machine}",
         "run": str(path),
     }
@@ -67,11 +67,11 @@ def _origin(data: Data) -> list[tuple[str, str]]:
 
 
 def end(trainer: Trainer, test: Evaluation) -> Table:
-    """The test ELBO's parts in nats per image and in bits/dim, which add up in both columns."""
+    """The test ELBO's parts in nats per example and in bits/dim, which add up in both columns."""
     model, spec = trainer.model, trainer.data.spec
     table = Table()
-    table.add_column(f"test, {test.images:,} images")
-    table.add_column("nats per image", justify="right")
+    table.add_column(f"test, {test.images:,} {spec.example}s")
+    table.add_column(f"nats per {spec.example}", justify="right")
     table.add_column("bits/dim", justify="right")
     comparable = test.bits_per_dim is not None
     for name, nats in {"−E/φ": -test.energy_nats, "ln C": test.log_norm_const, "−KL": -test.kl}.items():

@@ -117,7 +117,7 @@ def test_the_train_line_builds_a_run_with_that_beta(words, capsys, tmp_path):
         ("reconstruction=mse kl_weight=nan", ["kl_weight", "positive", "nan"]),
         ("reconstruction=mse kl_weight=much", ["kl_weight", "positive", "much"]),
         ("reconstruction=mse kl_weight=1e-300", ["kl_weight", "float32", "1e-300"]),
-        ("reconstruction=mse shape=[64,64]", ["shape", "[channels,height,width]"]),
+        ("reconstruction=mse shape=[1,3,64,64,64]", ["shape", "shape=[3,64,64] of an image"]),
         ("reconstruction=mse shape=[3,64,0]", ["shape", "whole number"]),
         ("reconstruction=mse latents=2.5", ["latents", "whole number", "2.5"]),
         ("reconstruction=mse range=[1,0]", ["range", "[low,high]"]),

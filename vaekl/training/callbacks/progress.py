@@ -36,7 +36,8 @@ class ProgressDisplay(Callback):
         self.console.print(f"  step {trainer.step:>6,}: compiled in {seconds:.1f} s")
 
     def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
-        self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {figures['images_per_second']:,.0f} images/s"
+        speed = f"{figures['images_per_second']:,.0f} {trainer.data.spec.example}s/s"
+        self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {speed}"
         if self.bar is not None:
             self.bar.update(self._task, completed=trainer.step, description=self._description())
 

@@ -30,7 +30,7 @@ A loss
   reconstruction_weight=1     what the reconstruction is multiplied by
   kl_weight=1           what the KL is multiplied by; also called kld_weight, M_N; M_N: batch_size/train_images
   beta=1                a further factor of the KL; beta_norm: the same as β·Z/N (Higgins et al.)
-  shape=[C,H,W]         of an image; N values. Needed for means, and for the constant in nats
+  shape=[C,H,W]         of an image, or [D] of a vector, ...; N values. Needed for means, and for the constant in nats
   latents               Z
   batch_size, train_images
   range=[0,1]           between which values the data lie

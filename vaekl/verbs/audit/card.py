@@ -5,7 +5,12 @@ from math import isclose, log
 from vaekl.verbs.audit.loss import Loss
 from vaekl.verbs.audit.text import lines, number
 
-_DATASETS = {(1, 8, 8): "digits", (1, 28, 28): "mnist", (3, 32, 32): "cifar10", (3, 64, 64): "celeba"}
+_DATASETS: dict[tuple[int, ...], str] = {
+    (1, 8, 8): "digits",
+    (1, 28, 28): "mnist",
+    (3, 32, 32): "cifar10",
+    (3, 64, 64): "celeba",
+}
 
 
 def loss_card(loss: Loss) -> str:
@@ -57,7 +62,7 @@ def _as_typed(loss: Loss) -> str:
 
 
 def _standard(loss: Loss) -> str:
-    averaged = "summed over the batch" if loss.per_batch else "averaged over images"
+    averaged = "summed over the batch" if loss.per_batch else f"averaged over {loss.example}s"
     inside = f"E + {number(loss.phi)} · KL" if loss.phi != 1 else "E + KL"
     outside = f"{number(loss.energy_factor)} · ({inside})" if loss.energy_factor != 1 else inside
     return f"{outside}, E = Σ {loss.density.energy}, {averaged}"
@@ -112,12 +117,12 @@ def _dropped(loss: Loss) -> str:
         if loss.values and loss.phi >= 1:
             # for φ ≥ 1 ln C grows with |a|, from ln 2/φ at a = 0
             least = "N ln 2" if isclose(loss.phi, 1, rel_tol=1e-4) else "N ln 2/φ"
-            text += f"; ln C is at least {least} = {number(loss.values * log(2) / loss.phi)} nats per image"
+            text += f"; ln C is at least {least} = {number(loss.values * log(2) / loss.phi)} nats per {loss.example}"
         return text
     text = f"ln C = {loss.density.constant_text}"
     if (constant := loss.log_norm_const) is not None:
         sign = "−" if constant >= 0 else "+"
-        text += f" = {number(constant)} nats per image (N = {loss.values:,})"
+        text += f" = {number(constant)} nats per {loss.example} (N = {loss.values:,})"
         text += f"; negative ELBO = {_divided(loss)} {sign} {number(abs(constant))}"
     return f"{text}\nIt does not depend on the decoder, so the optimum stays where it is as long as φ is fixed"
 

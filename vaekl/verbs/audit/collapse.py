@@ -13,7 +13,7 @@ from vaekl.system.files import replacing, unwritable
 from vaekl.verbs.audit.parse import pairs, parts, positive_number, size
 from vaekl.verbs.audit.prediction import Forecast, Row
 from vaekl.verbs.audit.sigma import PixelScale
-from vaekl.verbs.audit.text import number
+from vaekl.verbs.audit.text import number, one
 
 if TYPE_CHECKING:
     from vaekl.data import Data
@@ -72,12 +72,14 @@ def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None
     dims, spec = data.spec.dims, data.spec
     if latents >= dims:
         raise VaeklError(
-            f"latents={latents} explain every one of the {dims:,} values of an image of {name}, which leaves no noise: "
-            "choose fewer."
+            f"latents={latents} explain every one of the {dims:,} values of {one(spec.example)} of {name}, which "
+            "leaves no noise: choose fewer."
         )
     values, images = _spectrum(data)
     if not values[0] > 0:
-        raise VaeklError(f"the training images of {name} are all alike, so nothing can be explained: check them.")
+        raise VaeklError(
+            f"the training {spec.example}s of {name} are all alike, so nothing can be explained: check them."
+        )
     chosen = sorted(betas if betas is not None else spectrum.grid(values, latents), reverse=True)
     rows = [
         Row(
@@ -96,6 +98,7 @@ def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None
         level_width=spec.level_width,
         support=spec.support,
         shape=spec.shape,
+        example=spec.example,
         images=images,
         train_images=len(data.train),
         latents=latents,
@@ -112,7 +115,7 @@ def table(result: Forecast) -> str:
     shape = "×".join(map(str, result.shape))
     lines = [
         f"vaekl {__version__}: a linear VAE with likelihood=gaussian on {result.dataset}, {result.latents} latents",
-        f"  data           {result.train_images:,} training images of {shape}; {result.protocol}",
+        f"  data           {result.train_images:,} training {result.example}s of {shape}; {result.protocol}",
     ]
     if result.images < result.train_images:
         lines.append(f"                 the covariance is that of {result.images:,} of them, chosen by a seed")
@@ -122,7 +125,7 @@ def table(result: Forecast) -> str:
         f"  eigenvalues    {top}, ...; total variance {number(total)}",
         f"  noise          φ = {number(result.noise_variance)} for {result.latents} latents (probabilistic PCA), "
         f"σ = {scale.words(sqrt(result.noise_variance))}",
-        f"  ELBO           {_nats(result.elbo_nats)} nats per image there, the best of all φ",
+        f"  ELBO           {_nats(result.elbo_nats)} nats per {result.example} there, the best of all φ",
         "",
         f"  {'β_KL = φ':>10}  {'σ':>8}  {'grey levels  ' if scale.level else ''}{'eigenvalues > φ':>15}  "
         f"{'latents that survive':>20}  {'best ELBO, nats':>15}",

@@ -13,6 +13,7 @@ from typing import Literal
 from vaekl.system.errors import VaeklError
 from vaekl.verbs.audit.densities import ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY, SQUARE, Density
 from vaekl.verbs.audit.sigma import PixelScale
+from vaekl.verbs.audit.text import one
 
 Reduction = Literal["sum", "mean"]
 
@@ -33,7 +34,7 @@ class Loss:
         kl_weight_name: the key that the user wrote it under.
         beta: a further factor of the KL (Higgins et al. 2017).
         beta_norm: the same as β·Z/N, instead of beta.
-        shape: (C, H, W); N is its product.
+        shape: of one example, such as (C, H, W); N is its product.
         latents: Z.
         batch_size: B.
         train_images: how many the data set has, for M_N.
@@ -55,7 +56,7 @@ class Loss:
     kl_weight_name: str = "kl_weight"
     beta: float = 1.0
     beta_norm: float | None = None
-    shape: tuple[int, int, int] | None = None
+    shape: tuple[int, ...] | None = None
     latents: int | None = None
     batch_size: int | None = None
     train_images: int | None = None
@@ -87,8 +88,13 @@ class Loss:
 
     @property
     def values(self) -> int | None:
-        """N, the number of values in an image."""
+        """N, the number of values in one example."""
         return prod(self.shape) if self.shape else None
+
+    @property
+    def example(self) -> str:
+        """What one is called."""
+        return "image" if self.shape is None or len(self.shape) == 3 else "example"
 
     @property
     def density(self) -> Density:
@@ -145,7 +151,7 @@ class Loss:
         factors = [(number, name) for name, number in self.kl_numbers()]
         factors.append((1 / self.reconstruction_weight, "1/reconstruction_weight"))
         if self.reduction == "mean":
-            factors.append((size, "N, since the reconstruction is averaged over the values of an image"))
+            factors.append((size, f"N, since the reconstruction is averaged over the values of {one(self.example)}"))
         if self.kl_reduction == "mean":
             factors.append((1 / latents, "1/Z, since the KL is averaged over the latents"))
         if self.batch_reduction != self.kl_batch_reduction:

@@ -107,11 +107,14 @@ def _flag(key: str, text: str) -> bool:
     return bool(_one_of("false", "true")(key, text.lower()) == "true")
 
 
-def _shape(key: str, text: str) -> tuple[int, int, int]:
+def _shape(key: str, text: str) -> tuple[int, ...]:
     sizes = parts(text.replace("×", ",").replace("x", ","))
-    if len(sizes) != 3:
-        raise VaeklError(f"{key} must be [channels,height,width], as in shape=[3,64,64], not {text or 'nothing'}.")
-    return (size(key, sizes[0]), size(key, sizes[1]), size(key, sizes[2]))
+    if not 1 <= len(sizes) <= 4:
+        raise VaeklError(
+            f"{key} must be the sizes of one example, as in shape=[3,64,64] of an image or shape=[13] of a vector, "
+            f"not {text or 'nothing'}."
+        )
+    return tuple(size(key, part) for part in sizes)
 
 
 def _range(key: str, text: str) -> tuple[float, float]:

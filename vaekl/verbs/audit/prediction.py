@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """What one β_KL lets survive; ELBO in nats per image, the best that a linear VAE has at this φ."""
+    """What one β_KL lets survive; ELBO in nats per example, the best that a linear VAE has at this φ."""
 
     beta_kl: float
     sigma: float
@@ -23,12 +23,13 @@ class Forecast:
         protocol: what was done to the stored values.
         level_width: the distance between neighbouring grey levels on [0, 1]; None for data without any.
         support: of the values, as in `DataSpec`.
-        shape: (C, H, W).
+        shape: of one example.
+        example: what one is called.
         images: how many the covariance is of.
         train_images: how many there are.
         latents: Z.
         noise_variance: probabilistic PCA's φ for Z latents.
-        elbo_nats: of probabilistic PCA at that φ, nats per image.
+        elbo_nats: of probabilistic PCA at that φ, nats per example.
         rows: one a β_KL.
         eigenvalues: λ₁ ≥ λ₂ ≥ ..., [D].
     """
@@ -38,6 +39,7 @@ class Forecast:
     level_width: float | None
     support: str
     shape: tuple[int, ...]
+    example: str
     images: int
     train_images: int
     latents: int

@@ -14,7 +14,7 @@ from vaekl import __version__
 from vaekl.store import RunFolder
 from vaekl.store.schema import Facts
 from vaekl.verbs.audit.sigma import PixelScale
-from vaekl.verbs.audit.text import lines, number
+from vaekl.verbs.audit.text import lines, number, one
 
 _MEASURED = (
     "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "dispersion", "implied_sigma", "rmse",
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def values(self) -> int:
-        """N, the number of values in an image."""
+        """N, the number of values in one example."""
         return prod(self.facts.data.shape)
 
     @property
@@ -125,7 +125,7 @@ def _head(run: Run) -> str:
     choices, data = run.config["choices"], run.facts.data
     return (
         f"{choices.get('model')}, Z = {run.latents} latents; {choices.get('dataset')}, {data.protocol}, "
-        f"N = {run.values:,} values an image"
+        f"N = {run.values:,} values {one(data.example)}"
     )
 
 
@@ -134,7 +134,8 @@ def _loss(run: Run) -> str:
     multiplied = "" if schedule == "constant" else f" · schedule={schedule}"
     weighting, chosen = run.facts.weighting, str(run.config["choices"].get("weighting"))
     taken = f"weighting={chosen}" + (f" → {weighting.name}" if weighting.name != chosen else "")
-    return f"{weighting.loss}{multiplied}, summed over an image and averaged over images\n({taken})"
+    example = run.facts.data.example
+    return f"{weighting.loss}{multiplied}, summed over {one(example)} and averaged over {example}s\n({taken})"
 
 
 def _likelihood(run: Run) -> str:
@@ -172,7 +173,11 @@ def _beta(run: Run) -> str:
 
 def _dropped(run: Run) -> str:
     constant = run.figures.get("log_norm_const_nats")
-    amount = f"{number(constant)} nats per image   ({run.where})" if constant is not None else "not measured yet"
+    amount = (
+        f"{number(constant)} nats per {run.facts.data.example}   ({run.where})"
+        if constant is not None
+        else "not measured yet"
+    )
     if not run.facts.weighting.drops_constant:
         return f"nothing; ln C = {amount}" if constant else "nothing"
     if run.facts.likelihood.discrete and run.dispersion and run.dispersion[0] == 1:
@@ -190,8 +195,8 @@ def _measured(run: Run) -> str:
     energy, constant, kl, elbo = (run.figures[name] for name in needed)
     sign = "+" if constant >= 0 else "−"
     return (
-        f"ELBO = −E/φ + ln C − KL = −{energy:,.2f} {sign} {abs(constant):,.2f} − {kl:,.2f} = {elbo:,.2f} nats per image"
-        f"   ({run.where})"
+        f"ELBO = −E/φ + ln C − KL = −{energy:,.2f} {sign} {abs(constant):,.2f} − {kl:,.2f} = {elbo:,.2f} nats per "
+        f"{run.facts.data.example}   ({run.where})"
     ).replace("= -", "= −")
 
 

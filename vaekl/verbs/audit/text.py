@@ -13,6 +13,15 @@ def number(value: float) -> str:
     return text.replace("-", "−", 1) if value < 0 else text
 
 
+def one(example: str) -> str:
+    """An example with its article.
+
+    >>> one("image"), one("vector")
+    ('an image', 'a vector')
+    """
+    return f"{'an' if example[0] in 'aeiou' else 'a'} {example}"
+
+
 def lines(content: dict[str, str]) -> str:
     """One entry a line; further lines of an entry stand below its first, empty entries are left out."""
     margin = "\n" + " " * (_INDENT + 2)

@@ -8,7 +8,7 @@ import matplotlib
 from vaekl.system.files import replacing
 from vaekl.verbs.report import figures, measure, prose, style
 from vaekl.verbs.report.collect import Run
-from vaekl.verbs.report.groups import Group, grouped
+from vaekl.verbs.report.groups import Group, example_of, grouped
 from vaekl.verbs.report.page import Picture, html
 from vaekl.verbs.report.write import markdown, runs_csv
 
@@ -63,7 +63,7 @@ def build(
             partial.write_bytes(content)
     # figures of an earlier report that this one does not have
     for old in (folder / "figures").iterdir():
-        if old.stem in prose.captions([], 0, 0) and f"figures/{old.name}" not in files:
+        if old.stem in prose.captions([], 0, 0, "") and f"figures/{old.name}" not in files:
             old.unlink()
     return groups
 
@@ -80,7 +80,7 @@ def _pictures(groups: Sequence[Group], shown: measure.Shown, colours: style.Colo
             "samples_draw": style.pictures(shown.rows, "draws"),
             "reconstructions": style.pictures(shown.rows, "reconstructions"),
         }
-        for name, (section, caption) in prose.captions(shown.theories, len(groups), seed).items():
+        for name, (section, caption) in prose.captions(shown.theories, len(groups), seed, example_of(groups)).items():
             if (figure := figures_by_name[name]) is not None:
                 # the page shows curves as vectors and images as pixels
                 kind = "png" if section == prose.PICTURES else "svg"

@@ -89,12 +89,17 @@ class Run:
         return name + "".join(own)
 
     @property
+    def example(self) -> str:
+        """What one example of the data is called."""
+        return self.facts.data.example if self.facts else "example"
+
+    @property
     def integers(self) -> str:
         """What the fair ruler measures: finished runs are comparable on it where these words are equal."""
         assert self.results is not None
         binary = ", binarized" if _target(self.config, "transform") == "Binarize" else ""
         images = self.evaluation.images if self.evaluation else self.results.images.test
-        return f"{self.data}{binary}, {images:,} test images"
+        return f"{self.data}{binary}, {images:,} test {self.example}s"
 
     @property
     def density(self) -> str:
@@ -103,7 +108,7 @@ class Run:
         protocol, likelihood = self.results.protocol, self.facts.likelihood
         clip = "" if protocol.likelihood == "nothing clipped" else f", {protocol.likelihood}"
         kind = "probability of" if likelihood.discrete else "density on"
-        images = f"{self.results.images.test:,} test images"
+        images = f"{self.results.images.test:,} test {self.example}s"
         return f"{self.data}, {kind} {likelihood.support}, {protocol.data}{clip}, {images}"
 
     @property

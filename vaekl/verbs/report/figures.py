@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vaekl.verbs.report.groups import COLUMNS, Group
+from vaekl.verbs.report.groups import COLUMNS, Group, example_of
 from vaekl.verbs.report.measure import Theory
 from vaekl.verbs.report.style import (  # fmt: skip
     GREY,
@@ -48,9 +48,8 @@ def rate_distortion(groups: Sequence[Group], colours: Colours) -> Figure | None:
         _widened(axes)
         iso_lines(axes)
         axes.set_title(wrapped(words, 50 if columns == 2 else 76, ", "), fontsize=8.5)
-    label_axes(
-        panels, columns, len(classes), "distortion D = E/φ − ln C, nats per image", "rate R = KL, nats per image"
-    )
+    unit = f"nats per {example_of(groups)}"
+    label_axes(panels, columns, len(classes), f"distortion D = E/φ − ln C, {unit}", f"rate R = KL, {unit}")
     _legend(figure, groups, colours)
     return figure
 
@@ -105,7 +104,7 @@ def against_beta(groups: Sequence[Group], theories: Sequence[Theory], colours: C
         phi, train, test = theory_line(theory, low, high)
         panels[0].plot(phi, test, color="black", linewidth=1.2, linestyle=dash, zorder=1, label=f"exact: {theory.name}")
         panels[0].plot(phi, train, color=LIGHT, linewidth=1.2, linestyle=dash, zorder=1)
-    panels[0].set_ylabel("test ELBO, nats per image")
+    panels[0].set_ylabel(f"test ELBO, nats per {example_of(groups)}")
     if rulers:
         panels[1].set_ylabel("fair ruler, bits/dim")
     for axes in panels:
@@ -171,7 +170,7 @@ def kl_spectrum(groups: Sequence[Group], colours: Colours) -> Figure | None:
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="latent, sorted by its KL", ylabel="KL, nats per image")
+    axes.set(xlabel="latent, sorted by its KL", ylabel=f"KL, nats per {example_of(groups)}")
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.grid(axis="y", color="#eceef0", linewidth=0.8)
     if len(spectra) <= MOST_PANELS:

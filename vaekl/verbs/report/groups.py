@@ -85,7 +85,7 @@ COLUMNS = (
     Column("sigma_over_rmse", "σ/RMSE", 3, lambda run: _ratio(run.test.implied_sigma, run.test.rmse)),
     Column("effective_beta_kl", "effective β_KL", 4, _test("effective_beta_kl")),
     Column("training_seconds", "training, s", 1, lambda run: run.seconds),
-    Column("images_per_second", "images/s", 0, lambda run: run.images_per_second),
+    Column("images_per_second", "examples/s", 0, lambda run: run.images_per_second),
 )
 
 
@@ -171,6 +171,12 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 def repeats(group: Group) -> list[Run]:
     """Finished runs whose seed another run of the group has: no new evidence, and not counted."""
     return [run for run in group.runs if run.finished and run not in group.counted]
+
+
+def example_of(groups: Sequence[Group]) -> str:
+    """What one example of their data is called; an example where they have several kinds."""
+    words = {run.example for group in groups for run in group.runs}
+    return words.pop() if len(words) == 1 else "example"
 
 
 def swept(groups: Sequence[Group]) -> list[str]:

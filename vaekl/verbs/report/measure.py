@@ -18,22 +18,24 @@ from vaekl.run.load import TrainedRun, load
 from vaekl.system.errors import sentence
 from vaekl.verbs.audit import spectrum
 from vaekl.verbs.audit.spectrum import Vector
+from vaekl.verbs.audit.text import one
 from vaekl.verbs.eval import jobs_for, measure_all
 from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.report.collect import Run, again
 from vaekl.verbs.report.groups import Group
 
-#: values of an image above which no covariance is computed here
+#: values of an example above which no covariance is computed here
 _MOST_VALUES = 4096
 _CHUNK = 1000
 
 
 @dataclass(frozen=True)
 class Row:
-    """A group's pictures on the scale [0, 1]; [N, H, W, C] each."""
+    """A group's pictures on the scale [0, 1]; [N, H, W, C] each, of some data and what one example is called."""
 
     group: str
     data: str
+    example: str
     inputs: Vector
     reconstructions: Vector
     means: Vector
@@ -42,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Theory:
-    """A linear VAE that is trained to its optimum: ELBO in nats per image by φ = β_KL.
+    """A linear VAE that is trained to its optimum: ELBO in nats per example by φ = β_KL.
 
     Args:
         name: which model and data.
@@ -124,7 +126,9 @@ def load_groups(groups: Sequence[Group], count: int, seed: int, device: str) -> 
             name = f"linear VAE, {loaded.model.latents} latents, {run.data}, {loaded.model.spec.protocol}"
             if _has_theory(loaded.model) and name not in {theory.name for theory in shown.theories}:
                 if loaded.model.spec.dims > _MOST_VALUES:
-                    shown.failures.append(f"no theory line for {name}: more than {_MOST_VALUES:,} values an image")
+                    shown.failures.append(
+                        f"no theory line for {name}: more than {_MOST_VALUES:,} values {one(loaded.model.spec.example)}"
+                    )
                 else:
                     shown.theories.append(theory(loaded, name))
             break
@@ -158,6 +162,7 @@ def _row(group: str, data: str, run: TrainedRun, count: int, seed: int) -> Row:
     return Row(
         group,
         data,
+        model.spec.example,
         pixels(inputs),
         pixels(decoded(model, model.encode(x)[0].cpu())),
         pixels(decoded(model, z)),

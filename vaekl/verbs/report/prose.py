@@ -5,19 +5,36 @@ from collections.abc import Sequence
 
 from vaekl.store.schema import Images
 from vaekl.verbs.report.collect import Run
-from vaekl.verbs.report.groups import Group, repeats, swept
+from vaekl.verbs.report.groups import Group, example_of, repeats, swept
 from vaekl.verbs.report.measure import Theory
 
 PICTURES = "Samples and reconstructions"
 _PACKAGES = ("vaekl", "python", "torch", "torchvision", "numpy", "scikit-learn", "platform")
+#: how examples that are no images are drawn
+_DRAWN = {
+    "vector": " Each bar is a value, between the smallest and the largest of the inputs, or 0 and 1 where values have "
+    "these ends.",
+    "signal": " Each strip is a channel, between its smallest and its largest input, or 0 and 1 where values have "
+    "these ends.",
+    "volume": " The middle slice of each volume.",
+    "example": " Of volumes the middle slice, of signals a strip for each channel, of vectors a bar for each value.",
+}
 
 
-def captions(theories: Sequence[Theory], groups: int, seed: int) -> dict[str, tuple[str, str]]:
-    """Section and caption of each figure, by its name, in their order."""
+def captions(theories: Sequence[Theory], groups: int, seed: int, example: str) -> dict[str, tuple[str, str]]:
+    """Section and caption of each figure, by its name, in their order.
+
+    Args:
+        theories: the exact lines that are drawn.
+        groups: how many there are.
+        seed: of the pictures.
+        example: what one example of the data is called.
+    """
+    drawn = _DRAWN.get(example, "")
     means = "Markers are means over seeds with their standard errors, faint dots the runs. "
     exact = "".join(
-        f"Black: {one.name}, trained to its optimum, exact on the test images (grey: on its training images); best "
-        f"at φ = {one.noise_variance:.4g}, probabilistic PCA's noise on the training images. "
+        f"Black: {one.name}, trained to its optimum, exact on the test {example}s (grey: on its training {example}s); "
+        f"best at φ = {one.noise_variance:.4g}, probabilistic PCA's noise on the training {example}s. "
         for one in theories
     )
     many = " The first 24 groups of the table." if groups > 24 else ""
@@ -25,15 +42,16 @@ def captions(theories: Sequence[Theory], groups: int, seed: int) -> dict[str, tu
     return {
         "rate_distortion": (
             "Rate and distortion",
-            "Rate R = KL against distortion D = E/φ − ln C on the test images, nats per image, at the dispersion φ "
-            "that the loss implies. Grey: lines of equal ELBO = −D − R. Stars: φ learned or solved from the data. A "
-            f"curve is one strategy, in the order of β_KL. {means}A panel holds the runs whose ELBOs are comparable.",
+            f"Rate R = KL against distortion D = E/φ − ln C on the test {example}s, nats per {example}, at the "
+            "dispersion φ that the loss implies. Grey: lines of equal ELBO = −D − R. Stars: φ learned or solved from "
+            f"the data. A curve is one strategy, in the order of β_KL. {means}A panel holds the runs whose ELBOs are "
+            "comparable.",
         ),
         "against_beta": (
             "ELBO and bits/dim against β_KL",
-            "Above: test ELBO of the implied density, nats per image, comparable only within the sets named below the "
-            "table. Below: bits/dim of the integers on the fair ruler, comparable between all likelihoods on the same "
-            f"integers. Stars: φ learned or solved from the data. {means}{exact}".strip(),
+            f"Above: test ELBO of the implied density, nats per {example}, comparable only within the sets named below "
+            "the table. Below: bits/dim of the integers on the fair ruler, comparable between all likelihoods on the "
+            f"same integers. Stars: φ learned or solved from the data. {means}{exact}".strip(),
         ),
         "sigma": (
             "Calibration during training",
@@ -43,18 +61,21 @@ def captions(theories: Sequence[Theory], groups: int, seed: int) -> dict[str, tu
         ),
         "kl_spectrum": (
             "KL of each latent",
-            "KL of each latent on the test images, nats per image, largest first in each run, then averaged over "
-            "seeds. Logarithmic above 0.001, linear below. Groups of one strategy are lighter for larger β_KL.",
+            f"KL of each latent on the test {example}s, nats per {example}, largest first in each run, then averaged "
+            "over seeds. Logarithmic above 0.001, linear below. Groups of one strategy are lighter for larger β_KL.",
         ),
         "samples_mean": (
             PICTURES,
-            f"Prior samples: the mean of p(x|z), with {same}. One run of each group, its lowest seed.{many}",
+            f"Prior samples: the mean of p(x|z), with {same}. One run of each group, its lowest seed.{many}{drawn}",
         ),
-        "samples_draw": (PICTURES, f"Prior samples: a draw from p(x|z), with the latents of the figure above.{many}"),
+        "samples_draw": (
+            PICTURES,
+            f"Prior samples: a draw from p(x|z), with the latents of the figure above.{many}{drawn}",
+        ),
         "reconstructions": (
             PICTURES,
-            "Reconstructions of the first test images: the mean of p(x|z) at the posterior's mean. The inputs are "
-            f"drawn as the first group's likelihood sees them. One run of each group, its lowest seed.{many}",
+            f"Reconstructions of the first test {example}s: the mean of p(x|z) at the posterior's mean. The inputs are "
+            f"drawn as the first group's likelihood sees them. One run of each group, its lowest seed.{many}{drawn}",
         ),
     }
 
@@ -68,12 +89,13 @@ def lead(groups: Sequence[Group], runs: Sequence[Run]) -> str:
 
 def notes(groups: Sequence[Group]) -> list[str]:
     """What the table's figures are, and which of them can be compared."""
+    word = example_of(groups)
     lines = [
         "n: runs with different seeds, folded into mean ± standard error of the mean (s/√n); one run has none. "
         "“2 of 3” means that one is not finished or repeats a seed; see Failures.",
         "Fair ruler: −log2 P(k)/D of the integers that the data really are, from eval.json; lower is better; "
         "comparable between all likelihoods on the same integers.",
-        "ELBO = −D − R of the density that the loss implies, KL unweighted, nats per test image, from results.json; "
+        f"ELBO = −D − R of the density that the loss implies, KL unweighted, nats per test {word}, from results.json; "
         "comparable only on the same data, protocol and support.",
         "Bold: the best mean of those that can be compared, where there are at least two; not a test of significance. "
         "Only the ruler and the ELBO have a best.",
@@ -83,10 +105,10 @@ def notes(groups: Sequence[Group]) -> list[str]:
     lines.append(f"ELBOs here: {_sets(densities)}.")
     lines.append(f"Ruler here: {_sets(integers)}.")
     lines += [
-        "σ/RMSE: implied σ over the RMSE of the density's mean on the test images; 1 is calibrated. Active units: "
+        f"σ/RMSE: implied σ over the RMSE of the density's mean on the test {word}s; 1 is calibrated. Active units: "
         "variance of the posterior mean above 0.01.",
-        "Training, s: Σ steps · batch size / images per second over the rows of metrics.csv, so without validation, "
-        "test and pictures; images/s is over the same time. Both depend on the machine and its load.",
+        "Training, s: Σ steps · batch size / examples per second over the rows of metrics.csv, so without validation, "
+        "test and pictures; examples/s is over the same time. Both depend on the machine and its load.",
     ]
     return lines
 

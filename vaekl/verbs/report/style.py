@@ -80,7 +80,7 @@ def pictures(rows: Sequence[Row], what: str) -> Figure | None:
     for data in dict.fromkeys(row.data for row in rows):
         members = [row for row in rows if row.data == data]
         if what == "reconstructions":
-            lines.append((f"test images of {data}", members[0].inputs))
+            lines.append((f"test {members[0].example}s of {data}", members[0].inputs))
         lines += [(row.group, getattr(row, what)) for row in members]
     if not lines:
         return None
