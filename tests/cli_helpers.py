@@ -17,13 +17,13 @@ import pytest
 import torch
 from forks import Fork, command
 from hydra.core.global_hydra import GlobalHydra
-from rich.console import Console
 
 from vaekl import cli
 from vaekl.config.job import single
 from vaekl.run.build import build
 from vaekl.run.config import RunConfig
 from vaekl.run.execute import Run
+from vaekl.system.console import Console
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 #: a run of four steps that trains, validates, saves and tests in half a second
@@ -41,9 +41,9 @@ class Answer:
     err: str
 
 
-def vaekl(folder: Path, *words: str, **environment: str) -> Answer:
-    """`vaekl WORDS` typed in a folder, within this process; nothing of it stays behind."""
-    out, err = io.StringIO(), io.StringIO()
+def vaekl(folder: Path, *words: str, out: io.StringIO | None = None, **environment: str) -> Answer:
+    """`vaekl WORDS` typed in a folder, within this process, its output written to `out`; nothing of it stays behind."""
+    out, err = out if out is not None else io.StringIO(), io.StringIO()
     GlobalHydra.instance().clear()
     try:
         with (

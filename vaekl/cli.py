@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import re
 import signal
 import sys
 import threading
@@ -12,13 +11,14 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from vaekl.system import distributed
+from vaekl.system import distributed, terminal
 from vaekl.system.errors import FullMemoryError, StoppedError, VaeklError, did_you_mean, sentence
 from vaekl.verbs import help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 1 for a mistake or failure, 130 for a run that was stopped."""
+    terminal.prepare()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     words = [word for word in words if word != "--debug"]
@@ -30,16 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words = trust.vouch(words)
         if rank == 0:
             return _dispatch(words)
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with open(os.devnull, "w", encoding="utf-8", errors="replace") as nowhere, contextlib.redirect_stdout(nowhere):
             return _dispatch(words)
+    except terminal.LostOutputError as error:
+        terminal.silence(sys.stdout)
+        if not error.is_quiet:
+            _say(str(error), rank)
+        return 1
     except StoppedError as error:
         _say(str(error), rank)
         return 130
     except KeyboardInterrupt:
         _say("interrupted.", rank)
         return 130
-    except BrokenPipeError:
-        return 1
     except Exception as error:
         if debug:
             raise
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say(text: str, rank: int) -> None:
     if rank == 0:
-        print(f"vaekl: {text}", file=sys.stderr)
+        terminal.complain(f"vaekl: {text}")
 
 
 def _dispatch(words: list[str]) -> int:
@@ -108,10 +111,13 @@ def _resume(words: list[str]) -> int:
 
 def _sample(words: list[str]) -> int:
     # `--format npz` is what other programs have taught the fingers
-    words = re.sub(r"(^|\n)--format[\n=]", r"\1sample.format=", "\n".join(words)).split("\n") if words else []
-    if words and words[-1] == "--format":
-        raise VaeklError("--format needs a value: png or npz.")
-    return _look_at_runs("sample", words)
+    rest, unread = [], iter(words)
+    for word in unread:
+        flag, equals, value = word.partition("=")
+        if flag == "--format" and not (value := value if equals else next(unread, "")):
+            raise VaeklError("--format needs a value: png or npz.")
+        rest.append(f"sample.format={value}" if flag == "--format" else word)
+    return _look_at_runs("sample", rest)
 
 
 def _look_at_runs(verb: str, words: list[str]) -> int:
@@ -148,7 +154,7 @@ def _asks_for_help(words: list[str]) -> bool:
 
 
 def _print(text: str) -> int:
-    print(text, end="")
+    terminal.show(text, end="")
     return 0
 
 

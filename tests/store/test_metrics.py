@@ -4,9 +4,10 @@ import os
 
 import pytest
 
-from vaekl.store import RunFolder, printable
+from vaekl.store import RunFolder
 from vaekl.store.metrics import FIELDS, Row
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import printable
 
 HEAD = ",".join(FIELDS)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from record_cases import FACTS, FILES, RESULTS
 
-from vaekl.store import RunFolder, UnreadableError, printable
+from vaekl.store import RunFolder, UnreadableError
 from vaekl.store.read import SCHEMA
 from vaekl.store.schema import Facts, Results
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import printable
 
 ROOT = Path(__file__).parents[2]
 #: put into the text of a file where a value was: what no key of any file may hold

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 from cli_helpers import SMALL, refused, vaekl
-from rich.console import Console
 
 from vaekl.config.groups import CONF, options
 from vaekl.config.overrides import is_sweep
@@ -15,6 +14,7 @@ from vaekl.store import RunFolder, manifest
 from vaekl.sweep import display, parse
 from vaekl.sweep import plan as plans
 from vaekl.system import cores
+from vaekl.system.console import Console
 from vaekl.system.errors import VaeklError
 
 

@@ -75,6 +75,15 @@ def plain(cfg: DictConfig, complete: bool = False) -> dict[str, Any]:
     return resolved
 
 
+def flat(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """A config's dotted keys and their values; lists and what is empty stay whole."""
+    if not isinstance(content, dict) or not content:
+        yield path, content
+        return
+    for key, child in content.items():
+        yield from flat(child, f"{path}.{key}" if path else str(key))
+
+
 def choices(cfg: DictConfig) -> dict[str, str | None]:
     """What stands in each group of the current config: the name of an option, or of the user's own class."""
     runtime = HydraConfig.get().runtime

@@ -9,9 +9,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
-from vaekl.config import compose, mistakes
+from vaekl.config import compose, mistakes, trust
 from vaekl.config.overrides import config_dirs
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -76,4 +77,7 @@ def _job(cfg: DictConfig, path: str) -> Job:
         content = compose.plain(cfg, complete=True)
     except MissingMandatoryValue as error:
         raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
+    for key, value in compose.flat(content):
+        if any(printable(text) != text for text in trust.texts(value)):
+            raise VaeklError(f"{key} holds a control character or no UTF-8, which no run folder may: change it.")
     return Job(content | {"choices": compose.choices(cfg)}, Path(path).absolute(), current_overrides())

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vaekl.config import compose, mistakes
 from vaekl.config.overrides import config_dirs, flag_values, for_hydra
+from vaekl.system import terminal
 from vaekl.system.errors import VaeklError
 
 
@@ -51,9 +52,14 @@ def show(words: Sequence[str]) -> None:
     infos, kinds = flag_values(words, "--info", "-i"), flag_values(words, "--cfg", "-c")
     packages = flag_values(words, "--package", "-p")
     package = packages[-1] if packages else None
+    shown = io.StringIO()
     try:
         compose.compose(words, directories)  # Hydra itself would print its mistakes and exit
-        with compose.initialized() as hydra, contextlib.redirect_stderr(io.StringIO()):
+        with (
+            compose.initialized() as hydra,
+            contextlib.redirect_stdout(shown),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             if kinds:
                 hydra.show_cfg("train", overrides, kinds[-1], package, resolve="--resolve" in words)
             else:
@@ -62,3 +68,4 @@ def show(words: Sequence[str]) -> None:
         raise VaeklError(f"there is no {package} in the config: `vaekl train --cfg job` shows all of it.") from error
     except Exception as error:
         raise VaeklError(mistakes.sentence(error, words, directories)) from error
+    terminal.show(shown.getvalue().expandtabs(), end="")

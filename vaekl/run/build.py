@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
@@ -19,6 +18,7 @@ from vaekl.run.config import DataConfig, ModelConfig, RunConfig, Settings, Train
 from vaekl.run.execute import Run
 from vaekl.run.settings import compared
 from vaekl.system import distributed
+from vaekl.system.console import Console
 from vaekl.system.devices import pick_device, prepare, take_threads
 from vaekl.system.errors import VaeklError
 from vaekl.system.workers import in_worker

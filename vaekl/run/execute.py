@@ -1,22 +1,22 @@
 """A run from its first step to its results: train, test, and write `results.json` last."""
 
-import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation, evaluate
 from vaekl.run import summary
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.system import distributed
+from vaekl.system.console import Console
 from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import unwritable
+from vaekl.system.terminal import command, silence
 from vaekl.system.workers import in_worker
 from vaekl.training.trainer import Trainer
 
@@ -45,16 +45,23 @@ def execute(run: Run) -> float | None:
         The validation ELBO in nats, or None without validation images.
 
     Raises:
-        StoppedError: a signal has ended the run after a step, and its state is saved.
+        StoppedError: a signal, or an output that takes no more text, has ended the run after a step, and its state is
+            saved.
         VaeklError: it diverged, or its folder cannot be written.
     """
-    trainer, console = run.trainer, run.console
+    with run.console.output.noting_loss(run.trainer.request_stop):
+        return _trained_and_tested(run)
+
+
+def _trained_and_tested(run: Run) -> float | None:
+    trainer, console, output = run.trainer, run.console, run.console.output
     console.print(summary.start(trainer, run.choices, run.path))
     try:
         with _stops_at_signals(trainer):
             trainer.fit()
         if not trainer.finished:
-            raise StoppedError(f"stopped at step {trainer.step}: `vaekl resume {run.path}` goes on from there.")
+            stopped = f"stopped at step {trainer.step}: `{command('vaekl', 'resume', run.path)}` goes on from there."
+            raise output.lost.followed_by(stopped) if output.lost else StoppedError(stopped)
         weights = _take_best(run)
         data, schedule = trainer.data, trainer.schedule(trainer.step - 1)
         valid = None
@@ -75,6 +82,8 @@ def execute(run: Run) -> float | None:
         raise
     console.print(summary.end(trainer, test))
     console.print(summary.closing(trainer, run.path))
+    if output.lost and not in_worker():
+        raise output.lost.followed_by(f"the run is finished, in {run.path}.")
     return valid.elbo if valid is not None else None
 
 
@@ -92,9 +101,9 @@ def _stops_at_signals(trainer: Trainer) -> Iterator[None]:
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def stop(number: int, frame: object) -> None:
-        trainer.stop_requested = True
+        trainer.request_stop()
         if number == hang_up:  # to write to a terminal that was closed would fail
-            _silence()
+            silence(sys.stdout, sys.stderr)
         if distributed.size() == 1 and not in_worker():
             signal.signal(number, handlers[number])
 
@@ -107,14 +116,6 @@ def _stops_at_signals(trainer: Trainer) -> Iterator[None]:
         over = trainer.stop_requested and in_worker()
         for number, handler in handlers.items():
             signal.signal(number, signal.SIG_IGN if over else handler)
-
-
-def _silence() -> None:
-    """What is printed from here on goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
 
 
 def _take_best(run: Run) -> str:

@@ -18,6 +18,7 @@ from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import command
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -
         )
     if results is not None:
         raise VaeklError(f"{folder.path} has no {name}: take checkpoint={others[0]}, which is there.")
-    raise VaeklError(f"{folder.path} has no {name} yet: go on with it by `vaekl resume {folder.path}`.")
+    raise VaeklError(f"{folder.path} has no {name} yet: go on with it by `{command('vaekl', 'resume', folder.path)}`.")
 
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:

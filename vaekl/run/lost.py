@@ -2,8 +2,9 @@
 
 import shlex
 
-from vaekl.store import BEST, LAST, RunFolder, printable
+from vaekl.store import BEST, LAST, RunFolder
 from vaekl.store.schema import Results
+from vaekl.system.terminal import printable
 
 
 def lost_weights(folder: RunFolder, results: Results) -> str | None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from vaekl.model.vae import LEDGER
 from vaekl.store import RunFolder, checkpoint
+from vaekl.system.console import Console
 from vaekl.system.devices import keep_threads
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import printable
 from vaekl.training.divergence import Fault
 from vaekl.training.trainer import Trainer
 
@@ -43,7 +44,7 @@ def saved_state(trainer: Trainer, path: Path, console: Console) -> dict[str, Any
         if last.exists():
             # else the next checkpoint would make it the previous one
             last.replace(folder.damaged)
-        console.print(f"  {error.what}: going on from {previous.name}, step {state.get('step')}.")
+        console.print(printable(f"  {error.what}: going on from {previous.name}, step {state.get('step')}."))
         return state
 
 

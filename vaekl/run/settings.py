@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vaekl.system.checks import is_number
+from vaekl.system.terminal import printable
 
 #: often swept numbers that only some options have, or that may be null: columns for runs without them too
 _ALWAYS = (
@@ -29,7 +30,7 @@ def compared(content: Mapping[str, Any]) -> dict[str, str | float | None]:
             # TensorBoard would show a seed's number as 0.0000
             kept = value is None or isinstance(value, str) or (is_number(value) and not key.endswith("seed"))
             settings[key] = value if kept else json.dumps(value, ensure_ascii=False)
-    return settings
+    return {printable(key): printable(value) if isinstance(value, str) else value for key, value in settings.items()}
 
 
 def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -6,9 +6,7 @@ from contextlib import ExitStack, contextmanager
 from errno import EACCES, ENOTDIR
 from io import StringIO
 from pathlib import Path
-from typing import IO, Any
-
-from rich.console import Console
+from typing import Any
 
 from vaekl.config import trust
 from vaekl.config.job import Job
@@ -19,9 +17,11 @@ from vaekl.run.execute import Run, execute
 from vaekl.run.lost import lost_weights
 from vaekl.store import RunFolder
 from vaekl.system import distributed
+from vaekl.system.console import Console
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.files import unwritable
+from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 from vaekl.training.divergence import DivergedError
 
@@ -40,6 +40,7 @@ def train(job: Job) -> float | None:
         VaeklError: for any mistake of the user's, or a folder that holds another run.
     """
     path, folder = job.path, RunFolder(job.path)
+    _check_name(path)
     _check_place(path)
     with _console(path) as console, enough_memory("the run", _SMALLER), distributed.joined():
         is_there = distributed.on_first(lambda: folder.is_run_of(job.content))
@@ -51,7 +52,7 @@ def train(job: Job) -> float | None:
         with _held(folder):
             if is_there:
                 names = distributed.on_first(folder.clear)
-                console.print(f"training again: {', '.join(names)} in {path} taken away")
+                console.print(f"training again: {', '.join(names)} in {printable(str(path))} taken away")
             distributed.on_first(lambda: folder.claim(cfg.yaml, job.overrides, facts_of_run))
             return _complete(runs, cfg, path, console)
 
@@ -62,13 +63,21 @@ def resume(path: Path) -> float | None:
     Raises:
         VaeklError: if the folder holds no run, or its checkpoint does not fit.
     """
+    _check_name(path)
     with enough_memory("the run", _SMALLER), distributed.joined():
-        return _go_on(path, new_console())
+        return _go_on(path, Console())
 
 
-def new_console(file: IO[str] | None = None) -> Console:
-    """Where a run speaks: the terminal, or a file."""
-    return Console(file=file, highlight=False, markup=False, soft_wrap=True)
+def _check_name(path: Path) -> None:
+    """Refuse a folder that TensorBoard cannot write to.
+
+    Raises:
+        VaeklError: its name is no text.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise VaeklError(f"the name of the folder {path} is no UTF-8: choose another one, or rename it.") from error
 
 
 def _check_place(path: Path) -> None:
@@ -91,12 +100,12 @@ def _check_place(path: Path) -> None:
 def _console(path: Path) -> Iterator[Console]:
     """The terminal, or a file in the sweep's logs/ for a run in a process of its own."""
     if not in_worker():
-        yield new_console()
+        yield Console()
         return
     logs = path.parent / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:
-        yield new_console(log)
+        yield Console(log)
 
 
 def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> float | None:
@@ -114,7 +123,7 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
         if (results := distributed.on_first(folder.results)) is not None:
             if (lost := lost_weights(folder, results)) is not None:
                 raise VaeklError(lost)
-            console.print(f"{path} is finished: nothing to resume.")
+            console.print(f"{printable(str(path))} is finished: nothing to resume.")
             return results.validation_elbo
         return _complete([_restored(cfg, path, console)], cfg, path, console)
 
@@ -148,7 +157,8 @@ def _complete(runs: list[Run], cfg: RunConfig, path: Path, console: Console) -> 
         if is_stopping:  # there may be no time to look further
             if cfg.training.on_nan == "stop":
                 raise diverged
-            raise StoppedError(f"stopped as it diverged ({diverged.what}): `vaekl resume {path}` goes on from there.")
+            goes_on = command("vaekl", "resume", path)
+            raise StoppedError(f"stopped as it diverged ({diverged.what}): `{goes_on}` goes on from there.")
         diverged = _explained(diverged, restores, cfg, path, console)
         if cfg.training.on_nan == "stop":
             raise diverged
@@ -166,7 +176,7 @@ def _explained(diverged: DivergedError, restores: int, cfg: RunConfig, path: Pat
         return diverged
     console.print("  training diverged: looking for the first bad step since the last checkpoint")
     try:
-        trainer = build(cfg, path, new_console(StringIO())).trainer
+        trainer = build(cfg, path, Console(StringIO())).trainer
         recovery.restore(trainer, path, recovery.saved_state(trainer, path, console), console)
         trainer.callbacks, trainer.restores = [], restores
         return diverged.beginning_with(recovery.first_fault(trainer, diverged.step))

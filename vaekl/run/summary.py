@@ -12,8 +12,8 @@ from rich.table import Table
 from vaekl import __version__
 from vaekl.data import Data
 from vaekl.measures.elbo import Evaluation
-from vaekl.store import printable
 from vaekl.system import distributed
+from vaekl.system.terminal import command, printable
 from vaekl.training.trainer import Trainer
 
 
@@ -44,7 +44,7 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
         "weighting": f"{name}: {weighting.explanation()}",
         "training": f"{plan.total_steps:,} steps of {plan.batch_size} {examples}, "
         f"{choices['optim']}, seed {trainer.seed}, {machine}",
-        "run": str(path),
+        "run": printable(str(path)),
     }
     head = f"vaekl {__version__}" + (f", resumed at step {trainer.step}" if trainer.step else "")
     rows = list(lines.items())
@@ -94,7 +94,7 @@ def closing(trainer: Trainer, path: Path) -> str:
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
     lines = {
         "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
-        "run": str(path),
-        "tensorboard": f"tensorboard --logdir {path.parent}",
+        "run": printable(str(path)),
+        "tensorboard": command("tensorboard", "--logdir", path.parent),
     }
     return "\n".join(f"  {name:<11} {text}" for name, text in lines.items())

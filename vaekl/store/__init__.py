@@ -2,7 +2,7 @@
 
 from vaekl.store.find import find_runs
 from vaekl.store.fingerprint import fingerprint
-from vaekl.store.read import UnreadableError, printable
+from vaekl.store.read import UnreadableError
 from vaekl.store.run_folder import BEST, LAST, PREVIOUS, RunFolder
 
-__all__ = ["BEST", "LAST", "PREVIOUS", "RunFolder", "UnreadableError", "find_runs", "fingerprint", "printable"]
+__all__ = ["BEST", "LAST", "PREVIOUS", "RunFolder", "UnreadableError", "find_runs", "fingerprint"]

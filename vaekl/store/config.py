@@ -4,8 +4,9 @@ from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-from vaekl.store.read import UnreadableError, printable, read_yaml
+from vaekl.store.read import UnreadableError, read_yaml
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import printable
 
 CONFIG = "config.yaml"
 #: bytes

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from vaekl.store.read import SCHEMA, UnreadableError, printable, read_record
+from vaekl.store.read import SCHEMA, UnreadableError, read_record
 from vaekl.store.schema import Entry, Manifest
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import StoppedError, VaeklError, sentence
 from vaekl.system.files import sole_writer
+from vaekl.system.terminal import printable
 
 MANIFEST = "manifest.json"
 #: how a run can end without results that is not somebody's wish

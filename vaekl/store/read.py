@@ -17,15 +17,12 @@ import msgspec
 import yaml
 
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import printable
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 #: the number that the JSON files of a run carry; it is raised when one of them gets another meaning
 SCHEMA: Final = 1
-#: control characters of ASCII and Latin-1, those that turn the direction of writing, separators of lines, halves of
-#: surrogate pairs: a terminal or a page would obey them instead of showing them
-CONTROL = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_CONTROL = re.compile(f"[{CONTROL}]")
 #: O_NONBLOCK: a pipe without a writer opens at once; Windows has none of these, and has no pipes among files
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _LONGEST_REASON = 200
@@ -33,15 +30,6 @@ _LONGEST_REASON = 200
 
 class UnreadableError(VaeklError):
     """A file that cannot be read, or holds something else than what vaekl writes there."""
-
-
-def printable(text: str) -> str:
-    r"""Text as it is printed: control characters, bidirectional marks and lone surrogates as escapes.
-
-    >>> printable("a\x1b[2J\n")
-    'a\\x1b[2J\\n'
-    """
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def unreadable(file: Path, reason: str, cure: str) -> UnreadableError:

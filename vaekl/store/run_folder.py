@@ -13,12 +13,13 @@ from vaekl.store import heartbeat as heartbeats
 from vaekl.store import metrics as logs
 from vaekl.store.config import CONFIG
 from vaekl.store.fingerprint import fingerprint
-from vaekl.store.read import UnreadableError, printable, read_record
+from vaekl.store.read import UnreadableError, read_record
 from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, sole_user, sole_writer, unwritable
+from vaekl.system.terminal import command, printable
 
 #: names of checkpoints; `results.json` says which of them was tested
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -149,8 +150,8 @@ class RunFolder:
         """
         if self.holds_run():
             raise VaeklError(
-                f"{self.path} holds a run already, of another config: go on with it by `vaekl resume {self.path}`, or "
-                "choose another folder."
+                f"{self.path} holds a run already, of another config: go on with it by "
+                f"`{command('vaekl', 'resume', self.path)}`, or choose another folder."
             )
         if left := self.leftovers():
             raise VaeklError(

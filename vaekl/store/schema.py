@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from vaekl.store.read import CONTROL
+from vaekl.system.terminal import CONTROL
 
 #: sums of float32 stay below this; larger numbers overflow when they are squared or summed
 _LARGEST = 1e100

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from vaekl.store.read import SCHEMA, in_words, printable
+from vaekl.store.read import SCHEMA, in_words
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing
+from vaekl.system.terminal import printable
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vaekl.store import RunFolder, manifest
 from vaekl.store.schema import Entry
+from vaekl.system.console import Console
+from vaekl.system.terminal import printable
 
 _LOOK_EVERY = 0.25
 
@@ -39,7 +40,7 @@ class _Display:
     def __init__(self, folder: Path, session: str, runs: int, console: Console) -> None:
         self.folder, self.session, self.runs = folder, session, runs
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
@@ -72,11 +73,11 @@ class _Display:
         if name in self.running:
             self.bars.remove_task(self.running.pop(name))
         why = f": {run.reason}" if run.reason else ""
-        self.console.print(f"  {len(self.ended):>4}/{self.runs} {run.status:<9} {name}{why}")
+        self.console.print(f"  {len(self.ended):>4}/{self.runs} {run.status:<9} {printable(name)}{why}")
 
     def _advance(self, name: str) -> float:
         if name not in self.running:
-            self.running[name] = self.bars.add_task(f"  {name}", total=1, state="")
+            self.running[name] = self.bars.add_task(f"  {printable(name)}", total=1, state="")
         beat = RunFolder(self.folder / name).heartbeat()
         share = beat.step / beat.steps if beat else 0.0
         state = f"{beat.elbo_nats:,.1f} nats" if beat else "starting"

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.store import RunFolder, manifest
 from vaekl.store.schema import Results
 from vaekl.sweep import display, parse, plan, slurm, workers
+from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import sole_user, sole_writer, unwritable
+from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 
 
@@ -47,7 +48,7 @@ def _train_one(run: job.Job) -> float | None:
 def _sweep(sweep: parse.Sweep) -> None:
     composed = mistakes.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
     path = (Path(str(composed.hydra.sweep.dir)) if sweep.value("hydra.sweep.dir") else sweep.folder()).absolute()
-    console, runs = Console(highlight=False, markup=False, soft_wrap=True), sweep.count()
+    console, runs = Console(), sweep.count()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,7 +58,7 @@ def _sweep(sweep: parse.Sweep) -> None:
         local = sweep.launcher in (None, "basic", "joblib")
         chosen = _plan(sweep, path, console) if local else None
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
-        console.print(f"  sweep       {path}")
+        console.print(f"  sweep       {printable(str(path))}")
         where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
         task = _Task(path, uuid.uuid4().hex, where, sweep.searches)
         _launch(task, sweep, chosen, runs, console)
@@ -66,8 +67,8 @@ def _sweep(sweep: parse.Sweep) -> None:
     if sweep.searches and (best := parse.best(path)) is not None:
         console.print(f"  best        {best}")
     ended = manifest.of_session(path, task.session)
-    console.print(f"{manifest.summary(ended)}\n  tensorboard tensorboard --logdir {path}")
-    console.print(f"  report      vaekl report {path}")
+    console.print(f"{manifest.summary(ended)}\n  tensorboard {command('tensorboard', '--logdir', path)}")
+    console.print(f"  report      {command('vaekl', 'report', path)}")
     if failures := manifest.failures(ended):
         raise VaeklError(f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more.")
     if not sweep.searches and (left := runs - sum(run.status == "finished" for run in ended.values())):

@@ -14,7 +14,7 @@ from vaekl.data import generator
 from vaekl.measures.elbo import evaluate
 from vaekl.run.build import build
 from vaekl.run.config import RunConfig
-from vaekl.run.start import new_console
+from vaekl.system.console import Console
 from vaekl.training.trainer import Trainer
 
 _IMPORTED = time.process_time()
@@ -31,13 +31,13 @@ def main() -> None:
     for overrides in request["runs"]:
         with contextlib.suppress(Exception):  # what is wrong with a run, the run says
             answers.append(_cost(overrides, request["directories"], request["room"]))
-    print(json.dumps(answers))
+    sys.stdout.write(json.dumps(answers))
 
 
 def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str, Any]:
     begun = time.perf_counter()
     job = single([*overrides, *(f"--config-dir={directory}" for directory in directories)])
-    trainer = build(RunConfig.of(job.content), job.path, new_console(io.StringIO())).trainer
+    trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO())).trainer
     start = time.perf_counter() - begun
     parameters = sum(p.numel() for p in trainer.model.parameters())
     facts = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}

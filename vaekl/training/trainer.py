@@ -47,7 +47,7 @@ class Trainer:
         restores: how often the run went back to a checkpoint; each time its learning rates are halved.
         rows: the means of `LEDGER` of the steps since the last log, [log_every, 5], on the device.
         best_elbo: the best validation's, nats, and `stale_validations`, how many have followed it.
-        stop_requested: set from outside to end the run after its step.
+        stop_requested: whether the run is to end after its step.
     """
 
     def __init__(
@@ -104,8 +104,12 @@ class Trainer:
         """Whether there is nothing left to train."""
         return self.step >= self.plan.total_steps or self.out_of_patience
 
+    def request_stop(self) -> None:
+        """End the run after its step."""
+        self.stop_requested = True
+
     def fit(self) -> None:
-        """Train from the current step to the end, or until `stop_requested` is set.
+        """Train from the current step to the end, or until a stop is requested.
 
         Raises:
             DivergedError: something is not finite any more.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaekl.config.groups import groups, options, settings
+from vaekl.system.terminal import printable
 
 PROGRAM = """\
 vaekl: train VAEs, and know what the weight of the KL term means
@@ -101,7 +102,8 @@ def of_train(directories: Sequence[Path]) -> str:
     """
     blocks = []
     for group in groups(directories):
-        listed = [f"  {name:<22} {meaning}" for name, meaning in options(group, directories).items()]
+        lines = (f"  {name:<22} {meaning}" for name, meaning in options(group, directories).items())
+        listed = [printable(line) for line in lines]
         blocks.append("\n".join([group, *listed, ""]))
     keys = "Any key of an option can be set, such as weighting.beta=0.01 or model.latents=8, and these:\n"
     return _TRAIN + "\n".join([*blocks, keys]) + settings("train") + settings("trainer/default", "trainer.")

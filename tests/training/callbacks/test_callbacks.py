@@ -5,12 +5,12 @@ import io
 import pytest
 import torch
 from helpers import data_of, model_of, seeded, trainer_of
-from rich.console import Console
 
 from vaekl.measures.elbo import evaluate
 from vaekl.model.likelihoods import ContinuousBernoulli
 from vaekl.store import checkpoint
 from vaekl.store.metrics import FIELDS
+from vaekl.system.console import Console
 from vaekl.training.callbacks import Checkpoints, Images, MetricsCsv, ProgressDisplay, TensorBoard
 from vaekl.training.callbacks.images import pictures
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shlex
 import shutil
 import statistics
 from importlib.metadata import version
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from report_cases import RUNS, load, page, reported, table
 
+from vaekl.config.job import single
 from vaekl.run.load import load as load_run
+from vaekl.store import RunFolder, fingerprint
 from vaekl.verbs.report import figures, measure, prose, style
 from vaekl.verbs.report.collect import collect
 from vaekl.verbs.report.groups import Stat, grouped
@@ -44,7 +47,9 @@ def test_runs_csv_has_each_run_s_own_figures_to_the_last_digit(made):
         assert float(row["ruler_bits_per_dim"]) == evaluation["ruler"]["bits_per_dim"]
         assert float(row["iwae_nats"]) == evaluation["iwae"][-1]["nats"] and row["iwae_k"] == "50"
         assert row["status"] == "finished" and row["counted"] == "True"
-        assert row["command"] == load(made / "sweep" / name / "facts.json")["command"]
+        verb, again = shlex.split(row["command"])[:2], single(shlex.split(row["command"])[2:])
+        assert verb == ["vaekl", "train"]
+        assert fingerprint(again.content) == fingerprint(RunFolder(made / "sweep" / name).config())
 
 
 def printed(values, digits):

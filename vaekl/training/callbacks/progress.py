@@ -1,9 +1,9 @@
 """What the terminal shows while a run goes on: a bar, or plain lines where the output is no terminal."""
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.measures.elbo import Evaluation
+from vaekl.system.console import Console
 from vaekl.training.callback import Callback, TrainerView
 
 _PLAIN_LINES = 10

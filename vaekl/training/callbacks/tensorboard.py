@@ -15,6 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 from vaekl.measures.elbo import Evaluation
 from vaekl.store import RunFolder
 from vaekl.store.run_folder import EVENTS
+from vaekl.system.terminal import printable
 from vaekl.training.callback import Callback, TrainerView
 
 _TEST = ".test"
@@ -61,7 +62,7 @@ class TensorBoard(Callback):
         # events after the checkpoint will be written again; without a checkpoint all of them
         self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)
         if not resumed:
-            self.writer.add_text("config", "```yaml\n" + self.config + "\n```", 0)
+            self.writer.add_text("config", as_code(self.config), 0)
             self.writer.add_custom_scalars(
                 {
                     "ELBO ledger": {
@@ -145,6 +146,11 @@ class TensorBoard(Callback):
     def _flush(self) -> None:
         if self.writer is not None:
             self.writer.flush()
+
+
+def as_code(text: str) -> str:
+    """Text that TensorBoard, which reads Markdown, shows as it is: with this margin every line is code."""
+    return "\n".join(f"    {printable(line)}" for line in text.split("\n"))
 
 
 def _swept(folder: Path, settings: Iterable[str]) -> set[str]:

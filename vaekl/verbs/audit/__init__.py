@@ -6,6 +6,7 @@ Nothing here imports torch before data are looked at.
 from pathlib import Path
 
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import show
 
 HELP = """\
 vaekl audit reconstruction=mse|l1|bce [key=value ...]     what a loss assumes: no run needed, nothing is written
@@ -52,7 +53,7 @@ def main(words: list[str]) -> int:
         VaeklError: one sentence for any mistake in the words.
     """
     if "-h" in words or "--help" in words:
-        print(HELP, end="")
+        show(HELP, end="")
         return 0
     if not words:
         raise VaeklError("audit needs a loss, a run or a data set, as in `vaekl audit dataset=digits`: see --help.")
@@ -61,7 +62,7 @@ def main(words: list[str]) -> int:
             raise VaeklError(f"audit takes one run folder and nothing beside it, not {' '.join(words[1:])}.")
         from vaekl.verbs.audit.runs import run_card
 
-        print(run_card(Path(words[0])))
+        show(run_card(Path(words[0])))
         return 0
     if any(word.partition("=")[0].split(".")[0] == "dataset" for word in words):
         from vaekl.verbs.audit.collapse import forecast
@@ -72,7 +73,7 @@ def main(words: list[str]) -> int:
     from vaekl.verbs.audit.card import loss_card
     from vaekl.verbs.audit.parse import read_loss
 
-    print(f"vaekl {__version__}\n{loss_card(read_loss(words))}")
+    show(f"vaekl {__version__}\n{loss_card(read_loss(words))}")
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vaekl import __version__
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, unwritable
+from vaekl.system.terminal import printable, show
 from vaekl.verbs.audit.parse import pairs, parts, positive_number, size
 from vaekl.verbs.audit.prediction import Forecast, Row
 from vaekl.verbs.audit.sigma import PixelScale
@@ -50,7 +51,7 @@ def forecast(words: Sequence[str]) -> Forecast:
     folder = Path(options.get("output_dir") or "outputs")
     data = _data([word for word in plain if word.partition("=")[0] not in _OWN_KEYS] + flags)
     result = predict(data, options["dataset"], latents, betas)
-    print(table(result))
+    show(table(result))
     _write(result, folder)
     return result
 
@@ -206,7 +207,7 @@ def _write(result: Forecast, folder: Path) -> None:
         draw(result, partial)
     with replacing(numbers, "file") as partial:
         partial.write_text(json.dumps(_finite(asdict(result)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\n  {picture}\n  {numbers}")
+    show("\n" + "\n".join(f"  {printable(str(file))}" for file in (picture, numbers)))
 
 
 def _finite(content: Any) -> Any:

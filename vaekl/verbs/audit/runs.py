@@ -1,8 +1,6 @@
 """The card of a run, from the files in its folder: neither its data nor its weights are needed."""
 
-import shlex
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from math import isclose, prod
 from pathlib import Path
@@ -11,8 +9,10 @@ from typing import Any
 import msgspec
 
 from vaekl import __version__
+from vaekl.config.command import train_command
 from vaekl.store import RunFolder
 from vaekl.store.schema import Facts
+from vaekl.system.terminal import printable
 from vaekl.verbs.audit.sigma import PixelScale
 from vaekl.verbs.audit.text import lines, number, one
 
@@ -87,7 +87,7 @@ def run_card(path: Path) -> str:
         VaeklError: if there is no run, or its files cannot be read.
     """
     run = read_run(path.parent if path.is_file() else path)
-    return f"vaekl {__version__}, {run.folder.path}\n" + lines(
+    return f"vaekl {__version__}, {printable(str(run.folder.path))}\n" + lines(
         {
             "run": _head(run),
             "loss": _loss(run),
@@ -217,9 +217,4 @@ def _verdict(run: Run) -> str:
 
 
 def _command(run: Run) -> str:
-    """To be pasted into a terminal: the command of `vaekl train` that the run's facts name, and no other command."""
-    with suppress(ValueError):
-        words = shlex.split(run.facts.command)
-        if words[:2] == ["vaekl", "train"]:
-            return shlex.join(words)
-    return ""
+    return train_command(run.config) or "not by vaekl's options alone: its config has classes or values of its own"

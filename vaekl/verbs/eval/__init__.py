@@ -7,15 +7,16 @@ from typing import Any
 
 import joblib
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.config import verb_options
 from vaekl.run.load import load
 from vaekl.store import RunFolder, find_runs
+from vaekl.system.console import Console
 from vaekl.system.cores import allowed_cores
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError, sentence
+from vaekl.system.terminal import printable
 from vaekl.verbs.eval.figures import figures_of
 from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.eval.table import comparison, run_table
@@ -27,13 +28,14 @@ def main(words: verb_options.Words) -> int:
     """Measure the runs, write `eval.json` into each, print a table; returns the exit code."""
     options = EvalOptions.checked(words.options)
     runs = list(dict.fromkeys(run for path in words.runs for run in find_runs(path)))
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console()
     # in a narrow terminal lines wrap, and no figure is cut
     console.width = max(console.width, _TABLE_WIDTH)
     if len(runs) == 1:
         console.print(run_table(measure_and_write(runs[0], options, words.changes, console)))
         folder = RunFolder(runs[0].parent if runs[0].is_file() else runs[0])
-        console.print(f"  written     {folder.evaluation_file(_label(runs[0], options, words.changes))}")
+        file = folder.evaluation_file(_label(runs[0], options, words.changes))
+        console.print(f"  written     {printable(str(file))}")
         return 0
     jobs = jobs_for(len(runs), options)
     console.print(f"{len(runs)} runs, {jobs} at a time")

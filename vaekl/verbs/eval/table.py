@@ -4,6 +4,8 @@ from typing import Any
 
 from rich.table import Table
 
+from vaekl.system.terminal import printable
+
 #: of how many channels, or values of a vector, σ and RMSE are printed
 _MOST_CHANNELS = 17
 
@@ -16,7 +18,7 @@ def run_table(report: dict[str, Any]) -> Table:
     """
     weights = report["weights"] + _unfinished(report)
     examples = f"{report['example']}s"
-    title = f"{report['run']}, {weights}: {report['images']:,} {report['split']} {examples}"
+    title = f"{printable(report['run'])}, {weights}: {report['images']:,} {report['split']} {examples}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
@@ -93,7 +95,7 @@ def comparison(reports: list[dict[str, Any]]) -> Table:
         elbo = report["elbo"]
         quality = report["quality"]
         table.add_row(
-            report["run"].rsplit("/", 1)[-1] + _unfinished(report),
+            printable(report["run"].rsplit("/", 1)[-1]) + _unfinished(report),
             report["choices"]["likelihood"],
             report["weighting"],
             str(report["run_seed"]),

@@ -7,6 +7,7 @@ from vaekl.config import verb_options
 from vaekl.system.checks import flag, optional, whole
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
+from vaekl.system.terminal import printable, show
 from vaekl.verbs.report.collect import collect
 
 
@@ -36,11 +37,11 @@ def main(words: verb_options.Words) -> int:
 
     build.build([_folder_name(path) for path in words.runs], runs, folder, measure, count, seed, device, jobs)
     statuses = Counter(run.status for run in runs)
-    print(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
+    show(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
     for run in runs:
         if not run.finished:
-            print(f"  {run.name}: {run.status}: {run.reason}")
-    print(f"  {folder / 'report.html'}")
+            show(printable(f"  {run.name}: {run.status}: {run.reason}"))
+    show(printable(f"  {folder / 'report.html'}"))
     return 0
 
 

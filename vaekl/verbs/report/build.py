@@ -36,7 +36,7 @@ def build(
         jobs: how many runs are measured at the same time; None for as many as the machine allows.
     """
     if measuring:
-        runs = measure.measured(runs, device, jobs, lambda text: print(text, flush=True))
+        runs = measure.measured(runs, device, jobs)
     groups = grouped(runs)
     shown = measure.load_groups(groups, count, seed, device) if count else measure.Shown()
     groups = measure.with_parameters(groups, shown.parameters)
@@ -48,12 +48,11 @@ def build(
     remarks = prose.remarks(groups, runs, shown.failures)
     words = {"notes": notes, "failures": failures, "remarks": remarks, "facts": facts}
     page = html(title, lead, groups, runs, pictures, colours, words)
-    commands = [(run.name, run.facts.command) for run in runs if run.facts]
     sections = {
         "Notes": notes,
         "Failures": [f"{one['name']}: {one['status']}: {one['reason']}" for one in failures] + remarks or ["None."],
         "What was run": [f"{name}: {value}" for name, values in facts.items() for value in values]
-        + [f"{name}: {command}" for name, command in commands],
+        + [f"{run.name}: {run.command}" for run in runs if run.command],
     }
     text = markdown(title, lead, groups, sections, {picture.name: picture.caption for picture in pictures})
     files = {f"figures/{picture.name}.{kind}": picture.files[kind] for picture in pictures for kind in picture.files}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vaekl.config.command import train_command
 from vaekl.store import RunFolder, find_runs
 from vaekl.store.manifest import FAILURES
 from vaekl.store.schema import Evaluation, Facts, Figures, Results
@@ -110,6 +111,11 @@ class Run:
         kind = "probability of" if likelihood.discrete else "density on"
         images = f"{self.results.images.test:,} test {self.example}s"
         return f"{self.data}, {kind} {likelihood.support}, {protocol.data}{clip}, {images}"
+
+    @property
+    def command(self) -> str:
+        """That trains it again; empty where vaekl's own options do not make its config, or that cannot be read."""
+        return (self.config and train_command(self.config)) or ""
 
     @property
     def seconds(self) -> float | None:

@@ -1,6 +1,6 @@
 """What a report computes itself: figures that `vaekl eval` has not measured yet, pictures, and exact ELBOs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import log, pi
 
@@ -16,6 +16,7 @@ from vaekl.model.nets.linear import LinearEncoder
 from vaekl.model.vae import VAE
 from vaekl.run.load import TrainedRun, load
 from vaekl.system.errors import sentence
+from vaekl.system.terminal import printable, show
 from vaekl.verbs.audit import spectrum
 from vaekl.verbs.audit.spectrum import Vector
 from vaekl.verbs.audit.text import one
@@ -87,21 +88,21 @@ class Shown:
     failures: list[str] = field(default_factory=list)
 
 
-def measured(runs: Sequence[Run], device: str, jobs: int | None, say: Callable[[str], None]) -> list[Run]:
+def measured(runs: Sequence[Run], device: str, jobs: int | None) -> list[Run]:
     """The runs with an `eval.json` for each finished one that lacks it; a failure is its reason."""
     missing = [run for run in runs if run.finished and run.evaluation is None and "other data" not in run.unmeasured]
     if not missing:
         return list(runs)
     options = EvalOptions.checked(verb_options.defaults("eval") | {"device": device, "jobs": jobs})
     at_once = jobs_for(len(missing), options)
-    say(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
+    show(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
     answers = measure_all([run.path for run in missing], options, (), at_once)
     sentences = {
         run.path: answer if isinstance(answer, str) else "" for run, answer in zip(missing, answers, strict=True)
     }
     for run in missing:
         if sentences[run.path]:
-            say(f"  {run.name} could not be measured: {sentences[run.path]}")
+            show(printable(f"  {run.name} could not be measured: {sentences[run.path]}"))
     return [
         again(run, f"could not be measured: {answer}" if (answer := sentences[run.path]) else "")
         if run.path in sentences

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from vaekl import __version__
 from vaekl.system.checks import is_number
+from vaekl.system.terminal import printable
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import COLUMNS, Column, Group, swept
 from vaekl.verbs.report.style import PALETTE, Colours
@@ -82,7 +83,9 @@ def html(
     for picture in pictures:
         shown = {"title": picture.section, "caption": picture.caption, "source": picture.source}
         sections.setdefault(picture.section, []).append(shown)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_shown
+    )
     return environment.from_string(_asset("page.html")).render(
         title=title,
         lead=lead,
@@ -99,6 +102,11 @@ def html(
         runs=[_run_row(run) for run in runs],
         **words,
     )
+
+
+def _shown(value: Any) -> Any:
+    """What a place in the page gets: texts without control characters, which are then escaped; markup as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 _RUN_HEADS = ("run", "status", "seed", "step", "s", "revision", "ruler", "command")
@@ -142,7 +150,6 @@ def _figure(column: Column, group: Group) -> Cell:
 
 def _run_row(run: Run) -> list[Cell]:
     step, seconds, seed = run.results.step if run.results else None, run.seconds, run.seed
-    command = run.facts.command if run.facts else NONE
     ruler = "measured" if run.evaluation else run.unmeasured or NONE
     if run.evaluation and run.evaluation.ruler is None:
         ruler = f"none: {run.evaluation.protocol.ruler}"
@@ -155,7 +162,7 @@ def _run_row(run: Run) -> list[Cell]:
         Cell(number(seconds, 1) if seconds else NONE, repr(seconds) if seconds else "", True),
         Cell(revision[:10] + "+" * revision.endswith("+"), revision, code=True),
         Cell(ruler, ruler),
-        Cell(command, command, code=True),
+        Cell(run.command or NONE, run.command, code=True),
     ]
 
 

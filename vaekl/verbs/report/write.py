@@ -2,9 +2,11 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from vaekl.system.terminal import printable
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import COLUMNS, Column, Group, Stat, swept
 
@@ -52,7 +54,8 @@ def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
     figures = [column.key for column in COLUMNS]
     more = ["implied_sigma", "rmse", "dispersion", "energy_nats", "log_norm_const_nats", "bits_per_dim_from_elbo"]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*head, *figures, *more, "iwae_k", "iwae_nats", "parameters", "unmeasured", "command", "revision"])
+    head += [*figures, *more, "iwae_k", "iwae_nats", "parameters", "unmeasured", "command", "revision"]
+    writer.writerow(map(_in_a_cell, head))
     for run in runs:
         group = of.get(run.path)
         settings = [group.settings[key] if group else "" for key in keys]
@@ -64,19 +67,22 @@ def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
         row += [getattr(run.test, key) if done else None for key in (*more[:-1], "bits_per_dim")]
         bound = run.evaluation.iwae[-1] if run.evaluation else None
         row += [bound and bound.k, bound and bound.nats, group.parameters if group and done else None, run.unmeasured]
-        row += [run.facts.command, run.facts.git_revision] if run.facts else [None, None]
-        writer.writerow(map(_no_formula, row))
+        row += [run.command, run.facts.git_revision if run.facts else None]
+        writer.writerow(map(_in_a_cell, row))
     return out.getvalue()
 
 
-def _no_formula(cell: Any) -> Any:
-    """Mark text that a spreadsheet would take for a formula as text, since somebody else may have written it."""
-    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")):
+def _in_a_cell(value: Any) -> Any:
+    """Text without control characters, marked as text where a spreadsheet would take it for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    if text.startswith(("=", "+", "-", "@")):
         try:
-            float(cell)
+            float(text)
         except ValueError:
-            return f"'{cell}"
-    return cell
+            return f"'{text}"
+    return text
 
 
 def markdown(
@@ -98,19 +104,19 @@ def markdown(
         "",
         plain(lead),
         "",
-        _line(head),
+        _line([plain(title) for title in head]),
         _line(["---"] * len(keys) + ["---:"] * (len(head) - len(keys))),
     ]
     for group in groups:
-        cells = [str(value) for value in group.settings.values()] or ["all runs"]
+        cells = [plain(str(value)) for value in group.settings.values()] or ["all runs"]
         cells.append(counted(group))
         for column in COLUMNS:
             mean, error = cell(column, group.stats[column.key])
             mean = ruler_words(group) if mean == "not measured" else mean
-            mean = f"**{mean}**" if column.key in group.best else mean
-            cells.append(f"{mean} {error}".strip())
+            shown = f"**{plain(mean)}**" if column.key in group.best else plain(mean)
+            cells.append(f"{shown} {error}".strip())
         cells.append(f"{group.parameters:,}" if group.parameters else NONE)
-        lines.append(_line([cell if cell.startswith("**") else plain(cell) for cell in cells]))
+        lines.append(_line(cells))
     for heading, content in sections.items():
         lines += ["", f"## {heading}", "", *(f"- {plain(line)}" for line in content)]
     lines += ["", "## Figures"]
@@ -120,11 +126,13 @@ def markdown(
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return " ".join(text.translate(_ESCAPED).split())
+    """Text that Markdown shows as it is, in one line."""
+    escaped = " ".join(printable(text).translate(_ESCAPED).split())
+    # else a bullet, a number of a list or a line below a heading
+    return re.sub(r"^(\d+(?=[.)](?: |$)))|^(?=[-+=])", r"\1\\", escaped)
 
 
-_ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]|#"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+_ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from vaekl.run.load import TrainedRun, load
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
+from vaekl.system.terminal import printable, show
 from vaekl.verbs.sample.options import DECODERS, SampleOptions
 from vaekl.verbs.sample.plates import FEW_HUNDRED, plates_of, stream
 
@@ -44,7 +45,7 @@ def draw(run: TrainedRun, options: SampleOptions) -> None:
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
     folder = run.folder.samples
     inner_folder(folder)
-    print(f"{folder}: {origin}")
+    show(printable(f"{folder}: {origin}"))
     for kind, plate in plates.items():
         for decoder in options.decoder:
             noise = stream(run, options, f"{kind} decoder") if decoder == "sample" else None
@@ -57,9 +58,9 @@ def draw(run: TrainedRun, options: SampleOptions) -> None:
             else:
                 drawn = grid(plate.lay_out(tiles.drawn(images)), plate.columns, _LEAST_PIXELS)
                 save_png(path, drawn, f"{label}: {origin}{tiles.words(images)}", plate.rows)
-            print(f"  {path.name:<27} {label}")
+            show(printable(f"  {path.name:<27} {label}"))
     if "mean" in options.decoder and run.model.likelihood.mean_note:
-        print(f"  ({run.model.likelihood.mean_note})")
+        show(f"  ({run.model.likelihood.mean_note})")
 
 
 def _save_npz(path: Path, arrays: dict[str, np.ndarray[Any, Any]], label: str) -> None:

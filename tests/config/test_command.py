@@ -1,0 +1,102 @@
+"""The command that a run's config stands for: it makes the same run, and nothing of a stranger's is quoted in it."""
+
+import copy
+import shlex
+from functools import cache
+
+import pytest
+
+from vaekl.config.command import train_command
+from vaekl.config.job import single
+from vaekl.store import fingerprint
+
+ODD = '/a b/it\'s \\ "quoted" $(touch ran) `touch ran` ${x/é, [1]{2}=~;&|>*?!#'
+
+
+@cache
+def _content(*words):
+    return single(words).content
+
+
+def content(*words):
+    """A config as a run folder holds it."""
+    return copy.deepcopy(_content(*words))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "seed=0 likelihood=cb",
+        "likelihood=gaussian weighting=fixed_beta weighting.beta=0.04 seed=3",
+        "experiment=mnist_cb",
+        "experiment=mnist_cb model=conv trainer.epochs=2",
+        "schedule=cyclical lr_schedule=cosine optim=sgd transform=scale",
+        "trainer.autocast=bf16 trainer.clip_norm=3 trainer.patience=2 valid=100",
+        "model.hidden=[] +optim.weight_decay=1e-5 ~optim.fused",
+        "model.hidden=[1,2] optim.betas=[0.5,0.25] trainer.steps=10000000000000000000000",
+        "dataset=npz dataset.path=mine.npz",
+        "output_dir=x run_name=y data_dir=z trainer.device=cpu",
+    ],
+)
+def test_the_command_makes_the_same_config(typed):
+    before = content(*typed.split())
+    command = train_command(before)
+    words = shlex.split(command)
+    assert words[:2] == ["vaekl", "train"] and not set(words[2:]) & {"seed=0", "likelihood=cb", "data_dir=z"}
+    assert fingerprint(content(*words[2:])) == fingerprint(before)
+
+
+@pytest.mark.parametrize("text", ["null", "true", "1", "1e3", "inf", "a,b", "", " ", "'", "é", ODD.replace("${", "$")])
+def test_a_text_is_one_word_and_the_same_text(text):
+    before = content("dataset=npz", "dataset.path=x")
+    before["dataset"]["path"] = f"/{text}"
+    before["model"]["activation"] = text
+    verb, *words = shlex.split(train_command(before))[1:]
+    assert verb == "train" and [word.partition("=")[0] for word in words] == [
+        "dataset",
+        "dataset.path",
+        "model.activation",
+    ]
+    assert fingerprint(content(*words)) == fingerprint(before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("choices.likelihood", "mine"),
+        ("choices.likelihood", "cb; touch ran"),
+        ("choices.likelihood", ["cb"]),
+        ("choices.likelihood", "../../cb"),
+        ("choices.mine", "x"),
+        ("likelihood._target_", "os.system"),
+        ("model.hidden", [{"_target_": "os.system"}]),
+        ("model.activation", ODD),
+        ("model.activation", "${oc.env:HOME}"),
+        ("model.a b", 1),
+        ("model.a=b", 1),
+        ("model.$(touch ran)", 1),
+        ("model.a.b.é", 1),
+        ("model._args_", [1]),
+        ("optim.lr", float("nan")),
+        ("optim.lr", float("inf")),
+        ("model.hidden", [float("inf")]),
+        ("trainer", {}),
+    ],
+)
+def test_what_is_not_of_vaekl_s_options_is_no_command(key, value):
+    before = content()
+    *path, last = key.split(".", 1)
+    (before[path[0]] if path else before)[last] = value
+    assert train_command(before) is None
+
+
+def test_classes_of_the_user_s_own_are_no_command():
+    assert train_command(content("likelihood=custom", "likelihood._target_=mine.Mine")) is None
+
+
+def test_a_config_that_could_not_be_read_again_is_refused():
+    with pytest.raises(Exception, match=r"^run_name holds a control character"):
+        single(["run_name='a\x85b'"])
+    with pytest.raises(Exception, match=r"^dataset\.path holds"):
+        single(["dataset=npz", "dataset.path='a\udcffb'"])
