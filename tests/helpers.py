@@ -1,6 +1,7 @@
 """Small data, small models and a callback that remembers, for the tests of the pipeline."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -16,7 +17,17 @@ from vaekl.training.schedules import ConstantSchedule, LearningRateSchedule
 from vaekl.training.trainer import Trainer
 
 SHAPE = (1, 4, 4)
-OPTIMIZERS = {"adam": (torch.optim.Adam, 0.01), "sgd": (torch.optim.SGD, 0.001)}
+OPTIMIZERS = {
+    "adam": (torch.optim.Adam, 0.01),
+    "sgd": (torch.optim.SGD, 0.001),
+    "fused adam": (partial(torch.optim.Adam, fused=True), 0.01),
+    "amsgrad": (partial(torch.optim.AdamW, amsgrad=True, fused=True), 0.01),
+    "momentum": (partial(torch.optim.SGD, momentum=0.9), 0.0001),
+    **{
+        name.lower(): (getattr(torch.optim, name), 0.001)
+        for name in ("RMSprop", "Adagrad", "Adadelta", "Adafactor", "Adamax", "ASGD", "NAdam", "RAdam", "Rprop")
+    },
+}
 
 
 def seeded(seed=0):

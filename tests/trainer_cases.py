@@ -5,7 +5,7 @@ from io import BytesIO
 from math import isnan
 
 import torch
-from helpers import SHAPE, grey, model_of
+from helpers import SHAPE, grey, model_of, trainer_of
 
 from vaekl.data import Data, DataSpec, Split
 from vaekl.data.transforms import Dequantize
@@ -98,3 +98,17 @@ def followed(trainer):
 
 def flat(model):
     return torch.nn.utils.parameters_to_vector(model.parameters()).detach().double().numpy()
+
+
+def saved_trainer(optimizer="fused adam", weighting="learned_precision", seed=0, **options):
+    """A trainer with every part of a state."""
+    more = {"steps": 20, "log_every": 4, "valid_every": 6} | options
+    return trainer_of(byte_data(), weighted(weighting, seed), optimizer=optimizer, **more)[0]
+
+
+def saved_at_7(**options):
+    """Its state after 7 steps, as it comes out of a file."""
+    one = saved_trainer(**options)
+    stop_after(one, 7)
+    one.fit()
+    return stored(one.state_dict())

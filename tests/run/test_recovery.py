@@ -79,6 +79,17 @@ def test_two_damaged_checkpoints_are_refused_and_left_as_they_are(run, tmp_path)
     assert (run / "last.pt").read_bytes() == (run / "previous.pt").read_bytes() == b"torn"
 
 
+@pytest.mark.parametrize("step", ["\x1b[2Jevil", 10**400, None, [1]], ids=["text", "huge", "none", "list"])
+def test_what_stands_in_the_one_before_is_not_printed(step, run, tmp_path):
+    """It is read, and named, before it is held against the run."""
+    state = checkpoint.load(run / "last.pt")
+    checkpoint.save(run / "previous.pt", state | {"step": step})
+    (run / "last.pt").write_bytes(b"torn")
+    answer = vaekl(tmp_path, "resume", str(run))
+    refused(answer, "previous.pt", "its step is", "not this run's")
+    assert "going on from previous.pt, step" in answer.out and "\x1b" not in answer.out and len(answer.out) < 1000
+
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
 
 

@@ -281,7 +281,7 @@ def test_a_checkpoint_of_another_config(words, run, tmp_path):
     (tmp_path / "other").mkdir()
     other = trained(tmp_path / "other", *words)
     (run / "last.pt").write_bytes((other / "last.pt").read_bytes())
-    refused(vaekl(tmp_path, "resume", "run"), "last.pt", "config.yaml", "does not fit")
+    refused(vaekl(tmp_path, "resume", "run"), "last.pt", "not this run's", "config.yaml", "train afresh")
     assert not (run / "results.json").exists()
 
 

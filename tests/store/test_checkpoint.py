@@ -1,16 +1,20 @@
 """A checkpoint is whole or not there, says what is wrong with it, and runs no code of a stranger."""
 
+import io
 import os
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
+from unittest.mock import Mock
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import pytest
 import torch
 from cli_helpers import vaekl
 
 from vaekl.store import checkpoint
-from vaekl.system.errors import VaeklError
+from vaekl.system.errors import FullMemoryError, VaeklError
 
 STATE = {"step": 3, "model": {"weight": torch.arange(1000.0)}, "rng": torch.get_rng_state(), "best": -1.5, "none": None}
 
@@ -120,7 +124,8 @@ def test_only_a_regular_file_is_opened(kind, tmp_path):
 
 
 def test_one_of_another_vaekl_says_so(tmp_path):
-    for number, part in ((checkpoint.FORMAT - 1, "an earlier vaekl"), (checkpoint.FORMAT + 1, "upgrade vaekl")):
+    earlier, later = "an earlier vaekl", "upgrade vaekl"
+    for number, part in ((checkpoint.FORMAT - 1, earlier), (checkpoint.FORMAT + 1, later), (10**400, later)):
         sealed(tmp_path / "a.pt", {"format": number, "state": {}})
         assert part in sentence(checkpoint.load, tmp_path / "a.pt")
 
@@ -169,6 +174,79 @@ def test_text_and_folders_and_nothing_at_all(tmp_path):
     (tmp_path / "b.pt").mkdir()
     for name in ("a.pt", "b.pt", "c.pt"):
         assert name in sentence(checkpoint.load, tmp_path / name)
+
+
+def zipped(method):
+    """A checkpoint with its parts packed anew."""
+    whole = io.BytesIO()
+    torch.save({"format": checkpoint.FORMAT, "state": STATE}, whole)
+    packed = io.BytesIO()
+    with ZipFile(whole) as source, ZipFile(packed, "w", method) as target:
+        for part in source.namelist():
+            target.writestr(part, source.read(part))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind", ["stored", "compressed", "of the former format, with a zip file after it", "overlapping"]
+)
+def test_only_what_unfolds_to_its_own_size_is_unfolded(kind, tmp_path):
+    """A few kilobytes of compressed zeros are gigabytes, and so is a part that is listed a thousand times."""
+    content = io.BytesIO(zipped(ZIP_DEFLATED if kind == "compressed" else ZIP_STORED))
+    if kind == "of the former format, with a zip file after it":
+        content = io.BytesIO()
+        torch.save({"format": checkpoint.FORMAT, "state": STATE}, content, _use_new_zipfile_serialization=False)
+        content.write(zipped(ZIP_STORED))
+    if kind == "overlapping":
+        with ZipFile(content, "a") as file:
+            largest = max(file.infolist(), key=lambda part: part.file_size)
+            for number in range(9):
+                file.filelist.append(copy(largest))
+                file.filelist[-1].filename = f"archive/data/{number}9"
+            file._didModify = True
+    raw = content.getvalue()
+    (tmp_path / "a.pt").write_bytes(raw + checkpoint._seal(raw))
+    if kind == "stored":
+        assert checkpoint.load(tmp_path / "a.pt")["step"] == 3
+    else:
+        assert "no file of PyTorch's" in sentence(checkpoint.load, tmp_path / "a.pt")
+
+
+def test_what_could_not_be_read_again_is_not_saved(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path / "a.pt", STATE)
+    before = (tmp_path / "a.pt").read_bytes()
+    monkeypatch.setattr(checkpoint, "_MOST", len(before) - 1)
+    assert "more than" in sentence(checkpoint.load, tmp_path / "a.pt")
+    assert "make the model smaller" in sentence(checkpoint.save, tmp_path / "a.pt", STATE)
+    assert (tmp_path / "a.pt").read_bytes() == before
+
+
+def test_a_full_memory_is_no_damage(tmp_path, monkeypatch):
+    """Else the run would be taken up at the checkpoint before."""
+    checkpoint.save(tmp_path / "a.pt", STATE)
+    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+        monkeypatch.setattr(torch, "load", Mock(side_effect=error))
+        with pytest.raises(FullMemoryError, match=r"a\.pt does not fit the memory"):
+            checkpoint.load(tmp_path / "a.pt")
+
+
+def test_of_a_larger_memory_only_the_tensor_s_own_part_is_written(tmp_path):
+    whole = torch.arange(1000.0)
+    state = {"part": whole[10:20], "list": [whole[:1].expand(5)], "all": {"transposed": torch.rand(3, 4).t()}}
+    checkpoint.save(tmp_path / "a.pt", state)
+    loaded = checkpoint.load(tmp_path / "a.pt")
+    assert torch.equal(loaded["part"], state["part"]) and loaded["part"].untyped_storage().nbytes() == 40
+    assert torch.equal(loaded["list"][0], whole[:1].expand(5)) and loaded["list"][0].stride() == (1,)
+    assert loaded["all"]["transposed"].stride() == (1, 4)
+
+
+def test_what_a_gpu_has_saved_is_read_without_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:3")
+    checkpoint.save(tmp_path / "a.pt", STATE)
+    monkeypatch.undo()
+    assert b"cuda:3" in (tmp_path / "a.pt").read_bytes()
+    weight = checkpoint.load(tmp_path / "a.pt")["model"]["weight"]
+    assert weight.device.type == "cpu" and torch.equal(weight, STATE["model"]["weight"])
 
 
 def test_a_failed_save_keeps_the_earlier_one(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 
 from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation, evaluate
-from vaekl.run import summary
+from vaekl.run import recovery, summary
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.system import distributed
 from vaekl.system.console import Console
@@ -128,7 +128,7 @@ def _take_best(run: Run) -> str:
     if best is None:
         return LAST
     restores = trainer.restores
-    trainer.load_state_dict(best)
+    recovery.load(trainer, recovery.Saved(file, best))
     trainer.restores = restores  # how often the run has gone back, not how often it had when the best were saved
     run.console.print(f"  the best validation ELBO was at step {trainer.step} of {last}")
     return BEST

@@ -15,10 +15,12 @@ from vaekl.run.build import build_data, build_likelihood, build_model
 from vaekl.run.config import RunConfig
 from vaekl.run.lost import lost_weights
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
+from vaekl.store.match import MisfitError
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
-from vaekl.system.errors import VaeklError
+from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.terminal import command
+from vaekl.training.saved_state import check_weights, with_versions_of
 
 
 @dataclass(frozen=True)
@@ -107,25 +109,28 @@ def load(
     file = path if path.is_file() else folder.path / _checkpoint(folder, results, which)
     place = pick_device(device, f"{verb}.device")
     prepare(place)
-    state = checkpoint.load(file, place)
+    state = checkpoint.load(file)
     cfg = RunConfig.of(changed(content, changes), folder.config_file)
     likelihood = build_likelihood(cfg.model)
     data = build_data(cfg.data, likelihood)
     model = build_model(cfg.model, likelihood, data)
     try:
-        model.load_state_dict(_weights(state))
-        step = int(state["step"])
-    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        check_weights(state, model, cfg.training.ema is not None)
+        model.load_state_dict(with_versions_of(model.state_dict(), _weights(state)))
+    except (MisfitError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # a module of somebody's own may refuse what it saved beside its tensors
+        reason = error.reason if isinstance(error, MisfitError) else first_line(error)
         shape = "×".join(map(str, data.spec.shape))
         data_words = f"{data.spec.name}, {data.spec.example}s of {shape}" + (
             f", {data.spec.levels} levels" if data.spec.levels else ""
         )
         raise VaeklError(
-            f"the checkpoint {file} does not fit the model for {data_words}: give data of the shape that the run was "
-            "trained on, or the config and the checkpoint as the run wrote them."
+            f"the checkpoint {file} does not fit the model for {data_words} ({reason}): give data of the shape that "
+            "the run was trained on, or the config and the checkpoint as the run wrote them."
         ) from error
     model.eval()
-    return TrainedRun(folder, cfg.choices, dict(cfg.content), file.name, step, results, data.to(place), model.to(place))
+    content, step = dict(cfg.content), state["step"]
+    return TrainedRun(folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place))
 
 
 def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -> str:
@@ -156,7 +161,7 @@ def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     """What the run judges: the moving average if it keeps one."""
-    average = state.get("average")
+    average = state["average"]
     if average is None:
         weights: dict[str, torch.Tensor] = state["model"]
         return weights

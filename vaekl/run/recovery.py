@@ -2,12 +2,13 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from vaekl.model.vae import LEDGER
 from vaekl.store import RunFolder, checkpoint
+from vaekl.store.match import MisfitError, shown
 from vaekl.system.console import Console
 from vaekl.system.devices import keep_threads
 from vaekl.system.errors import VaeklError
@@ -16,8 +17,15 @@ from vaekl.training.divergence import Fault
 from vaekl.training.trainer import Trainer
 
 
-def saved_state(trainer: Trainer, path: Path, console: Console) -> dict[str, Any] | None:
-    """The state of the last checkpoint that can be read, on the CPU; None before the first one.
+class Saved(NamedTuple):
+    """What a checkpoint holds, on the CPU, and the file it was read from."""
+
+    file: Path
+    state: dict[str, Any]
+
+
+def saved_state(trainer: Trainer, path: Path, console: Console) -> Saved | None:
+    """The last checkpoint that can be read; None before the first one.
 
     Where the last one is damaged it is set aside, and the one before it taken.
 
@@ -30,7 +38,7 @@ def saved_state(trainer: Trainer, path: Path, console: Console) -> dict[str, Any
         _check_never_saved(trainer, path)
         return None
     try:
-        return checkpoint.load(last)
+        return Saved(last, checkpoint.load(last))
     except checkpoint.DamagedError as error:
         if not previous.exists():
             raise
@@ -44,34 +52,47 @@ def saved_state(trainer: Trainer, path: Path, console: Console) -> dict[str, Any
         if last.exists():
             # else the next checkpoint would make it the previous one
             last.replace(folder.damaged)
-        console.print(printable(f"  {error.what}: going on from {previous.name}, step {state.get('step')}."))
-        return state
+        console.print(printable(f"  {error.what}: going on from {previous.name}, step {shown(state.get('step'))}."))
+        return Saved(previous, state)
 
 
-def restore(trainer: Trainer, path: Path, state: dict[str, Any] | None, console: Console) -> None:
+def restore(trainer: Trainer, path: Path, saved: Saved | None, console: Console) -> None:
     """Give a trainer the state of its run's checkpoint; without one it stays at its first step.
 
     Raises:
-        VaeklError: the state is another model's or another data set's.
+        VaeklError: the state is another run's or another data set's.
     """
-    if state is None:
+    if saved is None:
         return
-    if state.get("data") != trainer.data.digest:
+    digest = saved.state.get("data")
+    if isinstance(digest, str) and digest != trainer.data.digest:
         raise VaeklError(
             f"the images are not those that {path} began with (there are other ones, or more or fewer): put them back, "
             "or train afresh in another folder."
         )
-    try:
-        trainer.load_state_dict(state)
-        threads = int(state["threads"])
-    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise VaeklError(
-            f"the checkpoint {RunFolder(path).last} does not fit the model of {RunFolder(path).config_file}: "
-            "restore the two as they were, or train afresh."
-        ) from error
+    load(trainer, saved)
+    threads = saved.state["threads"]
     if not keep_threads(threads):
         now = torch.get_num_threads()
         console.print(f"  threads: {threads} before the stop, {now} now: the last digits will differ.")
+
+
+def load(trainer: Trainer, saved: Saved) -> None:
+    """Give a trainer a state that one of this run saved.
+
+    Raises:
+        MisfitError: it cannot have; the trainer stays as it was.
+        VaeklError: an optimiser of somebody's own does not take it.
+    """
+    try:
+        trainer.load_state_dict(saved.state)
+    except MisfitError as error:
+        raise MisfitError(error.place, error.what, saved.file) from error
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise VaeklError(
+            f"the checkpoint {saved.file} does not fit the run of {saved.file.parent}: restore the two as they were, "
+            "or train afresh."
+        ) from error
 
 
 def first_fault(trainer: Trainer, until: int) -> Fault | None:

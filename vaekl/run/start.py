@@ -24,9 +24,8 @@ from vaekl.system.files import unwritable
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 from vaekl.training.divergence import DivergedError
+from vaekl.training.saved_state import MOST_RESTORES
 
-#: by then the learning rate is a thousandth
-_MOST_RESTORES = 10
 _SMALLER = "lower trainer.batch_size or the model's size, or free some"
 
 
@@ -131,8 +130,8 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
 def _restored(cfg: RunConfig, path: Path, console: Console) -> Run:
     """The run as it was at its last checkpoint."""
     run = distributed.on_each(lambda: build(cfg, path, console))
-    state = distributed.on_first(lambda: recovery.saved_state(run.trainer, path, console))
-    distributed.on_each(lambda: recovery.restore(run.trainer, path, state, console))
+    saved = distributed.on_first(lambda: recovery.saved_state(run.trainer, path, console))
+    distributed.on_each(lambda: recovery.restore(run.trainer, path, saved, console))
     return run
 
 
@@ -162,9 +161,9 @@ def _complete(runs: list[Run], cfg: RunConfig, path: Path, console: Console) -> 
         diverged = _explained(diverged, restores, cfg, path, console)
         if cfg.training.on_nan == "stop":
             raise diverged
-        if restores >= _MOST_RESTORES:
+        if restores >= MOST_RESTORES:
             raise DivergedError(f"{diverged.what}, after {restores} times with half the learning rate", diverged.step)
-        times = f"half the learning rate ({restores + 1} of {_MOST_RESTORES})"
+        times = f"half the learning rate ({restores + 1} of {MOST_RESTORES})"
         console.print(f"  {diverged.what}: back to the last checkpoint with {times}.")
         runs.append(_restored(cfg, path, console))
         runs[0].trainer.restores = restores + 1

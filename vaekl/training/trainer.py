@@ -20,6 +20,7 @@ from vaekl.training.callback import Callback
 from vaekl.training.compile import Compiler
 from vaekl.training.divergence import check_gradient, check_optimizer, check_parameters, check_rows, check_validation
 from vaekl.training.plan import Plan
+from vaekl.training.saved_state import check_state, with_versions_of
 from vaekl.training.schedules import LearningRateSchedule, Schedule
 
 #: figures of an evaluation that are logged of the last training batch
@@ -270,15 +271,19 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        self.step = int(state["step"])
-        if not 0 <= self.step < 2**53:
-            raise ValueError(f"step {self.step}")
-        self.model.load_state_dict(state["model"])
+        """The inverse of `state_dict`.
+
+        Raises:
+            MisfitError: this run cannot have saved such a state; nothing of it is loaded.
+        """
+        own = self.state_dict()
+        check_state(state, own, self.model, self.optimizer, self.plan)
+        self.step = state["step"]
+        self.model.load_state_dict(with_versions_of(own["model"], state["model"]))
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
+            self.average.load_state_dict(with_versions_of(own["average"], state["average"]))
         self.optimizer.load_state_dict(state["optimizer"])
-        self.restores = int(state["restores"])
+        self.restores = state["restores"]
         self.compiler.decision = state["compiled"]
         if state["device"] == self.device.type:
             self.generator.set_state(state["generator"].cpu())
@@ -287,4 +292,4 @@ class Trainer:
         self.rows.copy_(state["rows"])
         if not distributed.is_first():
             self.rows.zero_()
-        self.best_elbo, self.stale_validations = float(state["best_elbo"]), int(state["stale_validations"])
+        self.best_elbo, self.stale_validations = state["best_elbo"], state["stale_validations"]
