@@ -159,36 +159,6 @@ def test_a_config_that_unfolds_is_refused(run, tmp_path):
     refused(vaekl(tmp_path, "eval", str(tmp_path)), "config.yaml")
 
 
-@pytest.mark.parametrize(
-    ("verb", "link"),
-    [
-        *(("resume", f".{name}.partial") for name in ("last.pt", "metrics.csv", "results.json", "prior_means.png")),
-        *(("resume", name) for name in ("prior_means.png", "metrics.csv", "previous.pt", ".lock")),
-        *(("eval", name) for name in ("eval.json", ".eval.json.partial", ".eval.lock")),
-        *(("sample", name) for name in ("samples", "samples/prior_mean.png", "samples/.prior_mean.png.partial")),
-        *(("report", name) for name in ("report", "report/figures", "report/report.html", "report/.runs.csv.partial")),
-    ],
-)
-def test_nothing_is_written_through_a_link(verb, link, run, tmp_path):
-    """A tar of links would else be a hand on every file of the user's."""
-    folder = shutil.copytree(run, tmp_path / "sweep" / "run")
-    if verb == "resume":
-        (folder / "results.json").unlink()
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    place = (tmp_path / "sweep" if verb == "report" else folder) / link
-    place.parent.mkdir(exist_ok=True)
-    is_folder = not place.suffix and not place.name.startswith(".")
-    if not is_folder:
-        (mine / "diary").write_text("step,split\n")
-    place.unlink(missing_ok=True)
-    place.symlink_to(mine if is_folder else mine / "diary")
-    more = {"eval": ["eval.k=1"], "sample": ["sample.count=1"], "report": ["report.pictures=0"]}.get(verb, [])
-    answer = vaekl(tmp_path, verb, "sweep" if verb == "report" else "sweep/run", *more)
-    assert answer.code == 0 or refused(answer, link.split("/")[0])
-    assert contents(mine) == ({} if is_folder else {"diary": b"step,split\n"})
-
-
 def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
     """They clear the screen, name the window, fill the clipboard; and no command to be pasted is a stranger's."""
     folder = shutil.copytree(run, tmp_path / "run")

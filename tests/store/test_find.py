@@ -2,7 +2,7 @@
 
 import pytest
 
-from vaekl.store import find_runs
+from vaekl.store import find_runs, linked_runs
 from vaekl.system.errors import VaeklError
 
 
@@ -22,3 +22,22 @@ def test_a_run_a_checkpoint_and_folders_of_runs(tmp_path):
 def test_a_folder_without_runs(tmp_path):
     with pytest.raises(VaeklError, match=r"holds no run .*: give a folder that `vaekl train` made"):
         find_runs(tmp_path / "nothing")
+
+
+def test_links_to_runs_are_left_out(tmp_path):
+    for name in ("elsewhere/run", "sweep/own"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").touch()
+    (tmp_path / "sweep/linked").symlink_to(tmp_path / "elsewhere/run")
+    (tmp_path / "sweep/data").symlink_to(tmp_path)
+    (tmp_path / "more").symlink_to(tmp_path / "elsewhere")
+    sweep = tmp_path / "sweep"
+    assert find_runs(sweep) == [sweep / "own"] and linked_runs(sweep) == [sweep / "linked"]
+    assert find_runs(tmp_path) == [tmp_path / "elsewhere/run", sweep / "own"]
+    assert linked_runs(tmp_path) == [tmp_path / "more", sweep / "linked"]
+    # what is named itself may be a link
+    assert find_runs(sweep / "linked") == [sweep / "linked"] and linked_runs(sweep / "linked") == []
+    assert find_runs(tmp_path / "more") == [tmp_path / "more/run"] and linked_runs(tmp_path / "more") == []
+    (sweep / "own/config.yaml").unlink()
+    with pytest.raises(VaeklError, match=r"sweep/linked is left out \(it is a link, .* take it away, or name the run"):
+        find_runs(sweep)

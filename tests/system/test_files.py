@@ -1,9 +1,13 @@
-"""A folder that one process has for itself."""
+"""A folder that one process has for itself, and files in it that are no files."""
+
+import os
+import socket
 
 import pytest
 
+from vaekl.system import files
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import sole_user
+from vaekl.system.files import inner_folder, open_regular, refuse_links, replacing, sole_user, sole_writer, subfolders
 
 
 def test_a_folder_has_one_user_at_a_time(tmp_path):
@@ -30,3 +34,95 @@ def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(VaeklError, match=r"^the lock .* could not be written .*\.$"), sole_user(tmp_path / "file"):
         pass
+
+
+@pytest.fixture(params=["file", "nothing", "folder"])
+def link(request, tmp_path):
+    """A name for a link to the user's own, which must stay as it is."""
+    mine = tmp_path / "mine"
+    (mine / "folder").mkdir(parents=True)
+    (mine / "file").write_text("dear diary")
+    (tmp_path / "there").mkdir()
+
+    def make(name):
+        (tmp_path / "there" / name).symlink_to(mine / request.param)
+        return tmp_path / "there" / name
+
+    yield make
+    assert (mine / "file").read_text() == "dear diary"
+    assert sorted(path.name for path in mine.rglob("*")) == ["file", "folder"]
+
+
+class CarelessLock:
+    """As of filelock 3.13.1: it goes through a link, and empties what it finds."""
+
+    def __init__(self, path, timeout):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+
+
+def test_no_lock_is_a_link(link, monkeypatch):
+    monkeypatch.setattr(files, "FileLock", CarelessLock)
+    sentence = r"^the lock .* could not be written \(it is a link, .*\): take it away; what was saved before is kept\.$"
+    with pytest.raises(VaeklError, match=sentence), sole_user(link(".lock").parent):
+        pass
+    with pytest.raises(VaeklError, match=sentence), sole_writer(link(".eval.lock").with_name("eval.json")):
+        pass
+
+
+def test_no_file_is_written_through_a_link(link):
+    link(".a.partial")
+    path = link("a")
+    with replacing(path, "file") as partial:
+        partial.write_text("new")
+    assert not path.is_symlink() and path.read_text() == "new"
+    with pytest.raises(OSError, match="it is a link"):
+        open_regular(link("b"), os.O_WRONLY | os.O_CREAT)
+
+
+def test_no_folder_is_a_link(link):
+    place = link("samples")
+    for refused in (lambda: inner_folder(place), lambda: refuse_links(place.parent)):
+        with pytest.raises(VaeklError, match=r"samples is a link, and .*: take it away\.$"):
+            refused()
+
+
+def test_a_link_deep_in_a_folder_is_found_and_its_name_is_harmless(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    refuse_links(tmp_path)
+    (tmp_path / "a" / "b" / "c\x1b[2J").symlink_to("nowhere")
+    with pytest.raises(VaeklError, match=r"a/b/c\\x1b\[2J is a link"):
+        refuse_links(tmp_path)
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_CREAT])
+@pytest.mark.parametrize("follow", [False, True])
+def test_what_is_no_file_is_not_opened_nor_waited_for(flags, follow, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    bound = socket.socket(socket.AF_UNIX)
+    monkeypatch.chdir(tmp_path)  # a socket's path may not be long
+    bound.bind("socket")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "socket", "/dev/zero"):
+        with pytest.raises(OSError, match=r"it is a (folder|pipe or a device), not a regular file"):
+            open_regular(path, flags, follow)
+    bound.close()
+
+
+def test_a_link_to_a_file_is_followed_where_that_is_asked_for(tmp_path):
+    (tmp_path / "file").write_text("data")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with open(open_regular(tmp_path / "link", follow=True)) as opened:
+        assert opened.read() == "data"
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "nothing", follow=True)
+
+
+def test_a_folder_of_more_entries_than_anybody_has_runs_is_refused(tmp_path, monkeypatch):
+    for name in "cab":
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(files, "_MOST_ENTRIES", 4)
+    assert [path.name for path in subfolders(tmp_path)] == ["a", "b", "c"]
+    assert subfolders(tmp_path / "nothing") == []
+    monkeypatch.setattr(files, "_MOST_ENTRIES", 3)
+    with pytest.raises(VaeklError, match="more than 3 entries"):
+        subfolders(tmp_path)

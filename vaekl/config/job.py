@@ -12,6 +12,7 @@ from omegaconf.errors import MissingMandatoryValue
 from vaekl.config import compose, mistakes, trust
 from vaekl.config.overrides import config_dirs
 from vaekl.system.errors import VaeklError
+from vaekl.system.files import refuse_link
 from vaekl.system.terminal import printable
 
 
@@ -45,6 +46,8 @@ def single(words: Sequence[str]) -> Job:
         cfg = compose.compose(words, directories)
         with compose.current(cfg):
             job = _job(compose.without_hydra(cfg), str(cfg.hydra.run.dir))
+            if not any(word.startswith("hydra.run.dir=") for word in words):
+                refuse_link(job.path)  # a folder that the user names may be one
             return replace(job, again="--again" in words)
     except VaeklError:
         raise

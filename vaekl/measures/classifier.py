@@ -10,7 +10,6 @@ from math import prod
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from vaekl.data.order import shuffled
 from vaekl.data.spec import Shape
 from vaekl.store import checkpoint
 from vaekl.system.errors import VaeklError
+from vaekl.system.files import locked
 
 #: the version of the network and its training: raise it with every change, so that classifiers in caches are not used
 RECIPE = 1
@@ -91,7 +91,7 @@ def classifier(data: Data, seed: int = 0, say: Callable[[str], None] = log.info)
         with suppress(OSError, NotImplementedError):  # a cache that cannot be written: it is trained each time
             file.parent.mkdir(parents=True, exist_ok=True)
             # where several runs are measured at once, one trains and the others wait
-            lock.enter_context(FileLock(file.with_suffix(".lock")))
+            lock.enter_context(locked(file.with_suffix(".lock")))
         network = _from_cache(file, data.stored.shape)
         if network is None:
             say(f"training a classifier on {data.stored.name}, to be kept as {file}")

@@ -20,7 +20,7 @@ from vaekl.system import distributed
 from vaekl.system.console import Console
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import StoppedError, VaeklError
-from vaekl.system.files import unwritable
+from vaekl.system.files import inner_folder, open_regular, unwritable
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 from vaekl.training.divergence import DivergedError
@@ -102,8 +102,13 @@ def _console(path: Path) -> Iterator[Console]:
         yield Console()
         return
     logs = path.parent / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with (logs / f"{path.name}.log").open("a", encoding="utf-8") as log:
+    inner_folder(logs)
+    file = logs / f"{path.name}.log"
+    try:
+        descriptor = open_regular(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except OSError as error:
+        raise VaeklError(unwritable(file, "log", error)) from error
+    with open(descriptor, "a", encoding="utf-8") as log:
         yield Console(log)
 
 

@@ -2,19 +2,44 @@
 
 from pathlib import Path
 
-from vaekl.store.config import CONFIG, refusal
+from vaekl.store.config import refusal
 from vaekl.store.run_folder import RunFolder
+from vaekl.system.errors import VaeklError
+from vaekl.system.files import subfolders
+from vaekl.system.terminal import printable
+
+#: why a run behind a link is none of its folder's
+LINKED = "it is a link, and inside of a folder vaekl follows none: take it away, or name the run itself"
 
 
 def find_runs(path: Path) -> list[Path]:
-    """The runs that a path stands for: a checkpoint, a run folder, or a folder of run folders.
+    """The runs that a path stands for: a checkpoint, a run folder, or a folder of run folders without its links.
 
     Raises:
         VaeklError: if there is none.
     """
     if path.is_file() or RunFolder(path).holds_run():
         return [path]
-    inside = sorted({file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{CONFIG}")})
-    if not inside:
+    runs, links = _inside(path)
+    if not runs and links:
+        raise VaeklError(f"{printable(str(links[0]))} is left out ({LINKED}).")
+    if not runs:
         raise refusal(path)
-    return inside
+    return runs
+
+
+def linked_runs(path: Path) -> list[Path]:
+    """The links in a folder of runs that lead to runs, or to folders of runs."""
+    return [] if path.is_file() or RunFolder(path).holds_run() else _inside(path)[1]
+
+
+def _inside(path: Path) -> tuple[list[Path], list[Path]]:
+    """Run folders in a folder and in the folders in it, and links that lead to some."""
+    runs, links = [], set()
+    for child in subfolders(path):
+        for folder in (child, *subfolders(child)):
+            if RunFolder(folder).holds_run():
+                linked = [place for place in (child, folder) if place.is_symlink()]
+                links.update(linked[:1])
+                runs += [] if linked else [folder]
+    return sorted(runs), sorted(links)

@@ -18,7 +18,7 @@ from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import replacing, sole_user, sole_writer, unwritable
+from vaekl.system.files import made_folder, replacing, sole_user, sole_writer, unwritable
 from vaekl.system.terminal import command, printable
 
 #: names of checkpoints; `results.json` says which of them was tested
@@ -130,10 +130,7 @@ class RunFolder:
         Raises:
             VaeklError: another process trains in it, or it cannot be made.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise VaeklError(unwritable(self.path, "run folder", error)) from error
+        made_folder(self.path, "run folder")
         with sole_user(self.path):
             yield
 

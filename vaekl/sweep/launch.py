@@ -16,7 +16,7 @@ from vaekl.sweep import display, parse, plan, slurm, workers
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
-from vaekl.system.files import sole_user, sole_writer, unwritable
+from vaekl.system.files import made_folder, refuse_link, refuse_links, sole_user, sole_writer
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 
@@ -47,12 +47,13 @@ def _train_one(run: job.Job) -> float | None:
 
 def _sweep(sweep: parse.Sweep) -> None:
     composed = mistakes.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
-    path = (Path(str(composed.hydra.sweep.dir)) if sweep.value("hydra.sweep.dir") else sweep.folder()).absolute()
+    named = sweep.value("hydra.sweep.dir")
+    path = (Path(str(composed.hydra.sweep.dir)) if named else sweep.folder()).absolute()
+    if not named:
+        refuse_link(path)
     console, runs = Console(), sweep.count()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VaeklError(unwritable(path, "sweep", error)) from error
+    made_folder(path, "sweep")
+    refuse_links(path)  # Hydra and the launchers write there too
     with sole_user(path):
         _check_queue(path, sweep)
         local = sweep.launcher in (None, "basic", "joblib")

@@ -16,6 +16,7 @@ from vaekl.store import manifest
 from vaekl.sweep import slurm
 from vaekl.system.cores import memory_kills
 from vaekl.system.errors import StoppedError
+from vaekl.system.files import open_regular
 from vaekl.system.workers import PARENT, in_worker, this_process
 
 #: a file in the sweep's folder that keeps workers from beginning another run
@@ -159,7 +160,7 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
     def stop(number: int, frame: object) -> None:
         stopped.set()
         signal.signal(number, handlers[number])
-        (folder / _STOP).touch()
+        os.close(open_regular(folder / _STOP, os.O_WRONLY | os.O_CREAT))
         if on_slurm:
             slurm.stop(slurm.jobs(folder) - jobs_before)
         for run in manifest.of_session(folder, session).values():

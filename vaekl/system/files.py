@@ -1,14 +1,98 @@
-"""Files that are written whole or not at all, and locks on files and folders."""
+"""Files that are written whole or not at all, locks, and what is no regular file: links, pipes and devices."""
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from vaekl.system.errors import VaeklError, first_line
+from vaekl.system.terminal import printable
+
+#: O_NONBLOCK: a pipe without a writer opens at once; Windows has none of these, and has no pipes among files
+_NEVER_WAIT = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_MOST_ENTRIES = 100_000
+_LINK = "a link, and inside of a folder vaekl follows none"
+
+
+class NotRegularError(OSError):
+    """There is something else than a regular file at a path; `strerror` says what."""
+
+
+def open_regular(file: Path, flags: int = os.O_RDONLY, follow: bool = False) -> int:
+    """A descriptor of a regular file. Nothing else is opened, and no pipe is waited for.
+
+    Args:
+        file: it; the folders above it may be links.
+        flags: as for os.open.
+        follow: whether the file itself may be a link.
+
+    Raises:
+        NotRegularError: it is a link, a folder, a pipe, a socket or a device.
+        OSError, ValueError: it cannot be opened.
+    """
+    try:
+        _check_regular(file, os.stat(file, follow_symlinks=follow))
+        flags &= ~os.O_CREAT  # in a shared folder Linux may not let it make a file that somebody else has made
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    descriptor = os.open(file, flags | _NEVER_WAIT | (0 if follow else _NO_FOLLOW), 0o666)
+    try:
+        _check_regular(file, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(file: Path, state: os.stat_result) -> None:
+    if stat.S_ISREG(state.st_mode):
+        return
+    kinds = {stat.S_IFLNK: _LINK, stat.S_IFDIR: "a folder, not a regular file"}
+    kind = kinds.get(stat.S_IFMT(state.st_mode), "a pipe or a device, not a regular file")
+    raise NotRegularError(errno.EINVAL, f"it is {kind}", str(file))
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a link in the place of something that vaekl would write.
+
+    Raises:
+        VaeklError: it is one, though it may lead nowhere.
+    """
+    if path.is_symlink():
+        raise VaeklError(f"{printable(str(path))} is {_LINK}: take it away.")
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder with a link in it, however deep: other libraries write there too.
+
+    Raises:
+        VaeklError: names the first one.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            refuse_link(Path(place, name))
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, and links to folders, by name; none where it cannot be read.
+
+    Raises:
+        VaeklError: there are more entries than anybody has runs.
+    """
+    names = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for number, entry in enumerate(entries):
+            if number == _MOST_ENTRIES:
+                raise VaeklError(f"{printable(str(folder))} has more than {_MOST_ENTRIES:,} entries: name a run in it.")
+            if entry.is_dir():
+                names.append(entry.name)
+    return [folder / name for name in sorted(names)]
 
 
 @contextmanager
@@ -57,12 +141,39 @@ def inner_folder(path: Path) -> None:
     Raises:
         VaeklError: it is a link, through which files would be written in another place, or it cannot be made.
     """
-    if path.is_symlink():
-        raise VaeklError(f"{path} is a link, and vaekl does not write through links: remove it.")
+    refuse_link(path)
+    made_folder(path)
+
+
+def made_folder(path: Path, what: str = "folder") -> None:
+    """Make a folder that the user names, unless it or a link to one is there.
+
+    Raises:
+        VaeklError: it cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise VaeklError(unwritable(path, "folder", error)) from error
+        raise VaeklError(unwritable(path, what, error)) from error
+
+
+@contextmanager
+def locked(path: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold a lock file; the system frees the lock if this process is killed.
+
+    Args:
+        path: the file, which is made if need be and stays: a process that has a removed one open would hold a lock
+            that nobody else sees.
+        timeout: seconds to wait for another process; below 0 without end.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+        OSError: it cannot be made, or is no regular file.
+    """
+    # filelock itself goes through links, and some versions empty the file that they find
+    os.close(open_regular(path, os.O_RDWR | os.O_CREAT))
+    with FileLock(path, timeout):
+        yield
 
 
 @contextmanager
@@ -72,36 +183,31 @@ def sole_writer(path: Path) -> Iterator[None]:
     Raises:
         VaeklError: the folder cannot be written.
     """
-    lock = FileLock(path.with_name(f".{path.stem}.lock"))
-    try:
-        lock.acquire()
-    except OSError as error:
-        raise VaeklError(unwritable(path, "file", error)) from error
-    try:
+    lock = path.with_name(f".{path.stem}.lock")
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(lock))
+        except OSError as error:
+            raise VaeklError(unwritable(lock, "lock", error)) from error
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
-    """Lock a folder; the system frees the lock if this process is killed.
+    """Lock a folder.
 
     Raises:
         VaeklError: another process has locked it.
     """
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise VaeklError(f"another process is training in {folder}: wait for it, or stop it first.") from error
-    except OSError as error:
-        raise VaeklError(unwritable(folder / ".lock", "lock", error)) from error
-    try:
+    lock = folder / ".lock"
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(lock, timeout=0))
+        except Timeout as error:
+            raise VaeklError(f"another process is training in {folder}: wait for it, or stop it first.") from error
+        except OSError as error:
+            raise VaeklError(unwritable(lock, "lock", error)) from error
         yield
-    finally:
-        # the lock file stays: a process that has a removed one open would hold a lock that nobody else sees
-        lock.release()
 
 
 def unwritable(path: Path, what: str, error: BaseException) -> str:
@@ -111,9 +217,11 @@ def unwritable(path: Path, what: str, error: BaseException) -> str:
     cure = "free some space" if full else "make the folder writable"
     if isinstance(error, NotADirectoryError | FileExistsError):
         cure = "a file stands where a folder should, choose another place"
+    if isinstance(error, NotRegularError):
+        reason, cure = str(error.strerror), "take it away"
     if isinstance(error, FileNotFoundError):
         reason, cure = "the folder is gone", "put it back, or resume it where it was moved to"
-    return f"the {what} {path} could not be written ({reason}): {cure}; what was saved before is kept."
+    return f"the {what} {printable(str(path))} could not be written ({reason}): {cure}; what was saved before is kept."
 
 
 def _is_full(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import struct
 import time
 import zipfile
@@ -15,6 +16,7 @@ from source_cases import refused
 from vaekl.data.sources import array_files, images
 from vaekl.data.sources.folders import image_folder
 from vaekl.data.sources.npz import npz
+from vaekl.data.sources.vision import mnist
 
 
 def png_bomb(side):
@@ -147,3 +149,25 @@ def test_pickled_objects_are_not_read(name, tmp_path):
         np.save(place, evil)
     refused(lambda: npz(str(place)), "x_train.npy" if name == "folder" else name)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("place", ["decoded", "decoded/.photos-{}.lock", ".vaekl", ".vaekl/MNIST", ".vaekl/MNIST.lock"])
+def test_nothing_is_written_through_a_link_in_the_data_directory(place, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(png_bomb(8))
+    (tmp_path / "photos/b.png").write_bytes(png_bomb(8))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/diary").write_text("dear")
+    root = tmp_path / "root"
+    image_folder(str(tmp_path / "photos"), root=str(root))
+    (lock,) = (root / "decoded").glob("*.lock")
+    shutil.rmtree(root)
+    link = root / place.format(lock.name[len(".photos-") : -len(".lock")])
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "mine" / ("diary" if link.suffix == ".lock" else ""))
+    read = {
+        "decoded": lambda: image_folder(str(tmp_path / "photos"), root=str(root)),
+        ".vaekl": lambda: mnist(str(root)),
+    }
+    refused(read[place.split("/")[0]], str(link), "is a link", "take it away")
+    assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [("diary", "dear")]

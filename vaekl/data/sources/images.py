@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.sources.staging import one_at_a_time, writable
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import replacing, unwritable
+from vaekl.system.files import inner_folder, replacing
 
 log = logging.getLogger(__name__)
 #: version of the decoding: raise it when the same files give other pixels, so that cached ones are decoded again
@@ -91,10 +91,7 @@ def decoded(
     place = writable(root / "decoded")
     if place.name != "decoded":
         place /= "decoded"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VaeklError(unwritable(place, "folder", error)) from error
+    inner_folder(place)
     with one_at_a_time(place / f".{folder.name}-{settings}.lock"):
         file = place / name
         with suppress(*_BROKEN):

@@ -7,14 +7,15 @@ import shutil
 import socket
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from platformdirs import user_cache_dir
 
 from vaekl.system.errors import VaeklError
+from vaekl.system.files import NotRegularError, locked, refuse_link, unwritable
 
 T = TypeVar("T")
 Archive = tuple[str, str]  # path below the data directory, md5
@@ -72,6 +73,8 @@ def obtain(
         log.debug("%s is not whole in %s: %s", name, root, error)
     try:
         stage = root / ".vaekl" / kind
+        for inner in (stage.parent, stage):
+            refuse_link(inner)
         stage.parent.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(stage.with_suffix(".lock")):
             try:
@@ -164,16 +167,16 @@ def _move(source: Path, target: Path) -> None:
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
     """Hold a lock file; who must wait says so."""
-    lock = FileLock(path)  # the system frees it when a process is killed
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("Another process is preparing this data set; waiting for it (%s).", path)
-        lock.acquire()
-    try:
+    with ExitStack() as held:
+        try:
+            try:
+                held.enter_context(locked(path, timeout=0))
+            except Timeout:
+                log.warning("Another process is preparing this data set; waiting for it (%s).", path)
+                held.enter_context(locked(path))
+        except NotRegularError as error:
+            raise VaeklError(unwritable(path, "lock", error)) from error
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 from vaekl.measures.elbo import Evaluation
 from vaekl.store import RunFolder
 from vaekl.store.run_folder import EVENTS
+from vaekl.system.files import refuse_link
 from vaekl.system.terminal import printable
 from vaekl.training.callback import Callback, TrainerView
 
@@ -58,6 +59,8 @@ class TensorBoard(Callback):
         threading.excepthook = _without_disk_errors
         for file in self.folder.glob(f"events.*{_TEST}"):
             file.unlink()
+        for file in self.folder.glob(f"{EVENTS}*"):
+            refuse_link(file)
         _rename_before_now(self.folder)
         # events after the checkpoint will be written again; without a checkpoint all of them
         self.writer = SummaryWriter(str(self.folder), purge_step=trainer.step + 1 if resumed else 0)

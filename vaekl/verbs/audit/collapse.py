@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaekl import __version__
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import replacing, unwritable
+from vaekl.system.files import made_folder, replacing
 from vaekl.system.terminal import printable, show
 from vaekl.verbs.audit.parse import pairs, parts, positive_number, size
 from vaekl.verbs.audit.prediction import Forecast, Row
@@ -198,10 +198,7 @@ def _spectrum(data: "Data") -> "tuple[Vector, int]":
 def _write(result: Forecast, folder: Path) -> None:
     from vaekl.verbs.audit.picture import draw
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VaeklError(unwritable(folder, "folder", error)) from error
+    made_folder(folder)
     picture, numbers = folder / f"audit_{result.dataset}.png", folder / f"audit_{result.dataset}.json"
     with replacing(picture, "picture") as partial:
         draw(result, partial)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.config import verb_options
 from vaekl.run.load import load
-from vaekl.store import RunFolder, find_runs
+from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
 from vaekl.system.console import Console
 from vaekl.system.cores import allowed_cores
 from vaekl.system.devices import enough_memory
@@ -31,6 +31,8 @@ def main(words: verb_options.Words) -> int:
     console = Console()
     # in a narrow terminal lines wrap, and no figure is cut
     console.width = max(console.width, _TABLE_WIDTH)
+    for link in (link for path in words.runs for link in linked_runs(path)):
+        console.print(f"{printable(str(link))} is left out: {LINKED}.")
     if len(runs) == 1:
         console.print(run_table(measure_and_write(runs[0], options, words.changes, console)))
         folder = RunFolder(runs[0].parent if runs[0].is_file() else runs[0])

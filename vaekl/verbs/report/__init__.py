@@ -6,7 +6,7 @@ from pathlib import Path
 from vaekl.config import verb_options
 from vaekl.system.checks import flag, optional, whole
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import inner_folder, replacing
+from vaekl.system.files import inner_folder, made_folder, refuse_link, replacing
 from vaekl.system.terminal import printable, show
 from vaekl.verbs.report.collect import collect
 
@@ -31,6 +31,8 @@ def main(words: verb_options.Words) -> int:
     first = words.runs[0].parent if words.runs[0].is_file() else words.runs[0]
     folder = first / "report" if output is None else Path(str(output))
     runs = collect(words.runs)
+    if output is None:
+        refuse_link(folder)  # one that the user names may be a link
     _writable(folder)
     # torch and matplotlib are only needed once there is something to show
     from vaekl.verbs.report import build
@@ -51,7 +53,7 @@ def _folder_name(path: Path) -> str:
 
 def _writable(folder: Path) -> None:
     """Refuse a folder that cannot be written before hours of measuring, not after."""
-    inner_folder(folder)
+    made_folder(folder)
     inner_folder(folder / "figures")
     with replacing(folder / ".writable", "report") as partial:
         partial.write_text("")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekl.config.command import train_command
-from vaekl.store import RunFolder, find_runs
+from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
 from vaekl.store.manifest import FAILURES
 from vaekl.store.schema import Evaluation, Facts, Figures, Results
 from vaekl.system.errors import VaeklError, sentence
@@ -148,12 +148,14 @@ def collect(paths: Iterable[Path]) -> list[Run]:
         base = path.parent if path.is_file() else path
         alone = RunFolder(base).holds_run()
         outcomes = {} if alone else left_over(base)
-        inside = [base] if alone else _or_none(base)
-        if not inside and not outcomes:
+        inside, links = [base] if alone else _or_none(base), linked_runs(base)
+        if not inside and not outcomes and not links:
             find_runs(base)  # says what is missing
-        for run in sorted({*inside, *outcomes}):
+        for run in sorted({*inside, *outcomes} - {*links}):
             status, reason = outcomes.get(run, ("", ""))
             runs.setdefault(run.resolve(), read(run, _name(run, base), status, reason))
+        for link in links:  # one that leads to a run above is no loss
+            runs.setdefault(link.resolve(), Run(RunFolder(link), _name(link, base), "broken", LINKED))
     names = Counter(run.name for run in runs.values())
     # sweeps that are equal but for one word have folders of equal names
     return [run if names[run.name] == 1 else replace(run, name=str(run.path)) for run in runs.values()]

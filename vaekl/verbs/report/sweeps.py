@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.system.errors import VaeklError, sentence
+from vaekl.system.files import subfolders
 
 _MOST_JOBS = 10_000
 
@@ -13,16 +14,21 @@ _MOST_JOBS = 10_000
 def left_over(base: Path) -> dict[Path, tuple[str, str]]:
     """Runs of a folder that are not whole run folders, and what manifests say: status and reason."""
     outcomes: dict[Path, tuple[str, str]] = {}
-    for sweep in [base, *sorted(child for child in base.iterdir() if child.is_dir())]:
-        for child in sorted(sweep.iterdir()):
+    for sweep in [base, *_own_folders(base)]:
+        for child in _own_folders(sweep):
             run = RunFolder(child)
-            if child.is_dir() and not run.holds_run() and child != base:
+            if not run.holds_run():
                 if run.leftovers() or run.facts_file.exists():
                     outcomes[child] = ("broken", f"{run.config_file.name} is missing")
                 elif re.match(r"\d+_", child.name) and sweep_folder.is_planned(sweep):
                     outcomes[child] = ("missing", "its folder is empty: the run failed before its first step")
         outcomes |= _noted(sweep)
     return outcomes
+
+
+def _own_folders(folder: Path) -> list[Path]:
+    """The folders in it that are no links to other places."""
+    return [child for child in subfolders(folder) if not child.is_symlink()]
 
 
 def _noted(sweep: Path) -> dict[Path, tuple[str, str]]:
