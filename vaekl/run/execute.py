@@ -123,8 +123,8 @@ def _take_best(run: Run) -> str:
     trainer, last = run.trainer, run.trainer.step
     if trainer.plan.patience is None:
         return LAST
-    file = RunFolder(run.path).best
-    best = distributed.on_first(lambda: checkpoint.load(file) if file.exists() else None)
+    folder, file = RunFolder(run.path), RunFolder(run.path).best
+    best = distributed.on_first(lambda: checkpoint.load(file) if BEST in folder.checkpoints() else None)
     if best is None:
         return LAST
     restores = trainer.restores

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from vaekl.model.vae import LEDGER
-from vaekl.store import RunFolder, checkpoint
+from vaekl.store import LAST, PREVIOUS, RunFolder, checkpoint
 from vaekl.store.match import MisfitError, shown
 from vaekl.system.console import Console
 from vaekl.system.devices import keep_threads
@@ -33,14 +33,14 @@ def saved_state(trainer: Trainer, path: Path, console: Console) -> Saved | None:
         VaeklError: neither can be read, or they are missing though there were some.
     """
     folder = RunFolder(path)
-    last, previous = folder.last, folder.previous
-    if not last.exists() and not previous.exists():
+    last, previous, there = folder.last, folder.previous, folder.checkpoints()
+    if LAST not in there and PREVIOUS not in there:
         _check_never_saved(trainer, path)
         return None
     try:
         return Saved(last, checkpoint.load(last))
     except checkpoint.DamagedError as error:
-        if not previous.exists():
+        if PREVIOUS not in there:
             raise
         try:
             state = checkpoint.load(previous)
@@ -49,7 +49,7 @@ def saved_state(trainer: Trainer, path: Path, console: Console) -> Saved | None:
                 f"neither {last} nor {previous.name} beside it can be read: copy one of them again, or train afresh in "
                 "another folder."
             ) from another
-        if last.exists():
+        if LAST in there:
             # else the next checkpoint would make it the previous one
             last.replace(folder.damaged)
         console.print(printable(f"  {error.what}: going on from {previous.name}, step {shown(state.get('step'))}."))
