@@ -23,7 +23,7 @@ def _twice(t: Tensor) -> Tensor:
 def _with_one(value: float) -> Callable[[Tensor, random.Random], Any]:
     def change(t: Tensor, rng: random.Random) -> Any:
         t = t.clone() if t.is_floating_point() else t.double()
-        t.view(-1)[rng.randrange(t.numel())] = value
+        t.as_strided((t.numel(),), (1,))[rng.randrange(t.numel())] = value
         return t
 
     return change

@@ -28,14 +28,16 @@ from vaekl.store import checkpoint
 path = Path(sys.argv[1])
 random.seed(0)
 state = {"weight": torch.arange(500_000.0)}
+began = time.monotonic()
 checkpoint.save(path, state | {"writer": -1})
+seconds = time.monotonic() - began
 torn = 0
 for writer in range(20):
     child = os.fork()
     if not child:
         while True:
             checkpoint.save(path, state | {"writer": writer})
-    time.sleep(random.uniform(0.005, 0.05))
+    time.sleep(random.uniform(0.1, 4) * seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     torn += path.with_name(f".{path.name}.partial").exists()
