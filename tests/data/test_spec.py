@@ -35,5 +35,6 @@ def test_floats_have_no_levels_and_facts_are_json():
     spec = DataSpec("mine", (1, 4, 4), None, "real")
     assert AsStored().spec(spec).level_width is None
     expected = {"name": "mine", "shape": [1, 4, 4], "example": "image", "support": "real", "level_width": None}
+    expected["spread"] = None
     expected["protocol"] = "as stored"
     assert json.loads(json.dumps(spec.facts())) == expected

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from vaekl.data.auto import AutoTransform
 from vaekl.data.spec import DataSpec
-from vaekl.data.transforms import AsStored, AutoTransform, Binarize, Compose, Dequantize, Levels, Scale, Transform, Warp
+from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale, Transform, Warp
 from vaekl.system.errors import VaeklError
 
 GREY = DataSpec("grey", (1, 4, 4), 256, "levels")
@@ -148,7 +149,7 @@ def test_refusals_are_one_sentence(make):
         (BINARY, ("unit_interval",), AsStored),
         (BINARY, ("levels",), Levels),
         (UNIT, ("levels",), AsStored),
-        (REAL, ("real",), AsStored),
+        (REAL, ("unit_interval",), AsStored),
     ],
 )
 def test_auto(spec, accepts, expected):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from vaekl.data import Data
+from vaekl.data.auto import AutoTransform
 from vaekl.data.sources.embedded import digits
-from vaekl.data.transforms import AutoTransform
 from vaekl.measures import classifier as module
 from vaekl.measures.classifier import cache_root, classifier, pictures
 from vaekl.system.errors import VaeklError

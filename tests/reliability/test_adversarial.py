@@ -13,8 +13,9 @@ import torch
 from helpers import Recorder
 
 from vaekl.data import Data, DataSpec
+from vaekl.data.auto import AutoTransform
 from vaekl.data.spec import Source
-from vaekl.data.transforms import AutoTransform
+from vaekl.data.transforms import AsStored
 from vaekl.model import likelihoods, weighting
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.vae import LEDGER, VAE
@@ -87,7 +88,8 @@ def source(kind, support):
 
 def data_for(likelihood, kind, support):
     """As `vaekl.run.build` makes the data of a run: transformed for the likelihood, and refused outside its support."""
-    data = Data.from_source(source(kind, support), AutoTransform(), likelihood.accepts, 12, 0)
+    transform = AsStored() if support == "real" else AutoTransform()  # which would take their size away
+    data = Data.from_source(source(kind, support), transform, likelihood.accepts, 12, 0)
     likelihood.check_spec(data.spec)
     likelihood.check_support(data.train.batch(slice(None)))
     return data

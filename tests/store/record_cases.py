@@ -42,6 +42,7 @@ FACTS = {
         "example": "image",
         "support": "unit_interval",
         "level_width": 0.0625,
+        "spread": 12.5,
         "protocol": "as stored",
     },
     "likelihood": {

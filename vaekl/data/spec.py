@@ -17,6 +17,33 @@ _EXAMPLES = {1: "vector", 2: "signal", 3: "image", 4: "volume"}
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """What was subtracted from the user's values and what they were divided by, before a likelihood saw them.
+
+    Args:
+        center: m, float32, of a shape that broadcasts to S.
+        spread: s > 0, of the same shape.
+        per: what each of them belongs to: data, channel or value.
+    """
+
+    center: Tensor
+    spread: Tensor
+    per: str
+
+    def standard(self, x: Tensor) -> Tensor:
+        """(x − m)/s of [B, *S]."""
+        return (x - self.center.to(x.device)) / self.spread.to(x.device)
+
+    def original(self, x: Tensor) -> Tensor:
+        """x·s + m of [B, *S], the user's values."""
+        return x * self.spread.to(x.device) + self.center.to(x.device)
+
+    def log_volume(self, shape: Shape) -> float:
+        """Σ ln s over the values of S, nats: ln p of the user's values is that of the standard ones less this."""
+        return float(self.spread.double().log().expand(shape).sum())
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """One example's shape and the set that its values lie in.
 
@@ -28,6 +55,7 @@ class DataSpec:
         levels: how many values a pixel can take (256 for 8-bit data, 2 for binary data), or None.
         support: "binary" {0, 1}, "levels" {0..levels−1}, "unit_interval" [0, 1], or "real".
         protocol: what was done to the stored values, as every reported figure must name it.
+        scaling: how real values were standardized, or None.
         dequantized: whether the values are `(k + U)/levels`, so that log2(levels) turns a density's bits/dim
             into a bound on those of the integers.
 
@@ -41,6 +69,7 @@ class DataSpec:
     support: Support
     protocol: str = "as stored"
     dequantized: bool = False
+    scaling: Scaling | None = field(default=None, compare=False)
 
     @property
     def dims(self) -> int:
@@ -83,7 +112,7 @@ class DataSpec:
 
         Returns:
             `name`; `shape`, S; `example`, what one is called; `support`, as above; `level_width`, a number or None;
-            `protocol`.
+            `spread`, the root of the mean square of what the values were divided by, or None; `protocol`.
         """
         return {
             "name": self.name,
@@ -91,6 +120,7 @@ class DataSpec:
             "example": self.example,
             "support": self.support,
             "level_width": self.level_width,
+            "spread": None if self.scaling is None else self.scaling.spread.double().square().mean().sqrt().item(),
             "protocol": self.protocol,
         }
 
@@ -99,6 +129,22 @@ class DataSpec:
         if self.support == "levels" and self.levels is not None:
             return x.float() / (self.levels - 1)
         return x
+
+    def to_data(self, x: Tensor) -> Tensor:
+        """[B, *S] on the scale that is reported: of pictures, and of the user's own values where these are real."""
+        return self.to_unit(x) if self.scaling is None else self.scaling.original(x)
+
+    def data_variance(self, variance: Tensor) -> Tensor:
+        """A variance of the modelled values, [B, *S], on the scale that is reported."""
+        if self.scaling is not None:
+            return variance * self.scaling.spread.to(variance.device).square()
+        # twice, since a variance has the square of the unit
+        return self.to_unit(self.to_unit(variance))
+
+    @property
+    def log_volume(self) -> float:
+        """By how many nats an example's density is smaller on the user's scale than on the modelled one."""
+        return 0.0 if self.scaling is None else self.scaling.log_volume(self.shape)
 
     def with_(self, **changes: object) -> "DataSpec":
         """A copy with some fields changed; what a transform returns."""

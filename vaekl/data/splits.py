@@ -10,11 +10,13 @@ from hashlib import blake2b
 import torch
 from torch import Generator, Tensor
 
+from vaekl.data.auto import AutoTransform
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
-from vaekl.data.transforms import AutoTransform, Transform
+from vaekl.data.standardize import Standardize, Standardized
+from vaekl.data.transforms import Transform
 from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
 
@@ -138,7 +140,19 @@ class Data:
             train = _take(train, order[count:])
             inventory.held_out("valid", "train", f"held out by split_seed={split_seed}")
         test = Split(source.test, source.test_labels, chosen)
-        return cls(spec, source.spec, train, held_out, test, inventory)
+        data = cls(spec, source.spec, train, held_out, test, inventory)
+        return data.standardized(chosen.fitted(train.images)) if isinstance(chosen, Standardize) else data
+
+    def standardized(self, transform: Standardized) -> "Data":
+        """The same data, standardized by given moments: those of its training images, or those of a run's."""
+        valid = None if self.valid is None else replace(self.valid, transform=transform)
+        return replace(
+            self,
+            spec=transform.spec(self.stored),
+            train=replace(self.train, transform=transform),
+            valid=valid,
+            test=replace(self.test, transform=transform),
+        )
 
     @cached_property
     def digest(self) -> str:

@@ -56,11 +56,13 @@ class Transform(ABC):
         return self
 
 
-def _after(spec: DataSpec, step: str) -> str:
+def after(spec: DataSpec, step: str) -> str:
+    """The protocol of values to which one more step was done."""
     return step if spec.protocol == "as stored" else f"{spec.protocol}, then {step}"
 
 
-def _refuse(step: str, spec: DataSpec, needs: str) -> VaeklError:
+def refusal(step: str, spec: DataSpec, needs: str) -> VaeklError:
+    """The sentence for a transform that does not fit the data."""
     return VaeklError(
         f"transform={step} needs {needs}, but {spec.name} is {spec.support!r} at that point ({spec.protocol}); "
         "choose transform=auto, or a data set that fits."
@@ -85,8 +87,8 @@ class Levels(Transform):
 
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.levels is None or spec.support not in ("levels", "binary"):
-            raise _refuse("levels", spec, "whole-numbered levels")
-        return spec.with_(support="levels", protocol=_after(spec, "integers"))
+            raise refusal("levels", spec, "whole-numbered levels")
+        return spec.with_(support="levels", protocol=after(spec, "integers"))
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,8 @@ class Scale(_OfLevels):
         if spec.support in ("binary", "unit_interval"):
             return spec
         if spec.levels is None or spec.support != "levels":
-            raise _refuse("scale", spec, "levels to divide by")
-        return spec.with_(support="unit_interval", protocol=_after(spec, f"scaled k/{spec.levels - 1}"))
+            raise refusal("scale", spec, "levels to divide by")
+        return spec.with_(support="unit_interval", protocol=after(spec, f"scaled k/{spec.levels - 1}"))
 
 
 class Dequantize(_OfLevels):
@@ -144,8 +146,8 @@ class Dequantize(_OfLevels):
 
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.levels is None or spec.support not in ("levels", "binary"):
-            raise _refuse("dequantize", spec, "whole-numbered levels")
-        protocol = _after(spec, f"dequantized (k + U)/{spec.levels}")
+            raise refusal("dequantize", spec, "whole-numbered levels")
+        protocol = after(spec, f"dequantized (k + U)/{spec.levels}")
         return spec.with_(support="unit_interval", dequantized=True, protocol=protocol)
 
 
@@ -179,10 +181,10 @@ class Binarize(_OfLevels):
         if spec.support == "binary":
             return spec
         if spec.support == "real":
-            raise _refuse("binarize", spec, "levels or values in [0, 1]")
+            raise refusal("binarize", spec, "levels or values in [0, 1]")
         value = f"k/{spec.levels - 1}" if spec.support == "levels" and spec.levels is not None else "x"
         rule = f"1[{value} >= {self.threshold:g}]" if self.mode == "threshold" else f"Bernoulli({value}) at each draw"
-        protocol = _after(spec, f"binarized {rule}")
+        protocol = after(spec, f"binarized {rule}")
         return spec.with_(support="binary", levels=2, dequantized=False, protocol=protocol)
 
 
@@ -219,10 +221,10 @@ class Warp(Transform):
 
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.support != "unit_interval":
-            raise _refuse("warp", spec, "values in [0, 1]")
+            raise refusal("warp", spec, "values in [0, 1]")
         if self.gamma == 0:
             return spec
-        protocol = _after(spec, f"warped gamma={self.gamma:g}")
+        protocol = after(spec, f"warped gamma={self.gamma:g}")
         if self.gamma == -0.5:
             return spec.with_(support="binary", levels=2, dequantized=False, protocol=protocol)
         return spec.with_(levels=None, dequantized=False, protocol=protocol)
@@ -257,29 +259,3 @@ class Compose(Transform):
         for step in self.steps:
             spec = step.spec(spec)
         return spec
-
-
-class AutoTransform:
-    """The choice left to the data and the likelihood: `resolve` makes it.
-
-    Binary data and floats stay as they are; levels are dequantized for a density, kept for a categorical likelihood,
-    and otherwise scaled, so that the likelihood's own check can name what it accepts.
-    """
-
-    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
-        """The transform that such data needs for a likelihood that accepts such supports.
-
-        Args:
-            spec: of the stored values.
-            accepts: the supports that the likelihood accepts.
-        """
-        return self._pick(spec, accepts).resolve(spec, accepts)
-
-    def _pick(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
-        if spec.support in ("unit_interval", "real"):
-            return AsStored()
-        if spec.support == "binary":
-            return Levels() if "levels" in accepts and "binary" not in accepts else AsStored()
-        if "unit_interval" in accepts or "real" in accepts:
-            return Dequantize()
-        return Levels() if "levels" in accepts else Scale()

@@ -65,7 +65,7 @@ def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibra
         x = split.batch(part, generator)
         eta = model.decode(model.sample_posterior(x, generator).z)
         mean, variance = model.moments(eta)
-        columns = (variance, (mean - model.spec.to_unit(x)).square(), model.likelihood.energy(eta, x))
+        columns = (variance, (mean - model.spec.to_data(x)).square(), model.likelihood.energy(eta, x))
         sums += torch.stack([column.double().sum((0, *range(2, column.ndim))).cpu() for column in columns])
     sums /= len(split) * model.spec.dims / model.spec.shape[0]
     variance, square_error, energy = torch.cat([sums.mean(1, keepdim=True), sums], 1)

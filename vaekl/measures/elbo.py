@@ -132,7 +132,7 @@ def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sc
         parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
         mean, variance = model.moments(eta)
         loss = model.weighting.loss(terms, schedule) * len(x)
-        square_error = (mean - model.spec.to_unit(x)).square().flatten(1).mean(1)
+        square_error = (mean - model.spec.to_data(x)).square().flatten(1).mean(1)
         judged.append((parts, terms.kl, terms.posterior_mean, loss, variance.flatten(1).mean(1), square_error))
     columns, kl, posterior_means, losses, variances, square_errors = zip(*distributed.gathered(judged), strict=True)
     # averages over many images are taken in float64, which not every device has

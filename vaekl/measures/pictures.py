@@ -49,7 +49,7 @@ def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor
         if generator is None:
             x = model.moments(eta)[0]
         else:
-            x = model.spec.to_unit(model.likelihood.sample(eta, dispersion, generator))
+            x = model.spec.to_data(model.likelihood.sample(eta, dispersion, generator))
         images[start : start + size] = x[: len(part)]
     return images
 

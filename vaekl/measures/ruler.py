@@ -78,10 +78,7 @@ def protocol(spec: DataSpec, likelihood: Likelihood) -> str:
 def log_density(model: VAE) -> LogLikelihood:
     """A function of η and x that gives ln p(x|z) under the model's density."""
 
-    def of(eta: Tensor, x: Tensor) -> Tensor:
-        return model.likelihood.log_prob(eta, x, model.weighting.dispersion).flatten(1).sum(1)
-
-    return of
+    return model.log_prob
 
 
 def log_mass(model: VAE) -> LogLikelihood:

@@ -58,6 +58,10 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.weighting = weighting
         self.latents = latents
+        self.log_volume = spec.log_volume
+        if spec.scaling is not None:  # whoever reads the run back gives other data the same scale
+            self.register_buffer("center", spec.scaling.center)
+            self.register_buffer("spread", spec.scaling.spread)
         self.autocast = autocast
 
     def forward(self, x: Tensor, noise: Tensor) -> ElboTerms:
@@ -78,6 +82,8 @@ class VAE(nn.Module):
                 self.weighting.observe(self.likelihood.energy(eta, x))
         dispersion = self.weighting.dispersion
         energy, log_norm_const = self.likelihood.parts(eta, x, dispersion, self.weighting.tempered)
+        if self.spec.scaling is not None:
+            log_norm_const = log_norm_const - self.log_volume
         terms = ElboTerms(
             energy=energy,
             log_norm_const=log_norm_const,
@@ -123,10 +129,18 @@ class VAE(nn.Module):
             eta: [B, P, *S].
         """
         dispersion = self.weighting.dispersion
-        mean = self.spec.to_unit(self.likelihood.mean(eta, dispersion))
-        variance = self.likelihood.variance(eta, dispersion)
-        # twice, since a variance has the square of the unit
-        return mean, self.spec.to_unit(self.spec.to_unit(variance))
+        mean = self.spec.to_data(self.likelihood.mean(eta, dispersion))
+        return mean, self.spec.data_variance(self.likelihood.variance(eta, dispersion))
+
+    def log_prob(self, eta: Tensor, x: Tensor) -> Tensor:
+        """ln p(x|z) of the user's values, [B], nats.
+
+        Args:
+            eta: [B, P, *S].
+            x: [B, *S], as the likelihood sees them.
+        """
+        density = self.likelihood.log_prob(eta, x, self.weighting.dispersion).flatten(1).sum(1)
+        return density - self.spec.log_volume
 
     def _precision(self, x: Tensor) -> AbstractContextManager[Any]:
         if self.autocast is None:

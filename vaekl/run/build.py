@@ -8,8 +8,9 @@ import torch
 
 from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
+from vaekl.data.auto import AutoTransform
 from vaekl.data.spec import Source
-from vaekl.data.transforms import AutoTransform, Transform
+from vaekl.data.transforms import Transform
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
 from vaekl.model.vae import VAE

@@ -10,6 +10,8 @@ import torch
 from vaekl.config import trust
 from vaekl.config.other_data import changed
 from vaekl.data import Data, Split
+from vaekl.data.spec import Scaling
+from vaekl.data.standardize import Standardized
 from vaekl.model.vae import VAE
 from vaekl.run.build import build_data, build_likelihood, build_model
 from vaekl.run.config import RunConfig
@@ -129,6 +131,11 @@ def load(
             "the run was trained on, or the config and the checkpoint as the run wrote them."
         ) from error
     model.eval()
+    if (scaling := data.spec.scaling) is not None:
+        # of the images that the run was trained on, also where others are looked at
+        center, spread = model.get_buffer("center"), model.get_buffer("spread")
+        data = data.standardized(Standardized(Scaling(center, spread, scaling.per)))
+        model.spec = data.spec
     content, step = dict(cfg.content), state["step"]
     return TrainedRun(folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place))
 

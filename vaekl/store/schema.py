@@ -38,6 +38,7 @@ class DataFacts(Record):
     shape: Annotated[tuple[AtLeastOne, ...], Meta(min_length=1, max_length=8)]
     support: Literal["binary", "levels", "unit_interval", "real"]
     level_width: Positive | None
+    spread: Positive | None
     protocol: Text
     #: what one example is called; folders of earlier versions hold images and do not say so
     example: Text = "image"

@@ -17,6 +17,8 @@ from vaekl.system.errors import VaeklError
 
 #: how many values are checked together, so that images in a file never lie in memory all at once
 _VALUES = 2**22
+#: the smallest maximum of values in [0, 1] that are taken for shades
+_DARKEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def build_source(
         levels = levels or 256
         support = "binary" if levels == 2 else "levels"
     else:
-        in_unit = all(part_values.low >= 0 and part_values.high <= 1 for part_values in values.values())
-        support = "unit_interval" if in_unit else "real"
+        low, high = min(part.low for part in values.values()), max(part.high for part in values.values())
+        # shades reach further than a twentieth of white; smaller numbers are quantities in a unit of their own
+        support = "unit_interval" if low >= 0 and _DARKEST <= high <= 1 else "real"
     tensors = {split: _tensor(array) for split, array in images.items()}
     inventory = inventory or Inventory()
     labels = numbered(

@@ -69,7 +69,7 @@ def _images(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Ten
     # test images are looked at only in the test
     split = trainer.data.valid if trainer.data.valid is not None else trainer.data.train
     x = split.batch(slice(0, 2 * _COLUMNS), stream)
-    inputs, posterior_mean = model.spec.to_unit(x), model.encode(x)[0]
+    inputs, posterior_mean = model.spec.to_data(x), model.encode(x)[0]
     prior = model.noise(_COLUMNS**2, stream)
     kl = kl_per_latent if kl_per_latent is not None else torch.zeros(model.latents)
     tiles = Tiles.of(model.spec, inputs)

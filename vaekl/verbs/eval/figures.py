@@ -165,7 +165,7 @@ def _feature_scores(run: TrainedRun, options: EvalOptions, split: Split, generat
     images = min(options.generated, len(split))
     parts = batch_slices(images, batch_limit(model), drop_last=False)
     # real pictures are those that the likelihood sees: a warp or a threshold changes what a sample can look like
-    real = (spec.to_unit(split.batch(part, generator)) for part in parts)
+    real = (spec.to_data(split.batch(part, generator)) for part in parts)
     generated = (_prior_means(model, part.stop - part.start, generator) for part in parts)
     scores = features.scores(real, generated, network, options.seed)
     return scores.figures() | {"protocol": f"{protocol}; {images:,} images each; generated: mean of p(x|z), z ~ p(z)"}

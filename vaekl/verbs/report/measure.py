@@ -152,7 +152,7 @@ def _row(group: str, data: str, run: TrainedRun, count: int, seed: int) -> Row:
 
     # always a block of the same size, so that the same images get the same noise
     x = split.batch(slice(0, BLOCK), stream("inputs"))
-    inputs = model.spec.to_unit(x).float().cpu()
+    inputs = model.spec.to_data(x).float().cpu()
     tiles = Tiles.of(model.spec, inputs)
     z = latents(count, model.latents, seed)
 

@@ -40,7 +40,7 @@ def draw(run: TrainedRun, options: SampleOptions) -> None:
     the seed alone: not on what else is drawn, nor on how many follow.
     """
     spec, split = run.model.spec, run.split(options.split)
-    tiles = Tiles.of(spec, spec.to_unit(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
+    tiles = Tiles.of(spec, spec.to_data(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
     plates = plates_of(run, options, tiles)
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
     folder = run.folder.samples

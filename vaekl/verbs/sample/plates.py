@@ -153,7 +153,7 @@ def _posterior(run: TrainedRun, options: SampleOptions, count: int) -> tuple[Ten
     parts = []
     for start in range(0, min(count, len(split)), pictures.BLOCK):
         x = split.batch(slice(start, start + pictures.BLOCK), noise)
-        parts.append([part.cpu() for part in (run.model.spec.to_unit(x).float(), *run.model.encode(x))])
+        parts.append([part.cpu() for part in (run.model.spec.to_data(x).float(), *run.model.encode(x))])
     inputs, mean, log_std = map(torch.cat, zip(*parts, strict=True))
     return inputs, mean, log_std
 

@@ -1,0 +1,34 @@
+"""The transform that data and likelihood ask for."""
+
+from vaekl.data.spec import DataSpec, Support
+from vaekl.data.standardize import Standardize
+from vaekl.data.transforms import AsStored, Dequantize, Levels, Scale, Transform
+
+
+class AutoTransform:
+    """The choice left to the data and the likelihood: `resolve` makes it.
+
+    Binary data and floats in [0, 1] stay as they are, and other real values are standardized; levels are dequantized
+    for a density, kept for a categorical likelihood, and otherwise scaled, so that the likelihood's own check can name
+    what it accepts.
+    """
+
+    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        """The transform that such data needs for a likelihood that accepts such supports.
+
+        Args:
+            spec: of the stored values.
+            accepts: the supports that the likelihood accepts.
+        """
+        return self._pick(spec, accepts).resolve(spec, accepts)
+
+    def _pick(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        if spec.support == "real" and "real" in accepts:
+            return Standardize()
+        if spec.support in ("unit_interval", "real"):
+            return AsStored()
+        if spec.support == "binary":
+            return Levels() if "levels" in accepts and "binary" not in accepts else AsStored()
+        if "unit_interval" in accepts or "real" in accepts:
+            return Dequantize()
+        return Levels() if "levels" in accepts else Scale()
