@@ -73,7 +73,7 @@ def test_splits_of_mapped_images_are_those_of_resident_ones_and_copy_nothing(tmp
 
 
 def test_values_in_a_file_are_checked_to_the_last(tmp_path, monkeypatch):
-    monkeypatch.setattr("vaekl.data.sources.build._VALUES", 100)
+    monkeypatch.setattr("vaekl.data.sources.values._VALUES", 100)
     array = GREY / 255
     array[0, 0, :3], array[-1, 1, 1] = np.nan, np.inf
     with pytest.raises(VaeklError, match=r"x_test in .* has 3 NaN and 1 infinite values out of 1800"):

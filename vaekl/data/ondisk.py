@@ -28,12 +28,13 @@ class OnDisk:
 
     Args:
         file: an .npy file of a plain array.
+        hashes: uint64 [N], digests of each image's content, if they are known.
 
     Raises:
         OSError, ValueError, EOFError: the file cannot be read, is truncated, or holds objects.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, hashes: Array | None = None) -> None:
         stored = np.load(file, mmap_mode="r", allow_pickle=False)
         if not isinstance(stored, np.memmap):
             raise ValueError("it holds no array")
@@ -46,6 +47,7 @@ class OnDisk:
         self._offset, self._stored, self._type = stored.offset, stored.dtype, np.dtype(stored.dtype)
         self._shape, self._axes = stored.shape, tuple(range(stored.ndim))
         self._rows: Array | None = None
+        self._hashes = hashes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -133,6 +135,11 @@ class OnDisk:
             raise VaeklError(f"{self._open.name} cannot be read ({error.strerror}): see to its disk.") from error
         if space:
             raise VaeklError(f"{self._open.name} has become shorter since the run began: put it back and resume.")
+
+    @property
+    def hashes(self) -> Array | None:
+        """Digests of each image's content, uint64 [N], where they are known without reading the images."""
+        return self._hashes if self._hashes is None or self._rows is None else self._hashes[self._rows]
 
     def gather(self, index: Index) -> Tensor:
         """Some images on their device, [B, ...] with the axes of `shape`.

@@ -31,7 +31,7 @@ class Split:
     """One part of a data set.
 
     Args:
-        images: [N, *S], as stored (uint8 or float32), in memory or in a file.
+        images: [N, *S], as stored (uint8, uint16 or float32), in memory or in a file.
         labels: int64 [N], or None.
         transform: what turns stored values into those that the likelihood models.
     """
@@ -214,8 +214,11 @@ def batch_slices(n: int, batch_size: int, drop_last: bool = True) -> list[slice]
 
 
 def _gathered(images: Tensor | OnDisk, index: Tensor | slice) -> Tensor:
+    """Some images; those of 16 bits as int32, since torch can do little with uint16."""
     if isinstance(images, OnDisk):
         return images.gather(index)
+    if images.dtype == torch.uint16:
+        return _gathered(images.view(torch.int16), index).int() & 0xFFFF
     if isinstance(index, slice):
         return images[index]
     return images.index_select(0, index.to(images.device))
@@ -224,6 +227,8 @@ def _gathered(images: Tensor | OnDisk, index: Tensor | slice) -> Tensor:
 def _take(split: Split, index: Tensor) -> Split:
     index = index.sort().values
     labels = None if split.labels is None else split.labels[index]
+    if isinstance(split.images, Tensor) and split.images.dtype == torch.uint16:
+        return replace(split, images=split.images.view(torch.int16)[index].view(torch.uint16), labels=labels)
     return replace(split, images=split.images[index], labels=labels)
 
 

@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 import torch
+from helpers import seeded
 from PIL import Image
 from source_cases import refused
 
+from vaekl.data import Data
+from vaekl.data.auto import AutoTransform
 from vaekl.data.sources.folders import image_folder
 
 
@@ -41,7 +45,7 @@ def test_image_folder_that_is_one_folder(tmp_path):
     refused(lambda: image_folder(str(tmp_path)), "x.png", "dataset.size")
     file = tmp_path / "x.png"
     file.write_bytes(file.read_bytes()[:40])
-    refused(lambda: image_folder(str(tmp_path), size=4), "x.png")
+    refused(lambda: image_folder(str(tmp_path), size=4), "1 of 11 images cannot be read", "x.png", "skip_broken=true")
     refused(lambda: image_folder(str(tmp_path / "3.png")), "3.png", "folder")
     (tmp_path / "bare").mkdir()
     refused(lambda: image_folder(str(tmp_path / "bare")), "bare")
@@ -141,3 +145,72 @@ def test_a_link_from_one_split_into_another_is_refused(tmp_path, link):
     else:
         (tmp_path / "test" / "a" / "1.png").symlink_to("../../train/a/0.png")
     refused(lambda: image_folder(str(tmp_path)), "are one file", "two splits")
+
+
+def test_what_was_met_in_the_images_is_said(tmp_path):
+    for i in range(8):
+        picture(tmp_path / f"{i}.png", 3 * i)
+    assert image_folder(str(tmp_path)).inventory.remarks == []
+    for i in range(3):
+        Image.new("RGBA", (8, 6), (0, 0, 0, 9 * i)).save(tmp_path / f"{i}.png")
+    shots = [Image.new("RGB", (8, 6), (i, 0, 0)) for i in range(5)]
+    shots[0].save(tmp_path / "a.tif", save_all=True, append_images=shots[1:])
+    source = image_folder(str(tmp_path), background="black")
+    assert len(source.train) + len(source.test) == 13
+    assert source.inventory.remarks == [
+        "5 images are the pages of 1 files; where a split is cut off, pages of one file may be in both",
+        "3 images with transparent pixels, put on dataset.background=black",
+    ]
+    refused(lambda: image_folder(str(tmp_path), background="gray-ish"), "dataset.background", "'gray-ish'")
+
+
+def test_images_without_colour_could_do_with_one_channel(tmp_path):
+    for i in range(4):
+        Image.new("L", (8, 6), i).save(tmp_path / f"{i}.png")
+    assert "dataset.grayscale=true would do" in image_folder(str(tmp_path)).inventory.remarks[0]
+    assert image_folder(str(tmp_path), grayscale=True).inventory.remarks == []
+    picture(tmp_path / "4.png", 9)
+    assert image_folder(str(tmp_path)).inventory.remarks == []
+
+
+def test_broken_files_are_named_at_once_or_left_out(tmp_path):
+    for split, count in (("train", 14), ("test", 3)):
+        for i in range(count):
+            picture(tmp_path / split / "ab"[i % 2] / f"{i:02d}.png", i)
+    broken = sorted(tmp_path.glob("train/*/*.png"))[:12] + sorted(tmp_path.glob("test/*/*.png"))[:1]
+    for file in broken:
+        file.write_bytes(file.read_bytes()[:40])
+    sentence = refused(
+        lambda: image_folder(str(tmp_path)), "13 of 17 images cannot be read", *broken[:10], "and 3 more"
+    )
+    assert str(broken[10]) not in sentence
+    source = image_folder(str(tmp_path), skip_broken=True)
+    assert (len(source.train), len(source.test)) == (2, 2)
+    assert source.train.gather(slice(None))[:, 0, 0, 0].tolist() == [11, 13]
+    assert source.train_labels.tolist() == [1, 1] and source.test_labels.tolist() == [0, 1]
+    assert source.inventory.left_out[0].startswith("13 images that cannot be read (skip_broken=true): ")
+
+
+@pytest.mark.parametrize(("top", "levels"), [(4095, 4096), (4096, 65536), (255, 256)])
+def test_sixteen_bit_images_have_the_levels_that_they_need(tmp_path, top, levels):
+    values = np.random.default_rng(0).integers(0, top, (12, 6, 8), np.uint16)
+    values[3, 2, 1] = top
+    for i, one in enumerate(values):
+        Image.fromarray(one).save(tmp_path / f"{i:02d}.png")
+    source = image_folder(str(tmp_path), grayscale=True, test_fraction=0.25)
+    assert (source.spec.support, source.spec.levels) == ("levels", levels)
+    assert f"{levels:,} levels" in source.inventory.remarks[0] or levels == 256
+    data = Data.from_source(source, AutoTransform(), ("unit_interval",), valid=0.2)
+    x = torch.cat([split.batch(slice(None), seeded()) for split in (data.train, data.valid, data.test)])
+    assert x.min() > 0 and x.max() < 1
+    assert sorted((x.double() * levels).floor().sum((1, 2, 3)).tolist()) == sorted(values.sum((1, 2), int).tolist())
+    assert data.spec.protocol == f"dequantized (k + U)/{levels}"
+    assert image_folder(str(tmp_path), grayscale=True, levels=65536).spec.levels == 65536
+    refused(lambda: image_folder(str(tmp_path), grayscale=True, levels=16), "dataset.levels=16 has the whole numbers")
+
+
+def test_equal_images_of_two_splits_are_counted(tmp_path):
+    for split, values in (("train", [1, 2, 3]), ("test", [3, 4, 1])):
+        for value in values:
+            picture(tmp_path / split / f"{value}.png", value)
+    assert image_folder(str(tmp_path)).inventory.remarks == ["2 of the test images are equal to training images"]

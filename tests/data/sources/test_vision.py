@@ -189,7 +189,7 @@ def test_celeba_is_unpacked_once_and_kept_decoded(tmp_path, monkeypatch):
     first = vision.celeba(str(tmp_path))
     assert first.train.shape == first.valid.shape == first.test.shape == (2, 3, 64, 64)
     assert first.test.gather(slice(1, 2))[0, 0].float().mean().item() == pytest.approx(200, abs=3)
-    monkeypatch.setattr("vaekl.data.sources.images._read", None)
+    monkeypatch.setattr("vaekl.data.sources.pixels.read", None)
     again = vision.celeba(str(tmp_path))
     assert torch.equal(again.valid.gather(slice(None)), first.valid.gather(slice(None)))
 

@@ -1,6 +1,6 @@
 """From arrays to a `Source`: every source ends here, so that every data set passes the same checks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,12 +11,11 @@ from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.sources.labels import fitting, numbered
+from vaekl.data.sources.values import MOST_LEVELS, Values, check_levels, levels_of, values_of
 from vaekl.data.spec import DataSpec, Source, Support
-from vaekl.system.checks import number
+from vaekl.system.checks import number, optional, whole
 from vaekl.system.errors import VaeklError
 
-#: how many values are checked together, so that images in a file never lie in memory all at once
-_VALUES = 2**22
 #: the smallest maximum of values in [0, 1] that are taken for shades
 _DARKEST = 0.05
 
@@ -26,7 +25,7 @@ class Part:
     """One split's arrays before they are checked.
 
     Args:
-        images: [N, C, H, W] of booleans, whole numbers from 0 to 255, or floats; in memory or in a file.
+        images: [N, C, H, W] of booleans, whole numbers or floats; in memory or in a file.
         labels: one for each image, of any type, or None; those that are no classes are left out.
         title: how a sentence names the images, e.g. "x_train in data.npz".
     """
@@ -45,34 +44,39 @@ def build_source(
         name: the data set, as the user typed it.
         parts: the splits "train", "test" and perhaps "valid", by name.
         levels: how many values a pixel can take where that is known; else it is read off the data: booleans, and
-            numbers that are all 0 or 1, are binary, other whole numbers have 256 levels, and floats have none.
+            numbers that are all 0 or 1, are binary, other whole numbers have 256 levels, or 4,096 or 65,536 if they are
+            of 16 bits, and floats have none.
         inventory: what is known of where the images are from.
 
     Returns:
-        The source, its images uint8 or float32.
+        The source, its images uint8, uint16 (int32 from a file) or float32.
 
     Raises:
         VaeklError: an array is empty, not finite, of a wrong type or shape, or does not match the training images.
     """
-    values = {split: _checked(part, levels) for split, part in parts.items()}
-    binary = levels is None and all(part_values.binary for part_values in values.values())
-    images = {split: part.images.astype(_type_of(part.images), copy=False) for split, part in parts.items()}
-    for split, array in images.items():
-        _check_same("shape", array.shape[1:], images["train"].shape[1:], parts[split], parts["train"])
-        _check_same("type", array.dtype, images["train"].dtype, parts[split], parts["train"])
+    inventory = inventory or Inventory()
+    titles = {split: part.title for split, part in parts.items()}
+    optional(whole, levels, "dataset.levels", 2, MOST_LEVELS)
+    for part in parts.values():
+        _check_shape(part, parts["train"])
+    values = {split: values_of(part.images, part.title, levels) for split, part in parts.items()}
     support: Support
-    if binary:
-        levels, support = 2, "binary"
-        images = {split: array.astype(np.uint8, copy=False) for split, array in images.items()}
-    elif images["train"].dtype == np.uint8:
-        levels = levels or 256
+    if levels is not None:
+        check_levels(values, titles, levels)
+    elif all(part_values.binary for part_values in values.values()):
+        levels = 2
+    else:
+        for split, part_values in values.items():
+            _check_same("type", _kind(part_values), _kind(values["train"]), parts[split], parts["train"])
+        levels = levels_of(values, titles, inventory)
+    if levels is not None:
         support = "binary" if levels == 2 else "levels"
     else:
         low, high = min(part.low for part in values.values()), max(part.high for part in values.values())
         # shades reach further than a twentieth of white; smaller numbers are quantities in a unit of their own
         support = "unit_interval" if low >= 0 and _DARKEST <= high <= 1 else "real"
+    images = {split: _stored(part.images, levels) for split, part in parts.items()}
     tensors = {split: _tensor(array) for split, array in images.items()}
-    inventory = inventory or Inventory()
     labels = numbered(
         {split: fitting(part.labels, len(part.images), part.title, inventory) for split, part in parts.items()},
         inventory,
@@ -120,61 +124,29 @@ def cut_test(part: Part, fraction: float, seed: int, inventory: Inventory) -> di
     }
 
 
-@dataclass(frozen=True)
-class _Values:
-    """What an array's values are: their range, and whether all of them are 0 or 1."""
-
-    low: float
-    high: float
-    binary: bool
-
-
-def _checked(part: Part, levels: int | None) -> _Values:
-    """The range of a split's values; refused if they are no images. Looks at some images at a time."""
+def _check_shape(part: Part, train: Part) -> None:
     array = part.images
     if array.ndim < 2 or 0 in array.shape:
         raise VaeklError(
             f"{part.title} has the shape {array.shape}, which holds no images; "
             "give at least one image, with every side 1 or longer."
         )
-    if array.dtype.kind not in "biuf":
-        raise VaeklError(f"{part.title} has the type {array.dtype}; store it as uint8, bool or float32.")
-    if array.dtype == np.uint8 and levels is not None:
-        return _Values(0, levels - 1, levels == 2)
-    low, high, binary, nans, infinite = np.inf, -np.inf, True, 0, 0
-    for piece in pieces(array):
-        low, high = min(low, piece.min()), max(high, piece.max())
-        binary = binary and bool(((piece == 0) | (piece == 1)).all())
-        if array.dtype == np.uint8 and not binary:
-            return _Values(0, 255, False)
-        if array.dtype.kind == "f" and not np.isfinite(piece).all():
-            nans, infinite = nans + int(np.isnan(piece).sum()), infinite + int(np.isinf(piece).sum())
-    if array.dtype.kind in "iu" and (low < 0 or high > 255):
-        raise VaeklError(
-            f"{part.title} holds whole numbers from {low} to {high}, not 8-bit values from 0 to 255; "
-            "rescale them, or store them as float32."
-        )
-    if nans or infinite:
-        values = np.prod(array.shape)
-        raise VaeklError(
-            f"{part.title} has {nans} NaN and {infinite} infinite values out of {values}; remove or replace them."
-        )
-    return _Values(low, high, binary)
+    _check_same("shape", array.shape[1:], train.images.shape[1:], part, train)
 
 
-def pieces(array: Array | OnDisk) -> Iterator[Array]:
-    """All images, some at a time, with floats as float32."""
-    step = max(1, _VALUES // int(np.prod(array.shape[1:])))
-    for start in range(0, len(array), step):
-        part = slice(start, start + step)
-        piece = array.read(part) if isinstance(array, OnDisk) else array[part]
-        with np.errstate(over="ignore"):
-            yield piece.astype(np.float32, copy=False) if piece.dtype.kind == "f" else piece
+def _kind(values: Values) -> str:
+    """What the values of all splits must have in common: whole numbers of 8 and of 16 bits are of different scales."""
+    if values.kind == "f":
+        return "floats"
+    return "16-bit whole numbers" if values.bits == 16 and values.high > 255 else "whole numbers"
 
 
-def _type_of(array: Array | OnDisk) -> type[np.generic]:
-    """The type that images are stored in: uint8 for booleans and whole numbers, else float32."""
-    return np.float32 if array.dtype.kind == "f" else np.uint8
+def _stored(array: Array | OnDisk, levels: int | None) -> Array | OnDisk:
+    """The images in the type in which they are kept; torch has few functions for uint16, so a file's become int32."""
+    if levels is None:
+        return array.astype(np.float32, copy=False)
+    deep = np.int32 if isinstance(array, OnDisk) else np.uint16
+    return array.astype(np.uint8 if levels <= 256 else deep, copy=False)
 
 
 def _tensor(array: Array | OnDisk) -> Tensor | OnDisk:

@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from vaekl.data.inventory import Inventory, some_of
-from vaekl.data.ondisk import Array
+from vaekl.data.ondisk import Array, OnDisk
+from vaekl.data.sources import pixels
 from vaekl.data.sources.build import Part, build_source, cut_test
-from vaekl.data.sources.images import SUFFIXES, decoded
+from vaekl.data.sources.images import Decoded, decoded
 from vaekl.data.sources.paths import existing_path
+from vaekl.data.sources.pixels import SUFFIXES, Decoding
 from vaekl.data.sources.split_names import folder_split
 from vaekl.data.sources.staging import data_root
 from vaekl.data.sources.walk import Walk, check_no_splits_inside, subfolders
 from vaekl.data.spec import Source
-from vaekl.system.checks import optional, whole
+from vaekl.system.checks import flag, optional, whole
 from vaekl.system.errors import VaeklError
 
 _LARGEST_SIDE = 4096
@@ -24,6 +26,9 @@ def image_folder(
     name: str = "image_folder",
     size: int | None = None,
     grayscale: bool = False,
+    background: str = "white",
+    skip_broken: bool = False,
+    levels: int | None = None,
     test_fraction: float = 0.1,
     test_seed: int = 0,
     root: str | None = None,
@@ -37,12 +42,16 @@ def image_folder(
         name: what the data set is called in reports.
         size: the side in pixels that the central square is resized to; None keeps the images' own, common size.
         grayscale: one channel in place of three.
+        background: the colour behind transparent pixels.
+        skip_broken: leave out images that cannot be read, in place of refusing the folder.
+        levels: how many values a pixel can take; None takes 256 for 8 bits a channel, and for 16 either 4,096 or
+            65,536 by the largest value.
         test_fraction: how much to cut off as a test split where there is no folder test.
         test_seed: which images that cuts.
         root: the data directory; None means VAEKL_DATA_DIR, or else the user's cache.
 
     Returns:
-        The source, 256 levels; labelled by the sorted names of the subfolders if every image is in one.
+        The source; labelled by the sorted names of the subfolders if every image is in one.
 
     Raises:
         VaeklError: a folder is missing or empty, its splits are not plain, or an image is unreadable or of another size
@@ -54,16 +63,81 @@ def image_folder(
     optional(whole, size, "dataset.size", 1, _LARGEST_SIDE)
     inventory = Inventory(str(folder.absolute()))
     places, files = files_of_splits(folder, SUFFIXES, "images", inventory)
+    how = Decoding(size, flag(grayscale, "dataset.grayscale"), None, Decoding.checked_background(background))
+    images = {split: decoded(places[split], paths, data_root(root), how) for split, paths in files.items()}
+    _report(files, images, how, flag(skip_broken, "dataset.skip_broken"), inventory)
     labels = folder_labels(places, files, inventory)
     parts = {
         split: Part(
-            decoded(places[split], paths, data_root(root), size, grayscale), labels.get(split), str(places[split])
+            part.images,
+            labels[split].repeat(part.pages) if split in labels else None,
+            str(places[split]),
         )
-        for split, paths in files.items()
+        for split, part in images.items()
     }
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    return build_source(name, parts, levels=256, inventory=inventory)
+    _report_equal_images(parts, inventory)
+    return build_source(name, parts, levels, inventory)
+
+
+def _report(
+    files: dict[str, list[Path]], images: dict[str, Decoded], how: Decoding, skip_broken: bool, inventory: Inventory
+) -> None:
+    """Write down what was made of the files, and refuse those that cannot be read.
+
+    Raises:
+        VaeklError: names them all, unless they are to be left out.
+    """
+    broken = [
+        path for split in files for path, pages in zip(files[split], images[split].pages, strict=True) if not pages
+    ]
+    if broken and not skip_broken:
+        try:
+            pixels.read(broken[0], how)
+            reason = "it can be read now"
+        except pixels.UnreadableError as error:
+            reason = str(error)
+        raise VaeklError(
+            f"{len(broken):,} of {sum(map(len, files.values())):,} images cannot be read: {broken[0]} ({reason})"
+            f"{''.join(f', {path}' for path in broken[1:10])}{f' and {len(broken) - 10:,} more' * (len(broken) > 10)}: "
+            "remove or replace them, or set dataset.skip_broken=true to leave them out."
+        )
+    if broken:
+        inventory.left_out.append(
+            f"{len(broken):,} images that cannot be read (skip_broken=true): {some_of(broken, 5)}"
+        )
+    pages, flags, others = (
+        np.concatenate([getattr(part, column) for part in images.values()]) for column in ("pages", "flags", "others")
+    )
+    if count := others.sum():
+        inventory.left_out.append(f"{count:,} pictures that are smaller copies, or go with another one in its file")
+    if (paged := pages > 1).any():
+        inventory.remarks.append(
+            f"{pages[paged].sum():,} images are the pages of {paged.sum():,} files; where a split is cut off, pages of "
+            "one file may be in both"
+        )
+    if count := pages[flags & pixels.TRANSPARENT > 0].sum():
+        inventory.remarks.append(
+            f"{count:,} images with transparent pixels, put on dataset.background={how.background}"
+        )
+    if not how.grayscale and (flags[pages > 0] & pixels.COLOURLESS > 0).all():
+        inventory.remarks.append("the channels of every image are equal: dataset.grayscale=true would do with one")
+
+
+def _report_equal_images(parts: dict[str, Part], inventory: Inventory) -> None:
+    """Write down how many images of other splits are among the training images, to the last pixel."""
+    train = parts["train"].images
+    for split in ("valid", "test"):
+        other = parts[split].images if split in parts else None
+        if not isinstance(train, OnDisk) or not isinstance(other, OnDisk):
+            continue
+        if (
+            train.hashes is not None
+            and other.hashes is not None
+            and (count := np.isin(other.hashes, train.hashes).sum())
+        ):
+            inventory.remarks.append(f"{count:,} of the {split} images are equal to training images")
 
 
 def files_of_splits(

@@ -3,91 +3,104 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from vaekl.data.ondisk import Array, OnDisk
+from vaekl.data.sources import pixels
+from vaekl.data.sources.pixels import Decoding, Pixels, UnreadableError
 from vaekl.data.sources.staging import one_at_a_time, writable
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
 
 log = logging.getLogger(__name__)
 #: version of the decoding: raise it when the same files give other pixels, so that cached ones are decoded again
-_DECODING = 1
+_DECODING = 2
 #: how many images may be decoded ahead of the one that is written, and how many bytes they may take
 _TOGETHER, _TOGETHER_BYTES = 512, 1 << 28
 #: what numpy raises for a file that is missing or truncated
-_BROKEN = (OSError, ValueError, EOFError)
+_BROKEN = (OSError, ValueError, EOFError, KeyError, BadZipFile)
 #: seconds between messages on how many images are decoded
 _MESSAGE_SECONDS = 10
-#: formats that are read, whatever a file's name says; some of Pillow's other formats start other programs
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-#: largest image that is decoded, since a few kilobytes of compressed zeros can unfold to any size
-_MOST_PIXELS = 1 << 26
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
-def read_images(
-    paths: Sequence[Path], size: int | None = None, grayscale: bool = False, crop: int | None = None
-) -> Array:
-    """Decode images, cropped to a square and resized where asked.
+def read_images(paths: Sequence[Path], how: Decoding) -> Array:
+    """Decode images.
 
     Args:
         paths: at least one file.
-        size: the side in pixels after the largest central square is resized; None keeps the pixels as they are, and
-            all images must then be of one size.
-        grayscale: one channel in place of three.
-        crop: the side of the central square to cut before resizing; None takes the largest.
+        how: the pixels are made.
 
     Returns:
-        uint8 [N, C, H, W].
+        uint8 [N, C, H, W], or uint16 of images with more than 8 bits a channel.
 
     Raises:
-        VaeklError: a file is missing, truncated, not an 8-bit image, or not of the others' size.
+        VaeklError: a file cannot be read, or is not of the others' size.
     """
-    return np.stack(list(_decode(paths, size, grayscale, crop)))
+    parts = []
+    for path, part in zip(paths, _decode(paths, lambda path: pixels.read(path, how)), strict=True):
+        if isinstance(part, UnreadableError):
+            raise VaeklError(f"The image {path} cannot be read ({part}); remove or replace it.") from part
+        parts.append(part.pages)
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Files that are decoded: their images in one file, and what each of them gave.
+
+    Args:
+        images: [N, C, H, W], in the order of the files.
+        pages: [files], how many images are from each; 0 for a file that could not be read.
+        flags: [files], as `Pixels` has them.
+        others: [files], how many pictures of each were left out.
+    """
+
+    images: OnDisk
+    pages: Array
+    flags: Array
+    others: Array
 
 
 def decoded(
     folder: Path,
     paths: Sequence[Path],
     root: Path,
-    size: int | None = None,
-    grayscale: bool = False,
-    crop: int | None = None,
+    how: Decoding,
     part: str = "all",
-) -> OnDisk:
+    read: Callable[[Path, Decoding], Pixels] | None = None,
+) -> Decoded:
     """Decoded images in a file in the data directory, which is written first if it is missing, broken or out of date.
+
+    What was decoded before, of files that have not changed, is taken over.
 
     Args:
         folder: where all the images are.
         paths: at least one file.
         root: the data directory; where it cannot be written, the user's cache takes its place.
-        size: as for `read_images`.
-        grayscale: as for `read_images`.
-        crop: as for `read_images`.
+        how: the pixels are made.
         part: which of the folder's images they are; each part keeps one file for each of these settings.
-
-    Returns:
-        uint8 [N, C, H, W], in their file.
+        read: gives the images of a file; None decodes pictures.
 
     Raises:
-        VaeklError: as for `read_images`, or there is no place for the file.
+        VaeklError: images are of different sizes, none can be read, or there is no place for the file.
     """
-    settings = _digest([f"{_DECODING} {folder.absolute()} {part} {size} {grayscale} {crop}"])
+    settings = _digest([f"{_DECODING} {folder.absolute()} {part} {how}"]).hex()
     try:
-        listing = _digest(f"{path.relative_to(folder)} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths)
+        states = [f"{path.relative_to(folder)} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths]
     except OSError as error:
         raise VaeklError(f"The image {error.filename} cannot be read ({error.strerror}); put it back.") from error
-    name = f"{folder.name}-{settings}-{listing}.npy"
+    keys = np.frombuffer(b"".join(_digest([state]) for state in states), np.uint64)
+    name = f"{folder.name}-{settings}-{_digest(states).hex()}.npy"
     with suppress(*_BROKEN):
-        return OnDisk(root / "decoded" / name)
+        return _Cache.read(root / "decoded" / name).decoded()
     place = writable(root / "decoded")
     if place.name != "decoded":
         place /= "decoded"
@@ -95,28 +108,123 @@ def decoded(
     with one_at_a_time(place / f".{folder.name}-{settings}.lock"):
         file = place / name
         with suppress(*_BROKEN):
-            return OnDisk(file)  # another process may have written it while this one waited
-        for stale in place.glob(f"*-{settings}-*"):
-            stale.unlink(missing_ok=True)
-        with replacing(file, "cache of decoded images") as partial:
-            _write(partial, paths, _decode(paths, size, grayscale, crop))
-        return OnDisk(file)
+            return _Cache.read(file).decoded()  # another process may have written it while this one waited
+        before = {}
+        stale = sorted(place.glob(f"*-{settings}-*.np[yz]"))
+        for old in stale:
+            with suppress(*_BROKEN):
+                before = _Cache.read(old.with_suffix(".npy")).by_key()
+        read = read or pixels.read
+        _write(
+            file,
+            keys,
+            paths[0],
+            _decode(paths, lambda path: read(path, how), [before.get(key) for key in keys.tolist()]),
+        )
+        for old in stale:
+            if old.stem != file.stem:
+                old.unlink(missing_ok=True)
+        return _Cache.read(file).decoded()
 
 
-def _write(file: Path, paths: Sequence[Path], images: Iterator[Array]) -> None:
-    """Write images [C, H, W] one after the other into an .npy file."""
-    last_message = time.monotonic()
-    with file.open("wb") as out:
-        for count, image in enumerate(images):
-            if count == 0:
-                _check_room(file.parent, len(paths) * image.nbytes)
-                header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *image.shape)}
+@dataclass
+class _Cache:
+    """Images in an .npy file, and beside it an .npz file that says of which files they are.
+
+    Args:
+        images: [N, C, H, W].
+        keys: uint64 [files], digests of each file's name, size and time.
+        pages, flags, others: see `Decoded`.
+        hashes: uint64 [N], digests of each image's pixels.
+    """
+
+    images: OnDisk
+    keys: Array
+    pages: Array
+    flags: Array
+    others: Array
+    hashes: Array
+
+    @classmethod
+    def read(cls, file: Path) -> "_Cache":
+        """The cache in a file; one of `_BROKEN` is raised where there is none."""
+        with np.load(file.with_suffix(".npz"), allow_pickle=False) as index:
+            columns = {key: index[key] for key in ("keys", "pages", "flags", "others", "hashes")}
+        images = OnDisk(file, columns["hashes"])
+        if len(images) != columns["pages"].sum():
+            raise ValueError("the index is of other images")
+        return cls(images, **columns)
+
+    def decoded(self) -> Decoded:
+        """What a source needs of it."""
+        return Decoded(self.images, self.pages, self.flags, self.others)
+
+    def by_key(self) -> dict[int, Callable[[], Pixels]]:
+        """For each file that could be read what gives its images again."""
+        firsts = np.cumsum(self.pages) - self.pages
+
+        def again(row: int) -> Pixels:
+            rows = slice(int(firsts[row]), int(firsts[row] + self.pages[row]))
+            return Pixels(self.images.read(rows), int(self.flags[row]), int(self.others[row]))
+
+        return {
+            key: lambda row=row: again(row)  # type: ignore[misc]
+            for row, key in enumerate(self.keys.tolist())
+            if self.pages[row]
+        }
+
+
+@dataclass
+class _Columns:
+    """What is written into the index, file by file."""
+
+    pages: list[int] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)
+
+
+def _write(file: Path, keys: Array, first: Path, parts: Iterator["Pixels | UnreadableError"]) -> None:
+    """Write images one after the other into an .npy file, and what each of the files gave beside it."""
+    last_message, columns, reason = time.monotonic(), _Columns(), ""
+    with replacing(file, "cache of decoded images") as partial, partial.open("wb") as out:
+        header: dict[str, object] = {}
+        for count, part in enumerate(parts):
+            if isinstance(part, UnreadableError):
+                reason = reason or str(part)
+                part = Pixels(np.zeros((0,), np.uint8))
+            elif not header:
+                images = part.pages
+                _check_room(file.parent, len(keys) * images[0].nbytes)
+                header = {"descr": images.dtype.newbyteorder("<").str, "fortran_order": False, "shape": images.shape}
                 np.lib.format.write_array_header_1_0(out, header)
-            out.write(image.tobytes())
+            columns.pages.append(len(part.pages))
+            columns.flags.append(part.flags)
+            columns.others.append(part.others)
+            columns.hashes += [blake2b(image.tobytes(), digest_size=8).digest() for image in part.pages]
+            out.write(part.pages.tobytes())
             if time.monotonic() - last_message > _MESSAGE_SECONDS:
                 last_message = time.monotonic()
                 # a warning, since warnings are shown
-                log.warning("decoded %s of %s images, once, into %s", f"{count + 1:,}", f"{len(paths):,}", file.parent)
+                log.warning("decoded %s of %s files, once, into %s", f"{count + 1:,}", f"{len(keys):,}", file.parent)
+        if not header:
+            raise VaeklError(
+                f"none of the {len(keys):,} images such as {first} can be read ({reason}); remove or replace them."
+            )
+        # NumPy leaves room in the header for a longer first axis
+        out.seek(0)
+        header["shape"] = (len(columns.hashes), *images.shape[1:])
+        np.lib.format.write_array_header_1_0(out, header)
+        out.flush()
+        with replacing(file.with_suffix(".npz"), "index of decoded images") as index, index.open("wb") as beside:
+            np.savez(
+                beside,
+                keys=keys,
+                pages=np.array(columns.pages, np.int32),
+                flags=np.array(columns.flags, np.uint8),
+                others=np.array(columns.others, np.int32),
+                hashes=np.frombuffer(b"".join(columns.hashes), np.uint64),
+            )
 
 
 def _check_room(place: Path, size: int) -> None:
@@ -128,51 +236,58 @@ def _check_room(place: Path, size: int) -> None:
         )
 
 
-def _digest(lines: Iterable[str]) -> str:
+def _digest(lines: Iterable[str]) -> bytes:
     digest = blake2b(digest_size=8)
     for line in lines:
         digest.update(line.encode(errors="surrogateescape") + b"\n")
-    return digest.hexdigest()
+    return digest.digest()
 
 
-def _decode(paths: Sequence[Path], size: int | None, grayscale: bool, crop: int | None) -> Iterator[Array]:
-    """The images in order, of one shape, with few of them in memory."""
-    first = _read(paths[0], size, grayscale, crop)
-    yield first
+def _decode(
+    paths: Sequence[Path],
+    read: Callable[[Path], Pixels],
+    before: Sequence[Callable[[], Pixels] | None] | None = None,
+) -> Iterator[Pixels | UnreadableError]:
+    """The images of each file in order, all of one shape, with few of them in memory.
 
-    def read(path: Path) -> Array:
-        image = _read(path, size, grayscale, crop)
-        if image.shape != first.shape:
-            raise VaeklError(
-                f"{path} has the shape {image.shape}, but {paths[0]} {first.shape}; "
-                "set dataset.size to resize all images to one size."
-            )
-        return image
+    Args:
+        paths: the files.
+        read: gives the images of one.
+        before: for each file what gives its images if they were decoded before.
+    """
+    first: tuple[Path, Array] | None = None
 
-    together = max(1, min(_TOGETHER, _TOGETHER_BYTES // first.nbytes))
+    def one(number: int) -> Pixels | UnreadableError:
+        again = before[number] if before is not None else None
+        try:
+            return again() if again is not None else read(paths[number])
+        except UnreadableError as error:
+            return error
+
+    start, together, largest = 0, 1, 0
     with ThreadPoolExecutor() as pool:  # decoding and resizing release the interpreter's lock
-        for start in range(1, len(paths), together):
-            yield from pool.map(read, paths[start : start + together])
+        while start < len(paths):
+            end = min(start + together, len(paths))
+            for path, part in zip(paths[start:end], pool.map(one, range(start, end)), strict=True):
+                if isinstance(part, Pixels):
+                    image, largest = part.pages[0], max(largest, part.pages.nbytes)
+                    first = first or (path, image)
+                    _check_alike(first, (path, image))
+                yield part
+            if largest:
+                together = max(1, min(_TOGETHER, _TOGETHER_BYTES // largest))
+            start = end
 
 
-def _read(path: Path, size: int | None, grayscale: bool, crop: int | None) -> Array:
-    try:
-        with Image.open(path, formats=_FORMATS) as file:
-            if file.width * file.height > _MOST_PIXELS:
-                raise VaeklError(
-                    f"{path} has {file.width} times {file.height} pixels, more than {_MOST_PIXELS:,}; remove it, or "
-                    "make it smaller."
-                )
-            if file.mode in ("F", "I") or ";16" in file.mode:
-                raise VaeklError(f"{path} has more than 8 bits a channel; convert it, or store the data as .npz.")
-            image = ImageOps.exif_transpose(file).convert("L" if grayscale else "RGB")
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise VaeklError(f"The image {path} cannot be read ({error}); remove or replace it.") from error
-    if size is not None or crop is not None:
-        side = crop or min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    if size is not None:
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    array = np.asarray(image)
-    return array[None] if grayscale else array.transpose(2, 0, 1)
+def _check_alike(first: tuple[Path, Array], second: tuple[Path, Array]) -> None:
+    (path, image), (other_path, other) = first, second
+    if other.dtype != image.dtype:
+        raise VaeklError(
+            f"{other_path} has {8 * other.itemsize} bits a channel, but {path} {8 * image.itemsize}; make them the "
+            "same."
+        )
+    if other.shape != image.shape:
+        raise VaeklError(
+            f"{other_path} has the shape {other.shape}, but {path} {image.shape}; set dataset.size to resize all "
+            "images to one size."
+        )

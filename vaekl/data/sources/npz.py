@@ -9,11 +9,12 @@ import numpy as np
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.sources.array_files import Member, of_npy, of_npz, unusable
-from vaekl.data.sources.build import Part, build_source, cut_test, pieces
+from vaekl.data.sources.build import Part, build_source, cut_test
 from vaekl.data.sources.layout import TO_NCHW, to_nchw
 from vaekl.data.sources.members import Chosen, choose
 from vaekl.data.sources.paths import existing_path
 from vaekl.data.sources.split_names import role
+from vaekl.data.sources.values import pieces
 from vaekl.data.spec import Source
 from vaekl.system.checks import one_of, optional, text
 from vaekl.system.errors import VaeklError
@@ -25,6 +26,7 @@ def npz(
     images: str | None = None,
     labels: str | None = None,
     layout: str | None = None,
+    levels: int | None = None,
     test_fraction: float = 0.1,
     test_seed: int = 0,
 ) -> Source:
@@ -38,6 +40,7 @@ def npz(
         images: the name of the array of training images, where it is neither usual nor the only array of images.
         labels: the name of the array of their labels.
         layout: the order of the axes, where it is not plain from a channel axis of length 1 or 3.
+        levels: how many values a pixel can take; None reads it off the data.
         test_fraction: how much of train to cut off as a test split where the file has none.
         test_seed: which images that cuts.
 
@@ -62,7 +65,7 @@ def npz(
     inventory.origins = {split: "" if is_alone else names[0] for split, names in chosen.items()}
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    return build_source(name, parts, inventory=inventory)
+    return build_source(name, parts, levels, inventory)
 
 
 def _members(place: Path, named: Collection[str | None]) -> dict[str, Member]:

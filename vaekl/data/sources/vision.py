@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from vaekl.data.inventory import some_of
 from vaekl.data.sources.build import Part, build_source
 from vaekl.data.sources.images import decoded, read_images
+from vaekl.data.sources.pixels import Decoding
 from vaekl.data.sources.staging import data_root, obtain
 from vaekl.data.spec import Source
 from vaekl.system.checks import one_of
+from vaekl.system.errors import VaeklError
 from vaekl.system.libraries import torchvision
 
 log = logging.getLogger(__name__)
@@ -100,7 +103,7 @@ def omniglot(root: str | None = None, name: str = "omniglot", size: int = 28) ->
         if len(paths) != expected:
             raise RuntimeError(f"{images} holds {len(paths)} of {expected} images")
         _, labels = np.unique([str(path.parent) for path in paths], return_inverse=True)
-        return Part(255 - read_images(paths, size, grayscale=True), labels, f"{split} of {name}")
+        return Part(255 - read_images(paths, Decoding(size, grayscale=True)), labels, f"{split} of {name}")
 
     def read(folder: Path, download: bool) -> dict[str, Part]:
         return {split: one(folder, download, split) for split in TRAIN}
@@ -133,8 +136,11 @@ def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: 
     originals = place / kind.base_folder / "img_align_celeba"
     parts = {}
     for split, files in names.items():
-        images = decoded(originals, [originals / file for file in files], place, size, crop=crop, part=split)
-        parts[split] = Part(images, None, f"{split} of {name}")
+        paths = [originals / file for file in files]
+        images = decoded(originals, paths, place, Decoding(size, crop=crop), part=split)
+        if unreadable := [path for path, pages in zip(paths, images.pages, strict=True) if not pages]:
+            raise VaeklError(f"The images {some_of(unreadable)} cannot be read; remove or replace them.")
+        parts[split] = Part(images.images, None, f"{split} of {name}")
     return build_source(name, parts, levels=256)
 
 
