@@ -6,10 +6,14 @@ from .data.order import numpy_generator as numpy_generator
 from .data.sources.binarized import binarized_mnist as binarized_mnist
 from .data.sources.build import Part as Part
 from .data.sources.build import build_source as build_source
+from .data.sources.embedded import breast_cancer as breast_cancer
+from .data.sources.embedded import diabetes as diabetes
 from .data.sources.embedded import digits as digits
 from .data.sources.embedded import patches as patches
+from .data.sources.embedded import wine as wine
 from .data.sources.folders import image_folder as image_folder
 from .data.sources.npz import npz as npz
+from .data.sources.table import table as table
 from .data.sources.vision import celeba as celeba
 from .data.sources.vision import cifar10 as cifar10
 from .data.sources.vision import cifar100 as cifar100

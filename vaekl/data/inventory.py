@@ -13,12 +13,14 @@ class Inventory:
         origins: for each split where in that place its images are from, such as "x_val"; "" for all that is there.
         left_out: a line for each kind of thing that was not used, with how many there are and why.
         remarks: what was decided about the images that were used.
+        columns: a line for each column of a table, with what it was taken for.
     """
 
     place: str = ""
     origins: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
 
     def held_out(self, split: str, of: str, reason: str) -> None:
         """Note that a split was cut from another one."""

@@ -58,6 +58,7 @@ class DataSpec:
         scaling: how real values were standardized, or None.
         dequantized: whether the values are `(k + U)/levels`, so that log2(levels) turns a density's bits/dim
             into a bound on those of the integers.
+        columns: the names of a vector's values where it is the row of a table; () where they have none.
 
     >>> DataSpec("digits", (1, 8, 8), levels=17, support="levels").dims
     64
@@ -70,6 +71,7 @@ class DataSpec:
     protocol: str = "as stored"
     dequantized: bool = False
     scaling: Scaling | None = field(default=None, compare=False)
+    columns: tuple[str, ...] = ()
 
     @property
     def dims(self) -> int:
@@ -78,16 +80,18 @@ class DataSpec:
 
     @property
     def example(self) -> str:
-        """What one of them is called: a vector, a signal, an image or a volume.
+        """What one of them is called: a row, a vector, a signal, an image or a volume.
 
-        >>> DataSpec("wine", (13,), None, "real").example
+        >>> DataSpec("mine", (13,), None, "real").example
         'vector'
         """
-        return _EXAMPLES.get(len(self.shape), "example")
+        return "row" if self.columns else _EXAMPLES.get(len(self.shape), "example")
 
     @property
     def channels(self) -> list[str]:
-        """What each entry of the first axis of S is called: a vector's values, and the channels of all else."""
+        """What each entry of the first axis of S is called: a column of rows, a value of vectors, else a channel."""
+        if self.columns:
+            return [f"column {name}" for name in self.columns]
         word = "value" if len(self.shape) == 1 else "channel"
         return [f"{word} {index}" for index in range(self.shape[0])]
 

@@ -82,7 +82,8 @@ class Tiles:
         if axes > 2 and (low, high) != ([0.0], [1.0]):
             parts.append(f"black is {low[0]:.3g}, white is {high[0]:.3g}")
         if axes <= 2:
-            ends = [f"{a:.3g} to {b:.3g}" for a, b in zip(low, high, strict=True)]
+            names = [f"{name} " for name in self.spec.columns] or [""] * len(low)
+            ends = [f"{name}{a:.3g} to {b:.3g}" for name, a, b in zip(names, low, high, strict=True)]
             shown = list(dict.fromkeys(ends)) if len(set(ends)) == 1 else ends[:_MOST_NAMED]
             more = f" and {len(ends) - _MOST_NAMED:,} more" if len(shown) == _MOST_NAMED < len(ends) else ""
             parts.append(f"lower to upper edge: {', '.join(shown)}{more}")

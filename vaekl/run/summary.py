@@ -63,6 +63,7 @@ def _origin(data: Data) -> list[tuple[str, str]]:
         ("from", printable(inventory.sentence(counts))),
         *(("left out", printable(line)) for line in inventory.left_out),
         *(("note", printable(line)) for line in inventory.remarks),
+        *(("column", printable(line)) for line in inventory.columns),
     ]
 
 

@@ -51,3 +51,18 @@ def torch_fidelity(module: str) -> ModuleType:
             f"eval.features=inception needs torch-fidelity, which does not load ({first_line(error)}): install it, "
             '`pip install "vaekl[fid]"`, or set eval.features=classifier, which needs neither it nor a download.'
         ) from error
+
+
+def pyarrow(module: str) -> ModuleType:
+    """A module of pyarrow, which is in the extra `vaekl[table]`.
+
+    Raises:
+        VaeklError: if it does not load.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise VaeklError(
+            f"dataset=table needs pyarrow, which does not load ({first_line(error)}): install it, "
+            '`pip install "vaekl[table]"`.'
+        ) from error

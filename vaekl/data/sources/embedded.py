@@ -1,10 +1,15 @@
 """Data sets that come with scikit-learn: they need no network and no files."""
 
+from typing import Any
+
 import numpy as np
 
+from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array
 from vaekl.data.order import shuffled
 from vaekl.data.sources.build import Part, build_source
+from vaekl.data.sources.columns import columns_of, list_columns
+from vaekl.data.sources.table import source_of
 from vaekl.data.spec import Source
 from vaekl.system.checks import whole
 
@@ -67,6 +72,52 @@ def patches(name: str = "patches", train_size: int = 6000, test_size: int = 1000
         images, labels = _cut(region, size, split, seed)
         parts[split] = Part(images, labels, f"{split} of {name}")
     return build_source(name, parts, levels=256)
+
+
+def wine(name: str = "wine", test_fraction: float = 0.2, test_seed: int = 0) -> Source:
+    """Chemical measurements of wines, rows of 13, 143 to train and 35 to test; the labels are three growers.
+
+    Args:
+        name: what the data set is called in reports.
+        test_fraction: how much of the 178 rows to cut off as a test split; as in the next two functions.
+        test_seed: which rows that cuts.
+
+    Source: sklearn.datasets.load_wine.
+    """
+    from sklearn.datasets import load_wine
+
+    return _rows(name, load_wine(), {}, test_fraction, test_seed)
+
+
+def breast_cancer(name: str = "breast_cancer", test_fraction: float = 0.2, test_seed: int = 0) -> Source:
+    """Measurements of cell nuclei, rows of 30, 456 to train and 113 to test; the labels say malignant or benign.
+
+    Source: sklearn.datasets.load_breast_cancer.
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    return _rows(name, load_breast_cancer(), {}, test_fraction, test_seed)
+
+
+def diabetes(name: str = "diabetes", test_fraction: float = 0.2, test_seed: int = 0) -> Source:
+    """Age, sex, body mass, blood pressure and six blood values, rows of 10, 354 to train and 88 to test; no labels.
+
+    Source: sklearn.datasets.load_diabetes, unscaled.
+    """
+    from sklearn.datasets import load_diabetes
+
+    bunch = load_diabetes(scaled=False)
+    bunch.target = None  # a number for each row, which names no classes
+    return _rows(name, bunch, {"sex": "binary"}, test_fraction, test_seed)
+
+
+def _rows(name: str, bunch: Any, kinds: dict[str, str], test_fraction: float, test_seed: int) -> Source:
+    """One of scikit-learn's tables, in which some columns' kinds are known."""
+    inventory = Inventory(origins={"train": "scikit-learn's rows"})
+    columns = columns_of(dict(zip(map(str, bunch.feature_names), bunch.data.T, strict=True)), kinds, name)
+    list_columns(columns, {}, inventory)
+    rows, kept = np.full(len(bunch.data), "train"), np.ones(len(bunch.data), bool)
+    return source_of(name, columns, rows, bunch.target, kept, inventory, test_fraction, test_seed)
 
 
 def _cut(region: Array, size: int, split: str, seed: int) -> tuple[Array, Array]:
