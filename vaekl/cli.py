@@ -11,6 +11,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from vaekl.config import groups
 from vaekl.system import distributed, terminal
 from vaekl.system.errors import FullMemoryError, StoppedError, VaeklError, did_you_mean, sentence
 from vaekl.verbs import help
@@ -77,14 +78,23 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _train(words: list[str]) -> int:
+    directories = _own_configs(words)
     if _asks_for_help(words):
-        pairs = itertools.pairwise(part for word in words for part in word.split("=", 1))
-        return _print(help.of_train([Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]))
+        return _print(help.of_train(directories))
     prepare_process()
     from vaekl.sweep import launch
 
     launch.train(words)
     return 0
+
+
+def _own_configs(words: list[str]) -> list[Path]:
+    """The user's own config folders, which hold nothing that would be waited for."""
+    pairs = itertools.pairwise(part for word in words for part in word.split("=", 1))
+    directories = [Path(folder) for flag, folder in pairs if flag in ("--config-dir", "-cd")]
+    for directory in directories:
+        groups.check_files(directory)
+    return directories
 
 
 def _resume(words: list[str]) -> int:
@@ -133,6 +143,7 @@ def _look_at_runs(verb: str, words: list[str]) -> int:
 
 
 def _audit(words: list[str]) -> int:
+    _own_configs(words)
     prepare_process()
     from vaekl.verbs import audit
 

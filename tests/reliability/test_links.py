@@ -83,6 +83,16 @@ def names_of(folder):
     return names | {"sweep/logs/run.log": None, "sweep/report/.writable": None}
 
 
+def mended_one_by_one(there, verb, names):
+    """Type a verb until it does its work, each time with the file put back that it refused; yields its sentences."""
+    while (answer := vaekl(there, verb, *VERBS[verb], **IN_WORKER)).code != 0:
+        yield (sentence := refused(answer))
+        name = max((name for name in names if name in sentence), key=len)
+        (there / name).unlink()
+        if (content := names.pop(name)) is not None:
+            (there / name).write_bytes(content)
+
+
 @pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.nightly) for turn in (1, 2))])
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_is_written_through_a_link(verb, turn, there, tmp_path):
@@ -95,14 +105,28 @@ def test_nothing_is_written_through_a_link(verb, turn, there, tmp_path):
     for name, target in zip(names, targets, strict=False):
         (there / name).unlink(missing_ok=True)
         (there / name).symlink_to(target)
-    while (answer := vaekl(there, verb, *VERBS[verb], **IN_WORKER)).code != 0:
+    for sentence in mended_one_by_one(there, verb, names):
+        assert "a link" in sentence
         check_untouched(mine)
-        sentence = refused(answer, "a link")
-        name = max((name for name in names if name in sentence), key=len)
-        (there / name).unlink()
-        if (content := names.pop(name)) is not None:
-            (there / name).write_bytes(content)
     check_untouched(mine)
+
+
+@pytest.mark.parametrize("strange", ["pipe", "hole"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_pipe_is_waited_for_and_no_endless_file_read(verb, strange, there):
+    names = names_of(there)
+    (there / "sweep" / "logs").mkdir()
+    if verb == "train":
+        names["sweep/run/results.json"] = None
+    for name in names:
+        (there / name).unlink(missing_ok=True)
+        if strange == "pipe":
+            os.mkfifo(there / name)
+        else:
+            (there / name).touch()
+            os.truncate(there / name, 1 << 40)
+    for sentence in mended_one_by_one(there, verb, names):
+        assert ("a pipe" if strange == "pipe" else "bytes") in sentence
 
 
 @pytest.mark.parametrize("leads_to", ["letters", "new"])

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekl.data.files import header_of, open_file
 from vaekl.system.errors import VaeklError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -31,21 +32,17 @@ class OnDisk:
         hashes: uint64 [N], digests of each image's content, if they are known.
 
     Raises:
-        OSError, ValueError, EOFError: the file cannot be read, is truncated, or holds objects.
+        OSError, ValueError: the file cannot be read, is truncated, or holds objects.
     """
 
     def __init__(self, file: Path, hashes: Array | None = None) -> None:
-        stored = np.load(file, mmap_mode="r", allow_pickle=False)
-        if not isinstance(stored, np.memmap):
-            raise ValueError("it holds no array")
-        if stored.ndim == 0:
-            raise ValueError("it holds a single number")
-        if not stored.flags.c_contiguous:
+        header = header_of(file)
+        if not header.is_rowwise:
             raise ValueError("it is in Fortran order, save numpy.ascontiguousarray of it")
         self.target = torch.device("cpu")
-        self._open = file.open("rb")
-        self._offset, self._stored, self._type = stored.offset, stored.dtype, np.dtype(stored.dtype)
-        self._shape, self._axes = stored.shape, tuple(range(stored.ndim))
+        self._open = open_file(file)
+        self._offset, self._stored, self._type = header.offset, header.dtype, np.dtype(header.dtype)
+        self._shape, self._axes = header.shape, tuple(range(len(header.shape)))
         self._rows: Array | None = None
         self._hashes = hashes
 

@@ -7,9 +7,8 @@ and reads no more than a bound, and JSON is decoded into the types of `schema.py
 import io
 import os
 import re
-import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -17,14 +16,13 @@ import msgspec
 import yaml
 
 from vaekl.system.errors import VaeklError
+from vaekl.system.files import open_regular
 from vaekl.system.terminal import printable
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 #: the number that the JSON files of a run carry; it is raised when one of them gets another meaning
 SCHEMA: Final = 1
-#: O_NONBLOCK: a pipe without a writer opens at once; Windows has none of these, and has no pipes among files
-_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _LONGEST_REASON = 200
 
 
@@ -57,26 +55,16 @@ def opened(file: Path, most: int, cure: str) -> Iterator[BinaryIO]:
         UnreadableError: it is a link, a folder, a pipe or a device, is larger, or may not be read.
     """
     try:
-        descriptor = os.open(file, _FLAGS)
+        descriptor = open_regular(file)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise unreadable(file, _why_not_opened(file, error), cure) from error
-    with ExitStack() as stack:
-        stack.callback(os.close, descriptor)
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or a device"
-            raise unreadable(file, f"it is {kind}, not a regular file", cure)
-        if state.st_size > most:
-            raise unreadable(file, f"it has {state.st_size:,} bytes, more than {most:,}", cure)
-        yield stack.enter_context(open(descriptor, "rb", closefd=False))
-
-
-def _why_not_opened(file: Path, error: OSError | ValueError) -> str:
-    if file.is_symlink():
-        return "it is a link, and in a run folder vaekl follows none"
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+        raise unreadable(file, (isinstance(error, OSError) and error.strerror) or str(error), cure) from error
+    with open(descriptor, "rb") as source:
+        size = os.fstat(descriptor).st_size
+        if size > most:
+            raise unreadable(file, f"it has {size:,} bytes, more than {most:,}", cure)
+        yield source
 
 
 def read_bytes(file: Path, most: int, cure: str) -> bytes:

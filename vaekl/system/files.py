@@ -15,7 +15,7 @@ from vaekl.system.terminal import printable
 #: O_NONBLOCK: a pipe without a writer opens at once; Windows has none of these, and has no pipes among files
 _NEVER_WAIT = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_MOST_ENTRIES = 100_000
+_MOST_ENTRIES = 20_000
 _LINK = "a link, and inside of a folder vaekl follows none"
 
 

@@ -1,22 +1,23 @@
 """The arrays of a file, by name, each described before any of it is read: .npz, .npy and folders of .npy files."""
 
+import io
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vaekl.data.files import header_of, open_file, read_header
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.system.cores import free_memory
 from vaekl.system.errors import VaeklError, first_line
 
-#: what numpy and zipfile raise for a broken file
-UNREADABLE = (
-    OSError, ValueError, EOFError, KeyError, TypeError, NotImplementedError, OverflowError, MemoryError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+#: bytes of an archive's table of contents
+_LONGEST_CONTENTS = 1 << 20
+#: deflated zeros take a thousandth; masks of a synthetic data set, a hundredth
+_LARGE, _DENSEST = 1 << 30, 500
 #: the most arrays whose headers are looked at
 _MOST_MEMBERS = 10_000
 
@@ -58,12 +59,9 @@ def of_npz(file: Path) -> dict[str, Member]:
     Raises:
         VaeklError: it is unreadable.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()[:_MOST_MEMBERS]
-            return {info.filename.removesuffix(".npy"): _zipped(file, archive, info) for info in infos}
-    except UNREADABLE as error:
-        raise _no_npz(file, error) from error
+    with _opened(file) as archive:
+        infos = archive.infolist()[:_MOST_MEMBERS]
+        return {info.filename.removesuffix(".npy"): _zipped(file, archive, info) for info in infos}
 
 
 def of_npy(file: Path) -> Member:
@@ -73,26 +71,21 @@ def of_npy(file: Path) -> Member:
         VaeklError: it is unreadable, or holds objects.
     """
     try:
-        stored = np.load(file, mmap_mode="r", allow_pickle=False)
-        if not isinstance(stored, np.memmap):
-            raise ValueError("it holds no array")
-        if stored.ndim == 0:
-            raise ValueError("it holds a single number")
-        shape, kind, size, is_rowwise = stored.shape, stored.dtype.kind, stored.nbytes, stored.flags.c_contiguous
-    except UNREADABLE as error:
-        # numpy takes every file that it does not know for a pickle
-        reason = "it holds objects, or is no such file at all" if "pickle" in str(error) else first_line(error)
+        header = header_of(file)
+    except (OSError, ValueError) as error:
         raise VaeklError(
-            f"{file} cannot be read as an .npy file of a plain array ({reason}): write it again with numpy.save, or "
-            "replace it."
+            f"{file} cannot be read as an .npy file of a plain array ({_reason(error)}): write it again with "
+            "numpy.save, or replace it."
         ) from error
 
     def loaded() -> Array:
-        check_memory(file, size, "save numpy.ascontiguousarray of it: Fortran order cannot be read image by image")
-        array: Array = np.load(file, allow_pickle=False)
-        return array
+        cure = "save numpy.ascontiguousarray of it: Fortran order cannot be read image by image"
+        check_memory(file, header.bytes, cure)
+        with open_file(file) as opened:
+            array: Array = np.lib.format.read_array(opened, allow_pickle=False)
+            return array
 
-    return Member(shape, kind, (lambda: OnDisk(file)) if is_rowwise else loaded)
+    return Member(header.shape, header.dtype.kind, (lambda: OnDisk(file)) if header.is_rowwise else loaded)
 
 
 def check_memory(file: Path, size: int, cure: str) -> None:
@@ -112,34 +105,57 @@ def _zipped(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Memb
     """A member of an .npz file, by its header."""
     if not info.filename.endswith(".npy"):
         return unusable("no .npy file")
+    if info.flag_bits & 1:
+        return unusable("encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return unusable("compressed in a way that NumPy does not write")
     with archive.open(info) as stream:
         try:
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = header(stream)
+            header = read_header(stream)
         except ValueError as error:
-            return unusable(first_line(error))
-    if dtype.hasobject:
-        return unusable("pickled objects")
+            return unusable(str(error).removeprefix("it holds "))
 
     def read() -> Array:
         check_memory(
             file,
-            max(info.file_size, dtype.itemsize * int(np.prod(shape, dtype=object))),
+            max(info.file_size, header.bytes),
             "store its arrays as .npy files in a folder and set dataset.path to that; those are never loaded whole",
         )
-        try:
-            with zipfile.ZipFile(file) as archive, archive.open(info) as stream:
-                array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-                return array
-        except UNREADABLE as error:
-            raise _no_npz(file, error) from error
+        if info.file_size > _LARGE and info.file_size > _DENSEST * info.compress_size:
+            raise VaeklError(
+                f"{info.filename} in {file} unfolds to {info.file_size // max(1, info.compress_size):,} times its "
+                "size, which no images do: store it as an .npy file and set dataset.path to that."
+            )
+        with _opened(file) as archive, archive.open(info) as stream:
+            array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+            return array
 
-    return Member(shape, dtype.kind, read, "" if dtype.names is None else "a table of named columns")
+    return Member(header.shape, header.dtype.kind, read, "" if header.dtype.names is None else "a table of columns")
 
 
-def _no_npz(file: Path, error: BaseException) -> VaeklError:
-    return VaeklError(
-        f"{file} cannot be read as an .npz file of plain arrays ({first_line(error)}): write it again with "
-        "numpy.savez, or replace it."
-    )
+class _InParts(io.BufferedReader):
+    """A file of which only a little is read at a time, whatever the file itself says of the length of its parts."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LONGEST_CONTENTS:
+            raise zipfile.BadZipFile("its table of contents is too long")
+        return super().read(size)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    """An .npz file; whatever a broken one leads to inside is one sentence."""
+    try:
+        with _InParts(open_file(file).detach()) as parts, zipfile.ZipFile(parts) as archive:
+            yield archive
+    except VaeklError:
+        raise
+    except Exception as error:  # a broken archive can fail in any way
+        raise VaeklError(
+            f"{file} cannot be read as an .npz file of plain arrays ({_reason(error)}): write it again with "
+            "numpy.savez, or replace it."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or first_line(error)

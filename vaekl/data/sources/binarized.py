@@ -4,15 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
+from vaekl.data.files import open_file
 from vaekl.data.ondisk import Array
 from vaekl.data.sources.array_files import of_npz
 from vaekl.data.sources.build import Part, build_source
 from vaekl.data.sources.staging import data_root
 from vaekl.data.spec import Source
-from vaekl.system.errors import VaeklError
+from vaekl.system.errors import VaeklError, first_line
 
 #: images of each split
 ROWS = {"train": 50_000, "valid": 10_000, "test": 10_000}
+
+#: bytes of a file; those of the training images have 78 million
+_MOST = 1 << 28
 
 
 def binarized_mnist(path: str | None = None, root: str | None = None, name: str = "binarized_mnist") -> Source:
@@ -70,7 +74,11 @@ def _unpacked(array: Array) -> Array:
 
 def _amat(file: Path) -> Array:
     """Rows of 784 zeros and ones from text; a thousand times faster than numpy.loadtxt."""
-    text = np.fromfile(file, np.uint8)
+    try:
+        with open_file(file, _MOST) as opened:
+            text = np.frombuffer(opened.read(), np.uint8)
+    except (OSError, ValueError) as error:
+        raise VaeklError(f"{file} cannot be read ({first_line(error)}): replace it.") from error
     digit = text >> 1 == ord("0") >> 1  # "0" and "1" differ in their last bit alone
     blanks = sum(np.count_nonzero(text == ord(blank)) for blank in " \n\r\t")
     digits = np.count_nonzero(digit)

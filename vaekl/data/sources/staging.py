@@ -14,6 +14,7 @@ from typing import TypeVar
 from filelock import Timeout
 from platformdirs import user_cache_dir
 
+from vaekl.data.files import open_file
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import NotRegularError, locked, refuse_link, unwritable
 
@@ -47,7 +48,14 @@ def writable(root: Path) -> Path:
 
 
 def obtain(
-    name: str, kind: str, root: Path, archives: Sequence[Archive], read: Callable[[Path, bool], T], unpack: bool = False
+    name: str,
+    kind: str,
+    root: Path,
+    archives: Sequence[Archive],
+    read: Callable[[Path, bool], T],
+    most: int,
+    unpack: bool = False,
+    unpacked: Sequence[str] = (),
 ) -> T:
     """Read a data set from the data directory, and put it there first if it is not whole.
 
@@ -59,7 +67,9 @@ def obtain(
         root: the data directory.
         archives: what torchvision would fetch.
         read: given a folder and whether to download into it, returns the arrays.
+        most: bytes of the data set's largest file; torchvision reads whole ones, whatever their size.
         unpack: unzip the archives found here; torchvision takes some that it did not fetch itself for unpacked.
+        unpacked: the files that are read, as the archives, where they are others.
 
     Returns:
         What `read` returns.
@@ -67,6 +77,7 @@ def obtain(
     Raises:
         VaeklError: an archive is corrupt, the data cannot be fetched, or the directory cannot be written.
     """
+    _check_sizes(name, [root / path for path in (*(path for path, _ in archives), *unpacked)], most)
     try:
         return read(root, False)
     except Exception as error:  # whatever torchvision makes of files that are missing or half there
@@ -86,6 +97,17 @@ def obtain(
             f"{name} cannot be written to {root} ({error.strerror or error}); "
             "set data_dir=FOLDER (or VAEKL_DATA_DIR) to a folder that you may write to and that has room."
         ) from error
+
+
+def _check_sizes(name: str, places: Sequence[Path], most: int) -> None:
+    for place in places:
+        if place.is_file():
+            try:
+                open_file(place, most).close()
+            except ValueError as error:
+                raise VaeklError(f"{place} is no file of {name} ({error}): take it away.") from error
+            except OSError as error:  # whoever reads it says so
+                log.debug("%s cannot be opened: %s", place, error)
 
 
 def _stage(

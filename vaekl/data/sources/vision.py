@@ -81,7 +81,7 @@ def svhn(root: str | None = None, name: str = "svhn") -> Source:
         return {split: Part(svhn.data, svhn.labels, f"{split} of {name}") for split, svhn in sets.items()}
 
     archives = [(file, md5) for _, file, md5 in (kind.split_list[split] for split in TRAIN)]
-    return _load(name, kind.__name__, root, archives, read)
+    return _load(name, kind.__name__, root, archives, read, most=1 << 28)
 
 
 def omniglot(root: str | None = None, name: str = "omniglot", size: int = 28) -> Source:
@@ -109,7 +109,7 @@ def omniglot(root: str | None = None, name: str = "omniglot", size: int = 28) ->
         return {split: one(folder, download, split) for split in TRAIN}
 
     archives = [(f"{kind.folder}/{file}.zip", md5) for file, md5 in kind.zips_md5.items()]
-    return _load(name, kind.__name__, root, archives, read, unpack=True)
+    return _load(name, kind.__name__, root, archives, read, most=1 << 25, unpack=True)
 
 
 def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: int = 148) -> Source:
@@ -132,7 +132,7 @@ def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: 
 
     archives = [(f"{kind.base_folder}/{file}", md5) for _, md5, file in kind.file_list]
     place = data_root(root)
-    names = obtain(name, kind.__name__, place, archives, read, unpack=True)
+    names = obtain(name, kind.__name__, place, archives, read, most=1 << 31, unpack=True)
     originals = place / kind.base_folder / "img_align_celeba"
     parts = {}
     for split, files in names.items():
@@ -146,7 +146,9 @@ def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: 
 
 def _idx(kind_name: str, root: str | None, name: str, **arguments: str) -> Source:
     """MNIST and the data sets in its file format, by the name of torchvision's class."""
-    kind = getattr(torchvision("datasets"), kind_name)
+    original = getattr(torchvision("datasets"), kind_name)
+    # without what torchvision kept before 2021, files of PyTorch's that it would read before it looks at any other
+    kind = type(kind_name, (original,), {"_check_legacy_exist": lambda self: False})
 
     def one(folder: Path, download: bool, split: str) -> Part:
         stored = kind(folder, train=TRAIN[split], download=download, **arguments)
@@ -158,8 +160,15 @@ def _idx(kind_name: str, root: str | None, name: str, **arguments: str) -> Sourc
     def read(folder: Path, download: bool) -> dict[str, Part]:
         return {split: one(folder, download, split) for split in TRAIN}
 
-    files = [("gzip.zip", kind.md5)] if kind_name == "EMNIST" else kind.resources
-    return _load(name, kind_name, root, [(f"{kind_name}/raw/{file}", md5) for file, md5 in files], read)
+    raw = f"{kind_name}/raw"
+    if kind_name == "EMNIST":
+        parts = [f"emnist-{arguments['split']}-{split}" for split in TRAIN]
+        archives, most = [(f"{raw}/gzip.zip", original.md5)], 1 << 30
+        unpacked = [f"{raw}/{part}-{what}-ubyte" for part in parts for what in ("images-idx3", "labels-idx1")]
+    else:
+        archives, most = [(f"{raw}/{file}", md5) for file, md5 in original.resources], 1 << 26
+        unpacked = [path.removesuffix(".gz") for path, _ in archives]
+    return _load(name, kind_name, root, archives, read, most, unpacked=unpacked)
 
 
 def _cifar(kind_name: str, root: str | None, name: str) -> Source:
@@ -172,7 +181,9 @@ def _cifar(kind_name: str, root: str | None, name: str) -> Source:
     def read(folder: Path, download: bool) -> dict[str, Part]:
         return {split: one(folder, download, split) for split in TRAIN}
 
-    return _load(name, kind_name, root, [(kind.filename, kind.tgz_md5)], read)
+    files = [*(file for file, _ in (*kind.train_list, *kind.test_list)), kind.meta["filename"]]
+    unpacked = [f"{kind.base_folder}/{file}" for file in files]
+    return _load(name, kind_name, root, [(kind.filename, kind.tgz_md5)], read, most=1 << 28, unpacked=unpacked)
 
 
 def _load(
@@ -181,6 +192,9 @@ def _load(
     root: str | None,
     archives: Sequence[tuple[str, str]],
     read: Callable[[Path, bool], dict[str, Part]],
+    most: int,
     unpack: bool = False,
+    unpacked: Sequence[str] = (),
 ) -> Source:
-    return build_source(name, obtain(name, kind, data_root(root), archives, read, unpack), levels=256)
+    parts = obtain(name, kind, data_root(root), archives, read, most, unpack, unpacked)
+    return build_source(name, parts, levels=256)

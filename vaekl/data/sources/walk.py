@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Collection
 from functools import cache
-from os.path import realpath
+from os.path import realpath, splitext
 from pathlib import Path
 
 from vaekl.data.inventory import Inventory, some_of
@@ -40,12 +40,12 @@ class Walk:
             VaeklError: a folder cannot be read, or a file belongs to another split too.
         """
         files, links, seen = self._really_below(folder)
-        seen_folders = {self._folder_of(place) for place in seen}
+        seen_folders = {self._folder_of(place) for place in seen} if links else set()
         while links:  # only after what is really here, which keeps its own name
             link = links.pop(0)
             self._links.add(link)
             if link.is_file():
-                self._sort(link, files)
+                self._sort(link.parent, link.name, files)
             elif self._folder_of(link) in seen_folders:
                 self._repeated.append(link)
             else:
@@ -78,17 +78,16 @@ class Walk:
         folders = [folder]
         for place in folders:  # grows while it is gone through
             for entry in _entries(place):
-                path = place / entry.name
                 if entry.name.startswith("."):
                     self._hidden += 1
                 elif entry.is_symlink() and (entry.is_dir() or entry.is_file()):
-                    links.append(path)
+                    links.append(place / entry.name)
                 elif entry.is_dir():
-                    folders.append(path)
+                    folders.append(place / entry.name)
                 elif entry.is_file():
-                    self._sort(path, files)
+                    self._sort(place, entry.name, files)
                 else:
-                    self._no_files.append(path)
+                    self._no_files.append(place / entry.name)
         return files, links, folders
 
     def beside(self, folder: Path) -> list[Path]:
@@ -98,14 +97,14 @@ class Walk:
             if entry.name.startswith("."):
                 self._hidden += 1
             elif entry.is_file():
-                self._sort(folder / entry.name, files)
+                self._sort(folder, entry.name, files)
         return files
 
-    def _sort(self, path: Path, files: list[Path]) -> None:
+    def _sort(self, folder: Path, name: str, files: list[Path]) -> None:
         """Take a file, or count it among the others."""
-        suffix = path.suffix.lower()
+        suffix = splitext(name)[1].lower()
         if suffix in self._suffixes:
-            files.append(path)
+            files.append(folder / name)
         else:
             self._others[suffix] += 1
 
