@@ -61,7 +61,7 @@ def data_of(train=40, valid=12, shape=SHAPE):
     return Data(spec, spec, parts[0], parts[1] if valid else None, parts[2])
 
 
-def model_of(spec, likelihood=None, weighting=None, latents=3, hidden=(7,), seed=0):
+def model_of(spec, likelihood=None, weighting=None, latents=3, hidden=(7,), seed=0, control=None):
     """A small VAE whose first weights depend on the seed alone; no hidden layer gives the linear one."""
     likelihood = likelihood or Gaussian()
     weighting = weighting or FixedDispersion(likelihood, spec.shape)
@@ -70,7 +70,8 @@ def model_of(spec, likelihood=None, weighting=None, latents=3, hidden=(7,), seed
         nets = mlp(spec.shape, likelihood.outputs, latents, hidden, activation="tanh")
     else:
         nets = linear(spec.shape, likelihood.outputs, latents)
-    return VAE(spec, nets, likelihood, weighting, latents)
+    controlled = control(likelihood, spec, 40) if control is not None else None
+    return VAE(spec, nets, likelihood, weighting, latents, control=controlled)
 
 
 class Recorder(Callback):

@@ -1,6 +1,7 @@
 """What the tests of the loop share: data that remember what was asked, and ways to stop and to follow a run."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from math import isnan
 
@@ -9,6 +10,7 @@ from helpers import SHAPE, grey, model_of, trainer_of
 
 from vaekl.data import Data, DataSpec, Split
 from vaekl.data.transforms import Dequantize
+from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, InformationWeight, LearnedBeta, Mmd
 from vaekl.model.likelihoods import ContinuousBernoulli, Gaussian, Laplace
 from vaekl.model.weighting import CBNormalizer, FixedBeta, LearnedPrecision, OptimalPrecision
 
@@ -17,6 +19,18 @@ WEIGHTINGS = {
     "cb_normalizer": lambda: CBNormalizer(ContinuousBernoulli(), SHAPE),
     "learned_precision": lambda: LearnedPrecision(Laplace(), SHAPE, "pixel"),
     "optimal_precision": lambda: OptimalPrecision(Gaussian(), SHAPE, "channel", momentum=0.1),
+}
+#: each with a learned φ; targets within reach, so that λ moves
+CONTROLS = {
+    "information_weight": partial(InformationWeight, weight=4.0),
+    "capacity": partial(Capacity, target=1.0, gamma=5.0),
+    "controller": partial(Controller, target=0.5, kp=0.1, ki=0.1),
+    "geco": partial(Geco, rmse=0.2, speed=0.5, momentum=0.1),
+    "free_bits": partial(FreeBits, floor=0.05),
+    "free_bits of images": partial(FreeBits, floor=0.1, groups=2, of="image"),
+    "learned_beta": LearnedBeta,
+    "decomposed": Decomposed,
+    "mmd": Mmd,
 }
 #: what no two runs share
 TIMING = "images_per_second"
@@ -48,8 +62,9 @@ def byte_data(count=40):
 
 
 def weighted(name, seed=0):
-    weighting = WEIGHTINGS[name]()
-    return model_of(byte_data().spec, weighting.likelihood, weighting, seed=seed)
+    """A model with one of the weightings, or with one of the controls beside a learned φ."""
+    weighting = WEIGHTINGS[name]() if name in WEIGHTINGS else LearnedPrecision(Gaussian(), SHAPE)
+    return model_of(byte_data().spec, weighting.likelihood, weighting, seed=seed, control=CONTROLS.get(name))
 
 
 def stop_after(trainer, step):

@@ -33,6 +33,15 @@ from .data.transforms import Levels as Levels
 from .data.transforms import Scale as Scale
 from .data.transforms import Transform as Transform
 from .data.transforms import Warp as Warp
+from .model.control import Capacity as Capacity
+from .model.control import Control as Control
+from .model.control import Controller as Controller
+from .model.control import Decomposed as Decomposed
+from .model.control import FreeBits as FreeBits
+from .model.control import Geco as Geco
+from .model.control import InformationWeight as InformationWeight
+from .model.control import LearnedBeta as LearnedBeta
+from .model.control import Mmd as Mmd
 from .model.ledger import ElboTerms as ElboTerms
 from .model.likelihoods import Bernoulli as Bernoulli
 from .model.likelihoods import Beta as Beta

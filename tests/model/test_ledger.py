@@ -8,7 +8,7 @@ from scipy import stats
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from vaekl.model.ledger import ElboTerms, gaussian_kl
+from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 from vaekl.training.schedules import LinearSchedule
@@ -52,7 +52,7 @@ def test_the_arithmetic_of_the_ledger(per):
         log_norm_const=torch.tensor([-1.5, 4.0]),
         kl=torch.tensor([[0.25, 0.5, 1.0], [2.0, 0.0, 0.5]]),
         dispersion=torch.tensor(dispersion),
-        posterior_mean=torch.zeros(2, 3),
+        posterior=PosteriorSample(*[torch.zeros(2, 3)] * 4),
     )
     assert terms.energy_nats.tolist() == [energy_nats, 3 * energy_nats]
     assert terms.total_energy.tolist() == [total_energy, 3 * total_energy]

@@ -16,6 +16,7 @@ from vaekl.data import Data, DataSpec
 from vaekl.data.auto import AutoTransform
 from vaekl.data.spec import Source
 from vaekl.data.transforms import AsStored
+from vaekl.model import control as controls
 from vaekl.model import likelihoods, weighting
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.vae import LEDGER, VAE
@@ -44,6 +45,15 @@ WEIGHTINGS = {
     "learned_precision per pixel": (weighting.LearnedPrecision, {"per": "pixel"}),
     "optimal_precision": (weighting.OptimalPrecision, {}),
     "optimal_precision per pixel": (weighting.OptimalPrecision, {"per": "pixel"}),
+}
+CONTROLS = {
+    "capacity": controls.Capacity,
+    "controller": partial(controls.Controller, ki=0.01),
+    "decomposed": controls.Decomposed,
+    "free_bits": controls.FreeBits,
+    "geco": partial(controls.Geco, nats=-100.0, speed=0.1),
+    "learned_beta": controls.LearnedBeta,
+    "mmd": controls.Mmd,
 }
 NETS = {"conv": (conv, (4, 16)), "linear": (linear, ()), "mlp": (mlp, ((16,),))}
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
@@ -95,7 +105,7 @@ def data_for(likelihood, kind, support):
     return data
 
 
-def trainer_for(names, kind, support):
+def trainer_for(names, kind, support, controlled=None):
     """A trainer with vaekl's default settings but for small networks, and its recorder."""
     family, how, net, dtype = names
     likelihood = LIKELIHOODS[family][0]()
@@ -105,11 +115,13 @@ def trainer_for(names, kind, support):
     torch.manual_seed(0)
     make, sizes = NETS[net]
     nets = make(SHAPE, likelihood.outputs, LATENTS, *sizes)
-    model = VAE(data.spec, nets, likelihood, weighs, LATENTS, DTYPES[dtype])
+    control = CONTROLS[controlled](likelihood, data.spec, len(data.train)) if controlled else None
+    model = VAE(data.spec, nets, likelihood, weighs, LATENTS, DTYPES[dtype], control)
     networks = [*model.encoder.parameters(), *model.decoder.parameters()]
     optimizer = torch.optim.Adam(networks, lr=1e-3, fused=True)
-    if own := list(weighs.parameters()):
-        optimizer.add_param_group({"params": own, "lr": 1e-3 * weighs.lr_factor})
+    for part in (weighs, model.control):
+        if own := list(part.parameters()):
+            optimizer.add_param_group({"params": own, "lr": 1e-3 * part.lr_factor})
     recorder, plan = Recorder(), Plan(total_steps=STEPS, batch_size=20, log_every=LOG_EVERY, valid_every=100)
     return Trainer(
         model, optimizer, ConstantSchedule(STEPS), LearningRateSchedule(STEPS), data, plan, 0, [recorder]
@@ -171,6 +183,20 @@ def test_training_stays_finite(family, how, net, dtype, kind):
     assert trainer.step == STEPS and len(recorder.figures) == STEPS / LOG_EVERY and len(recorder.evaluations) == 2
     for step, figures in recorder.figures + [(step, found.figures()) for step, found, _ in recorder.evaluations]:
         assert all(isfinite(value) for value in figures.values()), (step, figures)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize(("family", "how"), [("gaussian", "auto"), ("cb", "auto")])
+def test_training_under_a_control_stays_finite(control, family, how):
+    for kind in kinds(family):
+        support = "real" if kind in REALS else LIKELIHOODS[family][1]
+        trainer, recorder = trainer_for((family, how, "mlp", "float32"), kind, support, control)
+        broken = watched(trainer)
+        trainer.fit()
+        assert not broken
+        figures = [values for _, values in recorder.figures] + [one.figures() for _, one, _ in recorder.evaluations]
+        assert all(isfinite(value) for values in figures for value in values.values()), kind
+        assert all(values["effective_beta_kl"] >= 0 for values in figures)
 
 
 def test_what_breaks_in_one_step_is_seen():

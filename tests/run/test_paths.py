@@ -11,6 +11,7 @@ from helpers import grey
 from torch import nn
 
 from vaekl.data import DataSpec
+from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, LearnedBeta, Mmd
 from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.vae import LEDGER, VAE, Objective
@@ -29,6 +30,17 @@ CASES = {
     "beta": (Beta, FixedDispersion),
     "categorical": (lambda: Categorical(5), FixedDispersion),
 }
+#: cases with a control, whose state moves within the step
+CONTROLS = {
+    "capacity": lambda *a: Capacity(*a, target=1.0),
+    "controller": lambda *a: Controller(*a, target=1.0, ki=0.1),
+    "geco": lambda *a: Geco(*a, rmse=0.1),
+    "free_bits": lambda *a: FreeBits(*a, floor=0.02),
+    "learned_beta": LearnedBeta,
+    "decomposed": Decomposed,
+    "mmd": Mmd,
+}
+CASES |= dict.fromkeys(CONTROLS, (Gaussian, LearnedPrecision))
 #: `make test` compiles this, and "gaussian" in the test of a schedule; `make nightly` compiles all
 COMPILED_DAILY = ("cb",)
 NETS = {
@@ -48,7 +60,8 @@ def objective_of(case, net="mlp"):
     spec = DataSpec("grey", SHAPE, 5 if case == "categorical" else None, support)
     torch.manual_seed(3)
     nets = NETS[net](SHAPE, likelihood.outputs, LATENTS)
-    model = VAE(spec, nets, likelihood, make_weighting(likelihood, SHAPE), LATENTS)
+    control = CONTROLS[case](likelihood, spec, 100) if case in CONTROLS else None
+    model = VAE(spec, nets, likelihood, make_weighting(likelihood, SHAPE), LATENTS, control=control)
     return Objective(model).train(), x, torch.randn(len(x), LATENTS)
 
 

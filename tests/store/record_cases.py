@@ -62,8 +62,10 @@ FACTS = {
         "loss": "E + KL",
         "fits_dispersion": False,
         "dispersion": 0.5,
+        "implied_beta_kl": 0.5,
         "drops_constant": True,
     },
+    "control": {"name": "information_weight", "penalty": "KL", "target_kl_nats": 20.0},
     "parameters": 2345,
 }
 RESULTS = {

@@ -1,9 +1,11 @@
 """The loop, stopped anywhere and gone on with: the same numbers to the last bit."""
 
+from itertools import product
+
 import pytest
 import torch
 from helpers import data_of, model_of, seeded, trainer_of
-from trainer_cases import WEIGHTINGS, byte_data, comparable, same, stop_after, stored, watched, weighted
+from trainer_cases import CONTROLS, WEIGHTINGS, byte_data, comparable, same, stop_after, stored, watched, weighted
 
 from vaekl.measures.elbo import evaluate
 from vaekl.training.schedules import LearningRateSchedule, LinearSchedule
@@ -32,9 +34,10 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("stop", [7, 22])
+@pytest.mark.parametrize(
+    ("weighting", "setting", "stop"),
+    [*product(WEIGHTINGS, SETTINGS, [7, 22]), *((control, "adam, averaged", 7) for control in CONTROLS)],
+)
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(weighting, setting, stop):
     """Stopped within an epoch (of 5 steps) and within a log's window (of 4), 23 steps in all."""
     options = SETTINGS[setting] | {

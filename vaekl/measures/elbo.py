@@ -131,9 +131,9 @@ def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sc
         terms, eta = model.terms(x, noise)
         parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
         mean, variance = model.moments(eta)
-        loss = model.weighting.loss(terms, schedule) * len(x)
+        loss = model.loss(terms, schedule) * len(x)
         square_error = (mean - model.spec.to_data(x)).square().flatten(1).mean(1)
-        judged.append((parts, terms.kl, terms.posterior_mean, loss, variance.flatten(1).mean(1), square_error))
+        judged.append((parts, terms.kl, terms.posterior.mean, loss, variance.flatten(1).mean(1), square_error))
     columns, kl, posterior_means, losses, variances, square_errors = zip(*distributed.gathered(judged), strict=True)
     # averages over many images are taken in float64, which not every device has
     energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
@@ -154,7 +154,7 @@ def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sc
         implied_sigma=sqrt(torch.cat(variances).cpu().double().mean().item()),
         rmse=sqrt(torch.cat(square_errors).cpu().double().mean().item()),
         beta_kl=model.weighting.beta_kl,
-        effective_beta_kl=model.weighting.effective_beta_kl(geometric, schedule).item(),
+        effective_beta_kl=model.effective_beta_kl(geometric, schedule).item(),
         active_units=int((torch.cat(posterior_means).var(0) > ACTIVE_VARIANCE).sum()) if images > 1 else 0,
         kl_per_latent=kl_per_latent,
         dispersions=dispersion.cpu(),

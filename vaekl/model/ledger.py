@@ -4,9 +4,26 @@ ELBO = −E/φ + ln C(η, φ) − KL(q(z|x) ‖ p(z))                (nats; a lo
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class PosteriorSample(NamedTuple):
+    """q(z|x) of a batch, and one sample z = mean + exp(log_std) · noise of each image; all [B, Z], float32.
+
+    Args:
+        z: the sample.
+        mean: of q(z|x).
+        log_std: the logarithm of its standard deviation.
+        noise: standard normal.
+    """
+
+    z: Tensor
+    mean: Tensor
+    log_std: Tensor
+    noise: Tensor
 
 
 @dataclass
@@ -18,7 +35,7 @@ class ElboTerms:
         log_norm_const: ln C(η, φ) summed over the image, [B], nats.
         kl: KL(q(z|x) ‖ N(0, 1)) of each latent, [B, Z], nats.
         dispersion: φ of the implied density, with as many axes as S: all of length 1, [C, 1, ...], or S.
-        posterior_mean: the mean of q(z|x), [B, Z]; active units are counted from it.
+        posterior: q(z|x) and the sample from which the energy was computed.
 
     Attributes:
         energy_nats: E/φ, [B], nats.
@@ -26,7 +43,8 @@ class ElboTerms:
         total_kl: KL summed over the latents and never weighted, [B], nats.
 
     >>> one = torch.ones
-    >>> ElboTerms(one(2, 1, 1, 1), one(2), one(2, 3), one(1, 1, 1) / 2, one(2, 3)).elbo
+    >>> posterior = PosteriorSample(one(2, 3), one(2, 3), one(2, 3), one(2, 3))
+    >>> ElboTerms(one(2, 1, 1, 1), one(2), one(2, 3), one(1, 1, 1) / 2, posterior).elbo
     tensor([-4., -4.])
     """
 
@@ -34,7 +52,7 @@ class ElboTerms:
     log_norm_const: Tensor
     kl: Tensor
     dispersion: Tensor
-    posterior_mean: Tensor
+    posterior: PosteriorSample
 
     energy_nats: Tensor = field(init=False)
     total_energy: Tensor = field(init=False)

@@ -1,32 +1,17 @@
 """The VAE: q(z|x), p(x|z), and the parts of one batch's ELBO."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.ledger import ElboTerms, gaussian_kl
+from vaekl.model.control import Control, InformationWeight
+from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
 from vaekl.model.weighting import Weighting
-
-
-class PosteriorSample(NamedTuple):
-    """q(z|x) of a batch, and one sample z = mean + exp(log_std) · noise of each image; all [B, Z], float32.
-
-    Args:
-        z: the sample.
-        mean: of q(z|x).
-        log_std: the logarithm of its standard deviation.
-        noise: standard normal.
-    """
-
-    z: Tensor
-    mean: Tensor
-    log_std: Tensor
-    noise: Tensor
 
 
 class VAE(nn.Module):
@@ -39,6 +24,7 @@ class VAE(nn.Module):
         weighting: its dispersion, and the loss.
         latents: Z.
         autocast: the half precision in which the networks run, but not the likelihood; None for float32.
+        control: what stands for the KL in the loss; None for the KL itself.
 
     Source: Kingma, Welling 2014.
     """
@@ -51,12 +37,14 @@ class VAE(nn.Module):
         weighting: Weighting,
         latents: int,
         autocast: torch.dtype | None = None,
+        control: Control | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
         self.encoder, self.decoder = nets
         self.likelihood = likelihood
         self.weighting = weighting
+        self.control = InformationWeight(likelihood, spec, 0) if control is None else control
         self.latents = latents
         self.log_volume = spec.log_volume
         if spec.scaling is not None:  # whoever reads the run back gives other data the same scale
@@ -75,8 +63,8 @@ class VAE(nn.Module):
 
     def terms(self, x: Tensor, noise: Tensor) -> tuple[ElboTerms, Tensor]:
         """As `forward`, and also η [B, P, *S]."""
-        z, mean, log_std, _ = self._reparameterised(x, noise)
-        eta = self.decode(z)
+        posterior = self._reparameterised(x, noise)
+        eta = self.decode(posterior.z)
         if self.training and self.weighting.observes:
             with torch.no_grad():
                 self.weighting.observe(self.likelihood.energy(eta, x))
@@ -87,11 +75,27 @@ class VAE(nn.Module):
         terms = ElboTerms(
             energy=energy,
             log_norm_const=log_norm_const,
-            kl=gaussian_kl(mean, log_std),
+            kl=gaussian_kl(posterior.mean, posterior.log_std),
             dispersion=dispersion,
-            posterior_mean=mean.detach(),
+            posterior=posterior,
         )
         return terms, eta
+
+    def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
+        """What is minimised, averaged over the batch, a scalar; in training the control sees the batch first.
+
+        Args:
+            terms: the parts of the batch's ELBO.
+            schedule: the KL's multiplier.
+        """
+        if self.training:
+            with torch.no_grad():
+                self.control.observe(terms, schedule)
+        return self.weighting.loss(terms, *self.control.penalty(terms, schedule))
+
+    def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
+        """The KL's weight over the energy's, φ · λ · schedule, of the shape of `dispersion`."""
+        return self.weighting.effective_beta_kl(dispersion, self.control.multiplier(schedule))
 
     def noise(self, images: int, generator: torch.Generator) -> Tensor:
         """Standard normal noise for as many images, [images, Z], on the generator's device."""
@@ -161,7 +165,7 @@ class Objective(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, schedule: Tensor | float) -> tuple[Tensor, Tensor]:
         terms: ElboTerms = self.model(x, noise)
-        loss = self.model.weighting.loss(terms, schedule)
+        loss = self.model.loss(terms, schedule)
         with torch.no_grad():
             parts = [terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.total_kl]
             return loss, torch.cat([torch.stack(parts).mean(1), loss.detach().view(1)])

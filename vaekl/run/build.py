@@ -11,10 +11,11 @@ from vaekl.data import Data, generator, seed_of
 from vaekl.data.auto import AutoTransform
 from vaekl.data.spec import Source
 from vaekl.data.transforms import Transform
+from vaekl.model.control import Control
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
 from vaekl.model.vae import VAE
-from vaekl.model.weighting import Weighting
+from vaekl.model.weighting import FixedBeta, Weighting
 from vaekl.run.config import DataConfig, ModelConfig, RunConfig, Settings, TrainingConfig
 from vaekl.run.execute import Run
 from vaekl.run.settings import compared
@@ -92,11 +93,22 @@ def build_data(cfg: DataConfig, likelihood: Likelihood) -> Data:
 
 
 def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
-    """The networks with fresh weights, and the weighting."""
+    """The networks with fresh weights, the weighting and the control.
+
+    Raises:
+        VaeklError: settings that do not fit each other.
+    """
     torch.manual_seed(seed_of("weights", cfg.seed))
     weighting: Weighting = make("weighting", cfg.weighting, Weighting, likelihood=likelihood, shape=data.spec.shape)
     nets: Nets = make("model", cfg.nets, Nets, shape=data.spec.shape, outputs=likelihood.outputs)
-    return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast)
+    images = len(data.train)
+    control: Control = make("control", cfg.control, Control, likelihood=likelihood, spec=data.spec, images=images)
+    if isinstance(weighting, FixedBeta) and weighting.beta_kl != 1 and control.weighs:
+        raise VaeklError(
+            f"weighting=fixed_beta with β = {weighting.beta_kl:g} and control={control.name} both weigh the KL: leave "
+            "one of them at 1."
+        )
+    return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control)
 
 
 def build_plan(cfg: TrainingConfig, data: Data) -> Plan:
@@ -128,7 +140,8 @@ def facts(trainer: Trainer) -> dict[str, Any]:
     return {
         "data": trainer.data.spec.facts(),
         "likelihood": model.likelihood.facts(),
-        "weighting": model.weighting.facts(),
+        "weighting": model.weighting.facts() | {"loss": model.weighting.equation(model.control.equation())},
+        "control": model.control.facts(),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
 
@@ -154,12 +167,13 @@ def _schedule(group: str, settings: Settings, plan: Plan) -> Any:
 
 
 def _optimizer(cfg: TrainingConfig, model: VAE) -> torch.optim.Optimizer:
-    """The optimiser, with the weighting's own parameters at their own learning rate."""
-    networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
+    """The optimiser, with the weighting's and the control's own parameters at their own learning rates."""
+    networks = [*model.encoder.parameters(), *model.decoder.parameters()]
     optimizer: torch.optim.Optimizer = make("optim", cfg.optim, torch.optim.Optimizer, params=networks)
-    if own := list(model.weighting.parameters()):
-        # a decay of ln φ would pull φ towards 1
-        optimizer.add_param_group({"params": own, "lr": cfg.lr * model.weighting.lr_factor, "weight_decay": 0.0})
+    for part in (model.weighting, model.control):
+        if own := list(part.parameters()):
+            # a decay of ln φ would pull φ towards 1
+            optimizer.add_param_group({"params": own, "lr": cfg.lr * part.lr_factor, "weight_decay": 0.0})
     return optimizer
 
 

@@ -40,6 +40,7 @@ class ModelConfig:
     Args:
         likelihood: settings of the family of p(x|z).
         weighting: settings of what becomes of φ and ln C.
+        control: settings of what stands for the KL in the loss.
         nets: settings of the encoder and the decoder.
         latents: Z.
         autocast: the type that the networks compute in, or None for float32.
@@ -48,6 +49,7 @@ class ModelConfig:
 
     likelihood: Settings
     weighting: Settings
+    control: Settings
     nets: Settings
     latents: int
     autocast: torch.dtype | None
@@ -152,6 +154,7 @@ class RunConfig:
             model=ModelConfig(
                 likelihood=get("likelihood"),
                 weighting=get("weighting"),
+                control=get("control"),
                 nets=get("model"),
                 latents=get.checked("model.latents", whole, 1),
                 autocast=half_precision(autocast),

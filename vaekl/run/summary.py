@@ -40,8 +40,9 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
         "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
         f"; {likelihood.protocol}",
-        "loss": weighting.equation() + multiplied + f", averaged over {examples}",
+        "loss": weighting.equation(model.control.equation()) + multiplied + f", averaged over {examples}",
         "weighting": f"{name}: {weighting.explanation()}",
+        **({"control": f"{model.control.name}: {model.control.explanation()}"} if model.control.weighs else {}),
         "training": f"{plan.total_steps:,} steps of {plan.batch_size} {examples}, "
         f"{choices['optim']}, seed {trainer.seed}, {machine}",
         "run": printable(str(path)),

@@ -17,7 +17,8 @@ SCHEMA = 1
 FIELDS = (
     "step", "split", "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "elbo_standard_error_nats", "loss",
     "bits_per_dim", "energy", "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "schedule",
-    "active_units", "learning_rate", "gradient_norm", "images_per_second", "restores",
+    "active_units", "learning_rate", "gradient_norm", "images_per_second", "restores", "information_weight",
+    "target_kl_nats",
 )  # fmt: skip
 #: bytes: 1.7 million rows
 _MOST = 1 << 29

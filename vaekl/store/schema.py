@@ -66,7 +66,16 @@ class WeightingFacts(Record):
     loss: Text
     fits_dispersion: bool
     dispersion: Positive | None
+    implied_beta_kl: Positive | None
     drops_constant: bool
+
+
+class ControlFacts(Record):
+    """What stands for the KL in the loss: `Control.facts`."""
+
+    name: Text
+    penalty: Text
+    target_kl_nats: Positive | None
 
 
 class Facts(Record, kw_only=True):
@@ -83,6 +92,7 @@ class Facts(Record, kw_only=True):
     data: DataFacts
     likelihood: LikelihoodFacts
     weighting: WeightingFacts
+    control: ControlFacts
     parameters: Count
 
 

@@ -69,7 +69,7 @@ class Trainer:
         self.restores = 0
         self.device = next(model.parameters()).device
         self.generator = generator("noise", seed, self.device)
-        self.networks = [p for name, p in model.named_parameters() if not name.startswith("weighting.")]
+        self.networks = [*model.encoder.parameters(), *model.decoder.parameters()]
         self.batches = batch_slices(len(data.train), plan.batch_size)
         self.average = (
             AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=False)
@@ -210,6 +210,8 @@ class Trainer:
         figures |= {
             **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
+            "information_weight": self.model.control.multiplier(schedule),
+            **({"target_kl_nats": target} if (target := self.model.control.target) is not None else {}),
             "learning_rate": self._rates(self.step - 1)[0],
             **({"restores": self.restores} if self.restores else {}),
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,

@@ -178,7 +178,7 @@ def test_under_half_precision_the_posterior_is_still_float32(name):
     model = VAE(spec, built(name, spec.shape, 1), Gaussian(), LearnedPrecision(Gaussian(), spec.shape), LATENTS)
     model.autocast = torch.bfloat16
     terms, eta = model.terms(torch.rand(4, 1, 8, 8), torch.randn(4, LATENTS))
-    for part in (terms.energy, terms.log_norm_const, terms.kl, terms.posterior_mean, eta):
+    for part in (terms.energy, terms.log_norm_const, terms.kl, terms.posterior.mean, eta):
         assert part.dtype == torch.float32
 
 

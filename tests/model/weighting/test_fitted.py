@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from weighting_cases import GROUPS, LIKELIHOODS, SHAPE, SHARED, images, model_of, noise_of
 
 from vaekl.measures.elbo import evaluate
-from vaekl.model.ledger import ElboTerms
+from vaekl.model.ledger import ElboTerms, PosteriorSample
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import LearnedPrecision, OptimalPrecision
 
@@ -154,7 +154,7 @@ def test_a_constant_pixel_gives_no_infinity(family, per):
         log_norm_const=likelihood.log_norm_const(eta, phi).flatten(1).sum(1),
         kl=torch.zeros(16, 3),
         dispersion=phi,
-        posterior_mean=torch.zeros(16, 3),
+        posterior=PosteriorSample(*[torch.zeros(16, 3)] * 4),
     )
     loss = weighting.loss(terms, 1.0)
     loss.backward()

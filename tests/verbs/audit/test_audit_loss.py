@@ -19,7 +19,7 @@ import torch
 from scipy import stats
 from torch.nn import functional
 
-from vaekl.model.ledger import ElboTerms, gaussian_kl
+from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
 from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Laplace
 from vaekl.model.weighting import FixedBeta
 from vaekl.verbs.audit.densities import ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY, SQUARE
@@ -84,8 +84,9 @@ def test_hand_derived_sigma_and_constant():
     assert loss.log_norm_const == pytest.approx(0)
     exact = read_loss(["reconstruction=bce", "data=binary", "shape=[1,28,28]"])
     assert exact.exact and exact.log_norm_const == 0 and not exact.moves_optimum
-    for words in ("reconstruction=bce data=binary beta=4", "reconstruction=bce"):
-        assert read_loss(words.split()).moves_optimum and read_loss(words.split()).log_norm_const is None
+    weighted, grey = read_loss(["reconstruction=bce", "data=binary", "beta=4"]), read_loss(["reconstruction=bce"])
+    assert (weighted.exact, weighted.moves_optimum, weighted.log_norm_const) == (False, False, None)
+    assert (grey.exact, grey.moves_optimum, grey.log_norm_const) == (False, True, None)
 
 
 def reduced(value, reduction, over):
@@ -140,7 +141,7 @@ def test_the_user_s_loss_is_vaekl_s_times_a_factor_and_the_elbo_up_to_the_consta
     weighting = FixedBeta(family, SHAPE, loss.beta_kl)
     kl = gaussian_kl(mean, 0.5 * log_var)
     energy = family.energy(out.unsqueeze(1), unit).sum_to_size(B, 1, 1, 1)
-    terms = ElboTerms(energy, torch.zeros(B), kl, weighting.dispersion.double(), mean)
+    terms = ElboTerms(energy, torch.zeros(B), kl, weighting.dispersion.double(), PosteriorSample(*[mean] * 4))
     # on the user's scale E is width² or width times that on [0, 1]
     power = {"gaussian": 2, "laplace": 1}.get(loss.density.likelihood, 0)
     factor = loss.energy_factor * width**power

@@ -35,7 +35,7 @@ def card(capsys, run):
         ("likelihood=bernoulli transform=binarize", ["auto → fixed_dispersion", "φ = 1", "dropped        nothing"]),
         (
             "likelihood=bernoulli transform=binarize weighting=fixed_beta weighting.beta=4",
-            ["+ 4 · KL", "the optimum moves"],
+            ["+ 4 · KL", "φ = 1", "effective β_KL 4; normalised β_KL · Z/N = 0.25", "dropped        nothing"],
         ),
         ("likelihood=categorical transform=levels", ["categorical", "φ = 1"]),
         ("likelihood=beta", ["beta", "−ln B(α, β)"]),

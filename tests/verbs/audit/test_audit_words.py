@@ -40,7 +40,7 @@ def test_the_issue_s_own_command(capsys):
     ("words", "parts"),
     [
         ("reconstruction=bce data=binary", ["exact", "nothing: the negative ELBO is loss", "likelihood=bernoulli"]),
-        ("reconstruction=bce data=binary beta=4", ["tempered", "optimum moves", "weighting.beta=4"]),
+        ("reconstruction=bce data=binary beta=4", ["λ = 4", "sum to 1 as they are", "a β-VAE", "weighting.beta=4"]),
         (
             "reconstruction=bce shape=[1,28,28]",
             ["continuous Bernoulli", "N ln 2 = 543.43", "optimum moves", "keep the"],

@@ -102,6 +102,10 @@ class Likelihood(ABC):
         variances = self.variance(eta, torch.ones(1, 1, 1)).flatten().tolist()
         return sqrt(variances[0]) if len(set(variances)) == 1 else None
 
+    def energy_at_rmse(self, rmse: float) -> float | None:
+        """The mean energy of values whose root mean square error is `rmse`; None where it does not follow from that."""
+        return None
+
     @property
     def protocol(self) -> str:
         """What is clipped, in words: every figure under this likelihood depends on it."""

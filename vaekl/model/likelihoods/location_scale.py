@@ -64,6 +64,9 @@ class Gaussian(_LocationScale):
     def energy(self, eta: Tensor, x: Tensor) -> Tensor:
         return 0.5 * (x - self.location(eta)).square()
 
+    def energy_at_rmse(self, rmse: float) -> float:
+        return 0.5 * rmse**2
+
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return (-0.5 * (log(2 * pi) + dispersion.log())).expand_as(eta[:, 0])
 

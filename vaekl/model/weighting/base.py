@@ -1,6 +1,8 @@
 """A weighting decides what is done with the dispersion φ and the constant ln C.
 
-    loss = w_E · E − (ln C or nothing) + w_KL · schedule · KL,     effective β_KL = w_KL · schedule / w_E = φ · schedule
+    loss = w_E · E − (ln C or nothing) + w_KL · λ · KL,     effective β_KL = w_KL · λ / w_E = φ · λ
+
+λ is 1, a schedule's multiplier or what a control makes of it.
 
 It changes the loss and never what is reported, which is the ELBO of the density at its φ.
 """
@@ -32,7 +34,7 @@ class Weighting(nn.Module):
     #: what the weighting is called; a class that sets no name of its own is called as the class
     name: ClassVar[str]
     #: whether its loss lacks ln C
-    drops_constant: ClassVar[bool] = False
+    drops_constant: bool = False
     #: the KL's coefficient in the loss, before the schedule
     beta_kl: float = 1.0
     #: the learning rate of the weighting's own parameters, over that of the networks
@@ -61,18 +63,20 @@ class Weighting(nn.Module):
     def observe(self, energy: Tensor) -> None:
         """Called with E of each value of a training batch, [B, *S], before φ is read; for those that solve φ."""
 
-    def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
+    def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         """What is minimised, averaged over the batch, a scalar; not comparable between weightings.
 
         Args:
             terms: the parts of the batch's ELBO.
-            schedule: the KL's multiplier.
+            multiplier: of the penalty.
+            penalty: what a control puts in the KL's place, [B], nats; None for the KL.
         """
-        return plus(terms.energy_nats - terms.log_norm_const, self.beta_kl * schedule, terms.total_kl).mean()
+        penalty = terms.total_kl if penalty is None else penalty
+        return plus(terms.energy_nats - terms.log_norm_const, self.beta_kl * multiplier, penalty).mean()
 
-    def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
+    def effective_beta_kl(self, dispersion: Tensor, multiplier: float) -> Tensor:
         """The KL's weight over the energy's, on which all strategies are comparable; of the shape of `dispersion`."""
-        return dispersion * schedule
+        return dispersion * multiplier
 
     @property
     def fits_dispersion(self) -> bool:
@@ -84,7 +88,8 @@ class Weighting(nn.Module):
 
         Returns:
             `name`; `loss`, the equation; `fits_dispersion`, whether it finds φ itself; `dispersion`, φ where it is one
-            fixed number, else None; `drops_constant`, whether the loss lacks ln C.
+            fixed number, else None; `implied_beta_kl`, the KL's weight over the energy's at λ = 1, likewise;
+            `drops_constant`, whether the loss lacks ln C.
         """
         fixed = not self.fits_dispersion and self.dispersion.numel() == 1
         return {
@@ -92,25 +97,26 @@ class Weighting(nn.Module):
             "loss": self.equation(),
             "fits_dispersion": self.fits_dispersion,
             "dispersion": self.dispersion.item() if fixed else None,
+            "implied_beta_kl": self.effective_beta_kl(self.dispersion, 1.0).item() if fixed else None,
             "drops_constant": self.drops_constant,
         }
 
-    def equation(self) -> str:
-        """The loss as text."""
-        return negative_elbo(f"[{self.likelihood.energy_text}]/φ", self.likelihood.log_norm_const_text)
+    def equation(self, penalty: str = "KL") -> str:
+        """The loss as text, with a control's penalty in the KL's place."""
+        return negative_elbo(f"[{self.likelihood.energy_text}]/φ", self.likelihood.log_norm_const_text, penalty)
 
     def explanation(self) -> str:
         """What this weighting does with φ and ln C, in one line."""
         return "the negative ELBO at its φ"
 
 
-def negative_elbo(energy: str, constant: str) -> str:
-    """The negative ELBO as text.
+def negative_elbo(energy: str, constant: str, penalty: str = "KL") -> str:
+    """The negative ELBO as text, with a control's penalty in the KL's place.
 
     >>> negative_elbo("[|x − μ|]/φ", "−ln(2φ)")
     '[|x − μ|]/φ − [−ln(2φ)] + KL'
     """
-    return " ".join([energy, *([] if constant == "0" else [f"− [{constant}]"]), "+ KL"])
+    return " ".join([energy, *([] if constant == "0" else [f"− [{constant}]"]), f"+ {penalty}"])
 
 
 def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:

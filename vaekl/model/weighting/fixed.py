@@ -1,5 +1,7 @@
 """The weightings whose dispersion is a fixed number, with the constant dropped or kept."""
 
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -27,31 +29,58 @@ class _Fixed(Weighting):
 
 
 class FixedBeta(_Fixed):
-    """loss = E + β_KL · KL: the constant is dropped and the weight is tuned; the implied φ is β_KL.
+    """loss = E + β · KL: the constant is dropped and the weight is tuned.
 
-    Where ln C does not depend on η, this is φ·(−ELBO + ln C) at φ = β_KL, with the same optimum as the ELBO. Where it
-    does (a family whose φ is no scale, unless it is discrete and β_KL = 1), the optimum is another one.
+    Where φ is a scale, ln C does not depend on η, and this is φ·(−ELBO + ln C) at φ = β: the weight is the noise
+    level. Elsewhere the decoder's optimum at a given z does not contain β, so that the loss says nothing of φ: the
+    density is judged at φ = 1, and β is an information weight λ. There a density's ln C depends on η, and dropping it
+    moves the optimum; a distribution of whole numbers has none at φ = 1.
 
-    Source: Higgins et al. 2017, equation 4, without its normalisation.
+    Args:
+        beta: β; or
+        beta_norm: β·Z/N, as it is published for Z latents and N values of x.
+        latents: Z, which `beta_norm` needs.
+
+    Source: Higgins et al. 2017, equation 4, and section 4.2 for the normalised β.
     """
 
     name = "fixed_beta"
-    drops_constant = True
 
-    def __init__(self, likelihood: Likelihood, shape: Shape, beta: float = 1.0) -> None:
-        super().__init__(likelihood, shape, beta, "weighting.beta")
-        self.beta_kl = float(beta)
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        shape: Shape,
+        beta: float | None = 1.0,
+        beta_norm: float | None = None,
+        latents: int | None = None,
+    ) -> None:
+        if beta_norm is not None:
+            if latents is None:
+                raise VaeklError("weighting.beta_norm needs weighting.latents, the number of latents.")
+            beta = positive(beta_norm, "weighting.beta_norm") * prod(shape) / latents
+        beta = positive(beta, "weighting.beta")
+        super().__init__(likelihood, shape, beta if likelihood.scale_power is not None else 1.0, "weighting.beta")
+        self.beta_kl = beta
+        self.drops_constant = not likelihood.discrete
 
-    def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
-        return plus(terms.total_energy, self.beta_kl * schedule, terms.total_kl).mean()
+    def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
+        penalty = terms.total_kl if penalty is None else penalty
+        return plus(terms.total_energy, self.beta_kl * multiplier, penalty).mean()
 
-    def equation(self) -> str:
-        return f"{self.likelihood.energy_text} + {self.beta_kl:g} · KL"
+    def effective_beta_kl(self, dispersion: Tensor, multiplier: float) -> Tensor:
+        return torch.full_like(dispersion, self.beta_kl * multiplier)
+
+    def equation(self, penalty: str = "KL") -> str:
+        weighted = penalty if self.beta_kl == 1 and penalty != "KL" else f"{self.beta_kl:g} · {penalty}"
+        return f"{self.likelihood.energy_text} + {weighted}"
 
     def explanation(self) -> str:
-        if self.likelihood.scale_power is not None or (self.likelihood.discrete and self.beta_kl == 1):
+        if self.likelihood.scale_power is not None:
             return f"ln C does not depend on the decoder; the weight implies φ = {self.beta_kl:g}"
-        return "ln C depends on the decoder and is dropped all the same: this changes the optimum"
+        if self.likelihood.discrete:
+            weight = "nothing to weigh" if self.beta_kl == 1 else f"β = {self.beta_kl:g} weighs the information alone"
+            return f"φ = 1, at which nothing is dropped; {weight}"
+        return "ln C depends on the decoder and is dropped all the same: this changes the optimum; judged at φ = 1"
 
 
 class FixedDispersion(_Fixed):
@@ -62,13 +91,13 @@ class FixedDispersion(_Fixed):
     def __init__(self, likelihood: Likelihood, shape: Shape, dispersion: float = 1.0) -> None:
         super().__init__(likelihood, shape, dispersion, "weighting.dispersion")
 
-    def equation(self) -> str:
+    def equation(self, penalty: str = "KL") -> str:
         likelihood = self.likelihood
         if self.phi.item() == 1:
-            return negative_elbo(f"[{likelihood.energy_text}]", likelihood.log_norm_const_text)
+            return negative_elbo(f"[{likelihood.energy_text}]", likelihood.log_norm_const_text, penalty)
         # where φ is no scale, the text of ln C holds at φ = 1 alone
         constant = "ln C(η, φ)" if likelihood.scale_power is None else likelihood.log_norm_const_text
-        return negative_elbo(f"[{likelihood.energy_text}]/φ", constant)
+        return negative_elbo(f"[{likelihood.energy_text}]/φ", constant, penalty)
 
     def explanation(self) -> str:
         if self.likelihood.scale_power is None and self.phi.item() == 1:

@@ -1,6 +1,6 @@
 """The card of a loss: the equation that it is, what it claims about pixels, and what it lacks."""
 
-from math import isclose, log
+from math import log
 
 from vaekl.verbs.audit.loss import Loss
 from vaekl.verbs.audit.text import lines, number
@@ -78,15 +78,20 @@ def _factor(loss: Loss) -> str:
 def _product(loss: Loss) -> str:
     factors = loss.phi_factors()
     if not factors:
-        return "φ = 1, since both terms are sums with nothing before them"
-    return f"φ = {number(loss.phi)}, the product of\n" + "\n".join(f"{number(v):<9} {text}" for v, text in factors)
+        return f"{_letter(loss)} = 1, since both terms are sums with nothing before them"
+    product = "\n".join(f"{number(value):<9} {text}" for value, text in factors)
+    return f"{_letter(loss)} = {number(loss.phi)}, the product of\n{product}"
+
+
+def _letter(loss: Loss) -> str:
+    """What the weight is: a noise level where φ is a scale, else an information weight."""
+    return "φ" if loss.density.scale_power is not None else "λ"
 
 
 def _likelihood(loss: Loss) -> str:
     if loss.density.scale_power is not None:
         return f"{loss.density.text} = {number(loss.phi)}"
-    tempered = f", tempered: logit a/φ with φ = {number(loss.phi)}" if loss.phi != 1 else ""
-    return loss.density.text + tempered
+    return loss.density.text + (", whatever the KL's weight" if loss.phi != 1 else "")
 
 
 def _sigma(loss: Loss) -> str:
@@ -109,15 +114,13 @@ def _beta(loss: Loss) -> str:
 def _dropped(loss: Loss) -> str:
     if loss.exact:
         return f"nothing: the negative ELBO is {_divided(loss)}"
-    moves = "It depends on the decoder, so the optimum moves"
     if loss.density.exact:
-        return f"{loss.density.constant_text}\n{moves}"
+        return "nothing: the probabilities sum to 1 as they are"
     if loss.moves_optimum:
-        text = loss.density.constant_text + (" at φ = 1" if loss.phi != 1 else "") + f"\n{moves}"
-        if loss.values and loss.phi >= 1:
-            # for φ ≥ 1 ln C grows with |a|, from ln 2/φ at a = 0
-            least = "N ln 2" if isclose(loss.phi, 1, rel_tol=1e-4) else "N ln 2/φ"
-            text += f"; ln C is at least {least} = {number(loss.values * log(2) / loss.phi)} nats per {loss.example}"
+        text = f"{loss.density.constant_text}\nIt depends on the decoder, so the optimum moves"
+        if loss.values:
+            # ln C grows with |a|, from ln 2 at a = 0
+            text += f"; ln C is at least N ln 2 = {number(loss.values * log(2))} nats per {loss.example}"
         return text
     text = f"ln C = {loss.density.constant_text}"
     if (constant := loss.log_norm_const) is not None:
@@ -149,7 +152,7 @@ def _notes(loss: Loss) -> str:
     if loss.kl_weight == "M_N":
         notes.append("Both terms are already of one image: M_N is no correction for minibatches, it is a β.")
     if loss.density.exact and not loss.exact:
-        notes.append("At β = 1 binary cross-entropy is exact; any other weight is that of sharper or duller pixels.")
+        notes.append("At λ = 1 this is the ELBO; another λ trades rate for distortion, and says nothing of the pixels.")
     if loss.moves_optimum and not loss.density.exact:
         notes.append("Cross-entropy on grey values without its constant: the error of Loaiza-Ganem, Cunningham 2019.")
     return "\n".join(notes)
@@ -161,7 +164,7 @@ def _verdict(loss: Loss) -> str:
     if loss.exact:
         return "exact: the loss is the negative ELBO, and there is nothing to tune"
     if loss.density.exact:
-        return f"a likelihood tempered by φ = {number(loss.phi)}, without the constant that would make it one"
+        return f"an information weight λ = {number(loss.phi)}: a β-VAE, whose ELBO is reported with its KL at weight 1"
     return "not an ELBO of any density on [0, 1]: keep the constant, which leaves nothing to tune"
 
 

@@ -68,7 +68,7 @@ CROSS_ENTROPY_BINARY = Density(
     error="BCE(x̂, x)",
     energy="BCE(x̂, x)",
     text="Bernoulli on {0, 1}, x̂ = sigmoid(a) the probability of a 1",
-    constant_text="ln C(a, φ) = softplus(a)/φ − softplus(a/φ) a pixel, which is 0 at φ = 1 alone",
+    constant_text="0",
     exact=True,
     largest_sigma=0.5,  # √(p(1 − p))
     largest_where="at p = ½",

@@ -164,7 +164,7 @@ class Loss:
 
     @property
     def phi(self) -> float:
-        """φ of the implied density, on the data's scale: a variance for squares, a scale for absolute differences."""
+        """The KL's weight over the energy's: φ where it is a scale, a variance for squares; else λ, at φ = 1."""
         return self.kl_factor / self.energy_factor
 
     @property
@@ -199,18 +199,18 @@ class Loss:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing is dropped: the density already sums to 1."""
+        """Whether the loss is the negative ELBO: nothing is dropped, and the KL has the weight 1."""
         # people write 1/784 with a few digits
         return self.density.exact and isclose(self.phi, 1, rel_tol=1e-4)
 
     @property
     def moves_optimum(self) -> bool:
         """Whether what is dropped depends on the decoder, so that the best decoder is another one."""
-        return self.density.scale_power is None and not self.exact
+        return self.density.scale_power is None and not self.density.exact
 
     @property
     def log_norm_const(self) -> float | None:
-        """ln C of a whole image on the data's scale, nats; None where it depends on the decoder or N is unknown.
+        """ln C of a whole image on the data's scale, nats; None where it depends on the decoder, or N is unknown.
 
         >>> round(Loss("mse", half=True, shape=(1, 1, 1)).log_norm_const, 6)  # −½ ln(2π)
         -0.918939

@@ -17,7 +17,8 @@ from vaekl.verbs.audit.sigma import PixelScale
 from vaekl.verbs.audit.text import lines, number, one
 
 _MEASURED = (
-    "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "dispersion", "implied_sigma", "rmse",
+    "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "dispersion", "effective_beta_kl", "implied_sigma",
+    "rmse",
 )  # fmt: skip
 
 
@@ -160,14 +161,17 @@ def _sigma(run: Run) -> str:
 
 
 def _beta(run: Run) -> str:
-    if run.dispersion is None:
+    beta, schedule = run.figures.get("effective_beta_kl"), run.figures.get("schedule", 1.0)
+    if beta is None:
+        beta = run.facts.weighting.implied_beta_kl
+    if beta is None:
         return ""
-    # once a schedule has ended it is 1, which every one has at the run's end
-    multiplier = run.figures.get("schedule", 1.0)
-    beta = run.dispersion[0] * multiplier
     text = number(beta)
-    if multiplier != 1:
-        text += f" at this step, {number(run.dispersion[0])} once the schedule ends"
+    if 0 < schedule < 1 and run.facts.control.name == "information_weight":
+        # every schedule has ended at 1 when the run does
+        text += f" at this step, {number(beta / schedule)} once the schedule ends"
+    if run.facts.control.name != "information_weight":
+        text += f", found by control={run.facts.control.name}" if run.figures else ""
     return text + (f"; normalised β_KL · Z/N = {number(beta * run.latents / run.values)}" if run.latents else "")
 
 

@@ -84,8 +84,10 @@ def _widened(axes: Axes, least: float = 20.0) -> None:
 
 
 def against_beta(groups: Sequence[Group], theories: Sequence[Theory], colours: Colours) -> Figure | None:
-    """ELBO and bits/dim of every strategy on the one axis of effective β_KL."""
-    shown = [group for group in groups if group.counted]
+    """ELBO and bits/dim of every strategy on the one axis of effective β_KL, which is logarithmic: 0 is not on it."""
+    shown = [
+        group for group in groups if group.counted and (beta := group.stats["effective_beta_kl"]) and beta.mean > 0
+    ]
     if not shown:
         return None
     rulers = [group for group in shown if group.stats["ruler_bits_per_dim"]]
@@ -98,8 +100,7 @@ def against_beta(groups: Sequence[Group], theories: Sequence[Theory], colours: C
         axes.grid(axis="y", color="#eceef0", linewidth=0.8)
         axes.set_axisbelow(True)
     betas = [stat.mean for group in shown if (stat := group.stats["effective_beta_kl"])]
-    positive = [beta for beta in betas if beta > 0] or [1.0]
-    low, high = min(positive) / 1.8, max(positive) * 1.8
+    low, high = min(betas) / 1.8, max(betas) * 1.8
     for theory, dash in zip(theories, cycle(("-", "-.", ":"))):
         phi, train, test = theory_line(theory, low, high)
         panels[0].plot(phi, test, color="black", linewidth=1.2, linestyle=dash, zorder=1, label=f"exact: {theory.name}")
@@ -109,7 +110,7 @@ def against_beta(groups: Sequence[Group], theories: Sequence[Theory], colours: C
         panels[1].set_ylabel("fair ruler, bits/dim")
     for axes in panels:
         axes.set_xlim(low, high)
-    panels[-1].set_xlabel("effective β_KL, the KL's weight over the energy's (= φ)")
+    panels[-1].set_xlabel("effective β_KL, the KL's weight over the energy's (= φ · λ)")
     figure.align_ylabels()
     _legend(figure, shown, colours, [*panels[0].get_legend_handles_labels()[0]])
     return figure

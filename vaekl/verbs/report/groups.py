@@ -125,13 +125,14 @@ class Group:
 
     @property
     def strategy(self) -> str:
-        """Likelihood and weighting, which decide the colour."""
+        """Likelihood, weighting and any control, which decide the colour."""
         first = (self.counted or self.runs)[0]
-        return f"{first.likelihood} · {first.weighting}"
+        control = first.config["choices"].get("control") or "none"
+        return " · ".join([first.likelihood, first.weighting, *([control] if control != "none" else [])])
 
     @property
     def series(self) -> str:
-        """The curve that it lies on: equal in all but the numbers of its weighting."""
+        """The curve that it lies on: equal in all but the numbers of its weighting and its control."""
         other = {key: value for key, value in self.settings.items() if key.split(".")[0] not in _STRATEGY}
         words = [f"{key}={value}" for key, value in self.settings.items() if _names_a_curve(key, value)]
         return ", ".join([self.strategy, *(f"{key}={value}" for key, value in other.items() if value != ""), *words])
@@ -143,7 +144,7 @@ class Group:
         return facts is not None and facts.weighting.fits_dispersion
 
 
-_STRATEGY = ("likelihood", "weighting")
+_STRATEGY = ("likelihood", "weighting", "control")
 
 
 def _names_a_curve(key: str, value: Any) -> bool:
@@ -230,7 +231,7 @@ def _differing(flats: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, st
             by_choice.setdefault(str(flat.get(f"choices.{group}")), set()).add(_text(flat.get(key, _ABSENT)))
         if group == "choices" or any(len(texts) > 1 for texts in by_choice.values()):
             named[key] = key.removeprefix("choices.")
-    order = ("likelihood", "weighting", "dataset", "transform", "model")
+    order = ("likelihood", "weighting", "control", "dataset", "transform", "model")
     rank = {name: place for place, name in enumerate(order)}
     ordered = sorted(named, key=lambda key: (rank.get(named[key].split(".")[0], len(order)), "." in named[key]))
     return differing, {key: named[key] for key in ordered}

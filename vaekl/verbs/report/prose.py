@@ -51,7 +51,8 @@ def captions(theories: Sequence[Theory], groups: int, seed: int, example: str) -
             "ELBO and bits/dim against β_KL",
             f"Above: test ELBO of the implied density, nats per {example}, comparable only within the sets named below "
             "the table. Below: bits/dim of the integers on the fair ruler, comparable between all likelihoods on the "
-            f"same integers. Stars: φ learned or solved from the data. {means}{exact}".strip(),
+            "same integers. A loss without a weight of the KL is not on this axis. Stars: φ learned or solved from the "
+            f"data. {means}{exact}".strip(),
         ),
         "sigma": (
             "Calibration during training",

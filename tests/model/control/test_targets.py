@@ -1,0 +1,119 @@
+"""The controls that hold a target, step by step against plain arithmetic."""
+
+from math import exp, log
+
+import pytest
+import torch
+from control_cases import SPEC, made, penalised, terms_of
+
+from vaekl.model.control import Capacity, Controller, Geco
+from vaekl.model.likelihoods import Gaussian, Laplace
+from vaekl.system.errors import VaeklError
+
+
+def test_capacity_is_the_weighted_distance_of_the_batch_s_kl():
+    control = made(Capacity, target=4.0, gamma=10.0)
+    # mean KL 6, above C = 4; then 1.5, below; the schedule halves C
+    above, below = terms_of([[5.0, 1.0], [2.0, 4.0]]), terms_of([[1.0, 0.0], [2.0, 0.0]])
+    assert penalised(control, above).mean().item() == pytest.approx(10 * abs(6 - 4))
+    assert penalised(control, below).mean().item() == pytest.approx(10 * abs(1.5 - 4))
+    assert penalised(control, below, 0.5).mean().item() == pytest.approx(10 * abs(1.5 - 2))
+    control.eval()
+    coefficient, values = control.penalty(below, 1.0)
+    assert (coefficient * values).mean().item() == pytest.approx(25)
+
+
+def test_the_gradient_of_a_capacity_has_the_slope_of_the_whole_batch():
+    control = made(Capacity, target=4.0, gamma=10.0)
+    kl = torch.tensor([[1.0], [9.0]], requires_grad=True)
+    penalised(control, terms_of(kl)).mean().backward()
+    assert kl.grad.flatten().tolist() == [5.0, 5.0]
+
+
+def test_the_reported_weight_is_the_mean_slope():
+    control = made(Capacity, target=1.0, gamma=2.0, momentum=0.1)
+    slopes = [2.0, 2.0, -2.0, 2.0]
+    for slope in slopes:
+        penalised(control, terms_of([[2.0 if slope > 0 else 0.5]]))
+    weights = [0.1 * 0.9 ** (3 - i) for i in range(4)]
+    expected = sum(w * s for w, s in zip(weights, slopes, strict=True)) / sum(weights)
+    assert control.multiplier(0.3) == pytest.approx(expected, rel=1e-5)
+
+
+def published(errors, kp, ki, smallest=0.0, largest=None):
+    """ControlVAE's algorithm 1 in plain numbers, for errors that never push λ out of its bounds for long."""
+    weights, integral = [], 0.0
+    for error in errors:
+        integral -= ki * error
+        weight = kp / (1 + exp(error)) + integral + smallest
+        weights.append(min(max(weight, smallest), largest or weight))
+    return weights
+
+
+def test_the_controller_takes_the_published_steps():
+    control = made(Controller, target=10.0, kp=0.01, ki=0.001, smallest=0.1)
+    kls = [14.0, 12.0, 9.0, 11.0, 8.5]
+    weights = []
+    for kl in kls:
+        penalty = penalised(control, terms_of([[kl]])).item()
+        weights.append(control.multiplier(0.5))
+        assert penalty == pytest.approx(weights[-1] * kl, rel=1e-6)
+    assert weights == pytest.approx(published([10 - kl for kl in kls], 0.01, 0.001, 0.1), rel=1e-5)
+
+
+def test_at_its_floor_the_integral_waits_and_comes_back_at_once():
+    """A thousand steps of a KL that is too small need not be paid back."""
+    control = made(Controller, target=10.0, kp=0.01, ki=0.001)
+    for _ in range(1000):
+        penalised(control, terms_of([[1.0]]))
+    assert control.multiplier(1.0) == 0
+    penalised(control, terms_of([[15.0]]))
+    assert control.multiplier(1.0) > 0.0049
+
+
+def test_a_ceiling_is_held_and_left():
+    control = made(Controller, target=1.0, kp=0.01, ki=0.1, largest=0.5)
+    for _ in range(100):
+        penalised(control, terms_of([[9.0]]))
+    assert control.multiplier(1.0) == 0.5
+    penalised(control, terms_of([[0.5]]))
+    assert control.multiplier(1.0) < 0.5
+
+
+@pytest.mark.parametrize("options", [{"smallest": -1}, {"smallest": 2, "largest": 1}, {"target": 0}, {"ki": "much"}])
+def test_a_controller_s_mistakes(options):
+    with pytest.raises(VaeklError, match=r"control\.\w+"):
+        made(Controller, **options)
+
+
+def test_geco_moves_the_logarithm_by_the_relative_excess():
+    """Four values of energy 1.5 in all: a mean square error of 0.75 beside an RMSE of 0.5, so that c = 1, its bound."""
+    control = made(Geco, rmse=0.5, speed=0.1, momentum=0.2)
+    mean = weight = 0.0
+    for energy in (1.5, 0.6, 0.4, 0.1):
+        mean += 0.2 * (min(1, 2 * energy / 4 / 0.25 - 1) - mean)
+        weight -= 0.1 * mean
+        penalty = penalised(control, terms_of([[3.0]], energy=energy)).item()
+        assert penalty == pytest.approx(3 * exp(weight), rel=1e-5)
+        assert control.multiplier(0.5) == pytest.approx(0.5 * exp(weight), rel=1e-5)
+
+
+def test_geco_holds_nats_of_any_family():
+    control = made(Geco, Laplace(), nats=-7.0, speed=0.1, momentum=0.5)
+    penalised(control, terms_of([[3.0]], energy=2.0, log_norm_const=10.0))
+    # distortion −8, one nat of four values below its target
+    assert log(control.multiplier(1.0)) == pytest.approx(0.1 * 0.5 * 0.25, rel=1e-4)
+    with pytest.raises(VaeklError, match="likelihood=laplace"):
+        made(Geco, Laplace(), rmse=0.1)
+    for options in ({}, {"rmse": 0.1, "nats": 2.0}):
+        with pytest.raises(VaeklError, match="one target"):
+            made(Geco, **options)
+
+
+def test_the_energy_at_an_rmse_is_the_gaussian_s():
+    x = torch.linspace(-1, 1, 9)
+    energy = Gaussian().energy(torch.zeros(9, 1, 1, 1, 1), x.view(9, 1, 1, 1)).mean().item()
+    rmse = x.square().mean().sqrt().item()
+    assert Gaussian().energy_at_rmse(rmse) == pytest.approx(energy, rel=1e-6)
+    assert Laplace().energy_at_rmse(rmse) is None
+    assert SPEC.dims == 4

@@ -1,0 +1,77 @@
+"""A Lagrange multiplier that holds the distortion at a target."""
+
+from torch import Tensor
+
+from vaekl.data.spec import DataSpec
+from vaekl.model.control.base import Control, batch_mean, scalar
+from vaekl.model.ledger import ElboTerms
+from vaekl.model.likelihoods import Likelihood
+from vaekl.system.checks import number, optional, positive
+from vaekl.system.errors import VaeklError
+
+
+class Geco(Control):
+    """λ · KL, where λ falls while the distortion is above its target and rises while it is below.
+
+        c = distortion/target − 1 (of an RMSE), or (distortion − target)/N (of nats, N values an image)
+        ln λ ← ln λ − speed · c̄, with c̄ a running mean, held within ±1
+
+    The effective β_KL = φ·λ ends where the optimum of the ELBO has the target's distortion; at φ = 1 that is the
+    reciprocal of the source's multiplier. It is τ² only where the RMSE τ is the calibrated one.
+
+    Args:
+        rmse: τ, the target of the root mean square error in units of x; or
+        nats: of E/φ − ln C per image.
+        speed: of ln λ in a step.
+        momentum: of the running mean.
+
+    Source: Rezende, Viola 2018 ("Taming VAEs"), algorithm 1; c is relative here, so that one speed fits all data.
+    """
+
+    name = "geco"
+    log_weight: Tensor
+    excess: Tensor
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        spec: DataSpec,
+        images: int,
+        rmse: float | None = None,
+        nats: float | None = None,
+        speed: float = 0.01,
+        momentum: float = 0.01,
+    ) -> None:
+        super().__init__(likelihood, spec, images)
+        if (rmse is None) == (nats is None):
+            raise VaeklError("control=geco holds one target: give control.rmse, or control.nats.")
+        self.rmse = optional(positive, rmse, "control.rmse")
+        self.nats = optional(number, nats, "control.nats", -1e9, 1e9)
+        self.energy = likelihood.energy_at_rmse(self.rmse) if self.rmse is not None else None
+        if self.rmse is not None and self.energy is None:
+            raise VaeklError(
+                f"control.rmse does not fit likelihood={likelihood.name}, whose energy does not say the squared error: "
+                "give control.nats, the distortion."
+            )
+        self.speed, self.momentum = positive(speed, "control.speed"), number(momentum, "control.momentum", 0, 1)
+        self.register_buffer("log_weight", scalar(0))
+        self.register_buffer("excess", scalar(0))
+
+    def observe(self, terms: ElboTerms, schedule: Tensor | float) -> None:
+        if self.energy is not None:
+            excess = batch_mean(terms.total_energy) / (self.energy * self.spec.dims) - 1
+        else:
+            assert self.nats is not None
+            excess = (batch_mean(terms.energy_nats - terms.log_norm_const) - self.nats) / self.spec.dims
+        self.excess.lerp_(excess.clamp(-1, 1), self.momentum)
+        self.log_weight.sub_(self.speed * self.excess)
+
+    def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
+        return self.log_weight.exp() * schedule, terms.total_kl
+
+    def multiplier(self, schedule: float) -> float:
+        return float(self.log_weight.exp()) * schedule
+
+    def explanation(self) -> str:
+        target = f"RMSE is {self.rmse:g}" if self.rmse is not None else f"distortion is {self.nats:g} nats"
+        return f"λ is moved until the {target}"
