@@ -9,6 +9,7 @@ import pytest
 from vaekl.config.command import train_command
 from vaekl.config.job import single
 from vaekl.store import fingerprint
+from vaekl.system.errors import VaeklError
 
 ODD = '/a b/it\'s \\ "quoted" $(touch ran) `touch ran` ${x/é, [1]{2}=~;&|>*?!#'
 
@@ -34,7 +35,7 @@ def content(*words):
         "schedule=cyclical lr_schedule=cosine optim=sgd transform=scale",
         "trainer.autocast=bf16 trainer.clip_norm=3 trainer.patience=2 valid=100",
         "model.hidden=[] +optim.weight_decay=1e-5 ~optim.fused",
-        "model.hidden=[1,2] optim.betas=[0.5,0.25] trainer.steps=10000000000000000000000",
+        "model.hidden=[1,2] optim.betas=[0.5,0.25] trainer.steps=9223372036854775807",
         "dataset=npz dataset.path=mine.npz",
         "output_dir=x run_name=y data_dir=z trainer.device=cpu",
     ],
@@ -78,6 +79,7 @@ def test_a_text_is_one_word_and_the_same_text(text):
         ("model.$(touch ran)", 1),
         ("model.a.b.é", 1),
         ("model._args_", [1]),
+        ("model", {1: 2}),
         ("optim.lr", float("nan")),
         ("optim.lr", float("inf")),
         ("model.hidden", [float("inf")]),
@@ -96,7 +98,11 @@ def test_classes_of_the_user_s_own_are_no_command():
 
 
 def test_a_config_that_could_not_be_read_again_is_refused():
-    with pytest.raises(Exception, match=r"^run_name holds a control character"):
+    with pytest.raises(VaeklError, match=r"^run_name holds a control character"):
         single(["run_name='a\x85b'"])
-    with pytest.raises(Exception, match=r"^dataset\.path holds"):
+    with pytest.raises(VaeklError, match=r"^dataset\.path holds"):
         single(["dataset=npz", "dataset.path='a\udcffb'"])
+    with pytest.raises(VaeklError, match=r"^model\.x holds a number of more than 64 bits"):
+        single([f"+model.x=[{2**63}]"])
+    with pytest.raises(VaeklError, match=r"^x holds a key that is no text"):
+        single(["+x={1:2}"])

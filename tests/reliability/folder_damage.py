@@ -26,7 +26,13 @@ from vaekl.store import checkpoint  # noqa: E402
 from vaekl.training.callbacks import ProgressDisplay  # noqa: E402
 from vaekl.training.trainer import Trainer  # noqa: E402
 
-VERBS = {"resume": (), "eval": ("eval.k=1",), "sample": ("sample.count=2",), "report": ("report.pictures=1",)}
+VERBS = {
+    "audit": (),
+    "resume": (),
+    "eval": ("eval.k=1",),
+    "sample": ("sample.count=2",),
+    "report": ("report.pictures=1",),
+}
 _WHOLE: dict[str, Callable[[Path], Any]] = {
     "emptied": lambda file: file.write_bytes(b""),
     "cut": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
@@ -41,8 +47,8 @@ _WHOLE: dict[str, Callable[[Path], Any]] = {
     "a folder": lambda file: (file.unlink(), file.mkdir()),
 }
 _VALUES = (
-    None, True, 0, 1, -1, 2**31, 2**70, 0.5, -1e-9, 1e308, float("inf"), float("nan"), "", "x", "1", "../../x", "a\nb",
-    "<script>", [], {}, [[1]], {"a": 1}, ["x"], b"\0", (1, 2),
+    None, True, 0, 1, -1, 2**31, 2**70, 10**400, 0.5, -1e-9, 1e308, float("inf"), float("nan"), "", "x", "1",
+    "x" * 5000, "../../x", "a\nb", "<script>", [], {}, [[1]], {"a": 1}, ["x"], b"\0", (1, 2),
 )  # fmt: skip
 
 

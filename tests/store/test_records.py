@@ -230,7 +230,8 @@ def test_figures_that_are_not_finite_are_not_written(value, tmp_path):
 
 def test_a_folder_of_an_earlier_vaekl_is_refused(tmp_path):
     groups = ("choices", "dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule")
-    (tmp_path / "config.yaml").write_text("".join(f"{group}: {{}}\n" for group in (*groups, "trainer")))
+    config = {"choices": dict.fromkeys((*groups, "trainer"), "x"), **{group: {} for group in (*groups[1:], "trainer")}}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
     (tmp_path / "versions.json").write_text("{}")
     with pytest.raises(UnreadableError, match=r"has no facts\.json, so an earlier vaekl trained it"):
         RunFolder(tmp_path).config()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,11 +12,11 @@ from cli_helpers import SMALL, refused, vaekl
 from vaekl.config.groups import CONF, options
 from vaekl.config.overrides import is_sweep
 from vaekl.store import RunFolder, manifest
-from vaekl.sweep import display, parse
+from vaekl.sweep import display, parse, workers
 from vaekl.sweep import plan as plans
 from vaekl.system import cores
 from vaekl.system.console import Console
-from vaekl.system.errors import VaeklError
+from vaekl.system.errors import StoppedError, VaeklError
 
 
 @pytest.mark.parametrize(
@@ -158,6 +159,17 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
         (["-m", "seed=0,1", "--info", "all"], ["-m trains several runs"]),
         (["-m", "optim.lr=interval(0,1)"], ["optim.lr=interval(0,1)", "hydra/sweeper=optuna"]),
         (["-m", "seed=0,1", "output_dir="], ["output_dir= is empty"]),
+        (["-m", "seed=0,1", "output_dir='x\udcff'"], ["the name of the folder", "is no UTF-8"]),
+        (["-m", "seed=0,1", "hydra.sweep.subdir='x\udcff'"], ["the name of the folder", "is no UTF-8"]),
+        (["-m", "seed=0,1", "hydra.sweep.subdir=.."], ["hydra.sweep.subdir", "without a slash"]),
+        (["-m", "seed=0,1", "hydra.sweep.dir=???"], ["hydra.sweep.dir must be given"]),
+        (["-m", "seed=0,1", "hydra.launcher._target_=os.system"], ["os.system is no launcher that Hydra knows"]),
+        (["-m", "seed=0,1", "hydra.launcher=null"], ["hydra.launcher._target_=None is no launcher"]),
+        (
+            ["-m", "seed=0,1", "hydra.launcher._target_=hydra._internal.core_plugins.basic_sweeper.BasicSweeper"],
+            ["is no launcher that Hydra knows: choose one by its name, as in hydra/launcher=basic"],
+        ),
+        (["-m", "seed=0,1", "hydra.sweeper._target_=os.system"], ["os.system is no sweeper that Hydra knows"]),
         (["-m", "seed=0,1", "output_dir=/proc/none"], ["/proc/none", "could not be written"]),
     ],
 )
@@ -183,6 +195,26 @@ def test_one_display_shows_what_ended_and_how_far_the_others_are(tmp_path):
     watched = display._Display(tmp_path, "now", 5, Console(file=io.StringIO()))
     watched.look()
     assert watched.bars.tasks[0].completed == 2.75
+
+
+def test_a_stopped_sweep_says_what_is_true(tmp_path):
+    """A signal may come before any run has begun, after some have saved, or while one is killed."""
+
+    def stopped():
+        with pytest.raises(StoppedError) as caught, workers.stoppable(tmp_path, "now", 1, False):
+            signal.raise_signal(signal.SIGTERM)
+        return str(caught.value)
+
+    assert stopped() == (
+        "the sweep was stopped, before a run of it had taken a step: the same command goes on from there."
+    )
+    manifest.note(tmp_path / "a", status="stopped", session="now")
+    assert "before a run of it had taken a step" in stopped()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "last.pt").touch()
+    assert "every run that had begun has saved its state" in stopped()
+    manifest.note(tmp_path / "b", status="killed", session="now")
+    assert "1 runs before they could save" in stopped()
 
 
 def test_many_processes_write_one_manifest(tmp_path):

@@ -179,7 +179,7 @@ def test_a_signal_to_a_terminal_s_whole_group_lets_all_save(number, tmp_path):
         time.sleep(0.05)
     os.killpg(running.pid, number)
     answer = finished(running, 60)
-    assert answer.code == 130 and "every run has saved its state" in answer.err
+    assert answer.code == 130 and "every run that had begun has saved its state" in answer.err
     folder = only(tmp_path)
     assert list(states(folder).values()) == ["stopped", "stopped"]
     assert all((folder / name / "last.pt").exists() for name in states(folder))
@@ -192,7 +192,8 @@ def test_a_stop_before_the_first_step_is_heard(tmp_path):
         time.sleep(0.02)
     time.sleep(1)  # PyTorch is being imported
     running.send_signal(signal.SIGTERM)
-    assert finished(running, 90).code == 130
+    answer = finished(running, 90)
+    assert answer.code == 130 and "the sweep was stopped, before a run of it had taken a step:" in answer.err
     assert set(states(only(tmp_path)).values()) <= {"stopped"}
 
 

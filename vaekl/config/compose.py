@@ -76,12 +76,12 @@ def plain(cfg: DictConfig, complete: bool = False) -> dict[str, Any]:
 
 
 def flat(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """A config's dotted keys and their values; lists and what is empty stay whole."""
-    if not isinstance(content, dict) or not content:
+    """A config's dotted keys and their values; lists, and dicts that are empty or have other keys, stay whole."""
+    if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
         yield path, content
         return
     for key, child in content.items():
-        yield from flat(child, f"{path}.{key}" if path else str(key))
+        yield from flat(child, f"{path}.{key}" if path else key)
 
 
 def choices(cfg: DictConfig) -> dict[str, str | None]:

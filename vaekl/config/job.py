@@ -9,8 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
-from vaekl.config import compose, mistakes, trust
+from vaekl.config import compose, mistakes
 from vaekl.config.overrides import config_dirs
+from vaekl.store.read import plain
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import refuse_link
 from vaekl.system.terminal import printable
@@ -81,6 +82,10 @@ def _job(cfg: DictConfig, path: str) -> Job:
     except MissingMandatoryValue as error:
         raise VaeklError(f"{error.full_key} must be given: add {error.full_key}=VALUE.") from error
     for key, value in compose.flat(content):
-        if any(printable(text) != text for text in trust.texts(value)):
+        try:
+            altered = repr(plain({key: value})) != repr({key: value})
+        except ValueError as error:
+            raise VaeklError(f"{printable(key)} holds {error}, which no run folder may: change it.") from error
+        if altered:
             raise VaeklError(f"{key} holds a control character or no UTF-8, which no run folder may: change it.")
     return Job(content | {"choices": compose.choices(cfg)}, Path(path).absolute(), current_overrides())

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -109,9 +112,26 @@ def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directori
     for run in kinds.values():
         try:
             composed = compose([*run, *of_hydra], directories)
+            str(composed.hydra.sweep.dir)  # else it is first read when the runs have been tried
         except (HydraException, OmegaConfBaseException) as error:
             raise VaeklError(sentence(error, [*run, *of_hydra], directories)) from error
+    _check_plugins(composed)
     return composed
+
+
+def _check_plugins(composed: DictConfig) -> None:
+    """Refuse a launcher or a sweeper that is none of Hydra's plugins, before Hydra does so after the trial of the runs.
+
+    Raises:
+        VaeklError: says how one is chosen.
+    """
+    for group, kind in (("launcher", Launcher), ("sweeper", Sweeper)):
+        target = OmegaConf.select(composed, f"hydra.{group}._target_")
+        if Plugins.instance().class_name_to_class.get(target) not in Plugins.instance().discover(kind):
+            raise VaeklError(
+                f"hydra.{group}._target_={shortened(str(target))} is no {group} that Hydra knows: choose one by its "
+                f"name, as in hydra/{group}=basic, and make one of your own a plugin of Hydra's."
+            )
 
 
 def sentence(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
@@ -181,6 +201,8 @@ def _translated(error: Exception, text: str, words: Sequence[str]) -> str | None
     if text.startswith("Error merging override"):
         word = text.removeprefix("Error merging override ")
         return f"cannot take {shortened(word)} ({first_line(error.__cause__ or error)}): give another value."
+    if match := re.search(r"Missing mandatory value: ([\w.]+)", text):
+        return f"{match[1]} must be given: add {match[1]}=VALUE."
     if "nterpolation" in text:
         reason, _, rest = text.partition(" full_key: ")
         place, linked = rest.partition(" ")[0], [word for word in words if "$" in word]
@@ -194,14 +216,17 @@ def _translated(error: Exception, text: str, words: Sequence[str]) -> str | None
 
 def _blaming(error: Exception, words: Sequence[str], directories: Sequence[Path]) -> str:
     """The word without which there would be a config, or else those for Hydra, and what the error says."""
-    overrides = without_flags(words)
+    # of several values no config can be made without Hydra's own sweep
+    overrides = [word for word in without_flags(words) if not parse(word).is_sweep_override()]
     # the last word is the likeliest, because people add to a command that worked
     guilty = [
         word for word in reversed(overrides) if _composes([other for other in overrides if other != word], directories)
     ]
     if len(guilty) != 1:
         guilty = [word for word in overrides if word.lstrip("+~").startswith("hydra")]
-    reason = shortened(" ".join(str(error).split()).rstrip(".:") or type(error).__name__, 300)
+    # what OmegaConf adds on lines of its own are names of its classes
+    text = re.split(r"\n\s*full_key:", str(error))[0]
+    reason = shortened(" ".join(text.split()).rstrip(".:") or type(error).__name__, 300)
     return (
         f"cannot make a config of {shortened(' '.join(guilty)) or 'these words'} ({reason}): write it in another way."
     )

@@ -84,7 +84,7 @@ def config(path: Path, own: Any = None) -> dict[str, Any]:
                 f"{file} would have {name!r} called, which no option of vaekl's does: somebody changed it; restore it, "
                 "or train afresh."
             )
-    if any("${" in text for text in texts(content)):
+    if any("${" in text for text in _texts(content)):
         raise VaeklError(f"{file} holds an unresolved ${{...}}, which vaekl never writes: restore it, or train afresh.")
     return content
 
@@ -183,13 +183,12 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _targets(child, path)
 
 
-def texts(node: Any) -> Iterator[str]:
-    """Every text in a config, keys too, however deep it lies."""
+def _texts(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         for key, child in node.items():
-            yield from (*texts(key), *texts(child))
+            yield from (*_texts(key), *_texts(child))
     elif isinstance(node, list):
         for child in node:
-            yield from texts(child)
+            yield from _texts(child)
     elif isinstance(node, str):
         yield node

@@ -20,7 +20,7 @@ from vaekl.system import distributed
 from vaekl.system.console import Console
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import StoppedError, VaeklError
-from vaekl.system.files import inner_folder, open_regular, unwritable
+from vaekl.system.files import check_name, inner_folder, open_regular, unwritable
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 from vaekl.training.divergence import DivergedError
@@ -39,7 +39,7 @@ def train(job: Job) -> float | None:
         VaeklError: for any mistake of the user's, or a folder that holds another run.
     """
     path, folder = job.path, RunFolder(job.path)
-    _check_name(path)
+    check_name(path)
     _check_place(path)
     with _console(path) as console, enough_memory("the run", _SMALLER), distributed.joined():
         is_there = distributed.on_first(lambda: folder.is_run_of(job.content))
@@ -62,21 +62,9 @@ def resume(path: Path) -> float | None:
     Raises:
         VaeklError: if the folder holds no run, or its checkpoint does not fit.
     """
-    _check_name(path)
+    check_name(path)
     with enough_memory("the run", _SMALLER), distributed.joined():
         return _go_on(path, Console())
-
-
-def _check_name(path: Path) -> None:
-    """Refuse a folder that TensorBoard cannot write to.
-
-    Raises:
-        VaeklError: its name is no text.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise VaeklError(f"the name of the folder {path} is no UTF-8: choose another one, or rename it.") from error
 
 
 def _check_place(path: Path) -> None:

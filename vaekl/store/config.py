@@ -29,7 +29,9 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("choices"), dict):
         name = printable(str(file))
         raise UnreadableError(f"{name} is not the config of a run: give a folder that `vaekl train` made.")
-    if lacking := [group for group in _GROUPS if not isinstance(content.get(group), dict)]:
+    lacking = [group for group in _GROUPS if not isinstance(content.get(group), dict)]
+    lacking += [f"choices.{group}" for group in _GROUPS if not isinstance(content["choices"].get(group), str)]
+    if lacking:
         raise UnreadableError(f"{printable(str(file))} lacks {lacking[0]}: {_CURE}.")
     return content
 

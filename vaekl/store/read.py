@@ -23,7 +23,7 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 #: the number that the JSON files of a run carry; it is raised when one of them gets another meaning
 SCHEMA: Final = 1
-_LONGEST_REASON = 200
+_LONGEST_REASON, _LONGEST_TEXT = 200, 4096
 
 
 class UnreadableError(VaeklError):
@@ -152,6 +152,7 @@ def in_words(error: Exception) -> str:
     if isinstance(error, RecursionError):
         text = "too deeply nested"
     text = re.sub(r"Expected `str` matching regex .*", "it holds control characters", text, flags=re.DOTALL)
+    text = text.replace(": unexpected ", ": ")
     text = re.sub(r"`(\w+)`", lambda match: _WORDS.get(match[1], match[1]), text).replace("`", "")
     place = place.strip("`").removeprefix("$").removeprefix(".")
     text = text[:1].lower() + text[1:] if text[1:2].islower() else text
@@ -176,26 +177,31 @@ def read_yaml(file: Path, most: int, cure: str) -> Any:
         # a few lines of aliases unfold to more than any memory, and tags make objects of other kinds
         if any(isinstance(token, yaml.AliasToken | yaml.TagToken) for token in yaml.scan(text)):
             raise unreadable(file, "it holds aliases or tags, which vaekl never writes", cure)
-        return _plain(yaml.safe_load(text))
+        return plain(yaml.safe_load(text))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise unreadable(file, f"as YAML: {first}", cure) from error
 
 
-def _plain(node: Any) -> Any:
-    """The same without control characters.
+def plain(node: Any) -> Any:
+    """What a YAML file holds, without control characters.
 
     Raises:
-        ValueError: it holds what is neither text, number, truth value, null, list nor dict with texts as keys.
+        ValueError: it holds what is neither text, number, truth value, null, list nor dict with texts as keys, or a
+            text or a whole number that is longer than any of vaekl's settings.
     """
     if isinstance(node, dict):
         if not all(isinstance(key, str) for key in node):
             raise ValueError("a key that is no text")
-        return {printable(key): _plain(child) for key, child in node.items()}
+        return {printable(key): plain(child) for key, child in node.items()}
     if isinstance(node, list):
-        return [_plain(child) for child in node]
+        return [plain(child) for child in node]
     if isinstance(node, str):
+        if len(node) > _LONGEST_TEXT:
+            raise ValueError(f"a text of more than {_LONGEST_TEXT:,} characters")
         return printable(node)
+    if isinstance(node, int) and abs(node) >= 2**63:
+        raise ValueError("a number of more than 64 bits")
     if node is None or isinstance(node, bool | int | float):
         return node
     raise ValueError(f"a {type(node).__name__}")

@@ -16,7 +16,7 @@ from vaekl.sweep import display, parse, plan, slurm, workers
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
-from vaekl.system.files import made_folder, refuse_link, refuse_links, sole_user, sole_writer
+from vaekl.system.files import check_name, made_folder, refuse_link, refuse_links, sole_user, sole_writer
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 
@@ -26,7 +26,7 @@ def train(typed: Sequence[str]) -> None:
 
     Raises:
         VaeklError: one sentence for a mistake in the words, or for the runs that have failed.
-        StoppedError: after a signal, when every run has saved its state.
+        StoppedError: after a signal, when every run that had begun has saved its state.
     """
     words, names = parse.expanded(typed)
     if overrides.is_sweep(words):
@@ -51,6 +51,7 @@ def _sweep(sweep: parse.Sweep) -> None:
     path = (Path(str(composed.hydra.sweep.dir)) if named else sweep.folder()).absolute()
     if not named:
         refuse_link(path)
+    check_name(path / (sweep.value("hydra.sweep.subdir") or ""))
     console, runs = Console(), sweep.count()
     made_folder(path, "sweep")
     refuse_links(path)  # Hydra and the launchers write there too

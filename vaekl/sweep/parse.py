@@ -148,7 +148,7 @@ def read(words: Sequence[str], names: list[str]) -> Sweep:
 
         logging.getLogger("hydra_plugins").addHandler(logging.NullHandler())  # the manifest knows more of a failure
         optuna.logging.set_verbosity(logging.WARNING)
-    if "/" in (sweep.value("hydra.sweep.subdir") or ""):
+    if (name := sweep.value("hydra.sweep.subdir")) and ("/" in name or name in (".", "..")):
         raise VaeklError("hydra.sweep.subdir is the name of a run's folder in the sweep's: give one without a slash.")
     if sweep.names and not sweep.swept:
         raise VaeklError(

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from vaekl.store import manifest
+from vaekl.store import RunFolder, manifest
 from vaekl.sweep import slurm
 from vaekl.system.cores import memory_kills
 from vaekl.system.errors import StoppedError
@@ -145,7 +145,7 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
         on_slurm: whether the runs are jobs of Slurm's.
 
     Raises:
-        StoppedError: after a signal, when every run has saved its state.
+        StoppedError: after a signal, when every run that had begun has saved its state.
     """
     before = {name: os.environ.get(name) for name in (PARENT, "OMP_NUM_THREADS")}
     os.environ[PARENT] = this_process()
@@ -186,9 +186,17 @@ def stoppable(folder: Path, session: str, threads: int | None, on_slurm: bool) -
         with suppress(OSError):
             (folder / _STOP).unlink()
     if stopped.is_set():
-        unsaved = sum(run.status == "killed" for run in manifest.of_session(folder, session).values())
-        saved = f"{unsaved} runs before they could save" if unsaved else "every run has saved its state"
-        raise StoppedError(f"the sweep was stopped, {saved}: the same command goes on from there.")
+        raise StoppedError(f"the sweep was stopped, {_saved(folder, session)}: the same command goes on from there.")
+
+
+def _saved(folder: Path, session: str) -> str:
+    """What is there, in words, of the runs that a command began."""
+    runs = manifest.of_session(folder, session)
+    if unsaved := sum(run.status == "killed" for run in runs.values()):
+        return f"{unsaved} runs before they could save"
+    if any(RunFolder(folder / name).checkpoints() for name in runs):
+        return "every run that had begun has saved its state"
+    return "before a run of it had taken a step"
 
 
 def _end_with(parent: int) -> None:

@@ -31,6 +31,9 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + "."
     first = (str(error).splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "map segment" in first):
+        what = f"to load a library ({first})" if isinstance(error, ImportError) else "for this"
+        return f"the memory of this process is too small {what}: free some, or raise the limit (`ulimit -v`)."
     return f"unexpected {type(error).__name__}: {first}; add --debug for the traceback, and please report it."
 
 

@@ -210,6 +210,18 @@ def sole_user(folder: Path) -> Iterator[None]:
         yield
 
 
+def check_name(folder: Path) -> None:
+    """Refuse a folder that TensorBoard cannot write to.
+
+    Raises:
+        VaeklError: its name is no text.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise VaeklError(f"the name of the folder {folder} is no UTF-8: choose another one, or rename it.") from error
+
+
 def unwritable(path: Path, what: str, error: BaseException) -> str:
     """The sentence for a file that could not be written."""
     full = getattr(error, "errno", None) == errno.ENOSPC or _is_full(path.parent)

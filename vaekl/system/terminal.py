@@ -24,6 +24,7 @@ _SPELLED = {
     "‖": "||", "∈": "in", "∞": "inf", "≤": "<=", "≥": ">=", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'",
     "\u0302": "^",
 }  # fmt: skip
+_HALF_A_LINE = 5000
 _HANDLER = "vaekl.spelled"
 
 
@@ -157,9 +158,12 @@ def show(text: str, end: str = "\n") -> None:
 
 
 def complain(text: str) -> None:
-    """Print a line to the standard error, if anybody is there to read it."""
+    """Print a line to the standard error, if anybody is there to read it; of one without end the middle is left out."""
+    line = printable(text)
+    if len(line) > 2 * _HALF_A_LINE:
+        line = f"{line[:_HALF_A_LINE]} … {line[-_HALF_A_LINE:]}"
     with suppress(OSError):
-        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
 

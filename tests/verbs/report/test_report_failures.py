@@ -69,6 +69,19 @@ def test_every_kind_of_failure_is_listed_with_its_reason(sweep, undrawn):
 _SORTABLE = ("table-groups", "table-runs")
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), "x" * 5000, {}, [1], float("inf"), -1, 0])
+def test_odd_values_cost_one_run_and_not_the_report(value, sweep, undrawn):
+    for name, key in {"cb_0": "batch_size", "cb_1": "steps"}.items():
+        config = yaml.safe_load((sweep / name / "config.yaml").read_text())
+        config["trainer"][key] = value
+        config["seed"] = value
+        (sweep / name / "config.yaml").write_text(yaml.safe_dump(config))
+    answer = reported(sweep.parent, "sweep", *QUICK)
+    assert answer.code == 0, answer.err
+    rows = table(sweep / "report")
+    assert all(row["status"] == "finished" for name, row in rows.items() if not name.startswith("cb"))
+
+
 def test_an_unfinished_run_says_how_far_it_came(sweep):
     (sweep / "cb_0/results.json").unlink()
     run = next(run for run in collect([sweep]) if run.name == "cb_0")
