@@ -7,7 +7,7 @@ import pytest
 
 from vaekl.system import files
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import inner_folder, open_regular, refuse_links, replacing, sole_user, sole_writer, subfolders
+from vaekl.system.files import inner_folder, open_regular, refuse_strange, replacing, sole_user, sole_writer, subfolders
 
 
 def test_a_folder_has_one_user_at_a_time(tmp_path):
@@ -81,17 +81,41 @@ def test_no_file_is_written_through_a_link(link):
 
 def test_no_folder_is_a_link(link):
     place = link("samples")
-    for refused in (lambda: inner_folder(place), lambda: refuse_links(place.parent)):
+    for refused in (lambda: inner_folder(place), lambda: refuse_strange(place.parent)):
         with pytest.raises(VaeklError, match=r"samples is a link, and .*: take it away\.$"):
             refused()
 
 
 def test_a_link_deep_in_a_folder_is_found_and_its_name_is_harmless(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
-    refuse_links(tmp_path)
+    refuse_strange(tmp_path)
     (tmp_path / "a" / "b" / "c\x1b[2J").symlink_to("nowhere")
     with pytest.raises(VaeklError, match=r"a/b/c\\x1b\[2J is a link"):
-        refuse_links(tmp_path)
+        refuse_strange(tmp_path)
+
+
+def test_a_pipe_in_a_folder_that_others_write_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "multirun.yaml")
+    with pytest.raises(
+        VaeklError, match=r"a/multirun\.yaml is a pipe or a device, not a regular file: take it away\.$"
+    ):
+        refuse_strange(tmp_path)
+
+
+def test_a_link_to_itself_hides_no_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    assert subfolders(tmp_path) == [tmp_path / "run"]
+
+
+def test_a_file_that_cannot_be_kept_leaves_nothing_behind(tmp_path):
+    (tmp_path / "last").write_text("old")
+    (tmp_path / "previous").mkdir()
+    with pytest.raises(VaeklError), replacing(tmp_path / "last", "file", tmp_path / "previous") as partial:
+        partial.write_text("new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last", "previous"]
+    assert (tmp_path / "last").read_text() == "old"
 
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_CREAT])

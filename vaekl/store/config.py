@@ -10,7 +10,7 @@ from vaekl.system.terminal import printable
 
 CONFIG = "config.yaml"
 #: bytes
-_MOST = 1 << 20
+_MOST = 1 << 18
 _GROUPS = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
 _CURE = "restore it, or train afresh"
 

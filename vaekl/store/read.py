@@ -173,14 +173,20 @@ def read_yaml(file: Path, most: int, cure: str) -> Any:
         UnreadableError: it cannot be read, or holds something else.
     """
     try:
-        text = read_bytes(file, most, cure).decode("utf-8")
-        # a few lines of aliases unfold to more than any memory, and tags make objects of other kinds
-        if any(isinstance(token, yaml.AliasToken | yaml.TagToken) for token in yaml.scan(text)):
-            raise unreadable(file, "it holds aliases or tags, which vaekl never writes", cure)
-        return plain(yaml.safe_load(text))
+        return plain(yaml.load(read_bytes(file, most, cure).decode("utf-8"), _Loader))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise unreadable(file, f"as YAML: {first}", cure) from error
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses aliases, a few lines of which unfold to more than any memory, and tags, which make other objects."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError("it holds aliases or tags, which vaekl never writes")
+        return super().compose_node(parent, index)
 
 
 def plain(node: Any) -> Any:

@@ -11,7 +11,7 @@ from vaekl.store.write import write_record
 
 _SEARCH, _MULTIRUN, _SEARCH_RESULT = "search.json", "multirun.yaml", "optimization_results.yaml"
 #: bytes
-_MOST, _MOST_YAML = 1 << 12, 1 << 20
+_MOST, _MOST_YAML = 1 << 12, 1 << 18
 
 
 def drawn_at_once(folder: Path, choose: Callable[[], int]) -> int:

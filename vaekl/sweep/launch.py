@@ -16,7 +16,7 @@ from vaekl.sweep import display, parse, plan, slurm, workers
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
-from vaekl.system.files import check_name, made_folder, refuse_link, refuse_links, sole_user, sole_writer
+from vaekl.system.files import check_name, made_folder, refuse_link, refuse_strange, sole_user, sole_writer
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 
@@ -54,7 +54,7 @@ def _sweep(sweep: parse.Sweep) -> None:
     check_name(path / (sweep.value("hydra.sweep.subdir") or ""))
     console, runs = Console(), sweep.count()
     made_folder(path, "sweep")
-    refuse_links(path)  # Hydra and the launchers write there too
+    refuse_strange(path)  # Hydra and the launchers write there too
     with sole_user(path):
         _check_queue(path, sweep)
         local = sweep.launcher in (None, "basic", "joblib")

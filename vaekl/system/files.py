@@ -68,15 +68,23 @@ def refuse_link(path: Path) -> None:
         raise VaeklError(f"{printable(str(path))} is {_LINK}: take it away.")
 
 
-def refuse_links(folder: Path) -> None:
-    """Refuse a folder with a link in it, however deep: other libraries write there too.
+def refuse_strange(folder: Path) -> None:
+    """Refuse a folder with a link, a pipe or a device in it, however deep: other libraries write there too.
 
     Raises:
         VaeklError: names the first one.
     """
     for place, folders, files in os.walk(folder):
-        for name in (*folders, *files):
+        for name in folders:
             refuse_link(Path(place, name))
+        for file in (Path(place, name) for name in files):
+            try:
+                _check_regular(file, file.lstat())
+            except NotRegularError as error:
+                what = str(error.strerror).removeprefix("it ")
+                raise VaeklError(f"{printable(str(file))} {what}: take it away.") from error
+            except FileNotFoundError:  # by now another process has taken it away
+                pass
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -90,8 +98,9 @@ def subfolders(folder: Path) -> list[Path]:
         for number, entry in enumerate(entries):
             if number == _MOST_ENTRIES:
                 raise VaeklError(f"{printable(str(folder))} has more than {_MOST_ENTRIES:,} entries: name a run in it.")
-            if entry.is_dir():
-                names.append(entry.name)
+            with suppress(OSError):  # a link to itself is no folder, and hides none
+                if entry.is_dir():
+                    names.append(entry.name)
     return [folder / name for name in sorted(names)]
 
 
@@ -131,8 +140,13 @@ def _keep(path: Path, previous: Path) -> None:
     try:
         os.link(path, link)
     except OSError:
-        link = path
-    link.replace(previous)
+        path.replace(previous)
+        return
+    try:
+        link.replace(previous)
+    except OSError:
+        link.unlink()
+        raise
 
 
 def inner_folder(path: Path) -> None:
