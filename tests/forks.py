@@ -45,7 +45,7 @@ class Fork:
         for stream in self._streams:
             stream.touch()  # the fork may be killed before it opens them
         self._process = _SERVER.Process(
-            target=_live, args=(function, arguments, folder, self._streams, os.environ | environment, group)
+            target=live, args=(function, arguments, folder, self._streams, os.environ | environment, group)
         )
         # multiprocessing would import pytest's main module in every fork
         with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
@@ -100,7 +100,7 @@ def _end_all() -> None:
         fork.kill()
 
 
-def _live(
+def live(
     function: Callable[..., int],
     arguments: tuple[Any, ...],
     folder: Path,
