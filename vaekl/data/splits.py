@@ -4,13 +4,13 @@ from collections.abc import Generator as Steps
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from hashlib import blake2b
 
 import torch
 from torch import Generator, Tensor
 
 from vaekl.data.auto import AutoTransform
+from vaekl.data.digest import digest
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
@@ -22,8 +22,6 @@ from vaekl.system.errors import VaeklError
 
 #: the most images that a fraction of train holds out
 MAX_VALID = 5000
-#: images of a file that the digest is of
-_DIGESTED = 32
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,7 @@ class Data:
         valid: what choices are made by, or None.
         test: what is reported, always the data set's own test images.
         inventory: where the images of each are from, and what was left out.
+        digests: of the images of each split of the source, before any are held out.
     """
 
     spec: DataSpec
@@ -99,6 +98,7 @@ class Data:
     valid: Split | None
     test: Split
     inventory: Inventory = field(default_factory=Inventory)
+    digests: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_source(
@@ -140,7 +140,9 @@ class Data:
             train = _take(train, order[count:])
             inventory.held_out("valid", "train", f"held out by split_seed={split_seed}")
         test = Split(source.test, source.test_labels, chosen)
-        data = cls(spec, source.spec, train, held_out, test, inventory)
+        parts = {"train": source.train, "valid": source.valid, "test": source.test}
+        digests = {split: digest(images) for split, images in parts.items() if images is not None}
+        data = cls(spec, source.spec, train, held_out, test, inventory, digests)
         return data.standardized(chosen.fitted(train.images)) if isinstance(chosen, Standardize) else data
 
     def standardized(self, transform: Standardized) -> "Data":
@@ -154,20 +156,10 @@ class Data:
             test=replace(self.test, transform=transform),
         )
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """How a resumed run knows its data again: a digest of all images in memory, or of some in files."""
-        digest = blake2b(digest_size=8)
-        for split in (self.train, self.valid, self.test):
-            count = len(split) if split is not None else 0
-            digest.update(f"{count} ".encode())
-            if split is not None:
-                on_disk = isinstance(split.images, OnDisk)
-                images = split.stored(
-                    torch.arange(_DIGESTED) * (count - 1) // (_DIGESTED - 1) if on_disk else slice(None)
-                )
-                digest.update(images.cpu().contiguous().numpy().data)
-        return digest.hexdigest()
+        """How a checkpoint knows its images again."""
+        return blake2b(repr(self.digests).encode(), digest_size=8).hexdigest()
 
     def to(self, device: torch.device | str) -> "Data":
         """The same data with every split on `device`."""

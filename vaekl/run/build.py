@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from vaekl.config.files import files_digest
 from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
 from vaekl.data.auto import AutoTransform
@@ -134,11 +135,11 @@ def build_plan(cfg: TrainingConfig, data: Data) -> Plan:
     )
 
 
-def facts(trainer: Trainer) -> dict[str, Any]:
+def facts(trainer: Trainer, cfg: DataConfig) -> dict[str, Any]:
     """What the config leads to and does not say, for `vaekl audit RUN` and the report: they need not build the run."""
-    model = trainer.model
+    model, data = trainer.model, trainer.data
     return {
-        "data": trainer.data.spec.facts(),
+        "data": {**data.spec.facts(), "digests": data.digests, "files": files_digest(cfg.dataset)},
         "likelihood": model.likelihood.facts(),
         "weighting": model.weighting.facts() | {"loss": model.weighting.equation(model.control.equation())},
         "control": model.control.facts(),

@@ -144,6 +144,7 @@ def _results(run: Run, weights: str, valid: Evaluation | None, test: Evaluation)
         "weights": weights,
         "step": trainer.step,
         "restores": trainer.restores,
+        "digests": trainer.data.digests,
         "images": {"train": len(trainer.data.train), "valid": valid.images if valid else 0, "test": test.images},
         **({"valid": _figures(valid)} if valid else {}),
         "test": _figures(test),

@@ -13,6 +13,7 @@ from vaekl.data import Data, Split
 from vaekl.data.spec import Scaling
 from vaekl.data.standardize import Standardized
 from vaekl.model.vae import VAE
+from vaekl.run import same_images
 from vaekl.run.build import build_data, build_likelihood, build_model
 from vaekl.run.config import RunConfig
 from vaekl.run.lost import lost_weights
@@ -115,6 +116,10 @@ def load(
     cfg = RunConfig.of(changed(content, changes), folder.config_file)
     likelihood = build_likelihood(cfg.model)
     data = build_data(cfg.data, likelihood)
+    if not any(change.startswith("dataset") for change in changes):
+        where = cfg.data.dataset.get("path")
+        word = f"dataset.path={where}" if where else f"dataset={cfg.choices['dataset']}"
+        same_images.check(folder, data, f"add {command(word)} to look at these as other data")
     model = build_model(cfg.model, likelihood, data)
     try:
         check_weights(state, model, cfg.training.ema is not None)

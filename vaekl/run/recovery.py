@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from vaekl.model.vae import LEDGER
+from vaekl.run import same_images
 from vaekl.store import LAST, PREVIOUS, RunFolder, checkpoint
 from vaekl.store.match import MisfitError, shown
 from vaekl.system.console import Console
@@ -62,14 +63,9 @@ def restore(trainer: Trainer, path: Path, saved: Saved | None, console: Console)
     Raises:
         VaeklError: the state is another run's or another data set's.
     """
+    same_images.check(RunFolder(path), trainer.data, "train afresh in another folder")
     if saved is None:
         return
-    digest = saved.state.get("data")
-    if isinstance(digest, str) and digest != trainer.data.digest:
-        raise VaeklError(
-            f"the images are not those that {path} began with (there are other ones, or more or fewer): put them back, "
-            "or train afresh in another folder."
-        )
     load(trainer, saved)
     threads = saved.state["threads"]
     if not keep_threads(threads):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vaekl.config import trust
+from vaekl.config.files import files_digest
 from vaekl.config.job import Job
-from vaekl.run import recovery
-from vaekl.run.build import build, facts
+from vaekl.run import recovery, same_images
+from vaekl.run.build import build, build_data, build_likelihood, facts
 from vaekl.run.config import RunConfig
 from vaekl.run.execute import Run, execute
 from vaekl.run.lost import lost_weights
@@ -47,7 +48,7 @@ def train(job: Job) -> float | None:
             return _go_on(path, console, job.content)
         cfg = RunConfig.of(job.content)
         runs = [distributed.on_each(lambda: build(cfg, path, console))]
-        facts_of_run = facts(runs[0].trainer)
+        facts_of_run = facts(runs[0].trainer, cfg.data)
         with _held(folder):
             if is_there:
                 names = distributed.on_first(folder.clear)
@@ -115,9 +116,31 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
         if (results := distributed.on_first(folder.results)) is not None:
             if (lost := lost_weights(folder, results)) is not None:
                 raise VaeklError(lost)
+            distributed.on_first(lambda: _check_finished(folder, cfg, console))
             console.print(f"{printable(str(path))} is finished: nothing to resume.")
             return results.validation_elbo
         return _complete([_restored(cfg, path, console)], cfg, path, console)
+
+
+def _check_finished(folder: RunFolder, cfg: RunConfig, console: Console) -> None:
+    """Refuse to call a run finished whose images have changed since.
+
+    Its files are looked at, and read only where one of them was touched; images that are gone are no others.
+
+    Raises:
+        VaeklError: says of which splits they are others.
+    """
+    dataset: Any = cfg.data.dataset
+    facts = folder.facts().data
+    own = str(dataset.get("_target_", "")).startswith("vaekl.")
+    if facts.files == files_digest(dataset) and (own or facts.files is not None):
+        return
+    try:
+        data = build_data(cfg.data, build_likelihood(cfg.model))
+    except VaeklError as error:
+        console.print(printable(f"  its images cannot be compared with what it began with: {error}"))
+        return
+    same_images.check(folder, data, "train on these in another folder, or once more by adding --again")
 
 
 def _restored(cfg: RunConfig, path: Path, console: Console) -> Run:

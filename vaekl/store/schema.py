@@ -31,6 +31,14 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
     """What is common to all of them."""
 
 
+class Digests(Record):
+    """Of the images of each split, before any are held out."""
+
+    train: Text
+    test: Text
+    valid: Text | None = None
+
+
 class DataFacts(Record):
     """The data as the likelihood sees them."""
 
@@ -40,6 +48,9 @@ class DataFacts(Record):
     level_width: Positive | None
     spread: Positive | None
     protocol: Text
+    digests: Digests
+    #: of the names, sizes and times of the files, where the data set has a path
+    files: Text | None
     #: what one example is called; folders of earlier versions hold images and do not say so
     example: Text = "image"
 
@@ -148,6 +159,7 @@ class Results(Record, kw_only=True):
     weights: Literal["last.pt", "best.pt"]
     step: Count
     restores: Count
+    digests: Digests
     images: Images
     valid: Figures | None = None
     test: Figures
@@ -256,6 +268,7 @@ class Evaluation(Record, kw_only=True):
     example: Text = "image"
     seed: Seed
     changes: list[Text]
+    digests: Digests
     protocol: EvaluationProtocol
     elbo: Figures
     iwae: Annotated[list[Bound], Meta(min_length=1)]

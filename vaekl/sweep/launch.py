@@ -10,6 +10,7 @@ from typing import Literal
 from omegaconf import DictConfig
 
 from vaekl.config import job, mistakes, multirun, overrides
+from vaekl.config.files import files_digest
 from vaekl.store import RunFolder, manifest
 from vaekl.store.schema import Results
 from vaekl.sweep import display, parse, plan, slurm, workers
@@ -139,10 +140,11 @@ class _Task:
 
 
 def _finished(cfg: DictConfig, path: Path) -> Results | None:
-    """The results of a run that was finished before; read without torch."""
+    """The results of a run that was finished before, whose files nobody has touched since; read without torch."""
     with suppress(VaeklError):  # the run itself will say what is wrong
         run = RunFolder(path)
-        if run.is_run_of(job.of_sweep(cfg).content):
+        content = job.of_sweep(cfg).content
+        if run.is_run_of(content) and run.facts().data.files == files_digest(content["dataset"]):
             return run.results()
     return None
 

@@ -66,6 +66,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "images": len(split),
         "example": spec.example,
         "seed": options.seed,
+        "digests": run.data.digests,
         "protocol": {
             "data": spec.protocol,
             "likelihood": likelihood.protocol,

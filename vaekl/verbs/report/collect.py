@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Run:
         train: some rows of `metrics.csv` that belong to training, evenly spread, with the last; `steps_over_speed` is
             Σ steps / images per second up to there.
         unlogged: why there are no such rows, of a log that cannot be read.
+        images: a digest of its images, where other runs of the report have other ones of the same name.
     """
 
     folder: RunFolder
@@ -48,6 +50,7 @@ class Run:
     unmeasured: str = ""
     train: tuple[dict[str, float], ...] = ()
     unlogged: str = ""
+    images: str = ""
 
     @property
     def path(self) -> Path:
@@ -87,7 +90,7 @@ class Run:
         options = {key: value for key, value in sorted(_part(self.config, "dataset").items()) if value is not None}
         name = str(options.get("name") or self.config.get("choices", {}).get("dataset"))
         own = [f", {key}={value}" for key, value in options.items() if key not in ("_target_", "name", "root")]
-        return name + "".join(own)
+        return name + "".join(own) + (f", images {self.images}" if self.images else "")
 
     @property
     def example(self) -> str:
@@ -156,9 +159,10 @@ def collect(paths: Iterable[Path]) -> list[Run]:
             runs.setdefault(run.resolve(), read(run, _name(run, base), status, reason))
         for link in links:  # one that leads to a run above is no loss
             runs.setdefault(link.resolve(), Run(RunFolder(link), _name(link, base), "broken", LINKED))
-    names = Counter(run.name for run in runs.values())
+    marked = [replace(run, images=images) for run, images in zip(runs.values(), _images(runs.values()), strict=True)]
+    names = Counter(run.name for run in marked)
     # sweeps that are equal but for one word have folders of equal names
-    return [run if names[run.name] == 1 else replace(run, name=str(run.path)) for run in runs.values()]
+    return [run if names[run.name] == 1 else replace(run, name=str(run.path)) for run in marked]
 
 
 def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
@@ -197,8 +201,20 @@ def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
 
 def again(run: Run, unmeasured: str = "") -> Run:
     """The same run read once more, with a reason if it still has no evaluation."""
-    new = read(run.path, run.name)
+    new = replace(read(run.path, run.name), images=run.images)
     return replace(new, unmeasured=unmeasured) if unmeasured and new.evaluation is None else new
+
+
+def _images(runs: Iterable[Run]) -> list[str]:
+    """For each run a digest of its images if there are others of the same data set, else ""."""
+    runs = list(runs)
+    digests = [
+        blake2b(repr(run.facts.data.digests).encode(), digest_size=3).hexdigest() if run.facts else "" for run in runs
+    ]
+    of_data: dict[str, set[str]] = {}
+    for run, digest in zip(runs, digests, strict=True):
+        of_data.setdefault(run.data, set()).add(digest)
+    return [digest if len(of_data[run.data] - {""}) > 1 else "" for run, digest in zip(runs, digests, strict=True)]
 
 
 def _name(run: Path, base: Path) -> str:
@@ -222,6 +238,8 @@ def _evaluation(folder: RunFolder, results: Results) -> tuple[Evaluation | None,
         return None, "not measured"
     if evaluation.changes:
         return None, "not measured: eval.json is of other data"
+    if evaluation.digests != results.digests:
+        return None, "not measured: eval.json is of other images"
     if (evaluation.step, evaluation.weights) != (results.step, results.weights):
         return None, "not measured: eval.json is of another checkpoint"
     return evaluation, ""

@@ -154,7 +154,7 @@ def _names_a_curve(key: str, value: Any) -> bool:
 def grouped(runs: Sequence[Run]) -> list[Group]:
     """Groups, best on the fair ruler first, then by ELBO."""
     with_config = [run for run in runs if run.config]
-    flats = [_flat(run.config) for run in with_config]
+    flats = [_flat(run.config) | ({"images": run.images} if run.images else {}) for run in with_config]
     differing, named = _differing(flats)
     members: dict[str, list[int]] = {}
     for index, flat in enumerate(flats):
