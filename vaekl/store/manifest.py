@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from vaekl.store.read import SCHEMA, UnreadableError, read_record
-from vaekl.store.schema import Entry, Manifest
+from vaekl.store.sweep_schema import Entry, Manifest
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import StoppedError, VaeklError, sentence
 from vaekl.system.files import sole_writer

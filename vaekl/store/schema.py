@@ -6,29 +6,20 @@ Numbers are finite, truth values are no numbers, and texts hold no control chara
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
-from vaekl.system.terminal import CONTROL
-
-#: sums of float32 stay below this; larger numbers overflow when they are squared or summed
-_LARGEST = 1e100
-_NO_CONTROL = f"^[^{CONTROL}]*$"
-
-Text = Annotated[str, Meta(max_length=4096, pattern=_NO_CONTROL)]
-LongText = Annotated[str, Meta(max_length=2**17, pattern=_NO_CONTROL)]
-Number = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
-NotNegative = Annotated[float, Meta(ge=0, le=_LARGEST)]
-Positive = Annotated[float, Meta(gt=0, le=_LARGEST)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-AtLeastOne = Annotated[int, Meta(ge=1, le=2**53)]
-Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-#: `SCHEMA` of read.py as a type
-Schema = Literal[1]
-
-
-class Record(msgspec.Struct, forbid_unknown_fields=True):
-    """What is common to all of them."""
+from vaekl.store.fields import (
+    AtLeastOne,
+    Count,
+    LongText,
+    NotNegative,
+    Number,
+    Positive,
+    Record,
+    Schema,
+    Seed,
+    Text,
+)
 
 
 class Digests(Record):
@@ -288,31 +279,3 @@ class Heartbeat(Record):
     step: Count
     steps: AtLeastOne
     elbo_nats: Number
-
-
-class Entry(Record):
-    """One run in `manifest.json`."""
-
-    status: Literal["running", "finished", "stopped", "failed", "diverged", "killed"]
-    reason: Text | None = None
-    overrides: list[LongText] = []
-    session: Text | None = None
-    started: NotNegative | None = None
-    ended: NotNegative | None = None
-    host: Text | None = None
-    process: Count | None = None
-    slurm_job: Text | None = None
-
-
-class Manifest(Record, kw_only=True):
-    """`manifest.json`."""
-
-    schema: Schema
-    runs: dict[Text, Entry]
-
-
-class Search(Record, kw_only=True):
-    """`search.json`."""
-
-    schema: Schema
-    drawn_at_once: Annotated[int, Meta(ge=1, le=2**20)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekl.store.read import SCHEMA, read_record, read_yaml, unreadable
-from vaekl.store.schema import Search
+from vaekl.store.sweep_schema import Search
 from vaekl.store.write import write_record
 
 _SEARCH, _MULTIRUN, _SEARCH_RESULT = "search.json", "multirun.yaml", "optimization_results.yaml"

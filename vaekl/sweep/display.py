@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vaekl.store import RunFolder, manifest
-from vaekl.store.schema import Entry
+from vaekl.store.sweep_schema import Entry
 from vaekl.system.console import Console
 from vaekl.system.terminal import printable
 
