@@ -1,5 +1,6 @@
 """Words -> a config; the only place where Hydra composes one. Does not import torch: mistakes are answered at once."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,9 +69,13 @@ def plain(cfg: DictConfig, complete: bool = False) -> dict[str, Any]:
         MissingMandatoryValue: it is not complete.
     """
     content: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=complete)
+    # Hydra may have gone to a run's folder since the command was typed
+    typed_in = HydraConfig.get().runtime.cwd if HydraConfig.initialized() else os.getcwd()
     data = content.get("dataset")
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        data["path"] = str(Path(data["path"]).expanduser().absolute())
+    places = [(content, "data_dir"), *([(data, "path"), (data, "root")] if isinstance(data, dict) else [])]
+    for settings, key in places:
+        if isinstance(settings.get(key), str) and settings[key]:
+            settings[key] = os.path.join(typed_in, os.path.expanduser(settings[key]))
     resolved: dict[str, Any] = content
     return resolved
 

@@ -1,5 +1,7 @@
 """The words of `vaekl train`, read: overrides, flags, config folders. `mistakes` checks them."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from hydra.errors import HydraException
 
 from vaekl.config.groups import options
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import command
 
+#: a key whose value is a path that begins with somebody's home
+_HOME = re.compile(r"^([+\w./@]+)=(~[\w.-]*(?:/.*)?)$", re.DOTALL)
 #: flags that are followed by a value, if it is not joined to them by =
 TAKE_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
 FLAGS = ("-m", "--multirun", "--again", "--resolve", *TAKE_A_VALUE)
@@ -31,9 +36,30 @@ def parse(word: str) -> Override:
         return OverridesParser.create().parse_override(word)
     # Python itself fails at numbers with thousands of digits and at lists that are nested a thousand deep
     except (HydraException, ValueError, RecursionError) as error:
-        raise VaeklError(
-            f"cannot read {shortened(repr(word))}: put quotes around values with special characters."
-        ) from error
+        key, _, value = word.partition("=")
+        quoted = f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+        cure = "put quotes around values with special characters"
+        if value and _is_readable(quoted):
+            cure = f"type {command(quoted)} if that is one value"
+        raise VaeklError(f"cannot read {shortened(repr(word))}: {cure}.") from error
+
+
+def _is_readable(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except (HydraException, ValueError, RecursionError):
+        return False
+    return True
+
+
+def with_home(words: Sequence[str]) -> list[str]:
+    """The words with the user's home in the place of a ~ that begins a value: Hydra reads none, and no shell does."""
+    return [_HOME.sub(_home, word) for word in words]
+
+
+def _home(match: re.Match[str]) -> str:
+    path = os.path.expanduser(match[2])
+    return f"{match[1]}={path if _is_readable(f'key={path}') else QuotedString(path, Quote.single).with_quotes()}"
 
 
 def are_flags(words: Sequence[str]) -> list[bool]:

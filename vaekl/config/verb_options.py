@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from vaekl.config.groups import CONF
+from vaekl.config.overrides import with_home
 from vaekl.system.errors import VaeklError, did_you_mean
 
 #: what may be changed of a run that is looked at: its data, never its model
@@ -57,7 +58,7 @@ def parse(verb: str, words: list[str]) -> Words:
             seen.add(name)
             options[name] = _value(key, value, options[name])
         elif group in _OF_THE_RUN:
-            changes.append(word)
+            changes += with_home([word])
         else:
             raise VaeklError(
                 f"`vaekl {verb}` cannot change {key}{_similar(key, verb)}: it takes {verb}.KEY=VALUE, and "

@@ -29,7 +29,7 @@ def train(typed: Sequence[str]) -> None:
         VaeklError: one sentence for a mistake in the words, or for the runs that have failed.
         StoppedError: after a signal, when every run that had begun has saved its state.
     """
-    words, names = parse.expanded(typed)
+    words, names = parse.expanded(overrides.with_home(typed))
     if overrides.is_sweep(words):
         mistakes.check(words)
         _sweep(parse.read(words, names))
