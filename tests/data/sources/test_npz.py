@@ -256,3 +256,18 @@ def test_a_folder_of_arrays_leaves_out_what_it_does_not_know(tmp_path):
     assert source.inventory.left_out == ["broken, embedding: of no usual name"]
     assert npz(str(tmp_path), images="embedding").train.gather(slice(None)).max() <= 85
     refused(lambda: npz(str(tmp_path), images="broken"), "broken.npy")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "a MATLAB file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
+        (b"\x1f\x8b\x08" + bytes(100), "a gzip file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (b"<!DOCTYPE html>", "a web page"),
+    ],
+)
+def test_a_file_of_another_program_is_called_what_it_is(tmp_path, content, kind):
+    (tmp_path / "a.npz").write_bytes(content)
+    assert "truncated" not in refused(lambda: npz(str(tmp_path / "a.npz")), "a.npz is", kind)

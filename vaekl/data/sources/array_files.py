@@ -18,6 +18,21 @@ from vaekl.system.errors import VaeklError, first_line
 _LONGEST_CONTENTS = 1 << 20
 #: deflated zeros take a thousandth; masks of a synthetic data set, a hundredth
 _LARGE, _DENSEST = 1 << 30, 500
+#: how files of other programs begin, and what they are
+_KINDS = {
+    b"MATLAB": "a MATLAB file",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"\x93NUMPY": "an .npy file under another name",
+    b"\x1f\x8b": "a gzip file",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"PAR1": "a Parquet file",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"version https://git-lfs": "a pointer of Git LFS, whose content is not here",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+}
 #: the most arrays whose headers are looked at
 _MOST_MEMBERS = 10_000
 
@@ -151,10 +166,23 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     except VaeklError:
         raise
     except Exception as error:  # a broken archive can fail in any way
+        is_other = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)
+        if is_other and (kind := _other_kind(file)):
+            raise VaeklError(
+                f"{file} is {kind}: give its arrays to numpy.savez, and set dataset.path to the file that this writes."
+            ) from error
+        reason = "it is no .npz file, or a truncated one" if is_other else _reason(error)
         raise VaeklError(
-            f"{file} cannot be read as an .npz file of plain arrays ({_reason(error)}): write it again with "
-            "numpy.savez, or replace it."
+            f"{file} cannot be read as an .npz file of plain arrays ({reason}): write it again with numpy.savez, or "
+            "replace it."
         ) from error
+
+
+def _other_kind(file: Path) -> str:
+    """What a file is that is no archive, by its first bytes; "" where nothing is known."""
+    with open_file(file) as content:
+        first = content.read(max(map(len, _KINDS)))
+    return next((kind for start, kind in _KINDS.items() if first.startswith(start)), "")
 
 
 def _reason(error: Exception) -> str:
