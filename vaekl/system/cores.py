@@ -1,11 +1,14 @@
 """Cores, memory and GPUs of this machine that the process may use, read from Linux's own files; imports no torch."""
 
+import ctypes
 import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+#: the name of an option in glibc's malloc.h, and how many parts of the memory all threads share
+_M_ARENA_MAX, _ARENAS = -8, 2
 #: seconds over which a load is measured at least, since the system counts in hundredths of a second
 _WINDOW = 0.3
 #: seconds after its start in which a process's whole life is such a measurement
@@ -114,6 +117,18 @@ def free_memory() -> float:
             if name == "MemAvailable:":
                 return int(amount) * 1024.0
     return float("inf")
+
+
+def share_memory_of_threads() -> None:
+    """From now on let threads share what they have freed: glibc would keep up to 64 MB for each of them."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def give_back_memory() -> None:
+    """Hand what was freed back to the system."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def has_gpu() -> bool:

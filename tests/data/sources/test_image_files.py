@@ -77,7 +77,7 @@ def test_only_what_has_changed_is_decoded_again(folder, tmp_path, monkeypatch):
     (folder / "05.png").write_bytes(b"no image")
     whole, read, names = images_of(folder, tmp_path), module.pixels.read, []
     assert len(whole) == 19
-    monkeypatch.setattr(module.pixels, "read", lambda path, how: (names.append(path.name), read(path, how))[1])
+    monkeypatch.setattr(module.pixels, "read", lambda path, *how: (names.append(path.name), read(path, *how))[1])
     Image.fromarray(PIXELS[5]).save(folder / "05.png")
     (folder / "00.png").unlink()
     Image.fromarray(PIXELS[0]).save(folder / "99.png")

@@ -5,8 +5,6 @@ Each within ten seconds and 1 GB beyond what the process has.
 
 import io
 import os
-import re
-import resource
 import signal
 import socket
 import struct
@@ -20,28 +18,16 @@ from source_cases import refused
 
 from vaekl.data import files
 from vaekl.data.files import open_file
+from vaekl.data.inventory import Inventory
 from vaekl.data.sources import array_files, binarized, vision
 from vaekl.data.sources.folders import image_folder
 from vaekl.data.sources.npz import npz
+from vaekl.data.sources.table_files import read_table
 
 TERABYTE = 1 << 40
 
 
-@pytest.fixture(autouse=True)
-def bounded():
-    """Ten seconds, and 1 GB."""
-
-    def late(*_):
-        raise TimeoutError("ten seconds are over")
-
-    before, limits = signal.signal(signal.SIGALRM, late), resource.getrlimit(resource.RLIMIT_AS)
-    size = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1]) << 10
-    resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 30), limits[1]))
-    signal.alarm(10)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-    resource.setrlimit(resource.RLIMIT_AS, limits)
+pytestmark = pytest.mark.usefixtures("bounded")
 
 
 def make_pipe(path):
@@ -114,6 +100,20 @@ def test_among_files_of_a_known_data_set(source, name, make, tmp_path):
     make(place)
     sentence = refused(lambda: source(str(tmp_path)))
     assert make is not make_hole or (f"{place} is no file of " in sentence and "1,099,511,627,776 bytes" in sentence)
+
+
+@pytest.mark.parametrize("make", STRANGE)
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_as_a_table(name, make, tmp_path):
+    pytest.importorskip("pyarrow")
+    make(tmp_path / name)
+    refused(lambda: read_table(tmp_path / name, None, Inventory()), name)
+
+
+def test_a_table_of_endless_columns_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.csv").write_text("a," * 1_000_000 + "a\n")
+    refused(lambda: read_table(tmp_path / "a.csv", None, Inventory()), "1,000,001 columns, more than 20,000")
 
 
 def test_what_torchvision_once_kept_is_not_read(tmp_path, monkeypatch):

@@ -13,10 +13,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from vaekl.data.files import open_file
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.sources import pixels
-from vaekl.data.sources.pixels import Decoding, Pixels, UnreadableError
+from vaekl.data.sources.pixels import Decoding, LargeError, Pixels, UnreadableError
 from vaekl.data.sources.staging import one_at_a_time, writable
+from vaekl.system.cores import share_memory_of_threads
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
 
@@ -45,7 +47,7 @@ def read_images(paths: Sequence[Path], how: Decoding) -> Array:
         VaeklError: a file cannot be read, or is not of the others' size.
     """
     parts = []
-    for path, part in zip(paths, _decode(paths, lambda path: pixels.read(path, how)), strict=True):
+    for path, part in zip(paths, _decode(paths, how), strict=True):
         if isinstance(part, UnreadableError):
             raise VaeklError(f"The image {path} cannot be read ({part}); remove or replace it.") from part
         parts.append(part.pages)
@@ -75,7 +77,6 @@ def decoded(
     root: Path,
     how: Decoding,
     part: str = "all",
-    read: Callable[[Path, Decoding], Pixels] | None = None,
 ) -> Decoded:
     """Decoded images in a file in the data directory, which is written first if it is missing, broken or out of date.
 
@@ -87,7 +88,6 @@ def decoded(
         root: the data directory; where it cannot be written, the user's cache takes its place.
         how: the pixels are made.
         part: which of the folder's images they are; each part keeps one file for each of these settings.
-        read: gives the images of a file; None decodes pictures.
 
     Raises:
         VaeklError: images are of different sizes, none can be read, or there is no place for the file.
@@ -114,13 +114,7 @@ def decoded(
         for old in stale:
             with suppress(*_BROKEN):
                 before = _Cache.read(old.with_suffix(".npy")).by_key()
-        read = read or pixels.read
-        _write(
-            file,
-            keys,
-            paths[0],
-            _decode(paths, lambda path: read(path, how), [before.get(key) for key in keys.tolist()]),
-        )
+        _write(file, keys, paths[0], _decode(paths, how, [before.get(key) for key in keys.tolist()]))
         for old in stale:
             if old.stem != file.stem:
                 old.unlink(missing_ok=True)
@@ -148,7 +142,7 @@ class _Cache:
     @classmethod
     def read(cls, file: Path) -> "_Cache":
         """The cache in a file; one of `_BROKEN` is raised where there is none."""
-        with np.load(file.with_suffix(".npz"), allow_pickle=False) as index:
+        with open_file(file.with_suffix(".npz")) as opened, np.load(opened, allow_pickle=False) as index:
             columns = {key: index[key] for key in ("keys", "pages", "flags", "others", "hashes")}
         images = OnDisk(file, columns["hashes"])
         if len(images) != columns["pages"].sum():
@@ -245,34 +239,42 @@ def _digest(lines: Iterable[str]) -> bytes:
 
 def _decode(
     paths: Sequence[Path],
-    read: Callable[[Path], Pixels],
+    how: Decoding,
     before: Sequence[Callable[[], Pixels] | None] | None = None,
 ) -> Iterator[Pixels | UnreadableError]:
     """The images of each file in order, all of one shape, with few of them in memory.
 
     Args:
         paths: the files.
-        read: gives the images of one.
+        how: the pixels are made.
         before: for each file what gives its images if they were decoded before.
     """
     first: tuple[Path, Array] | None = None
 
-    def one(number: int) -> Pixels | UnreadableError:
+    def one(number: int, most: int = pixels.MOST_BYTES) -> Pixels | UnreadableError | None:
+        """The images of a file; None for those that take more than so many bytes."""
         again = before[number] if before is not None else None
         try:
-            return again() if again is not None else read(paths[number])
+            return again() if again is not None else pixels.read(paths[number], how, most)
         except UnreadableError as error:
-            return error
+            return UnreadableError(str(error))  # without a traceback, which would hold what was decoded
+        except LargeError:
+            return None
 
+    def share(number: int) -> Pixels | UnreadableError | None:
+        return one(number, _TOGETHER_BYTES // together)
+
+    share_memory_of_threads()
     start, together, largest = 0, 1, 0
     with ThreadPoolExecutor() as pool:  # decoding and resizing release the interpreter's lock
         while start < len(paths):
             end = min(start + together, len(paths))
-            for path, part in zip(paths[start:end], pool.map(one, range(start, end)), strict=True):
+            for number, part in zip(range(start, end), pool.map(share, range(start, end)), strict=True):
+                part = part or one(number) or UnreadableError("it takes too much memory")
                 if isinstance(part, Pixels):
                     image, largest = part.pages[0], max(largest, part.pages.nbytes)
-                    first = first or (path, image)
-                    _check_alike(first, (path, image))
+                    first = first or (paths[number], image)
+                    _check_alike(first, (paths[number], image))
                 yield part
             if largest:
                 together = max(1, min(_TOGETHER, _TOGETHER_BYTES // largest))

@@ -1,14 +1,16 @@
 """One image file -> its pixels, page by page, as a viewer shows them; nothing is kept."""
 
-import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageColor, ImageFile, ImageOps
+from PIL import Image, ImageColor, ImageFile, ImageOps, UnidentifiedImageError
 
 from vaekl.data.ondisk import Array
+from vaekl.data.sources import deep_pixels
+from vaekl.data.sources.limits import Budget, Source
 from vaekl.system.errors import VaeklError, first_line
 
 SUFFIXES = {
@@ -22,22 +24,30 @@ _PAGED = ("PNG", "GIF", "TIFF", "WEBP")
 #: largest image that is decoded, since a few kilobytes of compressed zeros can unfold to any size
 _MOST_PIXELS = 1 << 26
 #: the most bytes that the pages of one file may take
-_MOST_BYTES = 1 << 30
-_TIFF_KIND_OF_PAGE, _TIFF_BITS, _SMALLER_COPY = 254, 258, 1
-#: parts of red, green and blue in grey, in 2^-16; they are those of Pillow
-_GREY = np.array([19595, 38470, 7471])
-#: how 16 bits in several channels are stored, and the mode in which Pillow, which keeps 8 of them, takes the others
-_OTHER_BYTES = {
-    f"{channels};16{order}": f"{channels};16{other}"
-    for channels in ("RGB", "RGBA")
-    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
-} | {"LA;16B": "RGBA"}
+MOST_BYTES = 1 << 30
+#: the most pages of one file, and pixels of all its pages for each of its bytes: deflated zeros have a thousand
+_MOST_PAGES, _DENSEST = 50_000, 500
+#: bytes of a camera's notes, among which is how the picture is to be turned
+_LONGEST_EXIF = 1 << 16
+#: pixels that are put on the background, or converted, at a time
+_STRIP = 1 << 20
+#: bytes that a pixel takes while it is decoded, with 8 bits a channel and with more; what all threads take together
+_BYTES, _BYTES_IF_DEEP, _TOGETHER = 16, 32, Budget(1 << 30)
+_TIFF_KIND_OF_PAGE, _TIFF_BITS, _SMALLER_COPY, _TIFF_TILE = 254, 258, 1, (322, 323)
+_EXIF_TURN = 0x0112
 #: what was met in a file: pixels that are transparent, and only images whose channels are equal
 TRANSPARENT, COLOURLESS = 1, 2
+
+# Pillow warns of each thing that it leaves out, and a stranger's file may hold thousands
+warnings.filterwarnings("ignore", module="PIL")
 
 
 class UnreadableError(Exception):
     """Why a file gives no image."""
+
+
+class LargeError(Exception):
+    """The images of a file take more memory than it is allowed."""
 
 
 @dataclass(frozen=True)
@@ -92,54 +102,78 @@ class Pixels:
     others: int = 0
 
 
-def read(path: Path, how: Decoding) -> Pixels:
+def read(path: Path, how: Decoding, most: int = MOST_BYTES) -> Pixels:
     """Decode a file.
+
+    Args:
+        path: it.
+        how: the pixels are made.
+        most: bytes of its images.
 
     Raises:
         UnreadableError: it is no image, is cut off, or cannot be held in 16 bits a channel.
+        LargeError: its images take more than so many bytes.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as file:
+        with Source.opened(path) as source, Image.open(source, formats=_FORMATS) as file:
             _check_size(file)
-            return _pages(file, path, how)
-    except UnreadableError:
+            source.allow_pixels()
+            is_deep = _raw_mode(file) is not None
+            with _TOGETHER.taken(file.width * file.height * (_BYTES_IF_DEEP if is_deep else _BYTES)):
+                return _pages(file, path, source.size, how, most)
+    except (UnreadableError, LargeError):
         raise
+    except UnidentifiedImageError as error:
+        raise UnreadableError(f"it is no image in one of the formats {', '.join(_FORMATS)}") from error
     except Exception as error:  # what is no image can fail in any way while it is read
         reason = first_line(error).replace(str(path), path.name).replace(repr(path), path.name)
         raise UnreadableError(reason) from error
 
 
 def _check_size(file: Image.Image) -> None:
-    if file.width * file.height > _MOST_PIXELS:
-        raise UnreadableError(f"it has {file.width} times {file.height} pixels, more than {_MOST_PIXELS:,}")
+    tags = getattr(file, "tag_v2", {})
+    width, height = (max(side, int(tags.get(tag, 0))) for side, tag in zip(file.size, _TIFF_TILE, strict=True))
+    if width * height > _MOST_PIXELS:
+        raise UnreadableError(f"it has {width} times {height} pixels, more than {_MOST_PIXELS:,}")
+    if len(file.info.get("exif") or b"") > _LONGEST_EXIF:
+        raise UnreadableError(f"its Exif data have more than {_LONGEST_EXIF:,} bytes")
 
 
-def _pages(file: ImageFile.ImageFile, path: Path, how: Decoding) -> Pixels:
-    count = getattr(file, "n_frames", 1)
-    taken = count if file.format in _PAGED else 1
-    images: list[Array] = []
-    transparent = False
-    others = count - taken
-    for page in range(taken):
+def _pages(file: ImageFile.ImageFile, path: Path, size: int, how: Decoding, most: int) -> Pixels:
+    content = bytearray()
+    first: Array | None = None
+    transparent, others, pixels = False, 0, 0
+    if file.format not in _PAGED:
+        others = getattr(file, "n_frames", 1) - 1
+    for page in range(_MOST_PAGES + 1 if file.format in _PAGED else 1):
         if page:
-            file.seek(page)
+            try:
+                file.seek(page)
+            except EOFError:
+                break
             _check_size(file)
+        pixels += file.width * file.height
+        if page == _MOST_PAGES or pixels > max(_MOST_PIXELS, _DENSEST * size):
+            raise UnreadableError(f"it has {page:,} pages or more, which unfold as no pictures do")
         if getattr(file, "tag_v2", {}).get(_TIFF_KIND_OF_PAGE, 0) & _SMALLER_COPY:
             others += 1
             continue
         image, has_transparent = _page(file, path, how)
         transparent |= has_transparent
-        images.append(_sized(image, how))
-        if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
+        first = image if first is None else first
+        if image.shape != first.shape or image.dtype != first.dtype:
             raise UnreadableError(
-                f"its pages are of {_text(images[0])} and of {_text(images[-1])}: set dataset.size if they are to be "
-                "images of one size"
+                f"its pages are of {_text(first)} and of {_text(image)}: set dataset.size if they are to be images of "
+                "one size"
             )
-        if images[0].nbytes * taken > _MOST_BYTES:
-            raise UnreadableError(f"its {taken:,} pages take more than {_MOST_BYTES >> 20:,} MB")
-    if not images:
+        if len(content) + image.nbytes > most:
+            if most < MOST_BYTES:
+                raise LargeError
+            raise UnreadableError(f"its first {page + 1:,} pages take more than {MOST_BYTES >> 20:,} MB")
+        content += image.tobytes()
+    if first is None:
         raise UnreadableError("it holds nothing but smaller copies of an image")
-    pages = np.stack(images)
+    pages = np.frombuffer(content, first.dtype).reshape(-1, *first.shape)
     flags = (TRANSPARENT if transparent else 0) | (COLOURLESS if not how.grayscale and _is_colourless(pages) else 0)
     return Pixels(pages, flags, others)
 
@@ -149,27 +183,49 @@ def _is_colourless(pages: Array) -> bool:
     return all((part[:, 0] == part[:, channel]).all() for part in (pages[:1, :, :1], pages) for channel in (1, 2))
 
 
-def _page(file: ImageFile.ImageFile, path: Path, how: Decoding) -> tuple[Image.Image | Array, bool]:
-    """The page that a file is at, and whether some of its pixels were transparent; 16 bits come as [H, W, C]."""
-    codec, arguments = _tile(file)
-    raw_mode = str(next(iter(arguments), ""))
+def _page(file: ImageFile.ImageFile, path: Path, how: Decoding) -> tuple[Array, bool]:
+    """The page that a file is at, [C, H, W], and whether some of its pixels were transparent."""
+    raw_mode = _raw_mode(file)
+    if raw_mode is None:
+        picture, transparent = _flat(_upright(file), how)
+        array = np.asarray(picture if how.size is None else picture.resize((how.size,) * 2, Image.Resampling.BILINEAR))
+        return array[None] if array.ndim == 2 else array.transpose(2, 0, 1), transparent
+    if raw_mode == "":
+        codec, arguments = _tile(file)
+        largest = arguments[-1] if codec in ("ppm", "ppm_plain") else 65535
+        key = file.info.get("transparency")
+        deep, transparent = deep_pixels.grey(_upright(file), largest, key, how.colour, how.grayscale)
+    else:
+        # decoded twice: once for the upper 8 bits, once for the lower
+        with Source.opened(path) as source, Image.open(source, formats=_FORMATS) as again:
+            source.allow_pixels()
+            if file.tell():
+                again.seek(file.tell())
+            deep_pixels.take_other_bytes(again, raw_mode)
+            halves, key = (_upright(file), _upright(again)), file.info.get("transparency")
+            deep, transparent = deep_pixels.colour(*halves, raw_mode, key, how.colour, how.grayscale)
+            del halves
+            again.close()  # and its memory is free
+    return deep_pixels.resized(deep, _square((deep.shape[1], deep.shape[0]), how), how.size), transparent
+
+
+def _raw_mode(file: ImageFile.ImageFile) -> str | None:
+    """How several channels of more than 8 bits are stored; "" for a single one, None where all have 8.
+
+    Raises:
+        UnreadableError: they are stored in a way that is not read.
+    """
+    raw_mode = str(next(iter(_tile(file)[1]), ""))
     bits = max(getattr(file, "tag_v2", {}).get(_TIFF_BITS, (8,)))
     if file.mode == "F" or raw_mode.startswith("F"):
         raise UnreadableError("it holds floats: store the data as .npz")
     if file.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
-        return _deep_grey(file, arguments[-1] if codec in ("ppm", "ppm_plain") else 65535, how)
-    if ";16" in raw_mode or bits > 8:
-        if raw_mode not in _OTHER_BYTES:
-            raise UnreadableError(f"it has {max(bits, 16)} bits in each of several channels: store the data as .npz")
-        return _deep_colour(file, path, raw_mode, how)
-    image = ImageOps.exif_transpose(file)
-    transparent = False
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if transparent := np.asarray(image)[..., 3].min() < 255:
-            image = Image.alpha_composite(Image.new("RGBA", image.size, (*how.colour, 255)), image)
-    mode = "L" if how.grayscale else "RGB"
-    return image if image.mode == mode else image.convert(mode), transparent
+        return ""
+    if ";16" not in raw_mode and bits <= 8:
+        return None
+    if raw_mode not in deep_pixels.OTHER_BYTES:
+        raise UnreadableError(f"it has {max(bits, 16)} bits in each of several channels: store the data as .npz")
+    return raw_mode
 
 
 def _tile(file: ImageFile.ImageFile) -> tuple[str, tuple[Any, ...]]:
@@ -180,90 +236,42 @@ def _tile(file: ImageFile.ImageFile) -> tuple[str, tuple[Any, ...]]:
     return codec, arguments if isinstance(arguments, tuple) else (arguments,)
 
 
-def _deep_grey(file: Image.Image, largest: int, how: Decoding) -> tuple[Array, bool]:
-    """A page of one channel with more than 8 bits.
+def _upright(file: Image.Image) -> Image.Image:
+    """The picture as the camera was held; itself where nothing is to be done, not a copy."""
+    return file if file.getexif().get(_EXIF_TURN, 1) == 1 else ImageOps.exif_transpose(file)
 
-    Args:
-        file: is at the page.
-        largest: the value that Pillow has spread to 65535, as it does with a PGM.
-        how: the pixels are made.
+
+def _square(size: tuple[int, int], how: Decoding) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the part of a picture that is wanted."""
+    if how.size is None and how.crop is None:
+        return (0, 0, *size)
+    side = how.crop or min(size)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    return left, top, left + side, top + side
+
+
+def _flat(picture: Image.Image, how: Decoding) -> tuple[Image.Image, bool]:
+    """The wanted part of a picture of 8 bits, in grey or colour on the background, and whether that shows.
+
+    It is made strip by strip, so that no more than the picture and the part are in memory.
     """
-    key = file.info.get("transparency")
-    values = np.asarray(ImageOps.exif_transpose(file)).astype(np.int64)
-    if largest != 65535:
-        values = np.round(values * (largest / 65535)).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise UnreadableError(f"it holds whole numbers from {values.min()} to {values.max()}: store the data as .npz")
-    grey = values[..., None].astype(np.uint16)
-    if transparent := isinstance(key, int) and bool((values == key).any()):
-        level = _grey(np.array([[how.colour]]) * 257)[0, 0]
-        grey = np.where(values[..., None] == key, level, grey).astype(np.uint16)
-    return grey if how.grayscale else grey.repeat(3, 2), transparent
-
-
-def _deep_colour(file: ImageFile.ImageFile, path: Path, raw_mode: str, how: Decoding) -> tuple[Array, bool]:
-    """A page of 16 bits in several channels, decoded twice: once for the upper 8 bits, once for the lower."""
-    key = file.info.get("transparency")
-    with Image.open(path, formats=_FORMATS) as again:
-        if file.tell():
-            again.seek(file.tell())
-        again.tile = [_with_raw_mode(tile, _OTHER_BYTES[raw_mode]) for tile in again.tile]
-        upper, lower = (np.asarray(ImageOps.exif_transpose(half)).astype(np.int64) for half in (file, again))
-    if raw_mode == "LA;16B":  # the four bytes of a pixel, two of grey and two of its alpha
-        array = lower[..., [0, 2]] * 256 + lower[..., [1, 3]]
-        array = array[..., [0, 0, 0, 1]]
-    else:
-        array = upper * 256 + lower
-    colour, alpha = array[..., :3], array[..., 3:] if array.shape[2] == 4 else None
-    if key is not None:
-        alpha = 65535 * (colour != np.array(key)).any(2, keepdims=True)
-    transparent = False
-    if alpha is not None and alpha.min() < 65535:
-        transparent = True
-        behind = np.array(how.colour) * 257
-        colour = np.round((colour * alpha + behind * (65535 - alpha)) / 65535).astype(np.int64)
-    return (_grey(colour) if how.grayscale else colour).astype(np.uint16), transparent
-
-
-def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
-    """A part of a file as Pillow describes it, with its bytes taken in another way."""
-    codec, extents, offset, arguments = tile
-    changed = (raw_mode, *arguments[1:]) if isinstance(arguments, tuple) else raw_mode
-    return type(tile)(codec, extents, offset, changed) if type(tile) is not tuple else (codec, extents, offset, changed)
-
-
-def _grey(colour: Array) -> Array:
-    """[H, W, 3] -> [H, W, 1]."""
-    grey: Array = (colour @ _GREY + 0x8000 >> 16)[..., None]
-    return grey
-
-
-def _sized(image: Image.Image | Array, how: Decoding) -> Array:
-    """[C, H, W], cropped to a square and resized where that is wanted.
-
-    Args:
-        image: a picture of 8 bits, or [H, W, C] of 16.
-        how: the pixels are made.
-    """
-    planes = (
-        [image] if isinstance(image, Image.Image) else [Image.fromarray(plane) for plane in image.transpose(2, 0, 1)]
-    )
-    if how.size is not None or how.crop is not None:
-        side = how.crop or min(planes[0].size)
-        left, top = (planes[0].width - side) // 2, (planes[0].height - side) // 2
-        planes = [plane.crop((left, top, left + side, top + side)) for plane in planes]
-    if how.size is not None:
-        size = (how.size, how.size)
-        if isinstance(image, Image.Image):
-            planes = [planes[0].resize(size, Image.Resampling.BILINEAR)]
-        else:  # Pillow resizes numbers of 16 bits only as floats
-            floats = [Image.fromarray(np.asarray(plane, np.float32)) for plane in planes]
-            resized = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR)) for plane in floats]
-            return np.stack(resized).round().clip(0, 65535).astype(np.uint16)
-    if not isinstance(image, Image.Image):
-        return np.stack([np.asarray(plane) for plane in planes])
-    array = np.asarray(planes[0])
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    box, mode = _square(picture.size, how), "L" if how.grayscale else "RGB"
+    whole = (0, 0, *picture.size)
+    if picture.mode == mode and not picture.has_transparency_data:
+        picture.load()
+        return picture if box == whole else picture.crop(box), False
+    left, top, right, bottom = box if box[0] >= 0 and box[1] >= 0 else whole
+    part, transparent = Image.new(mode, (right - left, bottom - top)), False
+    height = max(1, _STRIP // part.width)
+    for start in range(top, bottom, height):
+        strip = picture.crop((left, start, right, min(bottom, start + height)))
+        if picture.has_transparency_data:
+            strip = strip.convert("RGBA")
+            if cast(int, strip.getchannel("A").getextrema()[0]) < 255:
+                transparent = True
+                strip = Image.alpha_composite(Image.new("RGBA", strip.size, (*how.colour, 255)), strip)
+        part.paste(strip.convert(mode), (0, start - top))
+    return part if (left, top, right, bottom) == box else part.crop(box), transparent
 
 
 def _text(image: Array) -> str:

@@ -1,12 +1,14 @@
 """Tables read from files, .csv and .parquet, each column as numbers or as words."""
 
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vaekl.data.files import open_file
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array
 from vaekl.system.cores import free_memory
@@ -20,6 +22,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 #: bytes that a table takes while it is read: for each byte of a .csv file, and for each value of a .parquet file
 _BYTES_OF_CSV, _BYTES_OF_PARQUET = 4, 40
+_MOST_COLUMNS = 20_000
 #: lines of a .csv file in which numbers with a comma are looked for
 _LOOKED_AT = 1000
 
@@ -48,7 +51,7 @@ def read_table(file: Path, separator: str | None, inventory: Inventory) -> dict[
         if twice := [name for name in names if names.count(name) > 1]:
             raise VaeklError(f"{file} has two columns {twice[0]}: give each a name of its own.")
         return {name: _values(column, arrow) for name, column in zip(names, table.columns, strict=True)}
-    except (arrow.ArrowException, OSError, UnicodeError, LookupError) as error:
+    except (arrow.ArrowException, OSError, ValueError, LookupError) as error:
         raise VaeklError(
             f"{file} cannot be read as a table ({_plain(first_line(error))}): mend or replace it."
         ) from error
@@ -56,20 +59,23 @@ def read_table(file: Path, separator: str | None, inventory: Inventory) -> dict[
 
 def _parquet(file: Path) -> Any:
     library: Any = pyarrow("pyarrow.parquet")
-    with library.ParquetFile(file) as opened:
+    with open_file(file) as source, library.ParquetFile(source) as opened:
         head = opened.metadata
+        _check_columns(file, head.num_columns)
         _check_memory(file, _BYTES_OF_PARQUET * head.num_rows * head.num_columns)
         return opened.read(use_threads=False)
 
 
 def _csv(file: Path, separator: str | None, inventory: Inventory) -> Any:
     library: Any = pyarrow("pyarrow.csv")
-    _check_memory(file, _BYTES_OF_CSV * file.stat().st_size)
-    content = file.read_bytes()
+    with open_file(file) as source:
+        _check_memory(file, _BYTES_OF_CSV * os.fstat(source.fileno()).st_size)
+        content = source.read()
     text = _decoded(content, inventory)
     lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
     separator = separator or max(_SEPARATORS, key=lines[0].count)
     names = [name.strip().strip('"') for name in lines[0].split(separator)]
+    _check_columns(file, len(names))
     headless = all(_is_number(name) for name in names)
     if headless:
         inventory.remarks.append(f"{file.name} begins with numbers: its columns are called column 1, column 2, ...")
@@ -100,6 +106,11 @@ def _decoded(content: bytes, inventory: Inventory) -> str:
     except UnicodeDecodeError:
         inventory.remarks.append("the file is not in UTF-8: its letters are read as those of Windows (cp1252)")
         return content.decode("cp1252", errors="replace")
+
+
+def _check_columns(file: Path, count: int) -> None:
+    if count > _MOST_COLUMNS:
+        raise VaeklError(f"{file} has {count:,} columns, more than {_MOST_COLUMNS:,}: give an array, dataset=npz.")
 
 
 def _check_memory(file: Path, needed: int) -> None:
