@@ -8,9 +8,9 @@ from vaekl.data.transforms import AsStored, Dequantize, Levels, Scale, Transform
 class AutoTransform:
     """The choice left to the data and the likelihood: `resolve` makes it.
 
-    Binary data and floats in [0, 1] stay as they are, and other real values are standardized; levels are dequantized
-    for a density, kept for a categorical likelihood, and otherwise scaled, so that the likelihood's own check can name
-    what it accepts.
+    Binary data, counts and floats in [0, 1] stay as they are, and other real values are standardized; levels are
+    dequantized for a density, kept for a categorical likelihood, and otherwise scaled, so that the likelihood's own
+    check can name what it accepts.
     """
 
     def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
@@ -25,7 +25,7 @@ class AutoTransform:
     def _pick(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
         if spec.support == "real" and "real" in accepts:
             return Standardize()
-        if spec.support in ("unit_interval", "real"):
+        if spec.support in ("counts", "unit_interval", "real"):
             return AsStored()
         if spec.support == "binary":
             return Levels() if "levels" in accepts and "binary" not in accepts else AsStored()

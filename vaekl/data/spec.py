@@ -9,7 +9,7 @@ from torch import Tensor
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 
-Support = Literal["binary", "levels", "unit_interval", "real"]
+Support = Literal["binary", "levels", "counts", "unit_interval", "real"]
 #: of one example: (D,), (C, T), (C, H, W) or (C, D, H, W); written S where it stands beside other axes, as in [B, *S]
 Shape = tuple[int, ...]
 #: what one example is called, by how many axes it has
@@ -53,7 +53,7 @@ class DataSpec:
         name: the data set, as the user typed it.
         shape: S, which is (D,) of a vector, (C, T) of a signal, (C, H, W) of an image, (C, D, H, W) of a volume.
         levels: how many values a pixel can take (256 for 8-bit data, 2 for binary data), or None.
-        support: "binary" {0, 1}, "levels" {0..levels−1}, "unit_interval" [0, 1], or "real".
+        support: "binary" {0, 1}, "levels" {0..levels−1}, "counts" {0, 1, 2, ...}, "unit_interval" [0, 1], or "real".
         protocol: what was done to the stored values, as every reported figure must name it.
         scaling: how real values were standardized, or None.
         dequantized: whether the values are `(k + U)/levels`, so that log2(levels) turns a density's bits/dim
@@ -98,7 +98,12 @@ class DataSpec:
     @property
     def is_picture(self) -> bool:
         """Whether they are images whose values are shades of [0, 1]."""
-        return len(self.shape) == 3 and self.support != "real"
+        return len(self.shape) == 3 and self.is_bounded
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the values have two ends, which are 0 and 1 on the scale of pictures."""
+        return self.support not in ("counts", "real")
 
     @property
     def level_width(self) -> float | None:
@@ -160,8 +165,8 @@ class Source:
     """A data set as it is stored, before any transform: images in memory or in a file, and what their values are.
 
     Args:
-        spec: of the stored values: "levels" or "binary" for uint8, "unit_interval" or "real" for float32.
-        train: [N, *S], uint8 or float32.
+        spec: of the stored values: "levels", "binary" or "counts" of whole numbers, else "unit_interval" or "real".
+        train: [N, *S], of whole numbers or float32.
         test: [N, *S], of the same type; no training step ever sees it.
         valid: [N, *S] where the data set has a validation split of its own, else None.
         train_labels: int64 [N], or None.

@@ -76,7 +76,7 @@ class Standardized(Transform):
         if scaling.spread.numel() == 1:
             rule = f"standardized (x − {scaling.center.item():.6g})/{scaling.spread.item():.6g}"
         else:
-            rule = f"standardized by the training images' mean and deviation of each {scaling.per}"
+            rule = f"standardized by the mean and deviation of each {scaling.per} of the training data"
         return spec.with_(scaling=scaling, protocol=after(spec, rule))
 
 

@@ -50,7 +50,7 @@ class Tiles:
         # a vector's values may have different units, and so may a signal's channels
         channels = spec.shape[0] if len(spec.shape) <= 2 else 1
         shape = (channels, *[1] * (len(spec.shape) - 1))
-        if spec.support != "real":
+        if spec.is_bounded:
             return cls(spec, torch.zeros(shape, dtype=torch.float64), torch.ones(shape, dtype=torch.float64))
         values = inputs.cpu().double().reshape(len(inputs), channels, -1)
         low, high = values.amin((0, 2)).view(shape), values.amax((0, 2)).view(shape)

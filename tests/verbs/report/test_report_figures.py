@@ -164,7 +164,7 @@ def test_iso_lines_are_lines_of_equal_elbo(made):
 
 def test_what_was_run_is_in_the_report_with_its_versions(made):
     lines = prose.facts(collect([made / "sweep"]))
-    names = ["revision", "vaekl", "python", "torch", "numpy", "data protocol", "fair ruler", "images", "seeds"]
+    names = ["revision", "vaekl", "python", "torch", "numpy", "data protocol", "fair ruler", "examples", "seeds"]
     assert [name for name in lines if name in names] == names
     assert lines["torch"] == [version("torch")] and lines["seeds"] == ["0, 1"]
     assert len(lines["data protocol"]) == 2 and "(6 runs)" in "".join(lines["data protocol"]), "Gaussian and cb"

@@ -10,14 +10,12 @@ from torch import Tensor
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.order import shuffled
+from vaekl.data.sources.kinds import support_of
 from vaekl.data.sources.labels import fitting, numbered
-from vaekl.data.sources.values import MOST_LEVELS, Values, check_levels, levels_of, values_of
+from vaekl.data.sources.values import Values, values_of
 from vaekl.data.spec import DataSpec, Source, Support
-from vaekl.system.checks import number, optional, whole
+from vaekl.system.checks import number
 from vaekl.system.errors import VaeklError
-
-#: the smallest maximum of values in [0, 1] that are taken for shades
-_DARKEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,11 @@ class Part:
 
 
 def build_source(
-    name: str, parts: Mapping[str, Part], levels: int | None = None, inventory: Inventory | None = None
+    name: str,
+    parts: Mapping[str, Part],
+    levels: int | None = None,
+    inventory: Inventory | None = None,
+    kind: str = "auto",
 ) -> Source:
     """Check the splits and say what their values are.
 
@@ -47,42 +49,33 @@ def build_source(
             numbers that are all 0 or 1, are binary, other whole numbers have 256 levels, or 4,096 or 65,536 if they are
             of 16 bits, and floats have none.
         inventory: what is known of where the images are from.
+        kind: what the values stand for, as `support_of` has it.
 
     Returns:
-        The source, its images uint8, uint16 (int32 from a file) or float32.
+        The source, its images uint8, uint16 (int32 from a file, and of large counts) or float32.
 
     Raises:
         VaeklError: an array is empty, not finite, of a wrong type or shape, or does not match the training images.
     """
     inventory = inventory or Inventory()
     titles = {split: part.title for split, part in parts.items()}
-    optional(whole, levels, "dataset.levels", 2, MOST_LEVELS)
     for part in parts.values():
         _check_shape(part, parts["train"])
-    values = {split: values_of(part.images, part.title, levels) for split, part in parts.items()}
-    support: Support
-    if levels is not None:
-        check_levels(values, titles, levels)
-    elif all(part_values.binary for part_values in values.values()):
-        levels = 2
-    else:
+    is_open, shape = kind in ("auto", "image"), tuple(parts["train"].images.shape[1:])
+    values = {split: values_of(part.images, part.title, levels, not is_open) for split, part in parts.items()}
+    if is_open and levels is None and not all(part_values.binary for part_values in values.values()):
         for split, part_values in values.items():
             _check_same("type", _kind(part_values), _kind(values["train"]), parts[split], parts["train"])
-        levels = levels_of(values, titles, inventory)
-    if levels is not None:
-        support = "binary" if levels == 2 else "levels"
-    else:
-        low, high = min(part.low for part in values.values()), max(part.high for part in values.values())
-        # shades reach further than a twentieth of white; smaller numbers are quantities in a unit of their own
-        support = "unit_interval" if low >= 0 and _DARKEST <= high <= 1 else "real"
-    images = {split: _stored(part.images, levels) for split, part in parts.items()}
+    support, levels = support_of(kind, values, titles, shape, levels, inventory)
+    most = (levels or 0) - 1 if support != "counts" else max(part_values.high for part_values in values.values())
+    images = {split: _stored(part.images, support, most) for split, part in parts.items()}
     tensors = {split: _tensor(array) for split, array in images.items()}
     labels = numbered(
         {split: fitting(part.labels, len(part.images), part.title, inventory) for split, part in parts.items()},
         inventory,
     )
     return Source(
-        spec=DataSpec(name, tuple(images["train"].shape[1:]), levels, support),
+        spec=DataSpec(name, shape, levels, support),
         train=tensors["train"],
         test=tensors["test"],
         valid=tensors.get("valid"),
@@ -141,12 +134,12 @@ def _kind(values: Values) -> str:
     return "16-bit whole numbers" if values.bits == 16 and values.high > 255 else "whole numbers"
 
 
-def _stored(array: Array | OnDisk, levels: int | None) -> Array | OnDisk:
+def _stored(array: Array | OnDisk, support: Support, most: float) -> Array | OnDisk:
     """The images in the type in which they are kept; torch has few functions for uint16, so a file's become int32."""
-    if levels is None:
+    if support in ("unit_interval", "real"):
         return array.astype(np.float32, copy=False)
-    deep = np.int32 if isinstance(array, OnDisk) else np.uint16
-    return array.astype(np.uint8 if levels <= 256 else deep, copy=False)
+    deep = np.int32 if isinstance(array, OnDisk) or support == "counts" else np.uint16
+    return array.astype(np.uint8 if most <= 255 else deep, copy=False)
 
 
 def _tensor(array: Array | OnDisk) -> Tensor | OnDisk:

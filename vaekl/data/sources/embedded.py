@@ -18,11 +18,12 @@ PATCH = 32
 PATCH_TRAIN_COLUMNS = 480
 
 
-def digits(name: str = "digits") -> Source:
+def digits(name: str = "digits", kind: str = "levels") -> Source:
     """Handwritten digits, 1x8x8, values 0 to 16: the first 1437 images to train on, the last 360 to test.
 
     Args:
         name: what the data set is called in reports.
+        kind: what the values stand for; they are counts of the dots of 4x4 squares.
 
     Returns:
         The source, with labels.
@@ -39,7 +40,8 @@ def digits(name: str = "digits") -> Source:
             "train": Part(images[:DIGITS_TRAIN], labels[:DIGITS_TRAIN], f"train of {name}"),
             "test": Part(images[DIGITS_TRAIN:], labels[DIGITS_TRAIN:], f"test of {name}"),
         },
-        levels=17,
+        levels=None if kind in ("counts", "real") else 17,
+        kind=kind,
     )
 
 

@@ -78,7 +78,7 @@ def image_folder(
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
     _report_equal_images(parts, inventory)
-    return build_source(name, parts, levels, inventory)
+    return build_source(name, parts, levels, inventory, kind="image")
 
 
 def _report(

@@ -9,7 +9,7 @@ from vaekl.data.sources.split_names import role
 from vaekl.system.errors import VaeklError, did_you_mean
 
 _NUMBERS = "biuf"
-#: axes of an array of images: more, and it is lower-dimensional data beside them
+#: axes of an array of images; one with fewer is taken only where there is none with as many
 _FEWEST_AXES = 3
 #: for each split the name of its images and, if there are any, of its labels
 Chosen = dict[str, tuple[str, str | None]]
@@ -88,11 +88,9 @@ def _train(
         candidates = [
             name
             for name, member in usable.items()
-            if name not in others
-            and role(name) is None
-            and member.kind in _NUMBERS
-            and len(member.shape) >= _FEWEST_AXES
+            if name not in others and role(name) is None and member.kind in _NUMBERS and len(member.shape) >= 2
         ]
+        candidates = [name for name in candidates if len(usable[name].shape) >= _FEWEST_AXES] or candidates
     if len(candidates) == 1:
         return candidates[0], False
     if not usable:

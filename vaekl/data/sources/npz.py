@@ -10,7 +10,7 @@ from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.sources.array_files import Member, of_npy, of_npz, unusable
 from vaekl.data.sources.build import Part, build_source, cut_test
-from vaekl.data.sources.layout import TO_NCHW, to_nchw
+from vaekl.data.sources.layout import LAYOUTS, channels_first
 from vaekl.data.sources.members import Chosen, choose
 from vaekl.data.sources.paths import existing_path
 from vaekl.data.sources.split_names import role
@@ -26,6 +26,7 @@ def npz(
     images: str | None = None,
     labels: str | None = None,
     layout: str | None = None,
+    kind: str = "auto",
     levels: int | None = None,
     test_fraction: float = 0.1,
     test_seed: int = 0,
@@ -39,7 +40,8 @@ def npz(
         name: what the data set is called in reports.
         images: the name of the array of training images, where it is neither usual nor the only array of images.
         labels: the name of the array of their labels.
-        layout: the order of the axes, where it is not plain from a channel axis of length 1 or 3.
+        layout: the order of the axes, where it is not plain from their number and a channel axis of length 1 or 3.
+        kind: what the values stand for: image, levels, counts or real; auto takes one of them and says why.
         levels: how many values a pixel can take; None reads it off the data.
         test_fraction: how much of train to cut off as a test split where the file has none.
         test_seed: which images that cuts.
@@ -52,7 +54,7 @@ def npz(
             for training.
     """
     place = existing_path(path, "npz", "path=FILE.npz")
-    optional(one_of, layout, "dataset.layout", tuple(TO_NCHW))
+    optional(one_of, layout, "dataset.layout", tuple(LAYOUTS))
     optional(text, images, "dataset.images")
     optional(text, labels, "dataset.labels")
     inventory = Inventory(str(place.absolute()))
@@ -65,7 +67,7 @@ def npz(
     inventory.origins = {split: "" if is_alone else names[0] for split, names in chosen.items()}
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    return build_source(name, parts, levels, inventory)
+    return build_source(name, parts, levels, inventory, kind)
 
 
 def _members(place: Path, named: Collection[str | None]) -> dict[str, Member]:
@@ -84,7 +86,7 @@ def _part(members: Mapping[str, Member], images: str, labels: str | None, layout
     if isinstance(label_array, OnDisk):
         label_array = label_array.read(slice(None))
     count = None if label_array is None else max(label_array.shape, default=0)
-    return Part(to_nchw(members[images].read(), layout, title, count), label_array, title)
+    return Part(channels_first(members[images].read(), layout, title, count), label_array, title)
 
 
 def _check_apart(parts: Mapping[str, Part], chosen: Chosen, place: Path) -> None:

@@ -126,9 +126,10 @@ def source_of(
         raise VaeklError(f"{inventory.place or name} has no rows to train on: give some.")
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    source = build_source(name, parts, inventory=inventory)
-    support = "binary" if source.spec.support == "binary" else "real"
-    return replace(source, spec=source.spec.with_(support=support, columns=tuple(values)))
+    # a table of nothing but binary columns is binary
+    levels = 2 if ((matrix == 0) | (matrix == 1)).all() else None
+    source = build_source(name, parts, levels, inventory, "levels" if levels else "real")
+    return replace(source, spec=source.spec.with_(columns=tuple(values)))
 
 
 def _named(kinds: Mapping[str, Names]) -> dict[str, str]:

@@ -13,6 +13,8 @@ from vaekl.system.errors import VaeklError
 _VALUES = 2**22
 #: how many levels 16 bits may hold, from the fewest: 12 bits of a camera, or all of them
 _LEVELS_OF_16_BITS = (4096, 65536)
+#: 8-bit pictures have values as large as this; smaller whole numbers are counts, or levels of fewer bits
+LEAST_WHITE = 64
 #: the largest number of levels, since images are stored in 16 bits
 MOST_LEVELS = 65536
 
@@ -38,13 +40,16 @@ class Values:
     bits: int
 
 
-def values_of(images: Array | OnDisk, title: str, levels: int | None) -> Values:
+def values_of(images: Array | OnDisk, title: str, levels: int | None, exact: bool) -> Values:
     """The range of a split's values, some images at a time.
+
+    Where it is not wanted exactly, bytes are looked at until one is as bright as a picture of 8 bits.
 
     Args:
         images: of any shape.
         title: how a sentence names them.
         levels: how many values there can be, where that is known or the user says so.
+        exact: whether the range must be that of all values.
 
     Raises:
         VaeklError: the values are no numbers, or not finite.
@@ -59,7 +64,7 @@ def values_of(images: Array | OnDisk, title: str, levels: int | None) -> Values:
         low, high = min(low, piece.min()), max(high, piece.max())
         binary = binary and bool(((piece == 0) | (piece == 1)).all())
         whole = whole and (kind == "i" or bool((piece == np.round(piece)).all()))
-        if images.dtype == np.uint8 and not binary and levels is None:
+        if images.dtype == np.uint8 and high >= LEAST_WHITE and levels is None and not exact:
             return Values(0, 255, False, True, kind, bits)
         if kind == "f" and not np.isfinite(piece).all():
             nans, infinite = nans + int(np.isnan(piece).sum()), infinite + int(np.isinf(piece).sum())
@@ -99,8 +104,8 @@ def levels_of(values: Mapping[str, Values], titles: Mapping[str, str], inventory
         if part.low < 0 or part.high > (MOST_LEVELS - 1 if deep else 255):
             raise VaeklError(
                 f"{titles[split]} holds whole numbers from {part.low:.0f} to {part.high:.0f}, not 8-bit values from 0 "
-                "to 255; set dataset.levels or store them as uint16 if they are grey levels, rescale them, or store "
-                "them as float32."
+                "to 255; set dataset.levels or store them as uint16 if they are grey levels, or set dataset.kind=real "
+                "or counts."
             )
     high = int(max(part.high for part in values.values()))
     if high <= 255:

@@ -10,6 +10,7 @@ FAMILIES: list[type[Any]] = []
 _WORDS: dict[Support, str] = {
     "binary": "binary data {0, 1}",
     "levels": "integer levels",
+    "counts": "counts {0, 1, 2, ...}",
     "unit_interval": "grey values in [0, 1]",
     "real": "real values",
 }
@@ -40,5 +41,7 @@ def cures(spec: DataSpec, accepts: tuple[Support, ...]) -> str:
         transforms.append("dequantize")
     if spec.support in ("levels", "unit_interval") and "binary" in accepts:
         transforms.append("binarize")
+    if not any(spec.support in family.accepts for family in FAMILIES):
+        return "dataset.kind=real to treat them as numbers, since no likelihood here accepts such data yet"
     families = families_that(lambda family: spec.support in family.accepts)
     return ", or ".join([*(f"transform={name}" for name in transforms), families])

@@ -12,6 +12,7 @@ PICTURES = "Samples and reconstructions"
 _PACKAGES = ("vaekl", "python", "torch", "torchvision", "numpy", "scikit-learn", "platform")
 #: how examples that are no images are drawn
 _DRAWN = {
+    "row": " Each bar is a column of the table, between its smallest and its largest input.",
     "vector": " Each bar is a value, between the smallest and the largest of the inputs, or 0 and 1 where values have "
     "these ends.",
     "signal": " Each strip is a channel, between its smallest and its largest input, or 0 and 1 where values have "
@@ -109,7 +110,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
         f"σ/RMSE: implied σ over the RMSE of the density's mean on the test {word}s; 1 is calibrated. Active units: "
         "variance of the posterior mean above 0.01.",
         "Training, s: Σ steps · batch size / examples per second over the rows of metrics.csv, so without validation, "
-        "test and pictures; examples/s is over the same time. Both depend on the machine and its load.",
+        "test and pictures; examples per s are over the same time. Both depend on the machine and its load.",
     ]
     return lines
 
@@ -143,7 +144,7 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     tallies["data protocol"] = _tallied([run.density for run in runs if run.finished]) or ["unknown"]
     rulers = [run.evaluation.protocol.ruler for run in runs if run.evaluation]
     tallies["fair ruler"] = _tallied(rulers) or ["not measured"]
-    tallies["images"] = _tallied([_counts(run.results.images) for run in runs if run.results]) or ["unknown"]
+    tallies["examples"] = _tallied([_counts(run.results.images) for run in runs if run.results]) or ["unknown"]
     tallies["seeds"] = [", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))]
     return tallies
 
