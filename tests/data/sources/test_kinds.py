@@ -77,6 +77,18 @@ def test_axes_that_are_not_plain_are_refused_with_the_layouts(tmp_path, stored, 
     refused(lambda: npz(saved(tmp_path, REAL.reshape(stored)), layout=layout), str(stored).strip("()"), *words)
 
 
+def test_long_and_narrow_images_may_be_signals_and_that_is_said(tmp_path):
+    def remarks(*shape, **options):
+        return [
+            line for line in npz(saved(tmp_path, REAL.reshape(shape)), **options).inventory.remarks if "NCT" in line
+        ]
+
+    assert remarks(20, 4, 60) == [
+        "three axes: taken as images of 4 × 60; dataset.layout=NCT or NTC takes them as signals"
+    ]
+    assert remarks(20, 12, 20) == remarks(20, 4, 60, layout="NHW") == remarks(20, 240) == remarks(20, 1, 240) == []
+
+
 def test_a_lone_table_of_numbers_needs_no_name_and_stands_back_behind_images(tmp_path):
     np.savez(tmp_path / "x.npz", embedding=REAL)
     assert npz(str(tmp_path / "x.npz")).spec.shape == (240,)

@@ -19,6 +19,9 @@ from vaekl.data.spec import Source
 from vaekl.system.checks import one_of, optional, text
 from vaekl.system.errors import VaeklError
 
+#: arrays of three axes may be signals where one side is so many times as long as the other
+_NARROW = 4
+
 
 def npz(
     path: str | None = None,
@@ -65,6 +68,12 @@ def npz(
         _check_apart(parts, chosen, place)
     is_alone = place.is_file() and len(members) == 1 and place.suffix == ".npy"
     inventory.origins = {split: "" if is_alone else names[0] for split, names in chosen.items()}
+    sides = parts["train"].images.shape[2:]
+    if layout is None and len(members[chosen["train"][0]].shape) == 3 and max(sides) >= _NARROW * min(sides):
+        inventory.remarks.append(
+            f"three axes: taken as images of {' × '.join(map(str, sides))}; dataset.layout=NCT or NTC takes them as "
+            "signals"
+        )
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
     return build_source(name, parts, levels, inventory, kind)
