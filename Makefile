@@ -3,6 +3,7 @@
 
 VENV = .venv
 PY = $(VENV)/bin/python
+FLOORS = build/floors
 # one OpenMP thread a worker: spinning threads on busy cores are many times slower than none
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
@@ -11,7 +12,7 @@ supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 
-.PHONY: help train test nightly slurm lint bench wheel supply clean
+.PHONY: help train test nightly floors slurm lint bench wheel supply clean
 .NOTPARALLEL:
 
 help:
@@ -23,8 +24,14 @@ train: $(VENV)/installed  ## train a VAE; ARGS="key=value ..." as for `vaekl tra
 test: $(VENV)/installed-dev  ## run the tests, on all cores
 	@$(PYTEST) $(ARGS)
 
-nightly: $(VENV)/installed-dev  ## run the slow proofs
-	@$(PYTEST) -m nightly $(ARGS)
+nightly: $(VENV)/installed-dev  ## run the slow proofs, and without ARGS the tests with the oldest libraries
+	@failed=0; \
+	$(PYTEST) -m nightly $(ARGS) || failed=1; \
+	$(if $(ARGS),,$(MAKE) floors || failed=1;) \
+	exit $$failed
+
+floors: $(FLOORS)/installed  ## run the tests with the oldest versions of the libraries that pyproject.toml allows
+	@$(subst $(PY),$(FLOORS)/venv/bin/python,$(PYTEST)) $(ARGS)
 
 slurm: $(VENV)/installed-dev  ## start a one-node Slurm (as root, from Debian's packages), run the tests that need it, stop it
 	@conf=$$(tests/slurm/cluster.sh start) && eval "$$conf" && trap 'tests/slurm/cluster.sh stop' EXIT && \
@@ -77,3 +84,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-dev: pyproject.toml constraints.txt
 	@$(call install,.[dev])
 	@touch $(VENV)/installed $@
+
+# antlr4 alone has no wheel; of the others the oldest that has one for this Python
+$(FLOORS)/installed: pyproject.toml
+	@rm -rf $(FLOORS)
+	@$(PYTHON) -m venv $(FLOORS)/tools && $(FLOORS)/tools/bin/pip install -q uv
+	@$(FLOORS)/tools/bin/uv venv -q --python $(PYTHON) $(FLOORS)/venv
+	@$(FLOORS)/tools/bin/uv pip install -q --python $(FLOORS)/venv/bin/python --resolution lowest-direct \
+		--only-binary :all: --no-binary antlr4-python3-runtime -e '.[dev]'
+	@touch $@

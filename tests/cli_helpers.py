@@ -17,6 +17,7 @@ import pytest
 import torch
 from forks import Fork, command
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 from vaekl import cli
 from vaekl.config.job import single
@@ -45,6 +46,7 @@ def vaekl(folder: Path, *words: str, out: io.StringIO | None = None, **environme
     """`vaekl WORDS` typed in a folder, within this process, its output written to `out`; nothing of it stays behind."""
     out, err = out if out is not None else io.StringIO(), io.StringIO()
     GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None  # of a sweep's last run in this process
     try:
         with (
             patch.dict(os.environ, {"HYDRA_FULL_ERROR": "", **environment}),

@@ -3,7 +3,17 @@
 import os
 import sys
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # else pytest rewrites every test file, and every process compiles vaekl, each time anew
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+@pytest.fixture(autouse=True)
+def _denormals():
+    """A run lets the processor round the smallest numbers to 0; the next test in this process has them again."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_flush_denormal(False)

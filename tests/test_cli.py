@@ -130,7 +130,7 @@ def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
     [
         ("train likelihood", "key=value"),
         ("train =3", "key=value"),
-        ("train seed=[1", "quotes"),
+        ("train seed=[1", "type 'seed="),
         ("train ~likelihood", "choose one of"),
         ("train likelihood=null", "is not one of"),
         ("train likelihood=custom", "likelihood._target_"),

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
@@ -172,6 +173,9 @@ def _print(text: str) -> int:
 def prepare_process() -> None:
     """Set what must be set before torch is imported."""
     from vaekl.system import cores  # noqa: F401  (from here on it knows the load that others make)
+
+    # where no processes can be started, vaekl says so itself
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode|joblib backend .* not available")
 
     # Python processes that are started from here do not look for modules in this folder either: see `trust.import_own`
     os.environ.setdefault("PYTHONSAFEPATH", "1")

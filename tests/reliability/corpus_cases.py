@@ -29,7 +29,7 @@ from corpus_values import (
     written,
 )  # fmt: skip
 
-from vaekl.store import checkpoint, metrics, schema
+from vaekl.store import checkpoint, metrics, schema, sweep_schema
 
 #: changes of a key that are no value of it
 _AROUND = ("left out", "twice", "under another name", "a stranger beside it")
@@ -109,8 +109,8 @@ _NEW = {
 RECORDS: dict[str, dict[str, type[msgspec.Struct]]] = {
     "finished": {"facts.json": schema.Facts, "results.json": schema.Results, "eval.json": schema.Evaluation},
     "stopped": {"facts.json": schema.Facts, ".progress.json": schema.Heartbeat},
-    "sweep": {"manifest.json": schema.Manifest},
-    "search": {"search.json": schema.Search, "manifest.json": schema.Manifest},
+    "sweep": {"manifest.json": sweep_schema.Manifest},
+    "search": {"search.json": sweep_schema.Search, "manifest.json": sweep_schema.Manifest},
 }
 _YAMLS = {
     "sweep": {"multirun.yaml": [("hydra",), ("hydra", "overrides"), ("hydra", "overrides", "task"),

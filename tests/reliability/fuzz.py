@@ -112,7 +112,7 @@ def _faults_of_run(tried: Trial, folder: Path, answer: Answer, new: list[str]) -
 def _faults_of_sentence(tried: Trial, answer: Answer) -> list[str]:
     text = answer.err.removesuffix("\n")
     faults = [f"exit code {answer.code}"] if answer.code != 1 else []
-    if not text.startswith("vaekl: ") or text.strip().count("\n") or not text.endswith("."):
+    if not text.startswith("vaekl: ") or text.strip().count("\n") or "\\n" in text or not text.endswith("."):
         faults.append("not one sentence")
     faults += [f"says {word!r}" for word in ("Traceback", "unexpected") if word in text]
     if tried.fault is not None and not names(text, tried.fault) and not text.startswith(_DIVERGED):

@@ -1,4 +1,4 @@
-"""`vaekl` that kills itself, or waits, at the N-th passing of a place. It patches Python, and so runs in a fork."""
+"""`vaekl` that dies, waits or loses its disk at the N-th passing of a place: in a fork, since it patches Python."""
 
 import builtins
 import contextlib
@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -14,7 +15,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-#: what happens there, and to which file; first what a run passes only at its start, last what ends it
+from mounts import own_mounts
+
+#: places of training: what happens there, and to which file; first what only a start passes, last what ends a run
 PLACES = {
     "manifest half written": ("write", "*manifest.json*"),
     "manifest synced": ("synced", ".manifest.json.partial"),
@@ -47,6 +50,30 @@ PLACES = {
     "results synced": ("synced", ".results.json.partial"),
     "results renamed": ("renamed", "results.json"),
 }
+#: places of a run that diverges and goes back to its last checkpoint
+BACK = {
+    "diverged": ("call", "diverged"),
+    "steps taken again": ("call", "steps taken again"),
+    "going back": ("call", "going back"),
+    "gone back": ("call", "gone back"),
+}
+#: places of the verbs that look at runs, and of data that are decoded before a run
+OTHER = {
+    "cache half written": ("write", "*.npy.partial"),
+    "cache renamed": ("renamed", "*.npy"),
+    "evaluation half written": ("write", "*eval.json*"),
+    "evaluation synced": ("synced", ".eval.json.partial"),
+    "evaluation renamed": ("renamed", "eval.json"),
+    "figure half written": ("write", "*.svg*"),
+    "figure renamed": ("renamed", "*.svg"),
+    "table renamed": ("renamed", "runs.csv"),
+    "page half written": ("write", "*report.html*"),
+    "page renamed": ("renamed", "report.html"),
+    "arrays half written": ("write", "*.npz*"),
+    "arrays renamed": ("renamed", "*.npz"),
+    "picture renamed": ("renamed", "*.png"),
+}
+_ALL = PLACES | BACK | OTHER
 #: the run waits there for as long as this file exists
 HUNG = "hung"
 
@@ -65,6 +92,28 @@ def hang() -> None:
         time.sleep(0.01)
 
 
+def lose_disk() -> None:
+    """As if the disk of the folder `run` were mounted read-only: what is open goes on, and nothing else is written."""
+    for words in ("--bind run run", "-o remount,bind,ro run"):
+        subprocess.run(["mount", *words.split()], check=True)
+
+
+def break_disk() -> None:
+    """Let the kernel note an error in the file system of this folder, which is an ext4 in a file."""
+    folder = str(Path.cwd())
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    device = next(source for source, place, *_ in mounts if place == folder)
+    loop = Path(device).name
+    if not Path("/sys/fs/ext4", loop).exists():  # the mount may be named by its file
+        listed = subprocess.run(["losetup", "-j", device], capture_output=True, text=True, check=True).stdout
+        loop = Path(listed.partition(":")[0]).name
+    Path("/sys/fs/ext4", loop, "trigger_fs_error").write_text("1")
+
+
+#: what may happen at a place
+ACTS = {"die": die, "hang": hang, "lose disk": lose_disk, "break disk": break_disk}
+
+
 class Watch:
     """Counts how often each place is passed, and does something at one of them."""
 
@@ -74,7 +123,7 @@ class Watch:
 
     def at(self, what: str, name: str) -> bool:
         """Whether this is the passing at which to act."""
-        here = [place for place, (kind, pattern) in PLACES.items() if kind == what and fnmatch(name, pattern)]
+        here = [place for place, (kind, pattern) in _ALL.items() if kind == what and fnmatch(name, pattern)]
         self.counts.update(here)
         return self.place in here and self.counts[self.place] == self.number
 
@@ -113,7 +162,7 @@ class Watched:
 def watch_files(watch: Watch) -> None:
     """Every file that is opened for writing, synced or moved."""
     opened, synced, replaced = io.open, os.fsync, os.replace
-    patterns = [pattern for kind, pattern in PLACES.values() if kind == "write"]
+    patterns = [pattern for kind, pattern in _ALL.values() if kind == "write"]
 
     def open_(file: Any, mode: str = "r", *more: Any, **named: Any) -> Any:
         real = opened(file, mode, *more, **named)
@@ -135,7 +184,7 @@ def watch_files(watch: Watch) -> None:
 
 def watch_calls(watch: Watch) -> None:
     """The parts of a run that write nothing."""
-    from vaekl.run import execute
+    from vaekl.run import execute, recovery, start
     from vaekl.training import trainer
     from vaekl.training.callbacks import images
 
@@ -145,6 +194,10 @@ def watch_calls(watch: Watch) -> None:
         (trainer, "evaluate", "validation"),
         (execute, "evaluate", "last evaluations"),
         (images, "pictures", "pictures"),
+        (start, "_explained", "diverged"),
+        (recovery, "first_fault", "steps taken again"),
+        (start, "_restored", "going back"),
+        (recovery, "restore", "gone back"),
     ):
         setattr(module, function, _watched(getattr(module, function), name, watch))
 
@@ -190,13 +243,13 @@ def _noise_begins_again() -> None:
 
 
 def _written_in_place() -> None:
-    from vaekl.store import checkpoint
-
     @contextlib.contextmanager
     def replacing(path: Path, *_: Any) -> Any:
         yield path
 
-    checkpoint.replacing = replacing  # type: ignore[assignment]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("vaekl.") and hasattr(module, "replacing"):
+            module.replacing = replacing  # type: ignore[attr-defined]
 
 
 def _slow_events() -> None:
@@ -225,7 +278,8 @@ def typed(
     words: tuple[str, ...],
     place: str | None = None,
     number: int = 0,
-    hangs: bool = False,
+    act: str = "die",
+    mounts: tuple[str, ...] | None = None,
     fault: str | None = None,
     counts: str | None = None,
 ) -> int:
@@ -233,9 +287,10 @@ def typed(
 
     Args:
         words: what is typed.
-        place: where it dies or waits.
+        place: where something happens to it.
         number: at which passing of the place.
-        hangs: whether it waits there.
+        act: what happens, one of `ACTS`.
+        mounts: words of `mount` commands that are given before, for a process with mounts of its own.
         fault: one of `FAULTS`.
         counts: the file for how often each place was passed.
     """
@@ -244,7 +299,9 @@ def typed(
     sys.argv = ["vaekl"]
     if fault:
         FAULTS[fault]()
-    watch = Watch(place, number, hang if hangs else die)
+    if mounts is not None:
+        own_mounts(*mounts)
+    watch = Watch(place, number, ACTS[act])
     watch_files(watch)
     watch_calls(watch)
     code = cli.main(words)

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
-from cli_helpers import finished, fresh_process, refused
-from killed import HUNG, PLACES
+from cli_helpers import finished, fresh_process, refused, results
+from killed import BACK, HUNG, PLACES
 from kills import KILLED, OUTSIDE, Killer, Tally, command, differences, in_order, possible, start, undisturbed
 from pairs import LIKELIHOODS, WEIGHTINGS, fits
 
@@ -28,6 +28,10 @@ PATIENT = (
 RESTORED = (
     "likelihood=gaussian", "weighting=fixed_beta", "weighting.beta=0.001", "optim=sgd", "optim.lr=1",
     "trainer.on_nan=restore",
+)  # fmt: skip
+#: diverges before its first checkpoint, twice after the second one, and once after the third
+LATE = (
+    *RESTORED, "optim.lr=30", "lr_schedule.warmup_steps=50",
 )  # fmt: skip
 SWEEP = (
     "train", "-m", "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=sweep", *SHORT, "trainer.steps=20",
@@ -72,6 +76,35 @@ def test_killed_at_four_places_of_a_run_with_patience(tmp_path):
     places = ["best renamed", "checkpoint renamed", "half an event of the test", "results synced"]
     assert whole.steps < 45  # else patience did not end it
     same_after_kills(whole, tmp_path / "killed", places)
+
+
+@pytest.fixture(scope="module")
+def restored(tmp_path_factory):
+    """A run that nobody stopped, and that went back to its checkpoints by itself."""
+    whole = undisturbed(tmp_path_factory.mktemp("restored") / "folder", *RUN, *LATE)
+    assert results(whole.folder / "run")["restores"] == 4 == whole.counts["diverged"]
+    return whole
+
+
+def test_killed_while_it_goes_back_and_while_it_writes_the_next_checkpoint(restored, tmp_path):
+    going_back_killed(restored, tmp_path, 2, "steps taken again", "checkpoint half written")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("place", BACK)
+def test_killed_each_time_that_it_goes_back(place, number, restored, tmp_path):
+    for after in ("checkpoint half written", "checkpoint synced", "previous renamed", "checkpoint renamed"):
+        going_back_killed(restored, tmp_path / after, number, place, after)
+
+
+def going_back_killed(restored, folder, number, place, after):
+    """Killed at that passing of the place, and then at the next checkpoint."""
+    folder.mkdir(exist_ok=True)
+    assert command(folder, *restored.words, place=place, number=number).code == KILLED
+    assert command(folder, *restored.words, place=after, number=1).code == KILLED
+    assert command(folder, "resume", "run").code == 0
+    assert differences(folder, restored.folder) == []
 
 
 def test_a_sweep_killed_while_it_writes_its_manifest(tmp_path):
@@ -129,7 +162,7 @@ def test_a_checkpoint_that_is_written_in_place_is_found(tmp_path):
 
 def hung(folder, place, number):
     """A run that waits at a place for its file to be taken away."""
-    child = start(folder, *RUN, place=place, number=number, hangs=True)
+    child = start(folder, *RUN, place=place, number=number, act="hang")
     for _ in range(6000):
         if (folder / HUNG).exists():
             return child

@@ -146,7 +146,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypa
     monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number)))
     monkeypatch.setattr(Path, "replace", lambda path, to: (done.append((path.name, to.name)), replace(path, to))[1])
     checkpoint.save(tmp_path / "last.pt", STATE, tmp_path / "previous.pt")
-    assert done == ["sync", (".previous.pt.partial", "previous.pt"), (".last.pt.partial", "last.pt")]
+    assert done == ["sync", (".previous.pt.partial", "previous.pt"), (".last.pt.partial", "last.pt"), "sync"]
 
 
 @pytest.mark.parametrize("content", [{"state": {}}, {"format": "1", "state": {}}, [1], 5, {"format": 1}], ids=str)

@@ -1,11 +1,14 @@
 """A run from its first step to its results: train, test, and write `results.json` last."""
 
+import errno
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from vaekl.data import generator
@@ -75,10 +78,12 @@ def _trained_and_tested(run: Run) -> float | None:
         raise VaeklError(unwritable(run.path, "run folder", error)) from error
     except Exception as error:
         if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            raise VaeklError(
-                f"torch.compile failed ({first_line(error)}): install a C++ compiler such as g++, or set "
-                "trainer.compile=false."
-            ) from error
+            full = os.strerror(errno.ENOSPC) in str(error)
+            # the compiler takes TMPDIR, even where Python sees that it is full and takes another
+            place = os.environ.get("TMPDIR") or gettempdir()
+            cure = f"free some space in {place}" if full else "install a C++ compiler such as g++"
+            reason = "the disk is full" if full else first_line(error)
+            raise VaeklError(f"torch.compile failed ({reason}): {cure}, or set trainer.compile=false.") from error
         raise
     console.print(summary.end(trainer, test))
     console.print(summary.closing(trainer, run.path))

@@ -15,7 +15,7 @@ from vaekl.store.match import shown
 from vaekl.store.read import opened
 from vaekl.system.devices import enough_memory, is_full_memory
 from vaekl.system.errors import VaeklError, first_line
-from vaekl.system.files import replacing
+from vaekl.system.files import replacing, sync, unwritable
 
 FORMAT = 3
 #: after the last byte of the zip file, which its readers do not mind: the digest of all before
@@ -44,7 +44,8 @@ class DamagedError(VaeklError):
 def save(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
     """Write a state of tensors, numbers, strings and containers of them, whole or not at all.
 
-    The new file is complete and on the disk before it takes the old one's name.
+    The new file is complete and on the disk before it takes the old one's name, and that it has the name is on the
+    disk when this returns: a machine that loses its power then goes on from here.
 
     Args:
         path: the file.
@@ -66,6 +67,10 @@ def save(path: Path, state: dict[str, Any], previous: Path | None = None) -> Non
         )
     with replacing(path, "checkpoint", previous) as partial:
         partial.write_bytes(content.getbuffer())
+    try:
+        sync(path.parent)
+    except OSError as error:
+        raise VaeklError(unwritable(path, "checkpoint", error)) from error
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import made_folder, replacing, sole_user, sole_writer, unwritable
+from vaekl.system.files import made_folder, replacing, sole_user, sole_writer, sync, unwritable
 from vaekl.system.terminal import command, printable
 
 #: names of checkpoints; `results.json` says which of them was tested
@@ -274,6 +274,17 @@ class RunFolder:
             VaeklError: it cannot be read or written.
         """
         return logs.Writer(self.metrics_file, filter(keep, self.metrics()))
+
+    def sync_logs(self) -> None:
+        """Have on the disk what was logged so far, so that a checkpoint is never ahead of its figures.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        newest = max(self.path.glob(f"{EVENTS}*"), default=None)
+        for file in (self.metrics_file, newest):
+            if file is not None and file.exists():
+                sync(file)
 
     def beat(self, step: int, steps: int, elbo: float) -> None:
         """Say how far the run is, for the display of its sweep; a disk that cannot be written is no reason to stop.

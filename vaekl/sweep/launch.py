@@ -19,7 +19,7 @@ from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import check_name, made_folder, refuse_link, refuse_strange, sole_user, sole_writer
 from vaekl.system.terminal import command, printable
-from vaekl.system.workers import in_worker
+from vaekl.system.workers import in_worker, no_processes
 
 
 def train(typed: Sequence[str]) -> None:
@@ -175,6 +175,8 @@ def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int
             manifest.settle(path, task.session)
             ended = manifest.of_session(path, task.session)
             if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(ended) and not submitted:
+                if isinstance(error, OSError) and not error.filename:  # a semaphore has no file's name
+                    raise VaeklError(f"{no_processes(error)}, or set hydra/launcher=basic.") from error
                 raise
 
 

@@ -16,6 +16,7 @@ from vaekl.config import overrides
 from vaekl.config.groups import CONF, options
 from vaekl.store import sweep_folder
 from vaekl.system.errors import VaeklError, did_you_mean, first_line
+from vaekl.system.workers import can_start_several
 
 _LONGEST_NAME = 60
 #: the extra that a launcher or sweeper is in, and the package that says whether it is installed
@@ -112,7 +113,8 @@ class Sweep:
         added = {
             "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
         }
-        if self.launcher == "joblib" or self.tunes_launcher or (self.launcher is None and at_once != 1):
+        by_joblib = self.launcher == "joblib" or self.tunes_launcher
+        if by_joblib or (self.launcher is None and at_once != 1):
             added |= {"hydra/launcher": "joblib", "hydra.launcher.n_jobs": str(at_once)}
         if self.launcher == "submitit_slurm":
             # what was cut short goes on, so a job that ran out of time may come back
@@ -125,9 +127,11 @@ class Sweep:
                 "hydra.sweeper.max_failure_rate": "1",
                 "hydra.sweeper.sampler.seed": "0",
             }
-        # last, so that it replaces the user's own word, in which interpolations may be unresolved
-        place = f"hydra.sweep.dir='{folder}'"
-        return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), place]
+        # last, so that they replace the user's own words, in which interpolations may be unresolved
+        last = [f"hydra.sweep.dir='{folder}'"]
+        if by_joblib and not can_start_several():
+            last.append("hydra.launcher.n_jobs=1")
+        return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), *last]
 
 
 def read(words: Sequence[str], names: list[str]) -> Sweep:

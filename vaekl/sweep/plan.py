@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekl.system.cores import allowed_cores, free_memory
+from vaekl.system.workers import NO_SEMAPHORES, can_start_several
 
 #: assumed of a run that could not be tried: PyTorch, the data, TensorBoard
 _BYTES_A_RUN = 1.5e9
@@ -84,6 +85,8 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
     cores, left = allowed_cores(), max(1, runs - finished)
     if gpu:
         return Plan(runs, finished, 1, _threads(cores), "they share one GPU", trial)
+    if not can_start_several():
+        return Plan(runs, finished, 1, _threads(cores), NO_SEMAPHORES, trial)
     fit = max(1, int(_SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
     at_once = min(left, cores, fit)
     # by all runs, not by those that are left: a run that goes on has the threads that it began with

@@ -1,6 +1,5 @@
 """The processes of a sweep: each run in one of its own, and how all of them are stopped."""
 
-import ctypes
 import json
 import os
 import signal
@@ -17,11 +16,10 @@ from vaekl.sweep import slurm
 from vaekl.system.cores import memory_kills
 from vaekl.system.errors import StoppedError
 from vaekl.system.files import open_regular
-from vaekl.system.workers import PARENT, in_worker, this_process
+from vaekl.system.workers import PARENT, end_with, in_worker, this_process
 
 #: a file in the sweep's folder that keeps workers from beginning another run
 _STOP = ".stop"
-_PR_SET_PDEATHSIG = 1
 
 
 def is_stopping(folder: Path) -> bool:
@@ -36,7 +34,7 @@ def leave_signals() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number) if _is_orphan() else None)
-    _end_with(_parent())
+    end_with(_parent())
 
 
 def prepare() -> None:
@@ -95,7 +93,7 @@ def alone(run: Callable[[], float | None], path: Path) -> float | None:
         code = 1
         try:
             prepare()
-            _end_with(parent)
+            end_with(parent)
             os.write(writing, json.dumps(run()).encode())
             code = 0
         finally:
@@ -197,14 +195,6 @@ def _saved(folder: Path, session: str) -> str:
     if any(RunFolder(folder / name).checkpoints() for name in runs):
         return "every run that had begun has saved its state"
     return "before a run of it had taken a step"
-
-
-def _end_with(parent: int) -> None:
-    """Get SIGTERM when the process that began this one is no more, however it ended."""
-    with suppress(OSError, AttributeError):  # Linux only
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before prctl was called
-        signal.raise_signal(signal.SIGTERM)
 
 
 def _parent() -> int:

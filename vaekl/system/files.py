@@ -120,8 +120,7 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
     try:
         partial.unlink(missing_ok=True)  # in somebody else's folder it may be a link to another place
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(partial)
         if previous is not None and path.exists():
             _keep(path, previous)
         partial.replace(path)
@@ -131,6 +130,22 @@ def replacing(path: Path, what: str, previous: Path | None = None) -> Iterator[P
         if isinstance(error, OSError):
             raise VaeklError(unwritable(path, what, error)) from error
         raise
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, on the disk before anything else is done.
+
+    Raises:
+        OSError: the disk fails; not for a folder where the system cannot sync any.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NEVER_WAIT)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _keep(path: Path, previous: Path) -> None:
@@ -238,9 +253,12 @@ def check_name(folder: Path) -> None:
 
 def unwritable(path: Path, what: str, error: BaseException) -> str:
     """The sentence for a file that could not be written."""
-    full = getattr(error, "errno", None) == errno.ENOSPC or _is_full(path.parent)
+    number = getattr(error, "errno", None)
+    full = number == errno.ENOSPC or _is_full(path.parent)
     reason = "the disk is full" if full else first_line(error)
     cure = "free some space" if full else "make the folder writable"
+    if number == errno.EROFS:
+        reason, cure = "its disk is read-only", "see to the disk and mount it for writing"
     if isinstance(error, NotADirectoryError | FileExistsError):
         cure = "a file stands where a folder should, choose another place"
     if isinstance(error, NotRegularError):

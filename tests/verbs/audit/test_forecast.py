@@ -119,7 +119,8 @@ def test_own_data_sets(tmp_path, monkeypatch, capsys):
     images = np.random.default_rng(0).normal(3, 2, (50, 4, 4, 1)).astype("float32")
     np.savez(tmp_path / "mine.npz", x_train=images, x_test=images[:5])
     result = run(tmp_path, monkeypatch, "dataset=npz dataset.path=mine.npz valid=0 latents=2")
-    expected = np.linalg.eigvalsh(np.cov(images.reshape(50, -1).T, bias=True))[::-1]
+    # of the standardized values, which a run's φ is measured by
+    expected = np.linalg.eigvalsh(np.cov(images.reshape(50, -1).T, bias=True))[::-1] / images.var()
     np.testing.assert_allclose(result.eigenvalues, expected, rtol=1e-5)
     assert "grey level" not in capsys.readouterr().out, "real values have none"
     np.savez(tmp_path / "flat.npz", x_train=np.ones((9, 4, 4, 1), "float32"), x_test=images[:5])

@@ -28,5 +28,6 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: TrainerView) -> None:
         if trainer.step != self._saved_step:
+            self.folder.sync_logs()
             checkpoint.save(self.folder.last, trainer.state_dict(), self.folder.previous)
             self._saved_step = trainer.step

@@ -81,14 +81,15 @@ def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None
         raise VaeklError(
             f"the training {spec.example}s of {name} are all alike, so nothing can be explained: check them."
         )
+    spread = spec.facts()["spread"] or 1.0
     chosen = sorted(betas if betas is not None else spectrum.grid(values, latents), reverse=True)
     rows = [
         Row(
             beta_kl=beta,
-            sigma=sqrt(beta),
+            sigma=sqrt(beta) * spread,
             eigenvalues_above=spectrum.above(values, beta),
             survivors=spectrum.survivors(values, beta, latents),
-            elbo_nats=spectrum.elbo(values, beta, latents),
+            elbo_nats=spectrum.elbo(values, beta, latents) - spec.log_volume,
         )
         for beta in chosen
     ]
@@ -96,6 +97,7 @@ def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None
     return Forecast(
         dataset=name,
         protocol=spec.protocol,
+        spread=spread,
         level_width=spec.level_width,
         support=spec.support,
         shape=spec.shape,
@@ -104,7 +106,7 @@ def predict(data: "Data", name: str, latents: int, betas: Sequence[float] | None
         train_images=len(data.train),
         latents=latents,
         noise_variance=phi,
-        elbo_nats=spectrum.elbo(values, phi, latents),
+        elbo_nats=spectrum.elbo(values, phi, latents) - spec.log_volume,
         rows=rows,
         eigenvalues=values.tolist(),
     )
@@ -125,7 +127,7 @@ def table(result: Forecast) -> str:
     lines += [
         f"  eigenvalues    {top}, ...; total variance {number(total)}",
         f"  noise          φ = {number(result.noise_variance)} for {result.latents} latents (probabilistic PCA), "
-        f"σ = {scale.words(sqrt(result.noise_variance))}",
+        f"σ = {scale.words(sqrt(result.noise_variance) * result.spread)}",
         f"  ELBO           {_nats(result.elbo_nats)} nats per {result.example} there, the best of all φ",
         "",
         f"  {'β_KL = φ':>10}  {'σ':>8}  {'grey levels  ' if scale.level else ''}{'eigenvalues > φ':>15}  "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """What one β_KL lets survive; ELBO in nats per example, the best that a linear VAE has at this φ."""
+    """What one β_KL lets survive; σ and the best ELBO of a linear VAE there, nats per example, on the user's scale."""
 
     beta_kl: float
     sigma: float
@@ -21,6 +21,7 @@ class Forecast:
     Args:
         dataset: its name.
         protocol: what was done to the stored values.
+        spread: what standardized values were divided by, 1 for all others; σ is on the user's scale.
         level_width: the distance between neighbouring grey levels on [0, 1]; None for data without any.
         support: of the values, as in `DataSpec`.
         shape: of one example.
@@ -36,6 +37,7 @@ class Forecast:
 
     dataset: str
     protocol: str
+    spread: float
     level_width: float | None
     support: str
     shape: tuple[int, ...]

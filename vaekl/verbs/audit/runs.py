@@ -77,7 +77,8 @@ class Run:
         if "implied_sigma" in self.figures:
             return self.figures["implied_sigma"]
         if self.dispersion and likelihood.unit_sigma is not None and likelihood.scale_power is not None:
-            return float(likelihood.unit_sigma * self.dispersion[0] ** likelihood.scale_power)
+            sigma = likelihood.unit_sigma * self.dispersion[0] ** likelihood.scale_power
+            return float(sigma * (self.facts.data.spread or 1.0))
         return None
 
 

@@ -1,5 +1,6 @@
 """`vaekl eval`: every measure of finished runs, as `eval.json` and a table."""
 
+import os
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -7,16 +8,18 @@ from typing import Any
 
 import joblib
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.config import verb_options
 from vaekl.run.load import load
 from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
 from vaekl.system.console import Console
-from vaekl.system.cores import allowed_cores
+from vaekl.system.cores import allowed_cores, memory_kills
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError, sentence
 from vaekl.system.terminal import printable
+from vaekl.system.workers import NO_SEMAPHORES, can_start_several, end_with, no_processes
 from vaekl.verbs.eval.figures import figures_of
 from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.eval.table import comparison, run_table
@@ -39,8 +42,8 @@ def main(words: verb_options.Words) -> int:
         file = folder.evaluation_file(_label(runs[0], options, words.changes))
         console.print(f"  written     {printable(str(file))}")
         return 0
-    jobs = jobs_for(len(runs), options)
-    console.print(f"{len(runs)} runs, {jobs} at a time")
+    jobs, at_a_time = jobs_for(len(runs), options)
+    console.print(f"{len(runs)} runs, {at_a_time}")
     answers = measure_all(runs, options, words.changes, jobs)
     reports = [answer for answer in answers if isinstance(answer, dict)]
     if reports:
@@ -51,10 +54,17 @@ def main(words: verb_options.Words) -> int:
     return 0
 
 
-def jobs_for(runs: int, options: EvalOptions) -> int:
-    """How many runs are measured at a time: `eval.jobs`, or as many as have cores; one on a GPU."""
+def jobs_for(runs: int, options: EvalOptions) -> tuple[int, str]:
+    """How many runs are measured at a time: `eval.jobs`, or as many as have cores; one on a GPU.
+
+    Returns:
+        The number, and the number in words.
+    """
+    if runs > 1 and not can_start_several():
+        return 1, f"1 at a time ({NO_SEMAPHORES})"
     on_gpu = options.device.startswith("cuda") or (options.device == "auto" and torch.cuda.is_available())
-    return min(runs, options.jobs or max(1, (1 if on_gpu else allowed_cores()) // options.threads))
+    jobs = min(runs, options.jobs or max(1, (1 if on_gpu else allowed_cores()) // options.threads))
+    return jobs, f"{jobs} at a time"
 
 
 def measure_all(
@@ -71,8 +81,19 @@ def measure_all(
     Returns:
         For each run its figures, or a sentence where it cannot be measured.
     """
-    work = (joblib.delayed(_report_or_sentence)(run, options, changes) for run in runs)
-    return list(joblib.Parallel(n_jobs=jobs)(work))
+    work = (joblib.delayed(_report_or_sentence)(run, options, changes, os.getpid()) for run in runs)
+    answers: list[dict[str, Any] | str] = []
+    kills_before = memory_kills()
+    try:
+        for answer in joblib.Parallel(n_jobs=jobs, return_as="generator")(work):
+            answers.append(answer)
+    except TerminatedWorkerError:
+        memory = " for lack of memory" if memory_kills() > kills_before else ""
+        killed = f"its process, or that of a run beside it, was killed{memory}: measure one at a time by eval.jobs=1."
+        answers.extend([killed] * (len(runs) - len(answers)))
+    except OSError as error:
+        raise VaeklError(f"{no_processes(error)}, or measure one at a time by eval.jobs=1.") from error
+    return answers
 
 
 def measure_and_write(
@@ -113,8 +134,12 @@ def measure_and_write(
     return report
 
 
-def _report_or_sentence(path: Path, options: EvalOptions, changes: tuple[str, ...]) -> dict[str, Any] | str:
-    """One run of several, in a process of its own: its figures, or why there are none."""
+def _report_or_sentence(
+    path: Path, options: EvalOptions, changes: tuple[str, ...], parent: int
+) -> dict[str, Any] | str:
+    """One run of several, in a process of its own unless it is the parent: its figures, or why there are none."""
+    if os.getpid() != parent:
+        end_with(parent)
     try:
         return measure_and_write(path, options, changes, None)
     except Exception as error:  # it must not stop the others

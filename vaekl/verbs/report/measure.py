@@ -52,12 +52,14 @@ class Theory:
         eigenvalues: λ₁ ≥ λ₂ ≥ ... of the training images' covariance.
         latents: Z.
         test: mean square of the test images along each eigenvector, around the training mean.
+        log_volume: by how many nats a density is smaller on the user's scale than on the modelled one.
     """
 
     name: str
     eigenvalues: Vector
     latents: int
     test: Vector
+    log_volume: float = 0.0
 
     @property
     def noise_variance(self) -> float:
@@ -66,7 +68,7 @@ class Theory:
 
     def train_elbo(self, phi: float) -> float:
         """On the training images."""
-        return spectrum.elbo(self.eigenvalues, phi, self.latents)
+        return spectrum.elbo(self.eigenvalues, phi, self.latents) - self.log_volume
 
     def test_elbo(self, phi: float) -> float:
         """Of the same optimum on the test images, where its bound is still tight:
@@ -75,7 +77,8 @@ class Theory:
         """
         kept = spectrum.survivors(self.eigenvalues, phi, self.latents)
         variances = np.where(np.arange(len(self.eigenvalues)) < kept, self.eigenvalues, phi)
-        return float(-0.5 * (len(variances) * log(2 * pi) + (np.log(variances) + self.test / variances).sum()))
+        density = -0.5 * (len(variances) * log(2 * pi) + (np.log(variances) + self.test / variances).sum())
+        return float(density - self.log_volume)
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None) -> list[Run]:
     if not missing:
         return list(runs)
     options = EvalOptions.checked(verb_options.defaults("eval") | {"device": device, "jobs": jobs})
-    at_once = jobs_for(len(missing), options)
-    show(f"measuring {len(missing)} runs as `vaekl eval` does, {at_once} at a time")
+    at_once, at_a_time = jobs_for(len(missing), options)
+    show(f"measuring {len(missing)} runs as `vaekl eval` does, {at_a_time}")
     answers = measure_all([run.path for run in missing], options, (), at_once)
     sentences = {
         run.path: answer if isinstance(answer, str) else "" for run, answer in zip(missing, answers, strict=True)
@@ -185,7 +188,8 @@ def theory(run: TrainedRun, name: str) -> Theory:
     mean = train.mean(0)
     values, vectors = np.linalg.eigh((train - mean).T @ (train - mean) / len(train))
     along = (np.concatenate(list(batches("test"))) - mean) @ vectors
-    return Theory(name, values[::-1].clip(0), run.model.latents, np.square(along).mean(0)[::-1])
+    test = np.square(along).mean(0)[::-1]
+    return Theory(name, values[::-1].clip(0), run.model.latents, test, run.model.spec.log_volume)
 
 
 def _has_theory(model: VAE) -> bool:
