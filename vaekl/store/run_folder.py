@@ -276,15 +276,9 @@ class RunFolder:
         return logs.Writer(self.metrics_file, filter(keep, self.metrics()))
 
     def sync_logs(self) -> None:
-        """Have on the disk what was logged so far, so that a checkpoint is never ahead of its figures.
-
-        Raises:
-            OSError: the disk fails.
-        """
-        newest = max(self.path.glob(f"{EVENTS}*"), default=None)
-        for file in (self.metrics_file, newest):
-            if file is not None and file.exists():
-                sync(file)
+        """Have on the disk what was logged, so that no checkpoint is ahead of its figures; an OSError if that fails."""
+        for file in filter(Path.exists, (self.metrics_file, *sorted(self.path.glob(f"{EVENTS}*"))[-1:])):
+            sync(file)
 
     def beat(self, step: int, steps: int, elbo: float) -> None:
         """Say how far the run is, for the display of its sweep; a disk that cannot be written is no reason to stop.

@@ -16,6 +16,8 @@ from vaekl.system.terminal import printable
 _NEVER_WAIT = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _MOST_ENTRIES = 20_000
+#: where submitit keeps what it submits
+_SUBMITIT = ".submitit"
 _LINK = "a link, and inside of a folder vaekl follows none"
 
 
@@ -71,6 +73,8 @@ def refuse_link(path: Path) -> None:
 def refuse_strange(folder: Path) -> None:
     """Refuse a folder with a link, a pipe or a device in it, however deep: other libraries write there too.
 
+    Left alone are submitit's own links, which it never writes through: in its folder, to a file beside them.
+
     Raises:
         VaeklError: names the first one.
     """
@@ -78,8 +82,9 @@ def refuse_strange(folder: Path) -> None:
         for name in folders:
             refuse_link(Path(place, name))
         for file in (Path(place, name) for name in files):
+            beside = file.parent.name == _SUBMITIT and file.resolve().parent == file.parent.resolve()
             try:
-                _check_regular(file, file.lstat())
+                _check_regular(file, file.stat() if beside else file.lstat())
             except NotRegularError as error:
                 what = str(error.strerror).removeprefix("it ")
                 raise VaeklError(f"{printable(str(file))} {what}: take it away.") from error

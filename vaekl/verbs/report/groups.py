@@ -127,7 +127,7 @@ class Group:
     def strategy(self) -> str:
         """Likelihood, weighting and any control, which decide the colour."""
         first = (self.counted or self.runs)[0]
-        control = first.config["choices"].get("control") or "none"
+        control = str(first.config["choices"].get("control") or "none")
         return " · ".join([first.likelihood, first.weighting, *([control] if control != "none" else [])])
 
     @property
