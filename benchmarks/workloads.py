@@ -26,7 +26,12 @@ class Workload:
     words: tuple[str, ...]
 
 
-MLP = Workload("mlp", 100, (1, 28, 28), ("dataset=mnist", "transform=binarize", "likelihood=bernoulli"))
+MLP = Workload(
+    "mlp",
+    100,
+    (1, 28, 28),
+    ("dataset=mnist", "transform=binarize", "likelihood=bernoulli", "trainer.batch_size=100"),
+)
 CONV = Workload(
     "conv",
     128,

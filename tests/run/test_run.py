@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from cli_helpers import SMALL, contents, refused, results, rows, trained, vaekl, weights
+from helpers import data_of, model_of, seeded
+from msgspec.structs import fields
 
+from vaekl.measures.elbo import evaluate
 from vaekl.store.metrics import FIELDS
+from vaekl.store.schema import Figures
+from vaekl.training.trainer import JUDGED
 
 ROOT = Path(__file__).parents[2]
 FIGURES = {
@@ -155,3 +160,13 @@ def test_the_config_in_the_folder_is_resolved(run):
 def test_the_pictures_are_there_at_the_end(run):
     names = {path.stem for path in run.glob("*.png")}
     assert names == {"inputs_above_reconstructions", "prior_means", "prior_samples", "latent_traversal"}
+
+
+def test_a_figure_has_its_name_in_every_place():
+    """Where one is added, this says which place was forgotten."""
+    data = data_of()
+    measured = set(evaluate(model_of(data.spec), data.test, seeded()).figures())
+    assert measured == FIGURES - {"bits_per_dim"}, "images without levels have no bits/dim; name a new figure here too"
+    assert measured <= set(FIELDS), "a figure of an evaluation has no column in vaekl/store/metrics.py"
+    assert measured <= {field.name for field in fields(Figures)}, "... and no key in vaekl/store/schema.py"
+    assert set(JUDGED) <= measured, "a figure of a training batch is none of an evaluation"

@@ -117,7 +117,8 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
             if (lost := lost_weights(folder, results)) is not None:
                 raise VaeklError(lost)
             distributed.on_first(lambda: _check_finished(folder, cfg, console))
-            console.print(f"{printable(str(path))} is finished: nothing to resume.")
+            rest = "nothing to resume" if own is None else "nothing to train; --again trains it anew"
+            console.print(f"{printable(str(path))} is finished: {rest}.")
             return results.validation_elbo
         return _complete([_restored(cfg, path, console)], cfg, path, console)
 

@@ -14,7 +14,7 @@ from vaekl.data.sources.kinds import support_of
 from vaekl.data.sources.labels import fitting, numbered
 from vaekl.data.sources.values import Values, values_of
 from vaekl.data.spec import DataSpec, Source, Support
-from vaekl.system.checks import number
+from vaekl.system.checks import number, whole
 from vaekl.system.errors import VaeklError
 
 
@@ -108,7 +108,7 @@ def cut_test(part: Part, fraction: float, seed: int, inventory: Inventory) -> di
     # before the cut, so that the numbers of the sentence are those that the user knows
     labels = fitting(part.labels, n, part.title, inventory)
     count = min(n - 1, max(1, int(fraction * n)))
-    order = shuffled(n, "test", seed).numpy()
+    order = shuffled(n, "test", whole(seed, "dataset.test_seed")).numpy()
     index = {"train": np.sort(order[count:]), "test": np.sort(order[:count])}
     inventory.held_out("test", "train", f"held out by test_seed={seed}")
     return {

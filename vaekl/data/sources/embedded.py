@@ -127,6 +127,6 @@ def _cut(region: Array, size: int, split: str, seed: int) -> tuple[Array, Array]
     windows = np.lib.stride_tricks.sliding_window_view(region, (PATCH, PATCH), axis=(1, 2))
     places = windows.shape[:3]
     whole(size, f"dataset.{split}_size", 1, int(np.prod(places)))
-    chosen = shuffled(int(np.prod(places)), "patches", split, seed)[:size].numpy()
+    chosen = shuffled(int(np.prod(places)), "patches", split, whole(seed, "dataset.seed"))[:size].numpy()
     photograph, row, column = np.unravel_index(chosen, places)
     return windows[photograph, row, column], photograph

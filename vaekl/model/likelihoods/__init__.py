@@ -1,4 +1,4 @@
-"""One file a family; Bernoulli and its continuous twin side by side."""
+"""Families of p(x|z): location_scale (Gaussian, Laplace), bernoulli (and its continuous twin), beta, categorical."""
 
 from vaekl.model.likelihoods.base import Likelihood
 from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
