@@ -4,7 +4,7 @@ from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-from vaekl.store.read import UnreadableError, read_yaml
+from vaekl.store.read import UnreadableError, parsed_yaml, read_yaml
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import printable
 
@@ -34,6 +34,22 @@ def read(folder: Path) -> dict[str, Any]:
     if lacking:
         raise UnreadableError(f"{printable(str(file))} lacks {lacking[0]}: {_CURE}.")
     return content
+
+
+def check(text: str) -> None:
+    """Refuse a config that could not be read back.
+
+    Raises:
+        VaeklError: says why.
+    """
+    try:
+        if len(text.encode()) > _MOST:
+            raise ValueError(f"it has more than {_MOST:,} bytes")
+        parsed_yaml(text)
+    except ValueError as error:
+        raise VaeklError(
+            f"{CONFIG} cannot hold the settings of this run ({error}): give fewer or shorter ones."
+        ) from error
 
 
 def refusal(folder: Path) -> VaeklError:

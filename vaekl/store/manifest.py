@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 FAILURES = ("failed", "diverged", "killed")
 _NAMED = 5
 #: bytes: some 50,000 runs
-_MOST = 1 << 26
+_MOST, _MOST_RUNS = 1 << 25, 100_000
 _LONGEST_REASON = 4000
 _CURE = "take it away, and the same command writes it again"
 
@@ -39,6 +39,8 @@ def read(folder: Path) -> dict[str, Entry]:
         runs = read_record(file, Manifest, _MOST, _CURE).runs
     except FileNotFoundError:
         return {}
+    if len(runs) > _MOST_RUNS:
+        raise UnreadableError(f"{printable(str(file))} names more than {_MOST_RUNS:,} runs: {_CURE}.")
     for name in runs:
         if name in ("", ".", "..") or Path(name).name != name:
             raise UnreadableError(f"{printable(str(file))} names {name!r}, which is no folder in its own: {_CURE}.")

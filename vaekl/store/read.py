@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, ClassVar, Final, TypeVar
 
 import msgspec
 import yaml
@@ -24,6 +24,8 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 #: the number that the JSON files of a run carry; it is raised when one of them gets another meaning
 SCHEMA: Final = 1
 _LONGEST_REASON, _LONGEST_TEXT = 200, 4096
+#: of a YAML file; the longest whole number of 64 bits has 19 digits and a sign
+_MOST_NODES, _DEEPEST, _MOST_DIGITS = 1 << 14, 50, 20
 
 
 class UnreadableError(VaeklError):
@@ -172,21 +174,71 @@ def read_yaml(file: Path, most: int, cure: str) -> Any:
         FileNotFoundError: there is no such file.
         UnreadableError: it cannot be read, or holds something else.
     """
+    content = read_bytes(file, most, cure)
     try:
-        return plain(yaml.load(read_bytes(file, most, cure).decode("utf-8"), _Loader))
+        return parsed_yaml(content.decode("utf-8"))
+    except ValueError as error:
+        raise unreadable(file, f"as YAML: {error}", cure) from error
+
+
+def parsed_yaml(text: str) -> Any:
+    """The same of a text.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        return plain(yaml.load(text, _Loader))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise unreadable(file, f"as YAML: {first}", cure) from error
+        raise ValueError((str(error).strip() or type(error).__name__).splitlines()[0]) from error
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Refuses aliases, a few lines of which unfold to more than any memory, and tags, which make other objects."""
+    """Numbers as in YAML 1.2, and little of all else.
+
+    Refused are aliases, a few lines of which unfold to more than any memory, tags, which make other objects, and more
+    than a config ever holds. In YAML 1.1, PyYAML's, 190:20:30 is a number to the base of 60, and 010 one of 8.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
             raise yaml.YAMLError("it holds aliases or tags, which vaekl never writes")
-        return super().compose_node(parent, index)
+        self._nodes, self._depth = self._nodes + 1, self._depth + 1
+        if self._nodes > _MOST_NODES or self._depth > _DEEPEST:
+            raise yaml.YAMLError("it is nested too deeply" if self._depth > _DEEPEST else "it has too many entries")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def whole(self, node: yaml.ScalarNode) -> int:
+        """A whole number of at most 64 bits."""
+        if len(node.value) > _MOST_DIGITS:
+            raise ValueError("a number of more than 64 bits")
+        return int(node.value)
+
+    def real(self, node: yaml.ScalarNode) -> float:
+        """Any other number; infinite and undefined ones begin with a dot, after their sign."""
+        return float(re.sub(r"\.(?=[inIN])", "", node.value))
+
+
+# what OmegaConf writes without quotes: its texts that look like any of these are in quotes
+for _tag, _pattern, _firsts in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _firsts)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.real)
 
 
 def plain(node: Any) -> Any:

@@ -31,7 +31,7 @@ _EVALUATIONS = re.compile(r"eval(_valid|_train)?(_[0-9a-f]{6})?\.json")
 #: what is never there before the config is
 _AFTER_CONFIG = (LAST, PREVIOUS, BEST, _METRICS, _RESULTS)
 #: the most bytes that are read
-_MOST = {_FACTS: 1 << 20, _RESULTS: 1 << 24, _EVALUATION: 1 << 26}
+_MOST = {_FACTS: 1 << 20, _RESULTS: 1 << 24, _EVALUATION: 1 << 24}
 _RESTORE = "restore it, or train afresh"
 _TAKE_AWAY = "restore it, or take it away"
 
@@ -155,6 +155,7 @@ class RunFolder:
                 f"{self.path} holds {left[0]}, but no {CONFIG} that says of which run: put that file back, or choose "
                 "another folder."
             )
+        configs.check(config_yaml)
         content = {"metrics_schema": logs.SCHEMA, **versions(overrides), **facts}
         write_record(self.facts_file, record(Facts, content, _FACTS))
         with replacing(self.config_file, "config") as partial:
