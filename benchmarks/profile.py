@@ -19,7 +19,7 @@ from benchmarks.workloads import CONV, MLP, Workload  # noqa: E402
 from vaekl.config.job import single  # noqa: E402
 from vaekl.run.build import build  # noqa: E402
 from vaekl.run.config import RunConfig  # noqa: E402
-from vaekl.run.start import new_console  # noqa: E402
+from vaekl.system.console import Console  # noqa: E402
 from vaekl.training.trainer import Trainer  # noqa: E402
 
 #: the first class of which a part is in an operation's name takes it
@@ -65,7 +65,7 @@ def _shares(workload: Workload, folder: Path, steps: int) -> dict[str, float]:
     words += [f"dataset.path={folder / data.CIFAR}"] if workload is CONV else []
 
     job = single(words)
-    trainer = build(RunConfig.of(job.content), job.path, new_console(sys.stderr)).trainer
+    trainer = build(RunConfig.of(job.content), job.path, Console(sys.stderr)).trainer
     trainer.model.train()
     batches = trainer.data.train.stream(trainer.batches_to_come())
     _steps(trainer, batches, 10)
