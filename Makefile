@@ -5,9 +5,7 @@ VENV = .venv
 PY = $(VENV)/bin/python
 FLOORS = build/floors
 # one OpenMP thread a worker: spinning threads on busy cores are many times slower than none
-# three workers for two cores, since many tests wait for processes of their own
-WORKERS = $(shell python3 -c "import os; print(min(8, max(2, 3 * (os.cpu_count() or 2) // 2)))")
-PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 # the first of these that is new enough, and not too new; to change it: make clean, make train PYTHON=/path/to/python
