@@ -97,8 +97,9 @@ def test_a_link_deep_in_a_folder_is_found_and_its_name_is_harmless(tmp_path):
 def test_submitit_s_own_links_are_left_alone_and_no_others(tmp_path):
     jobs = tmp_path / ".submitit"
     jobs.mkdir()
-    (jobs / "7_submission.sh").write_text("#!/bin/bash")
-    (jobs / ".submission_file_5c31.sh").symlink_to(jobs / "7_submission.sh")
+    (jobs / "7").mkdir()
+    (jobs / "7" / "7_submission.sh").write_text("#!/bin/bash")
+    (jobs / ".submission_file_5c31.sh").symlink_to(jobs / "7" / "7_submission.sh")
     refuse_strange(tmp_path)
     (tmp_path / "letter").write_text("mine")
     (jobs / "8_submission.sh").symlink_to(tmp_path / "letter")

@@ -73,7 +73,7 @@ def refuse_link(path: Path) -> None:
 def refuse_strange(folder: Path) -> None:
     """Refuse a folder with a link, a pipe or a device in it, however deep: other libraries write there too.
 
-    Left alone are submitit's own links, which it never writes through: in its folder, to a file beside them.
+    Left alone are submitit's own links, which it never writes through: in its folder, to a file in it.
 
     Raises:
         VaeklError: names the first one.
@@ -82,9 +82,9 @@ def refuse_strange(folder: Path) -> None:
         for name in folders:
             refuse_link(Path(place, name))
         for file in (Path(place, name) for name in files):
-            beside = file.parent.name == _SUBMITIT and file.resolve().parent == file.parent.resolve()
+            inside = file.parent.name == _SUBMITIT and file.resolve().is_relative_to(file.parent.resolve())
             try:
-                _check_regular(file, file.stat() if beside else file.lstat())
+                _check_regular(file, file.stat() if inside else file.lstat())
             except NotRegularError as error:
                 what = str(error.strerror).removeprefix("it ")
                 raise VaeklError(f"{printable(str(file))} {what}: take it away.") from error
