@@ -6,6 +6,7 @@ import pytest
 import torch
 from control_cases import SPEC, made, penalised, terms_of
 
+from vaekl.data.spec import Scaling
 from vaekl.model.control import Capacity, Controller, Geco
 from vaekl.model.likelihoods import Gaussian, Laplace
 from vaekl.system.errors import VaeklError
@@ -96,6 +97,15 @@ def test_geco_moves_the_logarithm_by_the_relative_excess():
         penalty = penalised(control, terms_of([[3.0]], energy=energy)).item()
         assert penalty == pytest.approx(3 * exp(weight), rel=1e-5)
         assert control.multiplier(0.5) == pytest.approx(0.5 * exp(weight), rel=1e-5)
+
+
+def test_geco_s_rmse_is_in_the_unit_of_the_user_s_data():
+    """Values that were divided by 200: an RMSE of 100 is one of 0.5 there, whose energy is 0.125."""
+    one = SPEC.with_(scaling=Scaling(torch.zeros(1, 1, 1), torch.full((1, 1, 1), 200.0), "data"))
+    assert Geco(Gaussian(), one, 10, rmse=100.0).energy == pytest.approx(0.125)
+    several = SPEC.with_(scaling=Scaling(torch.zeros(1, 2, 2), torch.full((1, 2, 2), 200.0), "value"))
+    with pytest.raises(VaeklError, match=r"control\.nats"):
+        Geco(Gaussian(), several, 10, rmse=100.0)
 
 
 def test_geco_holds_nats_of_any_family():

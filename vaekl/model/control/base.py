@@ -87,6 +87,33 @@ class Control(nn.Module):
         return {"name": self.name, "penalty": self.equation(), "target_kl_nats": self.target}
 
 
+class RunningMean(nn.Module):
+    """An exponential mean of a number over the training steps, corrected for its start at 0; 0 before the first.
+
+    Args:
+        momentum: weight of the newest step, so that about 1/momentum of them count.
+    """
+
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("total", scalar(0))
+        self.register_buffer("weight", scalar(0))
+
+    def update(self, value: Tensor) -> None:
+        """Take in the newest step's, []."""
+        self.total.lerp_(value, self.momentum)
+        self.weight.lerp_(torch.ones_like(self.weight), self.momentum)
+
+    @property
+    def mean(self) -> float:
+        """As it is now."""
+        return float(self.total / self.weight.clamp(min=self.momentum))
+
+
 def batch_mean(values: Tensor) -> Tensor:
     """The mean of [B] over a training batch, all processes' shares of it together, []; without a gradient."""
     return distributed.mean(values.detach().sum(), len(values))

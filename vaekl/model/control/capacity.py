@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.control.base import Control, batch_mean, scalar
+from vaekl.model.control.base import Control, RunningMean, batch_mean, scalar
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import Likelihood
 from vaekl.system.checks import number, positive
@@ -27,8 +27,6 @@ class Capacity(Control):
     name = "capacity"
     target: float
     slope: Tensor
-    mean_slope: Tensor
-    mean_weight: Tensor
 
     def __init__(
         self,
@@ -42,14 +40,12 @@ class Capacity(Control):
         super().__init__(likelihood, spec, images)
         self.target = positive(target, "control.target")
         self.gamma = positive(gamma, "control.gamma")
-        self.momentum = number(momentum, "control.momentum", 0, 1)
-        for name in ("slope", "mean_slope", "mean_weight"):
-            self.register_buffer(name, scalar(0))
+        self.running = RunningMean(number(momentum, "control.momentum", 0, 1))
+        self.register_buffer("slope", scalar(0))
 
     def observe(self, terms: ElboTerms, schedule: Tensor | float) -> None:
         self.slope.copy_(self.gamma * (batch_mean(terms.total_kl) - self.target * schedule).sign())
-        self.mean_slope.lerp_(self.slope, self.momentum)
-        self.mean_weight.lerp_(scalar(1).to(self.slope), self.momentum)
+        self.running.update(self.slope)
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
         distance = terms.total_kl - self.target * schedule
@@ -58,7 +54,7 @@ class Capacity(Control):
         return self.gamma, distance.mean().abs().expand(len(distance))
 
     def multiplier(self, schedule: float) -> float:
-        return max(0.0, float(self.mean_slope / self.mean_weight.clamp(min=self.momentum)))
+        return max(0.0, self.running.mean)
 
     def equation(self) -> str:
         return f"{self.gamma:g} · |KL − C|"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.control.base import Control, batch_mean, scalar
+from vaekl.model.control.base import Control, RunningMean, batch_mean
 from vaekl.model.ledger import ElboTerms, PosteriorSample
 from vaekl.model.likelihoods import Likelihood
 from vaekl.system.checks import number, one_of, positive
@@ -43,8 +43,6 @@ class Decomposed(Control):
     """
 
     name = "decomposed"
-    ratio: Tensor
-    mean_weight: Tensor
 
     def __init__(
         self,
@@ -64,9 +62,7 @@ class Decomposed(Control):
             positive(dimension_wise_kl, "control.dimension_wise_kl"),
         )
         self.estimator = one_of(estimator, "control.estimator", ("weighted", "stratified"))
-        self.momentum = number(momentum, "control.momentum", 0, 1)
-        self.register_buffer("ratio", scalar(0))
-        self.register_buffer("mean_weight", scalar(0))
+        self.running = RunningMean(number(momentum, "control.momentum", 0, 1))
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
         parts = rate_parts(terms.posterior, self.images, self.estimator)
@@ -79,13 +75,11 @@ class Decomposed(Control):
         )
         if self.training:
             # the first step's KL may be next to nothing
-            ratio = batch_mean(penalty) / batch_mean(terms.total_kl).clamp(min=1e-3)
-            self.ratio.lerp_(ratio, self.momentum)
-            self.mean_weight.lerp_(scalar(1).to(ratio), self.momentum)
+            self.running.update(batch_mean(penalty) / batch_mean(terms.total_kl).clamp(min=1e-3))
         return schedule, penalty
 
     def multiplier(self, schedule: float) -> float:
-        return max(0.0, float(self.ratio / self.mean_weight.clamp(min=self.momentum))) * schedule
+        return max(0.0, self.running.mean) * schedule
 
     def equation(self) -> str:
         first, second, last = self.weights

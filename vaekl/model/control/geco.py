@@ -20,7 +20,7 @@ class Geco(Control):
     reciprocal of the source's multiplier. It is τ² only where the RMSE τ is the calibrated one.
 
     Args:
-        rmse: τ, the target of the root mean square error in units of x; or
+        rmse: τ, the target of the root mean square error in the data's own unit; or
         nats: of E/φ − ln C per image.
         speed: of ln λ in a step.
         momentum: of the running mean.
@@ -47,7 +47,7 @@ class Geco(Control):
             raise VaeklError("control=geco holds one target: give control.rmse, or control.nats.")
         self.rmse = optional(positive, rmse, "control.rmse")
         self.nats = optional(number, nats, "control.nats", -1e9, 1e9)
-        self.energy = likelihood.energy_at_rmse(self.rmse) if self.rmse is not None else None
+        self.energy = self._energy_at(self.rmse) if self.rmse is not None else None
         if self.rmse is not None and self.energy is None:
             raise VaeklError(
                 f"control.rmse does not fit likelihood={likelihood.name}, whose energy does not say the squared error: "
@@ -56,6 +56,18 @@ class Geco(Control):
         self.speed, self.momentum = positive(speed, "control.speed"), number(momentum, "control.momentum", 0, 1)
         self.register_buffer("log_weight", scalar(0))
         self.register_buffer("excess", scalar(0))
+
+    def _energy_at(self, rmse: float) -> float | None:
+        """The mean energy of values with this error; the likelihood sees standardized ones in another unit."""
+        scaling = self.spec.scaling
+        if scaling is None:
+            return self.likelihood.energy_at_rmse(rmse)
+        if scaling.spread.numel() > 1:
+            raise VaeklError(
+                "control.rmse is in one unit, but these data are standardized in several: give control.nats, the "
+                "distortion, or transform.per=data."
+            )
+        return self.likelihood.energy_at_rmse(rmse / scaling.spread.item())
 
     def observe(self, terms: ElboTerms, schedule: Tensor | float) -> None:
         if self.energy is not None:
