@@ -13,17 +13,14 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 _SERVER = get_context("forkserver")
-#: what a run imports, some of it late
-_SERVER.set_forkserver_preload(
-    ["vaekl.run.start", "vaekl.verbs.eval", "torch._dynamo", "sklearn.datasets", "tensorboard.main"]
-)
+_SERVER.set_forkserver_preload(["fork_server"])
 
 
 class Fork:
@@ -47,6 +44,8 @@ class Fork:
         self._process = _SERVER.Process(
             target=live, args=(function, arguments, folder, self._streams, os.environ | environment, group)
         )
+        with patch.dict(os.environ, {"PYTHONPATH": _path()}):  # where the server finds what it loads
+            forkserver.ensure_running()
         # multiprocessing would import pytest's main module in every fork
         with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
             self._process.start()
@@ -89,6 +88,10 @@ class Fork:
         out, err = (stream.read_text(encoding="utf-8") for stream in self._streams)
         self._written.cleanup()
         return out, err
+
+
+def _path() -> str:
+    return os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 _running: set[Fork] = set()

@@ -101,27 +101,48 @@ class Hungry(Gaussian):
 """
 
 
+CUSTOM = ["likelihood=custom", "likelihood._target_=hungry.Hungry"]
+
+
+def outcomes(folder):
+    """The status of each run of the only sweep, by the values that it was given."""
+    return {
+        tuple(word.split("=")[1].lower() for word in name.rpartition("_")[0].split(",")): status
+        for name, status in states(only(folder)).items()
+    }
+
+
+def test_a_bad_value_and_a_divergence_are_told_apart(tmp_path):
+    answer = vaekl(tmp_path, "train", "-m", SERIAL, "optim.lr=0.001,1e30,-1", "seed=0", *SMALL)
+    assert answer.code == 1 and "2 of 3 runs failed" in answer.err
+    assert "optim.lr must be a positive number" in answer.err and "training diverged" in answer.err
+    assert list(outcomes(tmp_path).values()) == ["finished", "diverged", "failed"]
+
+
+def test_a_killed_process_stops_no_other_run(tmp_path):
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    answer = finished(sweep(tmp_path, *CUSTOM, "+likelihood.dies=false,true", *SMALL))
+    assert answer.code == 1 and len(answer.err.splitlines()) == 1
+    assert "1 of 2 runs failed" in answer.err and "killed by SIGKILL" in answer.err
+    assert outcomes(tmp_path) == {("false",): "finished", ("true",): "killed"}
+
+
+@pytest.mark.nightly  # some seconds for every process that is killed
 def test_a_bad_value_a_divergence_and_a_killed_process_are_told_apart(tmp_path):
     (tmp_path / "hungry.py").write_text(HUNGRY)
-    words = ["likelihood=custom", "likelihood._target_=hungry.Hungry", "+likelihood.dies=false,true"]
-    answer = finished(process(tmp_path, "train", "-m", *words, "optim.lr=0.001,1e30,-1", *SMALL))
+    words = [*CUSTOM, "+likelihood.dies=false,true", "optim.lr=0.001,1e30,-1"]
+    answer = finished(process(tmp_path, "train", "-m", *words, *SMALL))
     assert answer.code == 1 and len(answer.err.splitlines()) == 1 and "Traceback" not in answer.out + answer.err
     for part in ("5 of 6 runs failed", "optim.lr must be a positive number", "training diverged", "killed by SIGKILL"):
         assert part in answer.err
-    expected = {
+    assert outcomes(tmp_path) == {
         ("false", "0.001"): "finished", ("false", "1e+30"): "diverged", ("false", "-1"): "failed",
         ("true", "0.001"): "killed", ("true", "1e+30"): "killed", ("true", "-1"): "failed",
     }  # fmt: skip
-    found = {
-        tuple(word.split("=")[1].lower() for word in name.rpartition("_")[0].split(",")): status
-        for name, status in states(only(tmp_path)).items()
-    }
-    assert found == expected
     assert vaekl(tmp_path, "report", str(only(tmp_path)), "report.pictures=0", "report.measure=false").code == 0
     table = (only(tmp_path) / "report/runs.csv").read_text()
-    assert {word: table.count(f",{word},") for word in set(expected.values())} == {
-        "finished": 1, "diverged": 1, "failed": 2, "killed": 2,
-    }  # fmt: skip
+    counts = {"finished": 1, "diverged": 1, "failed": 2, "killed": 2}
+    assert {word: table.count(f",{word},") for word in counts} == counts
 
 
 @pytest.mark.nightly  # some seconds for every process that is killed
@@ -261,6 +282,7 @@ def test_a_search_is_by_the_validation_elbo_and_can_be_typed_again(trials, tmp_p
     refused(vaekl(tmp_path, *words, "valid=0"), "valid=0", "validation ELBO")
 
 
+@pytest.mark.nightly  # the tests with a real Slurm go through submitit too
 def test_submitit_runs_the_same_runs(tmp_path):
     pytest.importorskip("submitit")
     words = ["train", "-m", "seed=0,1", *SMALL]

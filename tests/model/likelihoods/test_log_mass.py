@@ -106,8 +106,13 @@ def as_float32(eta, phi):
     return tuple(np.float32(eta).tolist()), float(np.float32(phi))
 
 
+def marks(name, index):
+    """Half of the series of a beta's mass, which take a second each, are summed in nightly."""
+    return [pytest.mark.nightly] if name == "beta" and index % 2 else []
+
+
 POINTS = [
-    pytest.param(family, *as_float32(*point), id=f"{name}{index}")
+    pytest.param(family, *as_float32(*point), id=f"{name}{index}", marks=marks(name, index))
     for name, family in FAMILIES.items()
     for index, point in enumerate(family.points)
 ]

@@ -129,7 +129,8 @@ def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_oth
     for name in (long, "b", "c"):
         shutil.copytree(run, tmp_path / "sweep" / name)
     (tmp_path / "sweep" / "b" / "last.pt").write_bytes(b"torn")
-    answer = finished(process(tmp_path, "eval", "sweep", "eval.k=2", "eval.jobs=2"))
+    quick = ("eval.k=2", "eval.knn=false")
+    answer = finished(process(tmp_path, "eval", "sweep", "eval.jobs=2", *quick))
     assert answer.code == 1
     assert "1 of 3 runs could not be measured" in answer.err and "sweep/b" in answer.err
     assert "Traceback" not in answer.err and len(answer.err.splitlines()) == 1
@@ -137,7 +138,7 @@ def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_oth
     report = json.loads(reports[0])
     assert report["elbo"] == json.loads(reports[1])["elbo"]
     # alone, in a process with as many threads as it likes, a run has the figures that it has in a sweep
-    alone = finished(process(tmp_path, "eval", "sweep/c", "eval.k=2", threads=4))
+    alone = finished(process(tmp_path, "eval", "sweep/c", *quick, threads=4))
     assert alone.code == 0 and (tmp_path / "sweep" / "c" / "eval.json").read_bytes() == reports[1]
     assert not (tmp_path / "sweep" / "b" / "eval.json").exists()
     assert "gaussian" in answer.out and "learned_precision" in answer.out

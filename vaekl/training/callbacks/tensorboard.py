@@ -1,6 +1,8 @@
 """TensorBoard: scalars with their units, the ledger's page, histograms, the config, and the HParams tab."""
 
+import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -164,12 +166,14 @@ def _swept(folder: Path, settings: Iterable[str]) -> set[str]:
 def _rename_before_now(folder: Path) -> None:
     """Make sure that the event file to come sorts after those in the folder.
 
-    TensorBoard reads event files in the order of their names, which begin with the second of their creation. Where the
-    latest is of the present second, wait until that has passed. Where it is of a later one, the clock was set back: the
-    files are renamed to the seconds before now.
+    TensorBoard reads event files in the order of their names: the second of their creation, the host, the process. Where
+    the latest is of the present second, wait until that has passed, unless this process's name comes later anyway. Where
+    it is of a later second, the clock was set back: the files are renamed to the seconds before now.
     """
     files = sorted(folder.glob(f"{EVENTS}[0-9]*.*"))
-    ahead = _second(files[-1]) - time.time() + 1 if files else 0
+    if not files or files[-1].name < f"{EVENTS}{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.":
+        return
+    ahead = _second(files[-1]) - time.time() + 1
     if 0 <= ahead <= _LONGEST_WAIT:
         time.sleep(ahead)
     elif ahead > 0:
