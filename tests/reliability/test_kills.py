@@ -192,7 +192,13 @@ def test_a_signal_ends_the_step_and_saves(number, place, passing, step, whole, t
 
 
 @pytest.mark.parametrize(
-    ("place", "passing"), [("step", 21), ("half a row", 5), ("checkpoint half written", 3), ("validation", 2)]
+    ("place", "passing"),
+    [
+        ("step", 21),
+        ("checkpoint half written", 3),
+        pytest.param("half a row", 5, marks=pytest.mark.nightly),
+        pytest.param("validation", 2, marks=pytest.mark.nightly),
+    ],
 )
 def test_a_second_ctrl_c_stops_at_once(place, passing, whole, tmp_path):
     """What waits would wait for ever; nothing is saved, and the run goes on from its last checkpoint."""

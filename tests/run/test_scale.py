@@ -21,7 +21,7 @@ def blobs(folder, factor=1.0, offset=0.0):
     return np.asarray(pictures).std() * factor
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian", "laplace"])
+@pytest.mark.parametrize("likelihood", ["gaussian", pytest.param("laplace", marks=pytest.mark.nightly)])
 def test_a_unit_changes_nothing_but_units(likelihood, tmp_path):
     outcomes = []
     for number, (factor, offset) in enumerate([(3.0, 0.0), (3e-3, 0.0), (3e4, 0.0), (3.0, 1e3)]):

@@ -192,12 +192,15 @@ class Slow(Gaussian):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_signal_to_a_terminal_s_whole_group_lets_all_save(number, tmp_path):
+    """And a second command for the same sweep is refused meanwhile."""
     (tmp_path / "slow.py").write_text(SLOW)
     words = ["seed=0,1", "likelihood=custom", "likelihood._target_=slow.Slow", "trainer.steps=300"]
     quick = ["trainer.log_every=1", "trainer.valid_every=300", "valid=10", *SMALL[:2]]
     running = sweep(tmp_path, *words, *quick, group=True)
     while running.poll() is None and len(list(tmp_path.glob("outputs/*/*/.progress.json"))) < 2:
         time.sleep(0.05)
+    refused(vaekl(tmp_path, "train", "-m", *words, *quick), "another process", "sweep_seed")
+    assert states_so_far(tmp_path) == ["running", "running"]
     os.killpg(running.pid, number)
     answer = finished(running, 60)
     assert answer.code == 130 and "every run that had begun has saved its state" in answer.err
@@ -216,17 +219,6 @@ def test_a_stop_before_the_first_step_is_heard(tmp_path):
     answer = finished(running, 90)
     assert answer.code == 130 and "the sweep was stopped, before a run of it had taken a step:" in answer.err
     assert set(states(only(tmp_path)).values()) <= {"stopped"}
-
-
-def test_a_second_command_for_the_same_sweep_is_refused(tmp_path):
-    words = ["seed=0,1", "trainer.steps=1000000", *SMALL[:2]]
-    running = sweep(tmp_path, *words)
-    while running.poll() is None and "running" not in states_so_far(tmp_path):
-        time.sleep(0.02)
-    refused(vaekl(tmp_path, "train", "-m", *words), "another process", "sweep_seed_")
-    assert "running" in states_so_far(tmp_path)
-    running.send_signal(signal.SIGTERM)
-    assert finished(running, 90).code == 130 and set(states_so_far(tmp_path)) == {"stopped"}
 
 
 @pytest.mark.nightly

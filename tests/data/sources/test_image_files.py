@@ -110,6 +110,7 @@ def test_images_of_different_depth_are_refused(folder, tmp_path):
         images_of(folder, tmp_path)
 
 
+@pytest.mark.nightly
 def test_two_processes_at_once_decode_once(folder, tmp_path):
     program = (
         "import sys, time\n"

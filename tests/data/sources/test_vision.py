@@ -104,6 +104,7 @@ def test_leftovers_of_a_killed_process_are_cleared(copied):
     assert staged(copied) == []
 
 
+@pytest.mark.nightly
 def test_a_kill_while_unpacking_leaves_no_half_set(copied):
     program = (
         "import torchvision.datasets.mnist as m, time, sys\n"
@@ -129,6 +130,7 @@ def _mean(root: str) -> float:
     return vision.mnist(root).train.float().mean().item() / 255
 
 
+@pytest.mark.nightly
 def test_two_processes_at_once(copied):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         means = pool.map(_mean, [str(copied)] * 2, chunksize=1)

@@ -124,13 +124,14 @@ def test_the_scores_of_a_classifier(copy, tmp_path, monkeypatch):
     assert "classifier of digits" in out and len(list((tmp_path / "cache").rglob("*.pt"))) == 1
 
 
-def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_others(run, tmp_path):
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.nightly)])
+def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_others(jobs, run, tmp_path):
     long = "a" * 100  # no figure is cut, however long the names
     for name in (long, "b", "c"):
         shutil.copytree(run, tmp_path / "sweep" / name)
     (tmp_path / "sweep" / "b" / "last.pt").write_bytes(b"torn")
     quick = ("eval.k=2", "eval.knn=false")
-    answer = finished(process(tmp_path, "eval", "sweep", "eval.jobs=2", *quick))
+    answer = finished(process(tmp_path, "eval", "sweep", f"eval.jobs={jobs}", *quick))
     assert answer.code == 1
     assert "1 of 3 runs could not be measured" in answer.err and "sweep/b" in answer.err
     assert "Traceback" not in answer.err and len(answer.err.splitlines()) == 1
