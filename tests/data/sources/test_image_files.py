@@ -106,7 +106,7 @@ def test_pages_of_a_file_are_images_one_after_the_other(folder, tmp_path):
 
 def test_images_of_different_depth_are_refused(folder, tmp_path):
     Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16)).save(folder / "07.png")
-    with pytest.raises(VaeklError, match=r"07\.png has 16 bits a channel, but .*00\.png 8"):
+    with pytest.raises(VaeklError, match=r"07\.png has 16 bits a channel \(uint16\), but .*00\.png 8"):
         images_of(folder, tmp_path)
 
 

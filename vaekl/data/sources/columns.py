@@ -85,7 +85,7 @@ def columns_of(table: Mapping[str, Array | str], named: Mapping[str, str], place
         VaeklError: there is no such column, or it is not of that kind.
     """
     if strangers := [name for name in named if name not in table]:
-        raise VaeklError(f"{place} has no column {strangers[0]}: it has {some_of(table, 20)}.")
+        raise VaeklError(f"{place} has no column {strangers[0]}: it has {some_of(table)}.")
     columns = []
     for name, values in table.items():
         kind = named.get(name)

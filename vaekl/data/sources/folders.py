@@ -1,6 +1,7 @@
 """The user's own image files in a folder; its subfolders are classes."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from vaekl.data.sources import pixels
 from vaekl.data.sources.build import Part, build_source, cut_test
 from vaekl.data.sources.images import Decoded, decoded
 from vaekl.data.sources.paths import existing_path
-from vaekl.data.sources.pixels import SUFFIXES, Decoding
+from vaekl.data.sources.pixels import SUFFIXES, Decoding, Reader
 from vaekl.data.sources.split_names import folder_split
 from vaekl.data.sources.staging import data_root
 from vaekl.data.sources.walk import Walk, check_no_splits_inside, subfolders
@@ -77,7 +78,7 @@ def image_folder(
     }
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    _report_equal_images(parts, inventory)
+    report_equal_images(parts, inventory)
     return build_source(name, parts, levels, inventory, kind="image")
 
 
@@ -87,22 +88,11 @@ def _report(
     """Write down what was made of the files, and refuse those that cannot be read.
 
     Raises:
-        VaeklError: names them all, unless they are to be left out.
+        VaeklError: there are some, unless they are to be left out.
     """
-    broken = [
-        path for split in files for path, pages in zip(files[split], images[split].pages, strict=True) if not pages
-    ]
+    broken = unreadable(files, images)
     if broken and not skip_broken:
-        try:
-            pixels.read(broken[0], how)
-            reason = "it can be read now"
-        except pixels.UnreadableError as error:
-            reason = str(error)
-        raise VaeklError(
-            f"{len(broken):,} of {sum(map(len, files.values())):,} images cannot be read: {broken[0]} ({reason})"
-            f"{''.join(f', {path}' for path in broken[1:10])}{f' and {len(broken) - 10:,} more' * (len(broken) > 10)}: "
-            "remove or replace them, or set dataset.skip_broken=true to leave them out."
-        )
+        refuse_unreadable(files, broken, how, ", or set dataset.skip_broken=true to leave them out")
     if broken:
         inventory.left_out.append(
             f"{len(broken):,} images that cannot be read (skip_broken=true): {some_of(broken, 5)}"
@@ -125,7 +115,30 @@ def _report(
         inventory.remarks.append("the channels of every image are equal: dataset.grayscale=true would do with one")
 
 
-def _report_equal_images(parts: dict[str, Part], inventory: Inventory) -> None:
+def unreadable(files: dict[str, list[Path]], images: dict[str, Decoded]) -> list[Path]:
+    """The files of all splits that gave nothing."""
+    return [path for split in files for path, pages in zip(files[split], images[split].pages, strict=True) if not pages]
+
+
+def refuse_unreadable(files: dict[str, list[Path]], broken: list[Path], how: Reader, cure: str = "") -> NoReturn:
+    """Refuse files that cannot be read, all of them at once.
+
+    Raises:
+        VaeklError: names the first ten, and says of the first why.
+    """
+    try:
+        how.read(broken[0], pixels.MOST_BYTES)
+        reason = "it can be read now"
+    except pixels.UnreadableError as error:
+        reason = str(error)
+    names = some_of([f"{broken[0]} ({reason})", *broken[1:]])
+    raise VaeklError(
+        f"{len(broken):,} of {sum(map(len, files.values())):,} images cannot be read: {names}: remove or replace "
+        f"them{cure}."
+    )
+
+
+def report_equal_images(parts: dict[str, Part], inventory: Inventory) -> None:
     """Write down how many images of other splits are among the training images, to the last pixel."""
     train = parts["train"].images
     for split in ("valid", "test"):

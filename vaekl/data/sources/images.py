@@ -16,7 +16,7 @@ import numpy as np
 from vaekl.data.files import open_file
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.sources import pixels
-from vaekl.data.sources.pixels import Decoding, LargeError, Pixels, UnreadableError
+from vaekl.data.sources.pixels import Decoding, LargeError, Pixels, Reader, UnreadableError
 from vaekl.data.sources.staging import one_at_a_time, writable
 from vaekl.system.cores import share_memory_of_threads
 from vaekl.system.errors import VaeklError
@@ -75,7 +75,7 @@ def decoded(
     folder: Path,
     paths: Sequence[Path],
     root: Path,
-    how: Decoding,
+    how: Reader,
     part: str = "all",
 ) -> Decoded:
     """Decoded images in a file in the data directory, which is written first if it is missing, broken or out of date.
@@ -239,7 +239,7 @@ def _digest(lines: Iterable[str]) -> bytes:
 
 def _decode(
     paths: Sequence[Path],
-    how: Decoding,
+    how: Reader,
     before: Sequence[Callable[[], Pixels] | None] | None = None,
 ) -> Iterator[Pixels | UnreadableError]:
     """The images of each file in order, all of one shape, with few of them in memory.
@@ -255,7 +255,7 @@ def _decode(
         """The images of a file; None for those that take more than so many bytes."""
         again = before[number] if before is not None else None
         try:
-            return again() if again is not None else pixels.read(paths[number], how, most)
+            return again() if again is not None else how.read(paths[number], most)
         except UnreadableError as error:
             return UnreadableError(str(error))  # without a traceback, which would hold what was decoded
         except LargeError:
@@ -274,22 +274,19 @@ def _decode(
                 if isinstance(part, Pixels):
                     image, largest = part.pages[0], max(largest, part.pages.nbytes)
                     first = first or (paths[number], image)
-                    _check_alike(first, (paths[number], image))
+                    _check_alike(first, (paths[number], image), how.cure)
                 yield part
             if largest:
                 together = max(1, min(_TOGETHER, _TOGETHER_BYTES // largest))
             start = end
 
 
-def _check_alike(first: tuple[Path, Array], second: tuple[Path, Array]) -> None:
+def _check_alike(first: tuple[Path, Array], second: tuple[Path, Array], cure: str) -> None:
     (path, image), (other_path, other) = first, second
     if other.dtype != image.dtype:
         raise VaeklError(
-            f"{other_path} has {8 * other.itemsize} bits a channel, but {path} {8 * image.itemsize}; make them the "
-            "same."
+            f"{other_path} has {8 * other.itemsize} bits a channel ({other.dtype}), but {path} {8 * image.itemsize} "
+            f"({image.dtype}); make them the same."
         )
     if other.shape != image.shape:
-        raise VaeklError(
-            f"{other_path} has the shape {other.shape}, but {path} {image.shape}; set dataset.size to resize all "
-            "images to one size."
-        )
+        raise VaeklError(f"{other_path} has the shape {other.shape}, but {path} {image.shape}; {cure}.")

@@ -48,7 +48,7 @@ def choose(
         apart = {}  # the user trains on what is named a test split: then no other split stays apart from it
     for names in apart.values():
         if len(names) > 1:
-            raise VaeklError(f"{place} holds {' and '.join(names)}, two names for one split: rename one of them.")
+            raise VaeklError(f"{place} holds {some_of(names)}, names for one split: keep one of them.")
     chosen: Chosen = {"train": (train, labels or _labels(named_labels, "train", "", inventory))}
     chosen |= {split: (names[0], _labels(named_labels, split, None, inventory)) for split, names in apart.items()}
     used = {name for pair in chosen.values() for name in pair}
@@ -109,7 +109,7 @@ def _labels(named: Mapping[str, list[str]], split: str, other: str | None, inven
     """The name of a split's labels; those of a whole data set where `other` says so."""
     names = named.get(split) or (named.get(other, []) if other is not None else [])
     if len(names) > 1:
-        inventory.left_out.append(f"the labels {' and '.join(names)}: two names for one split")
+        inventory.left_out.append(f"the labels {some_of(names)}: names for one split")
     return names[0] if len(names) == 1 else None
 
 

@@ -12,9 +12,12 @@ from vaekl.data.sources.array_files import Member, of_npy, of_npz, unusable
 from vaekl.data.sources.build import Part, build_source, cut_test
 from vaekl.data.sources.layout import LAYOUTS, channels_first
 from vaekl.data.sources.members import Chosen, choose
+from vaekl.data.sources.npy_samples import are_samples, sample_parts
 from vaekl.data.sources.paths import existing_path
 from vaekl.data.sources.split_names import role
+from vaekl.data.sources.staging import data_root
 from vaekl.data.sources.values import pieces
+from vaekl.data.sources.walk import Walk
 from vaekl.data.spec import Source
 from vaekl.system.checks import one_of, optional, text
 from vaekl.system.errors import VaeklError
@@ -33,10 +36,12 @@ def npz(
     levels: int | None = None,
     test_fraction: float = 0.1,
     test_seed: int = 0,
+    root: str | None = None,
 ) -> Source:
     """Arrays from an .npz file: images under x_train, x_val, x_test or what else is usual, labels under y_train, ...
 
-    A folder with a file x_train.npy and so on, or a lone .npy file of training images, is never loaded whole.
+    A folder with a file x_train.npy and so on, a lone .npy file of training images, or a folder with an .npy file for
+    each sample (perhaps in train/ and test/, and in folders of classes there) is never loaded whole.
 
     Args:
         path: the file or folder.
@@ -48,6 +53,8 @@ def npz(
         levels: how many values a pixel can take; None reads it off the data.
         test_fraction: how much of train to cut off as a test split where the file has none.
         test_seed: which images that cuts.
+        root: the data directory, where samples of a file each are gathered; None means VAEKL_DATA_DIR, or else the
+            user's cache.
 
     Returns:
         The source.
@@ -61,7 +68,38 @@ def npz(
     optional(text, images, "dataset.images")
     optional(text, labels, "dataset.labels")
     inventory = Inventory(str(place.absolute()))
-    members = _members(place, (images, labels))
+    files = _npy_files(place) if place.is_dir() else {}
+    if images is None and labels is None and are_samples(files):
+        parts = sample_parts(place, layout, data_root(root), inventory)
+    else:
+        parts = _array_parts(_members(place, files, (images, labels)), place, images, labels, layout, inventory)
+    if "test" not in parts:
+        parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
+    return build_source(name, parts, levels, inventory, kind)
+
+
+def _npy_files(folder: Path) -> dict[str, Path]:
+    """The .npy files below a folder by their paths without the suffix, which are the names of their arrays."""
+    return {str(file.relative_to(folder).with_suffix("")): file for file in Walk({".npy"}, "arrays").files(folder)}
+
+
+def _members(place: Path, files: Mapping[str, Path], named: Collection[str | None]) -> dict[str, Member]:
+    """The arrays of a file, or of a folder's files; `named` are those that the user has named."""
+    if place.is_file():
+        return {place.stem: of_npy(place)} if place.suffix == ".npy" else of_npz(place)
+    wanted = [name for name in files if role(name) is not None or name in named] or list(files)[: len(files) == 1]
+    return {name: of_npy(file) if name in wanted else unusable("of no usual name") for name, file in files.items()}
+
+
+def _array_parts(
+    members: Mapping[str, Member],
+    place: Path,
+    images: str | None,
+    labels: str | None,
+    layout: str | None,
+    inventory: Inventory,
+) -> dict[str, Part]:
+    """The splits of arrays that hold many examples each."""
     chosen, unsaid = choose(members, place, images, labels, inventory)
     parts = {split: _part(members, *names, layout, place) for split, names in chosen.items()}
     if unsaid:
@@ -74,18 +112,7 @@ def npz(
             f"three axes: taken as images of {' × '.join(map(str, sides))}; dataset.layout=NCT or NTC takes them as "
             "signals"
         )
-    if "test" not in parts:
-        parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    return build_source(name, parts, levels, inventory, kind)
-
-
-def _members(place: Path, named: Collection[str | None]) -> dict[str, Member]:
-    """The arrays of a file or folder; `named` are those that the user has named."""
-    if place.is_file():
-        return {place.stem: of_npy(place)} if place.suffix == ".npy" else of_npz(place)
-    files = {file.stem: file for file in sorted(place.glob("*.npy")) if file.is_file()}
-    wanted = [name for name in files if role(name) is not None or name in named] or list(files)[: len(files) == 1]
-    return {name: of_npy(file) if name in wanted else unusable("of no usual name") for name, file in files.items()}
+    return parts
 
 
 def _part(members: Mapping[str, Member], images: str, labels: str | None, layout: str | None, place: Path) -> Part:

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 from PIL import Image, ImageColor, ImageFile, ImageOps, UnidentifiedImageError
@@ -65,6 +65,11 @@ class Decoding:
     grayscale: bool = False
     crop: int | None = None
     background: str = "white"
+    cure: ClassVar[str] = "set dataset.size to resize all images to one size"
+
+    def read(self, path: Path, most: int) -> "Pixels":
+        """The images of a file; see `read`."""
+        return read(path, self, most)
 
     @property
     def colour(self) -> tuple[int, ...]:
@@ -100,6 +105,17 @@ class Pixels:
     pages: Array
     flags: int = 0
     others: int = 0
+
+
+class Reader(Protocol):
+    """How files become arrays; `cure` says what to do where two are of different shapes."""
+
+    @property
+    def cure(self) -> str: ...
+
+    def read(self, path: Path, most: int) -> Pixels:
+        """The arrays of a file; UnreadableError and LargeError are raised as by the function `read`."""
+        ...
 
 
 def read(path: Path, how: Decoding, most: int = MOST_BYTES) -> Pixels:

@@ -72,7 +72,7 @@ def table(
     columns = _joined(tables, files)
     for column, key in ((split, "split"), (label, "label")):
         if column is not None and isinstance(columns.get(column, "no column of that name"), str):
-            raise VaeklError(f"dataset.{key}={column} is no column of {place}: it has {some_of(columns, 20)}.")
+            raise VaeklError(f"dataset.{key}={column} is no column of {place}: it has {some_of(columns)}.")
     if split is not None:
         rows = _splits(columns.pop(split), split, place)
     labels = None if label is None else columns.pop(label)
