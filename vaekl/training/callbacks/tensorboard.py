@@ -166,9 +166,9 @@ def _swept(folder: Path, settings: Iterable[str]) -> set[str]:
 def _rename_before_now(folder: Path) -> None:
     """Make sure that the event file to come sorts after those in the folder.
 
-    TensorBoard reads event files in the order of their names: the second of their creation, the host, the process. Where
-    the latest is of the present second, wait until that has passed, unless this process's name comes later anyway. Where
-    it is of a later second, the clock was set back: the files are renamed to the seconds before now.
+    TensorBoard reads event files in the order of their names: the second of their creation, the host, the process.
+    Where the latest is of the present second, wait until that has passed, unless this process's name comes later
+    anyway. Where it is of a later second, the clock was set back: the files are renamed to the seconds before now.
     """
     files = sorted(folder.glob(f"{EVENTS}[0-9]*.*"))
     if not files or files[-1].name < f"{EVENTS}{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.":
