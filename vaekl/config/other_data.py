@@ -11,8 +11,14 @@ from vaekl.config.overrides import parse
 from vaekl.system.errors import VaeklError, did_you_mean
 
 
-def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+def changed(content: dict[str, Any], changes: Sequence[str], whole: bool = False) -> dict[str, Any]:
     """A run's resolved config with other data: dataset=NAME, dataset.key=value, transform=NAME, data_dir=DIR.
+
+    Args:
+        content: the config.
+        changes: overrides.
+        whole: whether nothing is held out from other data than the run's: all images of a file are its test images,
+            unless it has some of its own or `dataset.test_fraction` is among the changes.
 
     Raises:
         VaeklError: one sentence for any mistake in the changes.
@@ -37,6 +43,10 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
             own = [f"{group}.{name}" for name in cfg[group] if not str(name).startswith("_")]
             raise VaeklError(f"there is no key {key}{did_you_mean(key, own)}: there are {', '.join(own)}.")
         OmegaConf.update(cfg, key, parse(f"{key}={value}").value())
+    if whole and any(key.partition(".")[0] == "dataset" for key in values):
+        cfg.valid = 0
+        if {"path", "test_fraction"} <= set(cfg.dataset) and "dataset.test_fraction" not in values:
+            cfg.dataset.test_fraction = None
     return plain(cfg)
 
 

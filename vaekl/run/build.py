@@ -45,6 +45,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     Raises:
         VaeklError: settings that do not fit each other, the data or this machine.
     """
+    _check_test_images(cfg.data.dataset)
     device = pick_device(cfg.machine.device)
     prepare(device, tf32=cfg.machine.tf32)
     take_threads(cfg.machine.threads)
@@ -145,6 +146,15 @@ def facts(trainer: Trainer, cfg: DataConfig) -> dict[str, Any]:
         "control": model.control.facts(),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+
+
+def _check_test_images(dataset: Settings) -> None:
+    """Refuse to train on all images of a file, which may only be looked at."""
+    if dataset.get("test_fraction", 0) is None and str(dataset.get("_target_")).startswith("vaekl."):
+        raise VaeklError(
+            "dataset.test_fraction=null holds out no test images, which is for looking at a file by sample and eval: "
+            "set a number between 0 and 1."
+        )
 
 
 def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:

@@ -85,6 +85,7 @@ def load(
     changes: tuple[str, ...] = (),
     verb: str = "eval",
     trusted: Sequence[str] = (),
+    whole: bool = False,
 ) -> TrainedRun:
     """Read a run back: build its data and its model, and give the model its weights; nothing is written.
 
@@ -100,6 +101,7 @@ def load(
         verb: the command whose `device` it is, for the sentence of a mistake.
         trusted: modules of your own, such as "package.module", whose classes the run's config may have called; from
             here on, in this process. Without it only what vaekl's own options name is called.
+        whole: with other data than the run's, all images of a file that has no test images are its test images.
 
     Raises:
         VaeklError: the folder holds no run, its checkpoint cannot be read, or the data do not fit the model.
@@ -113,7 +115,7 @@ def load(
     place = pick_device(device, f"{verb}.device")
     prepare(place)
     state = checkpoint.load(file)
-    cfg = RunConfig.of(changed(content, changes), folder.config_file)
+    cfg = RunConfig.of(changed(content, changes, whole), folder.config_file)
     likelihood = build_likelihood(cfg.model)
     data = build_data(cfg.data, likelihood)
     if not any(change.startswith("dataset") for change in changes):

@@ -75,6 +75,7 @@ Examples
   vaekl sample outputs/<run>
   vaekl sample outputs/<run> sample.what=prior sample.decoder=mean sample.count=100 sample.columns=10
   vaekl sample outputs/<run> --format npz
+  vaekl sample outputs/<run> sample.what=interpolation dataset=npz dataset.path=two.npz
 """,
     "report": """\
 vaekl report SWEEP ... [report.key=value ...]      one page that needs no network, with its figures and tables

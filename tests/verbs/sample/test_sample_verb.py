@@ -103,6 +103,40 @@ def test_colour_and_real_data(tmp_path):
         assert "black is -" in image.text["Description"]
 
 
+@pytest.mark.parametrize("words", ["3,17", "[3,17]"])
+def test_chosen_images_are_reconstructed_and_the_ends_of_an_interpolation(copy, words):
+    what = ("--format=npz", "sample.what=reconstructions,interpolation", "sample.decoder=mean")
+    first = dict(np.load(drawn(copy, *what)[0]["reconstructions_mean.npz"]))
+    files, out = drawn(copy, *what, f"sample.images={words}")
+    assert "test inputs 3, 17 above" in out and "of test inputs 3, 17 at both ends" in out
+    for path in files.values():
+        arrays = dict(np.load(path))
+        assert arrays["indices"].tolist() == [3, 17]
+        # the noise within a grey level is drawn anew
+        assert np.array_equal(np.floor(arrays["inputs"] * 17), np.floor(first["inputs"][[3, 17]] * 17))
+    ends = dict(np.load(files["interpolation_mean.npz"]))
+    np.testing.assert_allclose(ends["z"][[0, -1]], ends["posterior_mean"], atol=1e-6)
+
+
+def test_a_file_of_two_images_is_looked_at_whole_and_in_its_order(copy, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8), np.uint8)
+    np.savez(tmp_path / "two.npz", x_train=pixels)
+    np.savez(tmp_path / "own.npz", x_train=pixels.repeat(5, 0), x_test=pixels[:1])
+    words = ("--format=npz", "sample.decoder=mean", "dataset=npz", "dataset.levels=256")
+    two = (*words, f"dataset.path={tmp_path / 'two.npz'}")
+    files, out = drawn(copy, *two, "sample.what=interpolation")
+    assert "of all inputs at both ends" in out
+    arrays = dict(np.load(files["interpolation_mean.npz"]))
+    assert np.array_equal(np.floor(arrays["inputs"][:, 0] * 256), pixels)
+    files, out = drawn(copy, *two, "sample.what=reconstructions", "dataset.test_fraction=0.5")
+    assert "test inputs" in out and len(np.load(files["reconstructions_mean.npz"])["inputs"]) == 1
+    files, out = drawn(copy, *words, f"dataset.path={tmp_path / 'own.npz'}", "sample.what=reconstructions")
+    assert "test inputs" in out and len(np.load(files["reconstructions_mean.npz"])["inputs"]) == 1
+    answer = vaekl(tmp_path, "train", *two[2:], "dataset.test_fraction=null", "hydra.run.dir=whole")
+    refused(answer, "test_fraction=null", "sample")
+    assert not (tmp_path / "whole").exists()
+
+
 BAD = {
     "no run": (["nowhere"], ["nowhere", "no run"]),
     "two runs": (["RUN", "RUN"], ["one run"]),
@@ -116,6 +150,10 @@ BAD = {
     "decoder": (["RUN", "sample.decoder=logit"], ["sample.decoder", "mean"]),
     "latents": (["RUN", "sample.latents=0,4"], ["sample.latents=4", "0 to 3"]),
     "no validation images": (["RUN", "sample.split=valid"], ["validation"]),
+    "no such image": (["RUN", "sample.images=3,1797"], ["sample.images=1797", "360 test inputs, 0 to 359"]),
+    "no image": (["RUN", "sample.images=-1"], ["sample.images", "from 0"]),
+    "no number of an image": (["RUN", "sample.images=a"], ["sample.images", "'a'"]),
+    "an image without a pair": (["RUN", "sample.images=3"], ["sample.images names 1", "sample.what="]),
     "span": (["RUN", "sample.span=-1"], ["sample.span"]),
     "the model cannot be changed": (["RUN", "model.latents=3"], ["model.latents"]),
     "torn": (["TORN"], ["last.pt", "cannot be read"]),

@@ -86,12 +86,13 @@ def build_source(
     )
 
 
-def cut_test(part: Part, fraction: float, seed: int, inventory: Inventory) -> dict[str, Part]:
+def cut_test(part: Part, fraction: float | None, seed: int, inventory: Inventory) -> dict[str, Part]:
     """Cut a test split from the only images there are.
 
     Args:
         part: all images.
-        fraction: the test split's share of them, in (0, 1); either split gets at least one image.
+        fraction: the test split's share of them, in (0, 1); either split gets at least one image. None cuts none: both
+            splits are all images, which is for looking at them and not for training.
         seed: which images those are.
         inventory: where it is written that they are cut off.
 
@@ -101,6 +102,8 @@ def cut_test(part: Part, fraction: float, seed: int, inventory: Inventory) -> di
     Raises:
         VaeklError: the fraction is outside (0, 1) or there are fewer than two images.
     """
+    if fraction is None:
+        return {"train": part, "test": part}
     n = len(part.images)
     number(fraction, "dataset.test_fraction", 0, 1)
     if n < 2:

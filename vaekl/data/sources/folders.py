@@ -30,7 +30,7 @@ def image_folder(
     background: str = "white",
     skip_broken: bool = False,
     levels: int | None = None,
-    test_fraction: float = 0.1,
+    test_fraction: float | None = 0.1,
     test_seed: int = 0,
     root: str | None = None,
 ) -> Source:

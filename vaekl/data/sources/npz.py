@@ -34,7 +34,7 @@ def npz(
     layout: str | None = None,
     kind: str = "auto",
     levels: int | None = None,
-    test_fraction: float = 0.1,
+    test_fraction: float | None = 0.1,
     test_seed: int = 0,
     root: str | None = None,
 ) -> Source:

@@ -33,7 +33,7 @@ def table(
     ignore: Names = None,
     missing: str = "refuse",
     separator: str | None = None,
-    test_fraction: float = 0.1,
+    test_fraction: float | None = 0.1,
     test_seed: int = 0,
 ) -> Source:
     """The rows of a table as vectors of real numbers; a column of categories becomes a 0 or 1 for each of them.
@@ -94,7 +94,7 @@ def source_of(
     labels: Array | str | None,
     kept: Array,
     inventory: Inventory,
-    test_fraction: float,
+    test_fraction: float | None,
     test_seed: int,
 ) -> Source:
     """Columns -> a source of vectors.

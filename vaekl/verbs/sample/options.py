@@ -26,6 +26,7 @@ class SampleOptions:
     span: float
     latents: list[int] | None
     split: str
+    images: list[int] | None
     seed: int
     checkpoint: str | None
     device: str
@@ -43,8 +44,12 @@ class SampleOptions:
             return [choice for choice in choices if choice in chosen]
 
         count = whole(options["count"], "sample.count", 1)
-        if count > _MOST_IN_A_PNG and options["format"] == "png":
-            raise VaeklError(f"no PNG holds sample.count={count} images (most: {_MOST_IN_A_PNG:,}): use npz.")
+        latents, images = (_numbers(options[key], f"sample.{key}") for key in ("latents", "images"))
+        for key, many in (("count", count), ("images", len(images or ()))):
+            if many > _MOST_IN_A_PNG and options["format"] == "png":
+                raise VaeklError(
+                    f"no PNG holds {many} images, as sample.{key} has (most: {_MOST_IN_A_PNG:,}): use npz."
+                )
         return cls(
             what=some_of("what", KINDS),
             decoder=some_of("decoder", tuple(DECODERS)),
@@ -52,21 +57,20 @@ class SampleOptions:
             count=count,
             columns=whole(options["columns"], "sample.columns", 2),
             span=positive(options["span"], "sample.span"),
-            latents=_latents(options["latents"]),
+            latents=None if latents is None else list(dict.fromkeys(latents)),
             split=one_of(options["split"], "sample.split", ("test", "valid", "train")),
+            images=images,
             seed=whole(options["seed"], "sample.seed"),
             checkpoint=optional(one_of, options["checkpoint"], "sample.checkpoint", ("last", "best")),
             device=str(options["device"]),
         )
 
 
-def _latents(value: Any) -> list[int] | None:
-    """One number, or several with commas between them, each once in the order of the words; None for null."""
+def _numbers(value: Any, key: str) -> list[int] | None:
+    """One whole number, or several with commas between them; None for null."""
     if value is None:
         return None
     words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     numbers = [int(word) if isinstance(word, str) and word.strip().isdecimal() else word for word in words]
-    if not numbers:
-        return None
     also = "null, or several with commas between them, each "
-    return list(dict.fromkeys(whole(number, "sample.latents", also=also) for number in numbers))
+    return [whole(number, key, also=also) for number in numbers] or None

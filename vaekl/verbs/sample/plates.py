@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekl.data import generator
+from vaekl.data.inventory import some_of
 from vaekl.measures import pictures
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.tiles import Tiles
@@ -70,15 +71,15 @@ def prior(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
 
 
 def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
-    """The split's first images, and the means of q(z|x) for them."""
+    """The split's first images or the chosen ones, and the means of q(z|x) for them."""
     inputs, mean, log_std = _posterior(run, options, options.count)
-    keep = min(options.count, len(inputs))
+    keep = len(inputs) if options.images else min(options.count, len(inputs))
     return Plate(
-        f"{options.split} inputs above reconstructions from posterior means",
+        f"{_inputs_words(run, options)} above reconstructions from posterior means",
         mean,
         keep,
         options.columns,
-        _inputs(inputs[:keep], mean, log_std),
+        _inputs(inputs[:keep], mean, log_std, options),
         lambda images: pictures.beside(tiles.drawn(inputs[:keep]), images, options.columns),
         ["input", ""] * -(-keep // options.columns),
     )
@@ -118,10 +119,15 @@ def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plat
     """Straight lines between the means of q(z|x) of pairs of images.
 
     Raises:
-        VaeklError: the split has a single image.
+        VaeklError: the split has a single image, or the chosen ones are no pairs.
     """
+    if options.images and len(options.images) % 2:
+        raise VaeklError(
+            f"an interpolation needs pairs of images, but sample.images names {len(options.images)}: name an even "
+            "number of them, or set sample.what=prior,reconstructions,traversal."
+        )
     inputs, mean, log_std = _posterior(run, options, 2 * _ROWS)
-    pairs = min(_ROWS, len(inputs) // 2)
+    pairs = len(inputs) // 2 if options.images else min(_ROWS, len(inputs) // 2)
     if pairs == 0:
         raise VaeklError(
             f"an interpolation needs two images, but sample.split={options.split} has one: choose another split, or "
@@ -135,37 +141,58 @@ def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plat
         return torch.cat([left, images.unflatten(0, (pairs, -1)), right], 1).flatten(0, 1)
 
     return Plate(
-        f"interpolation, linear in z between the posterior means of the {options.split} inputs at both ends of a row",
+        f"interpolation, linear in z between posterior means of {_inputs_words(run, options)} at both ends of a row",
         z,
         len(z),
         options.columns + 2,
-        _inputs(inputs, mean, log_std) | {"weights": torch.linspace(0, 1, options.columns)},
+        _inputs(inputs, mean, log_std, options) | {"weights": torch.linspace(0, 1, options.columns)},
         between,
     )
 
 
 def _posterior(run: TrainedRun, options: SampleOptions, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The split's first images on the scale of pictures [N, *S], and mean and ln σ of q(z|x) [N, Z], all on the CPU.
+    """The chosen images on the scale of pictures [N, *S], and mean and ln σ of q(z|x) [N, Z], all on the CPU.
 
-    N is `count` or the next multiple of a block, unless the split ends before.
+    Where none are chosen they are the split's first ones, and N is `count` or the next multiple of a block, unless the
+    split ends before.
+
+    Raises:
+        VaeklError: the split has no such image.
     """
     split, noise = run.split(options.split), stream(run, options, "inputs")
+    if options.images and max(options.images) >= len(split):
+        raise VaeklError(
+            f"sample.images={max(options.images)} is not there: there are {len(split):,} "
+            f"{_all_of(run, options)}, 0 to {len(split) - 1}."
+        )
     parts = []
-    for start in range(0, min(count, len(split)), pictures.BLOCK):
-        x = split.batch(slice(start, start + pictures.BLOCK), noise)
+    for start in range(0, len(options.images or range(min(count, len(split)))), pictures.BLOCK):
+        block = slice(start, start + pictures.BLOCK)
+        x = split.batch(torch.tensor(options.images[block]) if options.images else block, noise)
         parts.append([part.cpu() for part in (run.model.spec.to_data(x).float(), *run.model.encode(x))])
     inputs, mean, log_std = map(torch.cat, zip(*parts, strict=True))
     return inputs, mean, log_std
 
 
-def _inputs(inputs: Tensor, mean: Tensor, log_std: Tensor) -> dict[str, Any]:
+def _all_of(run: TrainedRun, options: SampleOptions) -> str:
+    """The split in words; the images of a file that were not split are no test images."""
+    digests = run.data.digests
+    return "all inputs" if digests["train"] == digests["test"] else f"{options.split} inputs"
+
+
+def _inputs_words(run: TrainedRun, options: SampleOptions) -> str:
+    """The images in words, with the numbers of the chosen ones."""
+    return _all_of(run, options) if options.images is None else f"{_all_of(run, options)} {some_of(options.images)}"
+
+
+def _inputs(inputs: Tensor, mean: Tensor, log_std: Tensor, options: SampleOptions) -> dict[str, Any]:
     """What an npz holds of the images that were encoded; `indices` count from the start of their split."""
     count = len(inputs)
     return {
         "inputs": inputs,
         "posterior_mean": mean[:count],
         "posterior_log_std": log_std[:count],
-        "indices": np.arange(count),
+        "indices": np.array(options.images) if options.images else np.arange(count),
     }
 
 
