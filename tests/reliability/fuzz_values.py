@@ -69,6 +69,7 @@ TYPICAL = {
     "clip_norm": "null 1",
     "ema": "null 0.9",
     "patience": "null 1",
+    "save_minutes": "null 10 0.0001",
     "on_nan": "stop restore",
     "device": "auto cpu",
     "threads": "auto 1",

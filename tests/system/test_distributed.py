@@ -97,6 +97,20 @@ class FullDisk(Recorder):
         raise VaeklError("the disk is full.")
 
 
+class Saves(Recorder):
+    def saving(self, trainer):
+        self.events.append(trainer.step)
+
+
+def saved_by_the_clock():
+    """The steps after which a checkpoint was due in one process whose clock races, and the weights at the end."""
+    minutes = 1e-9 if distributed.is_first() else None
+    trainer, _ = trainer_of(byte_data(), weighted("fixed_beta"), steps=8, valid_every=4, save_minutes=minutes)
+    trainer.callbacks = [Saves()]
+    trainer.fit()
+    return trainer.callbacks[0].events, trainer.model.state_dict()
+
+
 def said(do):
     """The sentence of the error that it ends in."""
     try:
@@ -118,6 +132,7 @@ def in_a_process(folder):
         trainer, _ = trainer_of(byte_data(), weighted("fixed_beta"), steps=20)
         trainer.callbacks = [FullDisk()]
         found["full disk"] = said(trainer.fit)
+        found["saved by the clock"] = saved_by_the_clock()
         found["first fails"] = said(lambda: distributed.on_each(partial(fails, 0)))
         found["second fails"] = said(lambda: distributed.on_each(partial(fails, 1)))
         found["few images"] = said(partial(three_steps, "fixed_beta", 1))
@@ -149,6 +164,18 @@ def test_gradients_weights_and_figures_are_those_of_one_process(name, images, pa
             assert (first[what][key] - expected).norm() <= 2e-6 * expected.norm(), key
     assert first["logged"] == [pytest.approx(alone["logged"][0], rel=1e-5)]
     assert second["logged"] == []
+
+
+@pytest.mark.xdist_group("pair of processes")
+def test_the_first_process_s_clock_says_when_all_save(pair):
+    """Its wish travels while the next step computes."""
+    (first, weights), (second, others) = (found["saved by the clock"] for found in pair)
+    alone, expected = saved_by_the_clock()
+    assert (first, second) == (["started", 2, 3, 4, 5, 6, 7, "paused"], [])
+    assert alone == ["started", 1, 2, 3, 4, 5, 6, 7, "paused"]
+    assert same(weights, others)
+    for key, value in expected.items():
+        assert (weights[key] - value).norm() <= 2e-6 * value.norm(), key
 
 
 @pytest.mark.xdist_group("pair of processes")

@@ -2,6 +2,16 @@
 
 from vaekl.data.order import generator, numpy_generator, seed_of
 from vaekl.data.spec import DataSpec
-from vaekl.data.splits import Data, Split, batch_slices, epoch_order
+from vaekl.data.splits import Data, Split, batch_slices, batches_of, epoch_order
 
-__all__ = ["Data", "DataSpec", "Split", "batch_slices", "epoch_order", "generator", "numpy_generator", "seed_of"]
+__all__ = [
+    "Data",
+    "DataSpec",
+    "Split",
+    "batch_slices",
+    "batches_of",
+    "epoch_order",
+    "generator",
+    "numpy_generator",
+    "seed_of",
+]

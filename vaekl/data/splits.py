@@ -1,7 +1,7 @@
 """Train, validation and test: images in memory or in a file, gathered and transformed a whole batch at a time."""
 
 from collections.abc import Generator as Steps
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -203,6 +203,24 @@ def batch_slices(n: int, batch_size: int, drop_last: bool = True) -> list[slice]
         raise VaeklError(f"A batch of {batch_size} images is none; set the batch size to 1 or more.")
     end = n - n % batch_size if drop_last and n >= batch_size else n
     return [slice(start, min(start + batch_size, n)) for start in range(0, end, batch_size)]
+
+
+def batches_of(split: Split, batch_size: int, seed: int, steps: range) -> Iterator[Tensor]:
+    """Indices [B] of the images of each step's batch; the incomplete last batch of an epoch is left out.
+
+    Args:
+        split: whose images are visited.
+        batch_size: images in a batch.
+        seed: of the order.
+        steps: the numbers of the steps, counted from the run's first.
+    """
+    slices, step = batch_slices(len(split), batch_size), steps.start
+    while step < steps.stop:
+        epoch, first = divmod(step, len(slices))
+        order = epoch_order(len(split), seed, epoch).to(split.images.device)
+        for batch in slices[first:]:
+            yield order[batch]
+        step += len(slices) - first
 
 
 def _gathered(images: Tensor | OnDisk, index: Tensor | slice) -> Tensor:

@@ -156,6 +156,16 @@ class VAE(nn.Module):
 LEDGER = ("energy_nats", "energy", "log_norm_const_nats", "kl_nats", "loss")
 
 
+def ledger_means(rows: Tensor) -> dict[str, float]:
+    """Means over some steps, with the ELBO.
+
+    Args:
+        rows: the values of `LEDGER` of each step, [S, 5].
+    """
+    means = dict(zip(LEDGER, rows.mean(0).tolist(), strict=True))
+    return means | {"elbo_nats": means["log_norm_const_nats"] - means["energy_nats"] - means["kl_nats"]}
+
+
 class Objective(nn.Module):
     """x [B, *S], noise [B, Z] and the KL's multiplier -> the loss, and the batch's means of `LEDGER`, [5]."""
 

@@ -133,6 +133,8 @@ def build_plan(cfg: TrainingConfig, data: Data) -> Plan:
         ema=cfg.ema,
         compile=cfg.compile,
         patience=cfg.patience,
+        # a run that diverges goes back to its last checkpoint, which must not depend on the speed of the machine
+        save_minutes=cfg.save_minutes if cfg.on_nan == "stop" else None,
     )
 
 

@@ -67,7 +67,7 @@ class TrainingConfig:
         lr_schedule: settings of the learning rate's.
         steps: the run's length, or None where `epochs` says it.
         epochs: the same in passes over the training images; None where `steps` says it.
-        batch_size, log_every, valid_every, clip_norm, ema, compile, patience: see `Plan`.
+        batch_size, log_every, valid_every, clip_norm, ema, compile, patience, save_minutes: see `Plan`.
         on_nan: what a run does that diverges: stop or restore.
         seed: of all noise, and of the order of the images.
     """
@@ -85,6 +85,7 @@ class TrainingConfig:
     ema: float | None
     compile: bool | None
     patience: int | None
+    save_minutes: float | None
     on_nan: str
     seed: int
 
@@ -174,6 +175,7 @@ class RunConfig:
                 ema=get.optional("trainer.ema", number, 0, 1),
                 compile=get.checked("trainer.compile", _flag_or_auto),
                 patience=get.optional("trainer.patience", whole, 1),
+                save_minutes=get.optional("trainer.save_minutes", positive),
                 on_nan=get.checked("trainer.on_nan", one_of, ("stop", "restore")),
                 seed=seed,
             ),

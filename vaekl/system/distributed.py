@@ -122,7 +122,7 @@ def on_each(do: Callable[[], T]) -> T:
 
 
 class Vote:
-    """Whether any process wants something, such as to stop; all get the same answer at the same call.
+    """The most urgent of what the processes want, such as to stop; all get the same answer at the same call.
 
     The answer is that of the call before, so that it travels while the step computes.
     """
@@ -130,18 +130,18 @@ class Vote:
     def __init__(self) -> None:
         self._under_way: Any = None
 
-    def __call__(self, wish: bool) -> bool:
+    def __call__(self, wish: int) -> int:
         if _size == 1:
             return wish
         import torch
         import torch.distributed as dist
 
-        before, flag = self._under_way, torch.tensor(int(wish))
+        before, flag = self._under_way, torch.tensor(wish)
         self._under_way = dist.all_reduce(flag, dist.ReduceOp.MAX, async_op=True), flag
         if before is None:
-            return False
+            return 0
         before[0].wait()
-        return bool(before[1])
+        return int(before[1])
 
 
 def share(images: int) -> slice:

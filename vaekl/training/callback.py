@@ -8,6 +8,7 @@ from vaekl.data import Data
 from vaekl.measures.elbo import Evaluation
 from vaekl.model.vae import VAE
 from vaekl.training.plan import Plan
+from vaekl.training.timer import Progress
 
 
 class TrainerView(Protocol):
@@ -56,6 +57,12 @@ class Callback:
 
     def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         """Every `plan.log_every` steps: training figures, averaged since the last call."""
+
+    def progressed(self, trainer: TrainerView, progress: Progress) -> None:
+        """Ten seconds after the start and then every minute, however far the next log is."""
+
+    def saving(self, trainer: TrainerView) -> None:
+        """Between two validations, when a checkpoint is due by the clock."""
 
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         """Every `plan.valid_every` steps and at the end; `evaluation` is None where no images are held out.

@@ -17,6 +17,7 @@ class Plan:
         compile: whether to compile the step; None compiles where the first steps' times say that it saves time.
         patience: stop after this many validations without a better ELBO, and test the best; or None. Validations
             count only from when the KL has its full weight.
+        save_minutes: a checkpoint also when so many minutes have passed since the last one; or None.
     """
 
     total_steps: int
@@ -27,3 +28,4 @@ class Plan:
     ema: float | None = None
     compile: bool | None = False
     patience: int | None = None
+    save_minutes: float | None = None

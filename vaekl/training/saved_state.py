@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vaekl.data import seed_of
 from vaekl.model.vae import VAE
 from vaekl.store.match import MisfitError, Rule, check_matches, check_sound, whole_number
 from vaekl.training.plan import Plan
@@ -23,6 +24,13 @@ _GPU_GENERATOR = 16
 #: words that the Mersenne Twister makes at once
 _TWISTER = 624
 _ANYTHING = Rule("anything", lambda _: True)
+
+
+def moving_average(model: VAE, decay: float | None) -> AveragedModel | None:
+    """An exponential moving average of the weights, or None without a decay."""
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
 
 
 def check_state(state: Mapping[str, Any], own: Mapping[str, Any], model: VAE, optimizer: Optimizer, plan: Plan) -> None:
@@ -93,6 +101,14 @@ def with_versions_of(own: Mapping[str, Any], weights: Mapping[str, Any]) -> Mapp
     taken = OrderedDict(weights)
     taken._metadata = getattr(own, "_metadata", None)  # type: ignore[attr-defined]
     return taken
+
+
+def restore_noise(generator: torch.Generator, state: Mapping[str, Any], seed: int) -> None:
+    """Give the trainer's generator its state; one of another kind of device does not fit, and has a seed instead."""
+    if state["device"] == generator.device.type:
+        generator.set_state(state["generator"].cpu())
+    else:
+        generator.manual_seed(seed_of(f"noise from step {state['step']}", seed))
 
 
 def _weights_form(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,19 +9,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vaekl.data import Data, batch_slices, epoch_order, generator, seed_of
+from vaekl.data import Data, batches_of, generator
 from vaekl.measures.bits import bits_per_dim
 from vaekl.measures.elbo import Evaluation, evaluate, judge
-from vaekl.model.vae import LEDGER, VAE, Objective
+from vaekl.model.vae import LEDGER, VAE, Objective, ledger_means
 from vaekl.system import distributed
 from vaekl.training.callback import Callback
 from vaekl.training.compile import Compiler
 from vaekl.training.divergence import check_gradient, check_optimizer, check_parameters, check_rows, check_validation
 from vaekl.training.plan import Plan
-from vaekl.training.saved_state import check_state, with_versions_of
+from vaekl.training.saved_state import check_state, moving_average, restore_noise, with_versions_of
 from vaekl.training.schedules import LearningRateSchedule, Schedule
+from vaekl.training.timer import Due, Timer
 
 #: figures of an evaluation that are logged of the last training batch
 JUDGED = ("dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units")
@@ -62,33 +62,26 @@ class Trainer:
         seed: int,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.model, self.optimizer, self.schedule, self.lr_schedule = model, optimizer, schedule, lr_schedule
         self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
-        self.lr_schedule = lr_schedule
         self._full_rates = [float(group["lr"]) for group in optimizer.param_groups]
-        self.restores = 0
         self.device = next(model.parameters()).device
         self.generator = generator("noise", seed, self.device)
         self.networks = [*model.encoder.parameters(), *model.decoder.parameters()]
-        self.batches = batch_slices(len(data.train), plan.batch_size)
-        self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=False)
-            if plan.ema is not None
-            else None
-        )
+        self.average = moving_average(model, plan.ema)
         # this process's part of each batch, and how much of the batch that is
-        batch_size = self.batches[0].stop
+        batch_size = min(plan.batch_size, len(data.train))
         self.share = distributed.share(batch_size)
         self.weight = (self.share.stop - self.share.start) / batch_size
         self._objective: nn.Module = Objective(model)
         self.compiler = Compiler(self._objective, self.device, plan.compile)
         self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
-        self.step = 0
+        self.step = self.restores = 0
         self.best_elbo, self.stale_validations = -inf, 0
         self.stop_requested = False
         self._gradient_norm: Tensor | None = None
         self._last_x = torch.empty(0)
-        self._clock = (0, time.perf_counter())
+        self._clock, self._timer = (0, time.perf_counter()), Timer(plan.save_minutes)
 
     @property
     def judged(self) -> VAE:
@@ -117,10 +110,10 @@ class Trainer:
         """
         self.model.train()
         self._objective = distributed.averaging(self._objective)
-        stop = distributed.Vote()
         try:
             self.tell(lambda callback: callback.started(self))
             self._clock = (self.step, time.perf_counter())
+            self._timer.start(self.step)
             with closing(self.data.train.stream(self.batches_to_come())) as batches:
                 for stored in batches:
                     if self.compiler.decide(self.plan.total_steps - self.step):
@@ -132,8 +125,10 @@ class Trainer:
                         self._log()
                     if self.step % self.plan.valid_every == 0 or last:
                         self._validate()
-                    if stop(self.stop_requested) or self.finished:
+                    due = self._timer.due(self.stop_requested)
+                    if due == Due.STOP or self.finished:
                         break
+                    self._do_what_is(due)
             self._prepare_checkpoint()
         except BaseException:
             if distributed.is_first():  # the others may have ended
@@ -141,6 +136,15 @@ class Trainer:
                     callback.failed(self)
             raise
         self.tell(lambda callback: callback.paused(self))
+
+    def _do_what_is(self, due: Due) -> None:
+        """Tell how it goes, or save as a run that is stopped does; the steps to come are what they would have been."""
+        if due == Due.PROGRESS:
+            progress = self._timer.progress(self._ledger()["elbo_nats"], self.step, self.plan)
+            self.tell(lambda callback: callback.progressed(self, progress))
+        elif due == Due.CHECKPOINT:
+            self._prepare_checkpoint()
+            self.tell(lambda callback: callback.saving(self))
 
     def _compile_with(self, stored: Tensor) -> None:
         before = time.perf_counter()
@@ -184,28 +188,30 @@ class Trainer:
 
     def batches_to_come(self) -> Iterator[Tensor]:
         """Indices [B] of the images of each batch to come; the incomplete last batch of an epoch is left out."""
-        # a counter of its own: batches are read some steps ahead
-        step = self.plan.total_steps if self.finished else self.step
-        while step < self.plan.total_steps:
-            epoch, first = divmod(step, len(self.batches))
-            order = epoch_order(len(self.data.train), self.seed, epoch).to(self.data.train.images.device)
-            for batch in self.batches[first:]:
-                yield order[batch]
-            step += len(self.batches) - first
+        steps = range(self.step, self.step if self.finished else self.plan.total_steps)
+        return batches_of(self.data.train, self.plan.batch_size, self.seed, steps)
+
+    @property
+    def _since_log(self) -> int:
+        """How many steps the rows are of."""
+        return (self.step - 1) % self.plan.log_every + 1
+
+    def _ledger(self) -> dict[str, float]:
+        """Means of the ledger and the ELBO over the steps since the last log."""
+        rows = distributed.total(self.rows[: self._since_log]).cpu().double()
+        check_rows(rows, self.step, self.model)
+        return ledger_means(rows)
 
     def _log(self) -> None:
         """Average the ledger over the steps since the last log, and judge the last batch as an evaluation would."""
-        count = (self.step - 1) % self.plan.log_every + 1
-        rows = distributed.total(self.rows[:count]).cpu().double()
-        check_rows(rows, self.step, self.model)
+        ledger = self._ledger()
         if self._gradient_norm is not None:
             check_gradient(self._gradient_norm, self.step, self.model)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule = self.schedule(self.step - 1)
         stream = generator("log", self.seed, self.device)
         last_batch = judge(self.model, [self._last_x], stream, schedule).figures()
-        figures = {name: last_batch[name] for name in JUDGED} | dict(zip(LEDGER, rows.mean(0).tolist(), strict=True))
-        figures["elbo_nats"] = figures["log_norm_const_nats"] - figures["energy_nats"] - figures["kl_nats"]
+        figures = {name: last_batch[name] for name in JUDGED} | ledger
         bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
         figures |= {
             **({"bits_per_dim": bits} if bits is not None else {}),
@@ -235,6 +241,7 @@ class Trainer:
                 self.best_elbo = max(self.best_elbo, evaluation.elbo)
                 self.stale_validations = 0 if improved else self.stale_validations + 1
         self.tell(lambda callback: callback.validated(self, evaluation, improved))
+        self._timer.saved()
         self._clock = (self.step, time.perf_counter())
 
     def tell(self, hook: Callable[[Callback], None]) -> None:
@@ -249,8 +256,7 @@ class Trainer:
     def _prepare_checkpoint(self) -> None:
         """Give the first process, which saves, the whole batches' rows; refuse to save what is not finite."""
         distributed.bring_to_first(self.rows)
-        since_log = (self.step - 1) % self.plan.log_every + 1
-        distributed.on_first(lambda: check_rows(self.rows[:since_log], self.step, self.model))
+        distributed.on_first(lambda: check_rows(self.rows[: self._since_log], self.step, self.model))
         check_parameters(self.model, self.step)
         check_optimizer(self.optimizer, self.model, self.step)
 
@@ -287,10 +293,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.restores = state["restores"]
         self.compiler.decision = state["compiled"]
-        if state["device"] == self.device.type:
-            self.generator.set_state(state["generator"].cpu())
-        else:  # a generator's state fits its own kind of device only
-            self.generator.manual_seed(seed_of(f"noise from step {self.step}", self.seed))
+        restore_noise(self.generator, state, self.seed)
         self.rows.copy_(state["rows"])
         if not distributed.is_first():
             self.rows.zero_()

@@ -1,4 +1,4 @@
-"""`last.pt` at every validation and when the run is stopped; `best.pt` for a run with early stopping.
+"""`last.pt` at every validation, by the clock, and when the run is stopped; `best.pt` for a run with early stopping.
 
 `previous.pt` is what `last.pt` was, for a run whose `last.pt` gets damaged; a finished run has none.
 """
@@ -20,6 +20,9 @@ class Checkpoints(Callback):
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         if improved and trainer.plan.patience is not None:
             checkpoint.save(self.folder.best, trainer.state_dict())
+        self._save(trainer)
+
+    def saving(self, trainer: TrainerView) -> None:
         self._save(trainer)
 
     def paused(self, trainer: TrainerView) -> None:

@@ -22,6 +22,7 @@ class MetricsCsv(Callback):
 
     def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         self._append(trainer.step, "train", figures)
+        self._flush()
 
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         if evaluation is not None:

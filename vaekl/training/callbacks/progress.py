@@ -1,12 +1,17 @@
 """What the terminal shows while a run goes on: a bar, or plain lines where the output is no terminal."""
 
+from datetime import timedelta
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.measures.elbo import Evaluation
 from vaekl.system.console import Console
 from vaekl.training.callback import Callback, TrainerView
+from vaekl.training.timer import Progress as Speed
 
 _PLAIN_LINES = 10
+#: seconds, within what Python can tell as days and hours
+_LONGEST = 1e12
 
 
 class ProgressDisplay(Callback):
@@ -36,8 +41,17 @@ class ProgressDisplay(Callback):
         self.console.print(f"  step {trainer.step:>6,}: compiled in {seconds:.1f} s")
 
     def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
-        speed = f"{figures['images_per_second']:,.0f} {trainer.data.spec.example}s/s"
-        self._train = f"train ELBO {figures['elbo_nats']:,.2f} nats · {speed}"
+        self._show(trainer, figures["elbo_nats"], figures["images_per_second"])
+
+    def progressed(self, trainer: TrainerView, progress: Speed) -> None:
+        self._show(trainer, progress.elbo_nats, progress.images_per_second)
+        if self.bar is None:
+            left = timedelta(seconds=round(min(progress.seconds_left, _LONGEST)))
+            self._print(trainer, f"{self._train} · {left} left")
+
+    def _show(self, trainer: TrainerView, elbo_nats: float, images_per_second: float) -> None:
+        speed = f"{images_per_second:,.{0 if images_per_second >= 10 else 2}f} {trainer.data.spec.example}s/s"
+        self._train = f"train ELBO {elbo_nats:,.2f} nats · {speed}"
         if self.bar is not None:
             self.bar.update(self._task, completed=trainer.step, description=self._description())
 
@@ -47,7 +61,10 @@ class ProgressDisplay(Callback):
         before = max(0, trainer.step - trainer.plan.valid_every)
         due = trainer.step * _PLAIN_LINES // total > before * _PLAIN_LINES // total
         if self.bar is None and (due or trainer.finished):
-            self.console.print(f"  step {trainer.step:>6,}/{total:,} · {self._description()}")
+            self._print(trainer, self._description())
+
+    def _print(self, trainer: TrainerView, text: str) -> None:
+        self.console.print(f"  step {trainer.step:>6,}/{trainer.plan.total_steps:,} · {text}")
 
     def _description(self) -> str:
         return " · ".join(part for part in (self._train, self._valid) if part)

@@ -89,6 +89,9 @@ class TensorBoard(Callback):
             self._evaluation("valid", evaluation, trainer.step)
         self._flush()
 
+    def saving(self, trainer: TrainerView) -> None:
+        self._flush()
+
     def paused(self, trainer: TrainerView) -> None:
         self._flush()
 

@@ -12,7 +12,7 @@ from vaekl.verbs.report.collect import Run
 #: keys that do not make runs different: places, how often a run logs, and the seed, over which means are taken
 _NO_SETTING = (
     "seed", "run_name", "output_dir", "data_dir", "dataset.root", "trainer.device", "trainer.log_every",
-    "choices.experiment",
+    "trainer.save_minutes", "choices.experiment",
 )  # fmt: skip
 _ABSENT = ""
 
