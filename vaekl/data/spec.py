@@ -166,13 +166,14 @@ class Source:
 
     Args:
         spec: of the stored values: "levels", "binary" or "counts" of whole numbers, else "unit_interval" or "real".
-        train: [N, *S], of whole numbers or float32.
+        train: [N, *S], of whole numbers or float32; none where the data can only be looked at.
         test: [N, *S], of the same type; no training step ever sees it.
         valid: [N, *S] where the data set has a validation split of its own, else None.
         train_labels: int64 [N], or None.
         valid_labels: int64 [N], or None.
         test_labels: int64 [N], or None.
         inventory: where the images are from, and what was left out; the head of a run prints it.
+        rows: where train and test were cut from one array, for either the place of each image in it, int64 [N].
     """
 
     spec: DataSpec
@@ -183,3 +184,4 @@ class Source:
     valid_labels: Tensor | None = None
     test_labels: Tensor | None = None
     inventory: Inventory = field(default_factory=Inventory)
+    rows: dict[str, Tensor] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -16,6 +17,7 @@ from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.data.standardize import Standardize, Standardized
+from vaekl.data.together import Together, gathered
 from vaekl.data.transforms import Transform
 from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
@@ -29,12 +31,12 @@ class Split:
     """One part of a data set.
 
     Args:
-        images: [N, *S], as stored (uint8, uint16 or float32), in memory or in a file.
+        images: [N, *S], as stored (uint8, uint16 or float32), in memory, in a file, or of several such together.
         labels: int64 [N], or None.
         transform: what turns stored values into those that the likelihood models.
     """
 
-    images: Tensor | OnDisk
+    images: Tensor | OnDisk | Together
     labels: Tensor | None
     transform: Transform
 
@@ -55,17 +57,17 @@ class Split:
 
     def stored(self, index: Tensor | slice) -> Tensor:
         """Some images before the transform, on their device; the arguments are those of `batch`."""
-        return _gathered(self.images, index)
+        return gathered(self.images, index)
 
     def stream(self, indices: Iterable[Tensor | slice]) -> Steps[Tensor]:
         """What `stored` gives for each index, in order; images in a file are read ahead, so `close` it when done.
 
         The transform is left to whoever uses the batch: then its random numbers do not depend on how far was read.
         """
-        if isinstance(self.images, OnDisk):
-            yield from self.images.stream(indices)
-        else:
+        if isinstance(self.images, Tensor):
             yield from map(self.stored, indices)
+        else:
+            yield from self.images.stream(indices)
 
     def first(self, images: int) -> "Split":
         """The same split cut off after so many images."""
@@ -90,6 +92,7 @@ class Data:
         test: what is reported, always the data set's own test images.
         inventory: where the images of each are from, and what was left out.
         digests: of the images of each split of the source, before any are held out.
+        rows: int64 [N] of each split that was cut from one array, the place of each image in that array.
     """
 
     spec: DataSpec
@@ -99,6 +102,7 @@ class Data:
     test: Split
     inventory: Inventory = field(default_factory=Inventory)
     digests: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def from_source(
@@ -108,6 +112,7 @@ class Data:
         accepts: tuple[Support, ...],
         valid: float = 0.1,
         split_seed: int = 0,
+        to_train: bool = True,
     ) -> "Data":
         """Split a source, and fit the transform to it.
 
@@ -118,32 +123,65 @@ class Data:
             valid: how much of train to hold out for validation: a fraction below 1 (never more than 5000 images), or
                 a count; 0 holds out nothing. A source's own validation split is used instead, unless valid is 0.
             split_seed: which images are held out; the test split does not depend on it.
+            to_train: whether a model is to be trained on them; one that is trained may look at test images alone.
 
         Returns:
             The data, on the CPU.
 
         Raises:
-            VaeklError: the transform does not fit the data, or valid does not fit the number of images.
+            VaeklError: the transform does not fit the data, valid does not fit the number of images, or there are none
+                to train on.
         """
+        if to_train and not len(source.train):
+            raise VaeklError(
+                f"{source.inventory.place or source.spec.name} holds {len(source.test):,} test {source.spec.example}s "
+                "and none to train on: call their array x_train, or set dataset.images to its name."
+            )
         chosen = transform.resolve(source.spec, accepts)
         spec = chosen.spec(source.spec)
         train = Split(source.train, source.train_labels, chosen)
         held_out, inventory = None, deepcopy(source.inventory)
-        if source.valid is not None and valid == 0:
+        rows = dict(source.rows)
+        if source.valid is not None and valid == 0 and to_train:
             origin = inventory.origins.get("valid") or "the data set's own"
             inventory.left_out.append(f"{len(source.valid):,} validation images, {origin}: valid=0")
         elif source.valid is not None:
             held_out = Split(source.valid, source.valid_labels, chosen)
-        elif count := _valid_count(valid, len(train), source.spec.name):
+        elif count := _valid_count(valid, len(train), source.spec.name, to_train):
             order = shuffled(len(train), "valid", split_seed)
-            held_out = _take(train, order[:count])
-            train = _take(train, order[count:])
+            places = rows.get("train", torch.arange(len(train)))
+            chosen_rows = {"valid": order[:count].sort().values, "train": order[count:].sort().values}
+            rows |= {split: places[index] for split, index in chosen_rows.items()}
+            held_out, train = _take(train, chosen_rows["valid"]), _take(train, chosen_rows["train"])
             inventory.held_out("valid", "train", f"held out by split_seed={split_seed}")
         test = Split(source.test, source.test_labels, chosen)
         parts = {"train": source.train, "valid": source.valid, "test": source.test}
         digests = {split: digest(images) for split, images in parts.items() if images is not None}
-        data = cls(spec, source.spec, train, held_out, test, inventory, digests)
-        return data.standardized(chosen.fitted(train.images)) if isinstance(chosen, Standardize) else data
+        data = cls(spec, source.spec, train, held_out, test, inventory, digests, rows)
+        seen = train if len(train) else test  # test images alone are only looked at, on the scale of a run's model
+        return data.standardized(chosen.fitted(seen.images)) if isinstance(chosen, Standardize) else data
+
+    def all(self) -> Split:
+        """Every image: those for training, validation and test, each in the order of the array that they are from."""
+        splits = {
+            name: split
+            for name, split in (("train", self.train), ("valid", self.valid), ("test", self.test))
+            if split is not None and len(split)
+        }
+        end = 1 + max((int(rows.max()) for rows in self.rows.values() if len(rows)), default=0)
+        places = []
+        for name, split in splits.items():
+            cut = name in self.rows
+            places.append(self.rows[name] if cut else torch.arange(end, end + len(split)))
+            end += 0 if cut else len(split)
+        # each image once, also where nothing was held out and those to train on are the test images too
+        order = torch.from_numpy(np.unique(torch.cat(places).numpy(), return_index=True)[1])
+        labels = [split.labels for split in splits.values() if split.labels is not None]
+        return Split(
+            Together([split.images for split in splits.values()], order),
+            torch.cat(labels)[order.to(labels[0].device)] if len(labels) == len(splits) else None,
+            self.test.transform,
+        )
 
     def standardized(self, transform: Standardized) -> "Data":
         """The same data, standardized by given moments: those of its training images, or those of a run's."""
@@ -223,26 +261,14 @@ def batches_of(split: Split, batch_size: int, seed: int, steps: range) -> Iterat
         step += len(slices) - first
 
 
-def _gathered(images: Tensor | OnDisk, index: Tensor | slice) -> Tensor:
-    """Some images; those of 16 bits as int32, since torch can do little with uint16."""
-    if isinstance(images, OnDisk):
-        return images.gather(index)
-    if images.dtype == torch.uint16:
-        return _gathered(images.view(torch.int16), index).int() & 0xFFFF
-    if isinstance(index, slice):
-        return images[index]
-    return images.index_select(0, index.to(images.device))
-
-
 def _take(split: Split, index: Tensor) -> Split:
-    index = index.sort().values
     labels = None if split.labels is None else split.labels[index]
     if isinstance(split.images, Tensor) and split.images.dtype == torch.uint16:
         return replace(split, images=split.images.view(torch.int16)[index].view(torch.uint16), labels=labels)
     return replace(split, images=split.images[index], labels=labels)
 
 
-def _valid_count(valid: float, n: int, name: str) -> int:
+def _valid_count(valid: float, n: int, name: str, to_train: bool) -> int:
     if not is_number(valid):
         raise VaeklError(f"valid must be a fraction below 1 or a count, not {valid!r}; try valid=0.1 or valid=0.")
     whole = 1 <= valid < float("inf") and valid == int(valid)
@@ -251,6 +277,8 @@ def _valid_count(valid: float, n: int, name: str) -> int:
     if valid == 0:
         return 0
     count = int(valid) if whole else min(MAX_VALID, max(1, int(valid * n)))
+    if count >= n and not to_train:
+        return 0
     if count >= n:
         raise VaeklError(
             f"valid={valid} would leave none of the {n} training images of {name}; hold out fewer, set valid=0, or "

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from vaekl.data.ondisk import OnDisk
 from vaekl.data.spec import DataSpec, Scaling, Shape
+from vaekl.data.together import Together, gathered
 from vaekl.data.transforms import Transform, after, refusal
 from vaekl.system.checks import one_of
 
@@ -45,7 +46,7 @@ class Standardize(Transform):
             raise refusal("standardize", spec, "real values")
         return spec
 
-    def fitted(self, images: Tensor | OnDisk) -> "Standardized":
+    def fitted(self, images: Tensor | OnDisk | Together) -> "Standardized":
         """The transform with the moments of these images.
 
         Args:
@@ -80,7 +81,7 @@ class Standardized(Transform):
         return spec.with_(scaling=scaling, protocol=after(spec, rule))
 
 
-def moments(images: Tensor | OnDisk, per: str) -> tuple[Tensor, Tensor]:
+def moments(images: Tensor | OnDisk | Together, per: str) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (of the population) of [N, *S], float32, each of a shape that broadcasts to S."""
     shape = tuple(images.shape[1:])
     axes = _shared(shape, per)
@@ -90,7 +91,7 @@ def moments(images: Tensor | OnDisk, per: str) -> tuple[Tensor, Tensor]:
     def total(of: Tensor | None) -> Tensor:
         parts = []
         for part in slices:
-            values = (images.gather(part) if isinstance(images, OnDisk) else images[part]).double()
+            values = gathered(images, part).double()
             parts.append((values if of is None else (values - of).square()).sum(axes, keepdim=True)[0])
         return torch.stack(parts).sum(0) / count
 

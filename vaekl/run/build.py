@@ -73,8 +73,13 @@ def build_likelihood(cfg: ModelConfig) -> Likelihood:
     return likelihood
 
 
-def build_data(cfg: DataConfig, likelihood: Likelihood) -> Data:
+def build_data(cfg: DataConfig, likelihood: Likelihood, to_train: bool = True) -> Data:
     """The data set as the likelihood sees it, on the CPU.
+
+    Args:
+        cfg: which one.
+        likelihood: what its values must suit.
+        to_train: whether a model is to be trained on it, for which it must hold images.
 
     Raises:
         VaeklError: values lie outside the likelihood's support, or the data set has no name.
@@ -83,11 +88,11 @@ def build_data(cfg: DataConfig, likelihood: Likelihood) -> Data:
     if not isinstance(source.spec.name, str):
         raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")
     transform: Transform | AutoTransform = make("transform", cfg.transform, (Transform, AutoTransform))
-    data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed)
+    data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed, to_train)
     likelihood.check_spec(data.spec)
     noise = generator("support", 0)
     for split in (data.train, data.valid, data.test):
-        if split is not None:
+        if split is not None and len(split):
             images = len(split) if likelihood.needs_every_value(data.spec) else 1
             for start in range(0, images, _CHECKED_AT_ONCE):
                 likelihood.check_support(split.batch(slice(start, start + _CHECKED_AT_ONCE), noise))

@@ -25,6 +25,9 @@ from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.terminal import command
 from vaekl.training.saved_state import check_weights, with_versions_of
 
+#: the parts of a run's data, and all of them together
+SPLITS = ("test", "valid", "train", "all")
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -39,6 +42,7 @@ class TrainedRun:
         results: the figures of a finished run's test, else None.
         data: train, valid (or None) and test, on the model's device.
         model: in evaluation mode; the moving average of the weights where the run kept one.
+        has_other_data: whether these are not the data that it was trained on.
     """
 
     folder: RunFolder
@@ -49,6 +53,7 @@ class TrainedRun:
     results: Results | None
     data: Data
     model: VAE
+    has_other_data: bool = False
 
     @property
     def path(self) -> Path:
@@ -64,17 +69,19 @@ class TrainedRun:
         """One part of the data.
 
         Args:
-            name: test, valid or train.
+            name: test, valid, train, or all of them in the order of their file.
             images: only so many, the first ones.
 
         Raises:
             VaeklError: if the run has no such images.
         """
-        if name not in ("test", "valid", "train"):
-            raise VaeklError(f"a split is test, valid or train, not {name!r}.")
-        split: Split | None = getattr(self.data, name)
+        if name not in SPLITS:
+            raise VaeklError(f"a split is test, valid, train or all, not {name!r}.")
+        split: Split | None = self.data.all() if name == "all" else getattr(self.data, name)
         if split is None:
-            raise VaeklError(f"{self.path} holds out no validation images: choose test or train.")
+            raise VaeklError(f"{self.path} holds out no validation images: choose test, train or all.")
+        if not len(split):
+            raise VaeklError(f"{self.data.inventory.place} holds no images to train on: choose test or all.")
         return split if images is None else split.first(images)
 
 
@@ -117,8 +124,9 @@ def load(
     state = checkpoint.load(file)
     cfg = RunConfig.of(changed(content, changes, whole), folder.config_file)
     likelihood = build_likelihood(cfg.model)
-    data = build_data(cfg.data, likelihood)
-    if not any(change.startswith("dataset") for change in changes):
+    data = build_data(cfg.data, likelihood, to_train=False)
+    has_other_data = any(change.startswith("dataset") for change in changes)
+    if not has_other_data:
         where = cfg.data.dataset.get("path")
         word = f"dataset.path={where}" if where else f"dataset={cfg.choices['dataset']}"
         same_images.check(folder, data, f"add {command(word)} to look at these as other data")
@@ -144,7 +152,9 @@ def load(
         data = data.standardized(Standardized(Scaling(center, spread, scaling.per)))
         model.spec = data.spec
     content, step = dict(cfg.content), state["step"]
-    return TrainedRun(folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place))
+    return TrainedRun(
+        folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place), has_other_data
+    )
 
 
 def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -> str:

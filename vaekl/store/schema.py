@@ -6,7 +6,7 @@ Numbers are finite, truth values are no numbers, and texts hold no control chara
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from vaekl.store.fields import (
     AtLeastOne,
@@ -254,8 +254,9 @@ class Evaluation(Record, kw_only=True):
     weights: Text
     step: Count
     finished: bool
-    split: Literal["test", "valid", "train"]
+    split: Literal["test", "valid", "train", "all"]
     images: AtLeastOne
+    left_out: list[Text] = field(default_factory=list)
     example: Text = "image"
     seed: Seed
     changes: list[Text]

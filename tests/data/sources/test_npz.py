@@ -5,6 +5,8 @@ import pytest
 import torch
 from source_cases import refused
 
+from vaekl.data import Data
+from vaekl.data.auto import AutoTransform
 from vaekl.data.sources.npz import npz
 
 RNG = np.random.default_rng(0)
@@ -95,11 +97,27 @@ BAD = {
     "two that may be it": {"first": GREY, "second": GREY},
     "two names for train": {"x_train": GREY, "train_images": GREY},
     "two names for test": {"x_train": GREY, "test": GREY, "x_test": GREY},
-    "no training images": {"x_test": GREY},
     "no images": {"y": np.arange(20)},
     "objects": {"x_train": np.array([None, 1], object)},
     "one image": {"x": GREY[:1]},
 }
+
+
+@pytest.mark.parametrize("labels", [{}, {"y_test": np.arange(20)}, {"y": np.arange(20)}], ids=["none", "test", "all"])
+def test_test_images_alone_can_be_looked_at_and_not_trained_on(tmp_path, labels):
+    path = save(tmp_path, x_test=GREY, latents=np.zeros((20, 2)), **labels)
+    source = npz(path)
+    assert torch.equal(source.test[:, 0], torch.from_numpy(GREY)) and len(source.train) == 0
+    assert source.test_labels is None if not labels else source.test_labels.tolist() == list(range(20))
+    refused(lambda: Data.from_source(source, AutoTransform(), ("unit_interval",)), path, "20 test images and none to")
+    data = Data.from_source(source, AutoTransform(), ("unit_interval",), to_train=False)
+    assert (len(data.train), data.valid, len(data.test), list(data.digests)) == (0, None, 20, ["train", "test"])
+    np.save(tmp_path / "x_test.npy", GREY)
+    (tmp_path / "data.npz").unlink()
+    for place in (tmp_path, tmp_path / "x_test.npy"):
+        assert (len(npz(str(place)).train), len(npz(str(place)).test)) == (0, 20)
+    np.save(tmp_path / "x_val.npy", GREY[:3])
+    assert (len(npz(str(tmp_path)).train), len(npz(str(tmp_path)).valid)) == (0, 3)
 
 
 @pytest.mark.parametrize("arrays", BAD.values(), ids=BAD)

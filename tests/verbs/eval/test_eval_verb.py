@@ -110,6 +110,28 @@ def test_other_data_of_the_same_shape(copy, tmp_path):
     assert report["protocol"]["data"] == "scaled k/16"
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "images", "left_out"),
+    [
+        ("x_test", (), 12, []),
+        ("x_test", ("eval.split=all",), 12, []),
+        ("x_train", ("eval.split=all",), 12, []),
+        ("x_train", (), 1, ["10 train and 1 valid images (eval.split=all takes them too)"]),
+    ],
+)
+def test_my_own_pictures_whatever_their_name(copy, tmp_path, name, words, images, left_out):
+    mine = np.random.default_rng(1).integers(0, 17, (12, 8, 8), np.uint8)
+    np.savez(tmp_path / "mine.npz", **{name: mine}, y_test=np.arange(12) % 2)
+    other = ("dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}", "dataset.levels=17", *words)
+    answer = vaekl(tmp_path, "eval", str(copy), "eval.k=1", *other)
+    assert answer.code == 0, answer.err
+    (file,) = (path for path in copy.glob("eval*_*.json"))
+    report = json.loads(file.read_text())
+    labels = [] if name == "x_test" else ["1 arrays that are not used: y_test (12)"]
+    assert (report["images"], report["left_out"]) == (images, left_out + labels)
+    assert all(f"left out    {line}" in answer.out for line in report["left_out"])
+
+
 def test_a_run_that_was_cut_short_is_measured_and_said_to_be(copy):
     (copy / "results.json").unlink()
     report, _ = evaluated(copy)

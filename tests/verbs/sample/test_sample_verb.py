@@ -137,6 +137,55 @@ def test_a_file_of_two_images_is_looked_at_whole_and_in_its_order(copy, tmp_path
     assert not (tmp_path / "whole").exists()
 
 
+MINE = np.random.default_rng(1).integers(0, 17, (70, 8, 8), np.uint8)
+RECONSTRUCTIONS = ("sample.what=reconstructions", "sample.decoder=mean", "--format=npz", "dataset.levels=17")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words", "indices", "lines"),
+    [
+        ({"x_test": MINE[:7]}, (), range(7), []),
+        ({"x_test": MINE}, (), range(64), ["6 of 70 images (sample.count=64)"]),
+        ({"x_train": MINE[:7]}, ("sample.split=all",), range(7), []),
+        ({"x_train": MINE[:7]}, ("dataset.test_fraction=null", "sample.split=all"), range(7), []),
+        ({"x_train": MINE}, (), range(64), ["6 of 70 images (sample.count=64)"]),
+        ({"x_train": MINE[:50], "x_test": MINE[50:]}, ("sample.split=all", "sample.count=100"), range(70), []),
+        ({"mine": MINE[:40], "x_test": MINE[40:]}, (), range(40, 70), ["40 train images (sample.split=all"]),
+        ({"x_test": MINE[:7], "notes": np.array(["a"])}, (), range(7), ["1 arrays that are not used: notes"]),
+    ],
+)  # fmt: skip
+def test_my_own_pictures_in_their_order(copy, tmp_path, arrays, words, indices, lines):
+    np.savez(tmp_path / "mine.npz", **arrays)
+    files, out = drawn(copy, *RECONSTRUCTIONS, "dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}", *words)
+    drawings = np.load(files["reconstructions_mean.npz"])
+    assert np.array_equal(np.round(drawings["inputs"][:, 0] * 17 - 0.5), MINE[list(indices)])
+    assert drawings["posterior_mean"].shape == (len(indices), 4)
+    said = [line for line in out.splitlines() if "left out" in line]
+    assert len(said) == len(lines) and all(part in line for part, line in zip(lines, said, strict=True))
+
+
+def test_what_is_held_out_of_my_own_pictures_is_counted(copy, tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=MINE)
+    words = (*RECONSTRUCTIONS, "dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}", "dataset.test_fraction=0.1")
+    assert "left out: 63 train images (sample.split=all takes them too)" in drawn(copy, *words)[1]
+    np.savez(tmp_path / "mine.npz", x_test=MINE)
+    sentence = refused(
+        vaekl(tmp_path, "sample", str(copy), *words, "sample.split=train"), "mine.npz", "no images to train"
+    )
+    assert "test or all" in sentence
+
+
+def test_the_run_s_own_images_in_their_order(copy):
+    """Those of digits, which scikit-learn has in this order; nothing is said to be left out but by sample.count."""
+    from sklearn.datasets import load_digits
+
+    files, out = drawn(copy, *RECONSTRUCTIONS[:3], "sample.split=all", "sample.count=3000")
+    inputs = np.load(files["reconstructions_mean.npz"])["inputs"][:, 0]
+    assert np.array_equal(np.floor(inputs * 17).clip(0, 16), load_digits().images)
+    assert "left out" not in out
+    assert "left out: 296 of 360 images (sample.count=64)" in drawn(copy, *RECONSTRUCTIONS[:3])[1]
+
+
 BAD = {
     "no run": (["nowhere"], ["nowhere", "no run"]),
     "two runs": (["RUN", "RUN"], ["one run"]),

@@ -26,11 +26,13 @@ class Part:
         images: [N, C, H, W] of booleans, whole numbers or floats; in memory or in a file.
         labels: one for each image, of any type, or None; those that are no classes are left out.
         title: how a sentence names the images, e.g. "x_train in data.npz".
+        rows: int64 [N], the place of each image in the array that the split was cut from, or None.
     """
 
     images: Array | OnDisk
     labels: Array | None
     title: str
+    rows: Array | None = None
 
 
 def build_source(
@@ -44,7 +46,7 @@ def build_source(
 
     Args:
         name: the data set, as the user typed it.
-        parts: the splits "train", "test" and perhaps "valid", by name.
+        parts: the splits "train", "test" and perhaps "valid", by name; without "train" the data can only be looked at.
         levels: how many values a pixel can take where that is known; else it is read off the data: booleans, and
             numbers that are all 0 or 1, are binary, other whole numbers have 256 levels, or 4,096 or 65,536 if they are
             of 16 bits, and floats have none.
@@ -59,13 +61,15 @@ def build_source(
     """
     inventory = inventory or Inventory()
     titles = {split: part.title for split, part in parts.items()}
+    first = "train" if "train" in parts else "test"
+    like = parts[first]
     for part in parts.values():
-        _check_shape(part, parts["train"])
-    is_open, shape = kind in ("auto", "image"), tuple(parts["train"].images.shape[1:])
+        _check_shape(part, like)
+    is_open, shape = kind in ("auto", "image"), tuple(like.images.shape[1:])
     values = {split: values_of(part.images, part.title, levels, not is_open) for split, part in parts.items()}
     if is_open and levels is None and not all(part_values.binary for part_values in values.values()):
         for split, part_values in values.items():
-            _check_same("type", _kind(part_values), _kind(values["train"]), parts[split], parts["train"])
+            _check_same("type", _kind(part_values), _kind(values[first]), parts[split], like)
     support, levels = support_of(kind, values, titles, shape, levels, inventory)
     most = (levels or 0) - 1 if support != "counts" else max(part_values.high for part_values in values.values())
     images = {split: _stored(part.images, support, most) for split, part in parts.items()}
@@ -76,13 +80,14 @@ def build_source(
     )
     return Source(
         spec=DataSpec(name, shape, levels, support),
-        train=tensors["train"],
+        train=tensors["train"] if "train" in parts else tensors["test"][:0],
         test=tensors["test"],
         valid=tensors.get("valid"),
-        train_labels=labels["train"],
+        train_labels=labels.get("train"),
         test_labels=labels["test"],
         valid_labels=labels.get("valid"),
         inventory=inventory,
+        rows={split: torch.from_numpy(part.rows) for split, part in parts.items() if part.rows is not None},
     )
 
 
@@ -103,7 +108,7 @@ def cut_test(part: Part, fraction: float | None, seed: int, inventory: Inventory
         VaeklError: the fraction is outside (0, 1) or there are fewer than two images.
     """
     if fraction is None:
-        return {"train": part, "test": part}
+        return dict.fromkeys(("train", "test"), replace(part, rows=np.arange(len(part.images))))
     n = len(part.images)
     number(fraction, "dataset.test_fraction", 0, 1)
     if n < 2:
@@ -115,7 +120,7 @@ def cut_test(part: Part, fraction: float | None, seed: int, inventory: Inventory
     index = {"train": np.sort(order[count:]), "test": np.sort(order[:count])}
     inventory.held_out("test", "train", f"held out by test_seed={seed}")
     return {
-        split: replace(part, images=part.images[i], labels=None if labels is None else labels[i])
+        split: replace(part, images=part.images[i], labels=None if labels is None else labels[i], rows=i)
         for split, i in index.items()
     }
 

@@ -28,8 +28,8 @@ def choose(
         inventory: where it is written what is left out.
 
     Returns:
-        The choice, and whether the training images were not named as such while others were set apart: then nobody has
-        said that they are others than those.
+        The choice, in which there are no training images where only test images are named; and whether the training
+        images were not named as such while others were set apart: then nobody has said that they are others than those.
 
     Raises:
         VaeklError: no array, or more than one, can be the training images; or there is no array of that name.
@@ -44,13 +44,18 @@ def choose(
         (images, role(images) in _TRAIN) if images is not None else _train(members, usable, named_images, place)
     )
     apart = {split: named_images[split] for split in ("valid", "test") if split in named_images}
-    if any(train in names for names in apart.values()):
+    if train is not None and any(train in names for names in apart.values()):
         apart = {}  # the user trains on what is named a test split: then no other split stays apart from it
     for names in apart.values():
         if len(names) > 1:
             raise VaeklError(f"{place} holds {some_of(names)}, names for one split: keep one of them.")
-    chosen: Chosen = {"train": (train, labels or _labels(named_labels, "train", "", inventory))}
-    chosen |= {split: (names[0], _labels(named_labels, split, None, inventory)) for split, names in apart.items()}
+    first = "test" if train is None else "train"
+    splits: dict[str, str] = {} if train is None else {"train": train}
+    splits |= {split: names[0] for split, names in apart.items()}
+    chosen: Chosen = {
+        split: (name, (split == first and labels) or _labels(named_labels, split, split == first, inventory))
+        for split, name in splits.items()
+    }
     used = {name for pair in chosen.values() for name in pair}
     reasons: dict[str, list[str]] = {}
     for name, member in members.items():
@@ -59,7 +64,7 @@ def choose(
     inventory.left_out += [f"{some_of(names, 5)}: {reason}" for reason, names in reasons.items()]
     if rest := [f"{name} ({member.text})" for name, member in usable.items() if name not in used]:
         inventory.left_out.append(f"{len(rest):,} arrays that are not used: {some_of(rest, 5)}")
-    return chosen, bool(apart) and not is_named
+    return chosen, train is not None and bool(apart) and not is_named
 
 
 #: names that say of an array that it is the training images
@@ -78,19 +83,24 @@ def _by_role(usable: Mapping[str, Member]) -> tuple[dict[str, list[str]], dict[s
 
 def _train(
     members: Mapping[str, Member], usable: Mapping[str, Member], named: Mapping[str, list[str]], place: Path
-) -> tuple[str, bool]:
-    """The array of training images, and whether its name says that it is that."""
+) -> tuple[str | None, bool]:
+    """The array of training images, and whether its name says that it is that; None where test images are all."""
     if len(named.get("train", [])) == 1:
         return named["train"][0], True
     candidates = named.get("train") or named.get("") or []
+    others = {name for split in ("valid", "test") for name in named.get(split, [])}
     if not candidates:  # an array alone needs no name
-        others = {name for split in ("valid", "test") for name in named.get(split, [])}
         candidates = [
             name
             for name, member in usable.items()
             if name not in others and role(name) is None and member.kind in _NUMBERS and len(member.shape) >= 2
         ]
-        candidates = [name for name in candidates if len(usable[name].shape) >= _FEWEST_AXES] or candidates
+        most = max((len(usable[name].shape) for name in {*candidates, *others}), default=0)
+        fewest = min(most, _FEWEST_AXES)
+        candidates = [name for name in candidates if len(usable[name].shape) >= fewest]
+        is_for_training = any(role(name) in _TRAIN for name in members)
+        if not candidates and not is_for_training and len(named.get("test", [])) == 1:
+            return None, False
     if len(candidates) == 1:
         return candidates[0], False
     if not usable:
@@ -105,9 +115,9 @@ def _train(
     )
 
 
-def _labels(named: Mapping[str, list[str]], split: str, other: str | None, inventory: Inventory) -> str | None:
-    """The name of a split's labels; those of a whole data set where `other` says so."""
-    names = named.get(split) or (named.get(other, []) if other is not None else [])
+def _labels(named: Mapping[str, list[str]], split: str, or_all: bool, inventory: Inventory) -> str | None:
+    """The name of a split's labels; else of those of a whole data set where they may be taken."""
+    names = named.get(split) or (named.get("", []) if or_all else [])
     if len(names) > 1:
         inventory.left_out.append(f"the labels {some_of(names)}: names for one split")
     return names[0] if len(names) == 1 else None

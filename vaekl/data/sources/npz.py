@@ -61,7 +61,7 @@ def npz(
 
     Raises:
         VaeklError: the file is missing or unreadable, its arrays are not images, or it is not plain which of them are
-            for training.
+            for training. A file with test images alone can be looked at, and not trained on.
     """
     place = existing_path(path, "npz", "path=FILE.npz")
     optional(one_of, layout, "dataset.layout", tuple(LAYOUTS))
@@ -106,8 +106,9 @@ def _array_parts(
         _check_apart(parts, chosen, place)
     is_alone = place.is_file() and len(members) == 1 and place.suffix == ".npy"
     inventory.origins = {split: "" if is_alone else names[0] for split, names in chosen.items()}
-    sides = parts["train"].images.shape[2:]
-    if layout is None and len(members[chosen["train"][0]].shape) == 3 and max(sides) >= _NARROW * min(sides):
+    first = "train" if "train" in parts else "test"
+    sides = parts[first].images.shape[2:]
+    if layout is None and len(members[chosen[first][0]].shape) == 3 and max(sides) >= _NARROW * min(sides):
         inventory.remarks.append(
             f"three axes: taken as images of {' × '.join(map(str, sides))}; dataset.layout=NCT or NTC takes them as "
             "signals"

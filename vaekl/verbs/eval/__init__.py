@@ -37,7 +37,9 @@ def main(words: verb_options.Words) -> int:
     for link in (link for path in words.runs for link in linked_runs(path)):
         console.print(f"{printable(str(link))} is left out: {LINKED}.")
     if len(runs) == 1:
-        console.print(run_table(measure_and_write(runs[0], options, words.changes, console)))
+        report = measure_and_write(runs[0], options, words.changes, console)
+        console.print(run_table(report))
+        _show_left_out([report], console)
         folder = RunFolder(runs[0].parent if runs[0].is_file() else runs[0])
         file = folder.evaluation_file(_label(runs[0], options, words.changes))
         console.print(f"  written     {printable(str(file))}")
@@ -48,6 +50,7 @@ def main(words: verb_options.Words) -> int:
     reports = [answer for answer in answers if isinstance(answer, dict)]
     if reports:
         console.print(comparison(reports))
+        _show_left_out(reports, console)
     failures = [f"{run}: {answer}" for run, answer in zip(runs, answers, strict=True) if isinstance(answer, str)]
     if failures:
         raise VaeklError(f"{len(failures)} of {len(runs)} runs could not be measured: {'; '.join(failures)}")
@@ -132,6 +135,12 @@ def measure_and_write(
     report["changes"] = list(changes)
     run.folder.write_evaluation(report, _label(path, options, changes))
     return report
+
+
+def _show_left_out(reports: Sequence[dict[str, Any]], console: Console) -> None:
+    """A line for each thing that was not measured."""
+    for line in dict.fromkeys(line for report in reports for line in report["left_out"]):
+        console.print(f"  left out    {printable(line)}")
 
 
 def _report_or_sentence(

@@ -15,6 +15,7 @@ from vaekl.model.vae import VAE
 from vaekl.run.load import TrainedRun
 from vaekl.system.errors import VaeklError
 from vaekl.verbs.eval.options import EvalOptions
+from vaekl.verbs.left_out import left_out
 
 #: starts a progress bar, given its title and its length in decoder passes; returns what advances it by some passes
 StartBar = Callable[[str, int], Callable[[int], None]]
@@ -64,6 +65,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "finished": run.results is not None,
         "split": options.split,
         "images": len(split),
+        "left_out": left_out(run, options.split, "eval"),
         "example": spec.example,
         "seed": options.seed,
         "digests": run.data.digests,
@@ -101,7 +103,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
     report["reliability"] = vars(curve) if curve is not None else None
     report["quality"] = quality.figures(model, split, stream("quality"))
     train = run.data.train
-    if options.knn and train.labels is not None and split.labels is not None and options.split != "train":
+    if options.knn and train.labels is not None and split.labels is not None and options.split in ("test", "valid"):
         train_means = latents.posterior(model, train, stream("neighbours")).mean
         report["knn_accuracy"] = neighbours.knn_accuracy(train_means, train.labels, posterior.mean, split.labels)
     if options.features != "none":

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from vaekl.run.load import SPLITS
 from vaekl.system.checks import flag, one_of, optional, whole
 
 
@@ -34,7 +35,7 @@ class EvalOptions:
             VaeklError: names the key.
         """
         return cls(
-            split=one_of(options["split"], "eval.split", ("test", "valid", "train")),
+            split=one_of(options["split"], "eval.split", SPLITS),
             images=optional(whole, options["images"], "eval.images", 1),
             k=sorted({whole(k, "eval.k", 1) for k in options["k"]}),
             ruler_k=sorted({whole(k, "eval.ruler_k", 1) for k in options["ruler_k"]}),

@@ -14,6 +14,7 @@ from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
 from vaekl.system.terminal import printable, show
+from vaekl.verbs.left_out import left_out
 from vaekl.verbs.sample.options import DECODERS, SampleOptions
 from vaekl.verbs.sample.plates import FEW_HUNDRED, plates_of, stream
 
@@ -47,6 +48,10 @@ def draw(run: TrainedRun, options: SampleOptions) -> None:
     folder = run.folder.samples
     inner_folder(folder)
     show(printable(f"{folder}: {origin}"))
+    for line in left_out(run, options.split, "sample"):
+        show(printable(f"  left out: {line}"))
+    if "reconstructions" in plates and options.images is None and (rest := len(split) - options.count) > 0:
+        show(f"  left out: {rest:,} of {len(split):,} {spec.example}s (sample.count={options.count})")
     for kind, plate in plates.items():
         for decoder in options.decoder:
             noise = stream(run, options, f"{kind} decoder") if decoder == "sample" else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vaekl.run.load import SPLITS
 from vaekl.system.checks import one_of, optional, positive, whole
 from vaekl.system.errors import VaeklError
 
@@ -58,7 +59,7 @@ class SampleOptions:
             columns=whole(options["columns"], "sample.columns", 2),
             span=positive(options["span"], "sample.span"),
             latents=None if latents is None else list(dict.fromkeys(latents)),
-            split=one_of(options["split"], "sample.split", ("test", "valid", "train")),
+            split=one_of(options["split"], "sample.split", SPLITS),
             images=images,
             seed=whole(options["seed"], "sample.seed"),
             checkpoint=optional(one_of, options["checkpoint"], "sample.checkpoint", ("last", "best")),
