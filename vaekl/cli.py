@@ -104,7 +104,7 @@ def _resume(words: list[str]) -> int:
     if settings := [word for word in words if "=" in word and not Path(word).exists()]:
         raise VaeklError(
             f"resume cannot change {settings[0].partition('=')[0]}: with another setting it would be another run, "
-            f"which `vaekl train ... {settings[0]}` begins."
+            f"which `vaekl train ... {terminal.command(settings[0])}` begins."
         )
     if len(words) != 1 or not words[0]:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")

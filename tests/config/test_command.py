@@ -3,13 +3,16 @@
 import copy
 import shlex
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from vaekl.config.command import train_command
 from vaekl.config.job import single
+from vaekl.config.overrides import parse
 from vaekl.store import fingerprint
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import command, setting
 
 ODD = '/a b/it\'s \\ "quoted" $(touch ran) `touch ran` ${x/é, [1]{2}=~;&|>*?!#'
 
@@ -106,3 +109,28 @@ def test_a_config_that_could_not_be_read_again_is_refused():
         single([f"+model.x=[{2**63}]"])
     with pytest.raises(VaeklError, match=r"^x holds a key that is no text"):
         single(["+x={1:2}"])
+
+
+PATHS = [
+    "/my data/x.npz", "a,b=c", "it's", 'say "x"', "-x", "~/x", "1", "null", "[a]", "{a: b}", "a\\", "a\\'b", "a\\\\'",
+    "'", "\\", "$(touch ran)", "`touch ran`", "a:b", "a#b", "a&b;c", "é", " ", "", "glob(*)", "choice(a,b)", "a/",
+    "/plain/path-1_2.npz", "C:\\data\\x", "1/2", "1e3/x", "null/", "-/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PATHS)
+def test_a_path_that_is_printed_to_be_pasted_is_one_text_for_the_shell_and_for_hydra(text):
+    (word,) = shlex.split(command(setting("dataset.path", text)))
+    override = parse(word)
+    assert (override.key_or_group, override.value(), override.is_sweep_override()) == ("dataset.path", text, False)
+
+
+@pytest.mark.parametrize("text", ["it's a,b=c", 'q"u\\', "[x]: $(touch ran)"])
+def test_a_folder_that_is_printed_to_be_pasted_is_that_folder(text, tmp_path):
+    (word,) = shlex.split(command(setting("hydra.run.dir", tmp_path / text)))
+    assert single([word]).path == tmp_path / text
+
+
+def test_a_folder_with_a_dash_is_no_option():
+    assert command("vaekl", "resume", Path("./-x")) == "vaekl resume ./-x"
+    assert command("vaekl", "eval", "-x", Path("/a/-x")) == "vaekl eval -x /a/-x"

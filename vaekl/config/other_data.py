@@ -27,9 +27,10 @@ def changed(content: dict[str, Any], changes: Sequence[str], whole: bool = False
     cfg = DictConfig(content)
     values = dict(change.split("=", 1) for change in changes)
     if "data_dir" in values:
-        cfg.data_dir = values["data_dir"]
+        place = parse(f"data_dir={values['data_dir']}").value()
+        cfg.data_dir = None if place is None else str(place)
         if "root" in cfg.dataset:
-            cfg.dataset.root = values["data_dir"]
+            cfg.dataset.root = cfg.data_dir
     for group in ("dataset", "transform"):
         if parse(f"{group}={values.get(group, group)}").is_sweep_override():
             raise VaeklError(f"{group}={values[group]} names several: look at one at a time.")

@@ -22,7 +22,7 @@ from vaekl.store.match import MisfitError
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
 from vaekl.system.errors import VaeklError, first_line
-from vaekl.system.terminal import command
+from vaekl.system.terminal import command, setting
 from vaekl.training.saved_state import check_weights, with_versions_of
 
 #: the parts of a run's data, and all of them together
@@ -128,7 +128,7 @@ def load(
     has_other_data = any(change.startswith("dataset") for change in changes)
     if not has_other_data:
         where = cfg.data.dataset.get("path")
-        word = f"dataset.path={where}" if where else f"dataset={cfg.choices['dataset']}"
+        word = setting("dataset.path", where) if where else f"dataset={cfg.choices['dataset']}"
         same_images.check(folder, data, f"add {command(word)} to look at these as other data")
     model = build_model(cfg.model, likelihood, data)
     try:

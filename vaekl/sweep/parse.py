@@ -16,6 +16,7 @@ from vaekl.config import overrides
 from vaekl.config.groups import CONF, options
 from vaekl.store import sweep_folder
 from vaekl.system.errors import VaeklError, did_you_mean, first_line
+from vaekl.system.terminal import command, setting
 from vaekl.system.workers import can_start_several
 
 _LONGEST_NAME = 60
@@ -128,7 +129,7 @@ class Sweep:
                 "hydra.sweeper.sampler.seed": "0",
             }
         # last, so that they replace the user's own words, in which interpolations may be unresolved
-        last = [f"hydra.sweep.dir='{folder}'"]
+        last = [setting("hydra.sweep.dir", folder)]
         if by_joblib and not can_start_several():
             last.append("hydra.launcher.n_jobs=1")
         return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), *last]
@@ -219,7 +220,7 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
         ready |= _words_in(file)
     added = [f"{key}={value}" for key, value in ready.items() if key not in own_keys]
     if overrides.shows(own):
-        raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{' '.join(added)}`: look at one of them.")
+        raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{command(*added)}`: look at one of them.")
     return [*added, *own, *([] if {"-m", "--multirun"} & set(own) else ["-m"])], names
 
 

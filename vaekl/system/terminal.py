@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import PurePath
 from typing import IO
 
 from vaekl.system.errors import StoppedError
@@ -25,6 +26,8 @@ _SPELLED = {
     "\u0302": "^",
 }  # fmt: skip
 _HALF_A_LINE = 5000
+#: a path that Hydra reads as a text without quotes
+_BARE = re.compile(r"[\w.-]*/[\w./-]*", re.ASCII)
 _HANDLER = "vaekl.spelled"
 
 
@@ -138,12 +141,29 @@ def printable_lines(text: str) -> str:
 
 
 def command(*words: object) -> str:
-    """Words as they are typed in a shell: whatever a folder is called, it is one word there.
+    """Words as they are typed in a shell: whatever a folder is called, it is one word there, and no option.
 
     >>> command("vaekl", "resume", "x; rm -rf ~")
     "vaekl resume 'x; rm -rf ~'"
+    >>> command("vaekl", "resume", PurePath("-x"))
+    'vaekl resume ./-x'
     """
-    return printable(shlex.join(map(str, words)))
+    shown = (f"./{word}" if isinstance(word, PurePath) and str(word).startswith("-") else str(word) for word in words)
+    return printable(shlex.join(shown))
+
+
+def setting(key: str, value: object) -> str:
+    r"""A setting as `vaekl train` reads it, its value one text whatever is in it; `command` quotes it for a shell.
+
+    >>> print(setting("dataset.path", "/a/b.npz"), setting("dataset.path", "it's, b=c"))
+    dataset.path=/a/b.npz dataset.path='it\'s, b=c'
+    """
+    text = str(value)
+    if _BARE.fullmatch(text):
+        return f"{key}={text}"
+    # a backslash is itself, but before a quote
+    escaped = re.sub(r"(\\*)('|\Z)", lambda match: 2 * match[1] + ("\\'" if match[2] else ""), text)
+    return f"{key}='{escaped}'"
 
 
 def show(text: str, end: str = "\n") -> None:

@@ -18,6 +18,7 @@ from vaekl.data.sources.walk import Walk, check_no_splits_inside, subfolders
 from vaekl.data.spec import Source
 from vaekl.system.checks import flag, optional, whole
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import command, setting
 
 _LARGEST_SIDE = 4096
 
@@ -245,8 +246,8 @@ def _check_strangers(strangers: list[Path], train: Path, suffixes: set[str], inv
         if count := len(Walk(suffixes, kind).files(stranger)):
             raise VaeklError(
                 f"{stranger} holds {count:,} {kind} beside {train.name}/, and its name says of no split that it is "
-                f"theirs: call it train, val or test, move it away, or set dataset.path={train} to have a test split "
-                "cut from the training images."
+                "theirs: call it train, val or test, move it away, or set "
+                f"{command(setting('dataset.path', train))} to have a test split cut from the training images."
             )
     if strangers:
         names = some_of((f"{stranger.name}/" for stranger in strangers), 5)
