@@ -101,22 +101,33 @@ def _own_configs(words: list[str]) -> list[Path]:
 def _resume(words: list[str]) -> int:
     if _asks_for_help(words):
         return _print(help.RESUME)
-    if settings := [word for word in words if "=" in word and not Path(word).exists()]:
+    settings = [word for word in words if "=" in word and not Path(word).exists()]
+    lengths = [word for word in settings if word.partition("=")[0] in ("trainer.steps", "trainer.epochs")]
+    if others := [word for word in settings if word not in lengths]:
         raise VaeklError(
-            f"resume cannot change {settings[0].partition('=')[0]}: with another setting it would be another run, "
-            f"which `vaekl train ... {terminal.command(settings[0])}` begins."
+            f"resume cannot change {others[0].partition('=')[0]}, only trainer.steps or trainer.epochs: with another "
+            f"setting it would be another run, which `vaekl train ... {terminal.command(others[0])}` begins, and with "
+            "init=RUN from the weights of this one."
         )
+    words = [word for word in words if word not in settings]
     if len(words) != 1 or not words[0]:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
+    for word in lengths:
+        if not word.partition("=")[2].isdecimal():
+            raise VaeklError(f"cannot read {word!r}: a run's length is a whole number, as in trainer.steps=1000.")
+    if len(lengths) > 1:
+        raise VaeklError(f"{' and '.join(lengths)} both say how long the run is to be: give one of them.")
     if words[0].startswith("-"):
         raise VaeklError(f"unknown option {words[0]} (did you mean --help?): see `vaekl resume --help`.")
     from vaekl.store import RunFolder
 
-    RunFolder(Path(words[0])).config()  # where there is no run, that is said before torch is imported
+    path = Path(words[0])
+    RunFolder(path).config()  # where there is no run, that is said before torch is imported
     prepare_process()
     from vaekl.run import start
 
-    start.resume(Path(words[0]))
+    key, _, value = lengths[0].partition("=") if lengths else ("", "", "")
+    start.resume(path, (key, int(value)) if key else None)
     return 0
 
 

@@ -57,8 +57,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     trainer = Trainer(
         model,
         _optimizer(cfg.training, model),
-        _schedule("schedule", cfg.training.schedule, plan),
-        _schedule("lr_schedule", cfg.training.lr_schedule, plan),
+        *build_schedules(cfg.training, plan),
         data,
         plan,
         cfg.training.seed,
@@ -143,6 +142,14 @@ def build_plan(cfg: TrainingConfig, data: Data) -> Plan:
     )
 
 
+def build_schedules(cfg: TrainingConfig, plan: Plan) -> tuple[Any, Any]:
+    """The KL's multiplier and the learning rates' factor as functions of the step, made for the length of the run."""
+    return (
+        make("schedule", cfg.schedule, Callable, total_steps=plan.total_steps),
+        make("lr_schedule", cfg.lr_schedule, Callable, total_steps=plan.total_steps),
+    )
+
+
 def facts(trainer: Trainer, cfg: DataConfig) -> dict[str, Any]:
     """What the config leads to and does not say, for `vaekl audit RUN` and the report: they need not build the run."""
     model, data = trainer.model, trainer.data
@@ -177,11 +184,6 @@ def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:
             f"trainer.ema does not fit weighting={model.weighting.name}, whose φ belongs to the weights in training, "
             "not to their average: use weighting=learned_precision, or trainer.ema=null."
         )
-
-
-def _schedule(group: str, settings: Settings, plan: Plan) -> Any:
-    """A function of the step, made for the length of the run."""
-    return make(group, settings, Callable, total_steps=plan.total_steps)
 
 
 def _optimizer(cfg: TrainingConfig, model: VAE) -> torch.optim.Optimizer:

@@ -11,7 +11,7 @@ from typing import Any
 from vaekl.config import trust
 from vaekl.config.files import files_digest
 from vaekl.config.job import Job
-from vaekl.run import recovery, same_images
+from vaekl.run import longer, recovery, same_images
 from vaekl.run.build import build, build_data, build_likelihood, facts
 from vaekl.run.config import RunConfig
 from vaekl.run.execute import Run, execute
@@ -57,15 +57,19 @@ def train(job: Job) -> float | None:
             return _complete(runs, cfg, path, console)
 
 
-def resume(path: Path) -> float | None:
-    """Go on with a run that was stopped or killed, as if it never had been.
+def resume(path: Path, length: tuple[str, int] | None = None) -> float | None:
+    """Go on with a run that was stopped or killed, as if it never had been; or with any run to more steps.
+
+    Args:
+        path: its folder.
+        length: trainer.steps or trainer.epochs with the new value, as if the run had had it from the start.
 
     Raises:
-        VaeklError: if the folder holds no run, or its checkpoint does not fit.
+        VaeklError: if the folder holds no run, its checkpoint does not fit, or it would be another run.
     """
     check_name(path)
     with enough_memory("the run", _SMALLER), distributed.joined():
-        return _go_on(path, Console())
+        return _go_on(path, Console()) if length is None else _go_further(path, Console(), *length)
 
 
 def _check_place(path: Path) -> None:
@@ -123,6 +127,22 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
         return _complete([_restored(cfg, path, console)], cfg, path, console)
 
 
+def _go_further(path: Path, console: Console, key: str, value: int) -> float | None:
+    """The rest of the run in a folder with another length; nothing is changed before all that may fail has not."""
+    folder = RunFolder(path)
+    content = distributed.on_first(lambda: trust.config(path))
+    former = RunConfig.of(content, folder.config_file)
+    cfg = RunConfig.of(longer.with_length(content, key, value, path))
+    with _held(folder):
+        is_finished = distributed.on_first(folder.results) is not None
+        runs = [distributed.on_each(lambda: build(cfg, path, console))]
+        distributed.on_each(lambda: longer.check_length(runs[0].trainer, former, path))
+        _restore(runs[0], path, console)
+        distributed.on_each(lambda: longer.check(runs[0].trainer, former, cfg, path, is_finished))
+        distributed.on_first(lambda: folder.lengthen(cfg.yaml))
+        return _complete(runs, cfg, path, console)
+
+
 def _check_finished(folder: RunFolder, cfg: RunConfig, console: Console) -> None:
     """Refuse to call a run finished whose images have changed since.
 
@@ -147,9 +167,13 @@ def _check_finished(folder: RunFolder, cfg: RunConfig, console: Console) -> None
 def _restored(cfg: RunConfig, path: Path, console: Console) -> Run:
     """The run as it was at its last checkpoint."""
     run = distributed.on_each(lambda: build(cfg, path, console))
+    _restore(run, path, console)
+    return run
+
+
+def _restore(run: Run, path: Path, console: Console) -> None:
     saved = distributed.on_first(lambda: recovery.saved_state(run.trainer, path, console))
     distributed.on_each(lambda: recovery.restore(run.trainer, path, saved, console))
-    return run
 
 
 def _complete(runs: list[Run], cfg: RunConfig, path: Path, console: Console) -> float | None:

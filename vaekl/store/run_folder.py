@@ -161,6 +161,26 @@ class RunFolder:
         with replacing(self.config_file, "config") as partial:
             partial.write_text(config_yaml, encoding="utf-8")
 
+    def lengthen(self, config_yaml: str) -> None:
+        """Give a run that this process holds a config with more steps.
+
+        Its results go first: killed in between, it is the shorter run, which a resume tests again.
+
+        Args:
+            config_yaml: the resolved config.
+
+        Raises:
+            VaeklError: a file cannot be taken away or written.
+        """
+        configs.check(config_yaml)
+        try:
+            self.results_file.unlink(missing_ok=True)
+            sync(self.path)
+        except OSError as error:
+            raise VaeklError(unwritable(self.results_file, "file", error)) from error
+        with replacing(self.config_file, "config") as partial:
+            partial.write_text(config_yaml, encoding="utf-8")
+
     def clear(self) -> list[str]:
         """Take away what training and `vaekl eval` left, for the same run to be trained again into this folder.
 

@@ -62,7 +62,7 @@ def check_state(state: Mapping[str, Any], own: Mapping[str, Any], model: VAE, op
         "data": Rule("the digest of this run's images", lambda value: type(value) is str and value == own["data"]),
         "device": Rule("cpu or cuda", lambda value: type(value) is str and value in ("cpu", "cuda")),
         "generator": _generator_form(state.get("device"), own),
-        "rows": own["rows"],
+        "rows": _rows_form(state.get("rows"), own["rows"], step),
         "best_elbo": Rule("a number", lambda value: type(value) is float and value < inf),
         "stale_validations": whole_number(0, plan.total_steps),
     }
@@ -114,6 +114,12 @@ def restore_noise(generator: torch.Generator, state: Mapping[str, Any], seed: in
 def _weights_form(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Tensors; of a module's own extra state only the type can be known."""
     return {name: value if isinstance(value, Tensor) else _same_type(value) for name, value in weights.items()}
+
+
+def _rows_form(rows: Any, own: Tensor, step: Any) -> Tensor:
+    """The run's rows; fewer where it had fewer steps in all when it was saved, and has got more since."""
+    is_shorter = isinstance(rows, Tensor) and rows.ndim == own.ndim and type(step) is int
+    return own[: len(rows)].clone() if is_shorter and 0 < step <= len(rows) < len(own) else own
 
 
 def _same_type(example: Any) -> Rule:

@@ -47,7 +47,8 @@ class Trainer:
         step: how many steps were taken.
         restores: how often the run went back to a checkpoint; each time its learning rates are halved.
         rows: the means of `LEDGER` of the steps since the last log, [log_every, 5], on the device.
-        best_elbo: the best validation's, nats, and `stale_validations`, how many have followed it.
+        best_elbo: the best validation's, nats, and `stale_validations`, how many have followed it; the validation at
+            the end of the run, if it is no multiple of `valid_every`, counts only where it makes `best.pt` anew.
         stop_requested: whether the run is to end after its step.
     """
 
@@ -238,8 +239,11 @@ class Trainer:
             # before the KL has its full weight the loss is not the ELBO's, which may fall without harm
             if schedule == 1:
                 improved = evaluation.elbo > self.best_elbo
-                self.best_elbo = max(self.best_elbo, evaluation.elbo)
-                self.stale_validations = 0 if improved else self.stale_validations + 1
+                # a run with more steps does not validate here; but where best weights are kept, these stay the best
+                is_extra = self.step % self.plan.valid_every != 0
+                if not is_extra or (improved and self.plan.patience is not None):
+                    self.best_elbo = max(self.best_elbo, evaluation.elbo)
+                    self.stale_validations = 0 if improved else self.stale_validations + 1
         self.tell(lambda callback: callback.validated(self, evaluation, improved))
         self._timer.saved()
         self._clock = (self.step, time.perf_counter())
@@ -294,7 +298,7 @@ class Trainer:
         self.restores = state["restores"]
         self.compiler.decision = state["compiled"]
         restore_noise(self.generator, state, self.seed)
-        self.rows.copy_(state["rows"])
+        self.rows[: len(state["rows"])].copy_(state["rows"])
         if not distributed.is_first():
             self.rows.zero_()
         self.best_elbo, self.stale_validations = state["best_elbo"], state["stale_validations"]

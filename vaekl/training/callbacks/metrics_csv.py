@@ -10,7 +10,10 @@ from vaekl.training.callback import Callback, TrainerView
 
 
 class MetricsCsv(Callback):
-    """A resumed run drops the rows after its checkpoint, so that no step is there twice."""
+    """A resumed run drops the rows after its checkpoint, so that no step is there twice.
+
+    One that has got more steps drops those of its former end too, unless they fall on a step at which it logs anyway.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = RunFolder(folder)
@@ -18,7 +21,15 @@ class MetricsCsv(Callback):
 
     def started(self, trainer: TrainerView) -> None:
         # a run that was killed after its test is tested again
-        self._log = self.folder.log(keep=lambda row: row.step <= trainer.step and row.split != "test")
+        every = {"train": trainer.plan.log_every, "valid": trainer.plan.valid_every}
+        total = trainer.plan.total_steps
+        self._log = self.folder.log(
+            keep=lambda row: (
+                row.step <= trainer.step
+                and row.split != "test"
+                and (row.step % every[row.split] == 0 or row.step == total)
+            )
+        )
 
     def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         self._append(trainer.step, "train", figures)
