@@ -110,6 +110,10 @@ def _resume(words: list[str]) -> int:
             "init=RUN from the weights of this one."
         )
     words = [word for word in words if word not in settings]
+    if "--again" in words:
+        raise VaeklError(_training_again([word for word in words if word != "--again"]))
+    if flags := [word for word in words if word.startswith("-")]:
+        raise VaeklError(f"unknown option {flags[0]} (did you mean --help?): see `vaekl resume --help`.")
     if len(words) != 1 or not words[0]:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
     for word in lengths:
@@ -117,8 +121,6 @@ def _resume(words: list[str]) -> int:
             raise VaeklError(f"cannot read {word!r}: a run's length is a whole number, as in trainer.steps=1000.")
     if len(lengths) > 1:
         raise VaeklError(f"{' and '.join(lengths)} both say how long the run is to be: give one of them.")
-    if words[0].startswith("-"):
-        raise VaeklError(f"unknown option {words[0]} (did you mean --help?): see `vaekl resume --help`.")
     from vaekl.store import RunFolder
 
     path = Path(words[0])
@@ -129,6 +131,23 @@ def _resume(words: list[str]) -> int:
     key, _, value = lengths[0].partition("=") if lengths else ("", "", "")
     start.resume(path, (key, int(value)) if key else None)
     return 0
+
+
+def _training_again(runs: list[str]) -> str:
+    """What to type in the place of `resume RUN --again`."""
+    cure = "`vaekl train ... --again`, with the words of its command and hydra.run.dir=RUN, trains"
+    if len(runs) == 1:
+        from vaekl.config.command import train_command
+        from vaekl.store import RunFolder
+
+        place = terminal.command(terminal.setting("hydra.run.dir", runs[0]), "--again")
+        train = train_command(RunFolder(Path(runs[0])).config())
+        cure = (
+            f"`{train} {place}` trains"
+            if train
+            else f"`vaekl train ... {place}`, with the words of its command, trains"
+        )
+    return f"resume goes on with a run where it was left: {cure} it once more, from its first step."
 
 
 def _sample(words: list[str]) -> int:

@@ -1,5 +1,6 @@
 """A run that is given more steps is the run that was typed with them, to the last bit; or it is refused."""
 
+import shlex
 import shutil
 
 import pytest
@@ -116,7 +117,7 @@ def test_a_run_that_was_stopped_gets_more_steps_too(run, whole):
 
 
 #: by what is wrong: the words of the run, those of the resume and parts of the sentence
-BOTH_WAYS = ("vaekl train ...", "init=run")
+BOTH_WAYS = ("vaekl train ...", "init=")
 REFUSED = {
     "a cosine": (("lr_schedule=cosine",), ("trainer.steps=9",), ("lr_schedule=cosine", *BOTH_WAYS)),
     "early stopping": (
@@ -148,6 +149,17 @@ def test_what_would_be_another_run_is_refused_and_nothing_is_changed(tmp_path, f
     before = contents(run)
     refused(vaekl(tmp_path, "resume", "run", *change), *parts)
     assert contents(run) == before
+
+
+def test_resume_again_says_what_trains_a_run_once_more(tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "a b")
+    sentence = refused(vaekl(tmp_path, "resume", "a b", "--again"), "from its first step", "--again")
+    words = shlex.split(sentence.split("`")[1])
+    assert words[:2] == ["vaekl", "train"]
+    answer = vaekl(tmp_path, *words[1:])
+    assert answer.code == 0 and "training again" in answer.out
+    assert results(tmp_path / "a b") == results(finished)
+    refused(vaekl(tmp_path, "resume", "--again"), "vaekl train ... --again")
 
 
 def test_a_finished_run_without_its_last_checkpoint_is_not_begun_again(run):

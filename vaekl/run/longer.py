@@ -8,7 +8,7 @@ from vaekl.run.build import build_plan, build_schedules
 from vaekl.run.config import RunConfig
 from vaekl.store import LAST
 from vaekl.system.errors import VaeklError
-from vaekl.system.terminal import command
+from vaekl.system.terminal import command, setting
 from vaekl.training.trainer import Trainer
 
 #: of the steps that were taken so many are compared
@@ -71,7 +71,7 @@ def check(trainer: Trainer, former: RunConfig, cfg: RunConfig, path: Path, is_fi
         raise VaeklError(f"{path} is finished, but its {LAST} is gone, from which it would go on: put the file back.")
     ways = (
         f"train one from its first step by `vaekl train ... trainer.steps={steps}`, or from the weights of this one by "
-        f"adding {command(f'init={path}')}."
+        f"adding {command(setting('init', path))}."
     )
     if trainer.out_of_patience:
         raise VaeklError(
