@@ -1,6 +1,7 @@
 """Libraries that are imported only when needed, with one sentence where that fails."""
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 
 from vaekl.system.errors import VaeklError, first_line
@@ -50,6 +51,26 @@ def torch_fidelity(module: str) -> ModuleType:
         raise VaeklError(
             f"eval.features=inception needs torch-fidelity, which does not load ({first_line(error)}): install it, "
             '`pip install "vaekl[fid]"`, or set eval.features=classifier, which needs neither it nor a download.'
+        ) from error
+
+
+def formats(module: str, kind: str, file: Path) -> ModuleType:
+    """A module of h5py or safetensors, which are in the extra `vaekl[formats]`.
+
+    Args:
+        module: its name.
+        kind: what the file is, such as "an HDF5 file".
+        file: which needs it.
+
+    Raises:
+        VaeklError: if it does not load.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise VaeklError(
+            f"{file} is {kind}, for which {module} is needed, and that does not load ({first_line(error)}): install "
+            'it, `pip install "vaekl[formats]"`.'
         ) from error
 
 

@@ -33,8 +33,10 @@ _KINDS = {
     b"<!DOCTYPE": "a web page",
     b"<html": "a web page",
 }
+#: how the names of those end that can be read
+_SUFFIXES = {"a MATLAB file": ".mat", "an HDF5 file": ".h5", "an .npy file under another name": ".npy"}
 #: the most arrays whose headers are looked at
-_MOST_MEMBERS = 10_000
+MOST_MEMBERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ def of_npz(file: Path) -> dict[str, Member]:
         VaeklError: it is unreadable.
     """
     with _opened(file) as archive:
-        infos = archive.infolist()[:_MOST_MEMBERS]
+        infos = archive.infolist()[:MOST_MEMBERS]
+        if any(info.filename.endswith("/data.pkl") for info in infos):
+            raise VaeklError(f"{file} is a file of PyTorch's: give it a name that ends in .pt.")
         return {info.filename.removesuffix(".npy"): _zipped(file, archive, info) for info in infos}
 
 
@@ -116,6 +120,47 @@ def check_memory(file: Path, size: int, cure: str) -> None:
         )
 
 
+def check_unfolding(file: Path, name: str, size: int, stored: int) -> None:
+    """Refuse an array that is compressed as no images are, or would not fit the memory.
+
+    Args:
+        file: where it is.
+        name: of the array.
+        size: bytes of its values.
+        stored: bytes that it takes in the file.
+
+    Raises:
+        VaeklError: says how large it is, and what to do.
+    """
+    cure = "store its arrays as .npy files in a folder and set dataset.path to that; those are never loaded whole"
+    check_memory(file, size, cure)
+    if size > _LARGE and size > _DENSEST * stored:
+        raise VaeklError(
+            f"{name} in {file} unfolds to {size // max(1, stored):,} times its size, which no images do: store it as "
+            "an .npy file and set dataset.path to that."
+        )
+
+
+@contextmanager
+def reading(file: Path, kind: str) -> Iterator[None]:
+    """Whatever a file that is none of its kind, or a broken one, leads to inside is one sentence.
+
+    Args:
+        file: it.
+        kind: what it is by its name, such as "a MATLAB file".
+
+    Raises:
+        VaeklError: says why it cannot be read.
+    """
+    try:
+        yield
+    except VaeklError:
+        raise
+    except Exception as error:  # a broken file can fail in any way
+        reason = _reason(error).removesuffix(".")
+        raise VaeklError(f"{file} cannot be read as {kind} ({reason}): write it again, or replace it.") from error
+
+
 def _zipped(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     """A member of an .npz file, by its header."""
     if not info.filename.endswith(".npy"):
@@ -131,16 +176,7 @@ def _zipped(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Memb
             return unusable(str(error).removeprefix("it holds "))
 
     def read() -> Array:
-        check_memory(
-            file,
-            max(info.file_size, header.bytes),
-            "store its arrays as .npy files in a folder and set dataset.path to that; those are never loaded whole",
-        )
-        if info.file_size > _LARGE and info.file_size > _DENSEST * info.compress_size:
-            raise VaeklError(
-                f"{info.filename} in {file} unfolds to {info.file_size // max(1, info.compress_size):,} times its "
-                "size, which no images do: store it as an .npy file and set dataset.path to that."
-            )
+        check_unfolding(file, info.filename, max(info.file_size, header.bytes), info.compress_size)
         with _opened(file) as archive, archive.open(info) as stream:
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
             return array
@@ -148,7 +184,7 @@ def _zipped(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Memb
     return Member(header.shape, header.dtype.kind, read, "" if header.dtype.names is None else "a table of columns")
 
 
-class _InParts(io.BufferedReader):
+class InParts(io.BufferedReader):
     """A file of which only a little is read at a time, whatever the file itself says of the length of its parts."""
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -161,16 +197,19 @@ class _InParts(io.BufferedReader):
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     """An .npz file; whatever a broken one leads to inside is one sentence."""
     try:
-        with _InParts(open_file(file).detach()) as parts, zipfile.ZipFile(parts) as archive:
+        with InParts(open_file(file).detach()) as parts, zipfile.ZipFile(parts) as archive:
             yield archive
     except VaeklError:
         raise
     except Exception as error:  # a broken archive can fail in any way
         is_other = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)
         if is_other and (kind := _other_kind(file)):
-            raise VaeklError(
-                f"{file} is {kind}: give its arrays to numpy.savez, and set dataset.path to the file that this writes."
-            ) from error
+            cure = (
+                f"give it a name that ends in {_SUFFIXES[kind]}"
+                if kind in _SUFFIXES
+                else "give its arrays to numpy.savez, and set dataset.path to the file that this writes"
+            )
+            raise VaeklError(f"{file} is {kind}: {cure}.") from error
         reason = "it is no .npz file, or a truncated one" if is_other else _reason(error)
         raise VaeklError(
             f"{file} cannot be read as an .npz file of plain arrays ({reason}): write it again with numpy.savez, or "

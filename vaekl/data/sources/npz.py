@@ -1,6 +1,6 @@
-"""The user's own arrays: an .npz file, a folder of .npy files, or a lone .npy file."""
+"""The user's own arrays: files of NumPy, MATLAB, PyTorch, safetensors or HDF5, and folders of .npy files."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
@@ -10,18 +10,31 @@ from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array, OnDisk
 from vaekl.data.sources.array_files import Member, of_npy, of_npz, unusable
 from vaekl.data.sources.build import Part, build_source, cut_test
+from vaekl.data.sources.hdf5_files import of_hdf5
 from vaekl.data.sources.layout import LAYOUTS, channels_first
+from vaekl.data.sources.mat_files import of_mat
 from vaekl.data.sources.members import Chosen, choose
 from vaekl.data.sources.npy_samples import are_samples, sample_parts
 from vaekl.data.sources.paths import existing_path
 from vaekl.data.sources.split_names import role
 from vaekl.data.sources.staging import data_root
+from vaekl.data.sources.tensor_files import of_safetensors, of_torch
 from vaekl.data.sources.values import pieces
 from vaekl.data.sources.walk import Walk
 from vaekl.data.spec import Source
 from vaekl.system.checks import one_of, optional, text
 from vaekl.system.errors import VaeklError
 
+#: for each suffix what gives the arrays of such a file; all others are taken for .npz
+_READERS: dict[str, Callable[[Path], dict[str, Member]]] = {
+    ".npy": lambda file: {file.stem: of_npy(file)},
+    ".mat": of_mat,
+    ".h5": of_hdf5,
+    ".hdf5": of_hdf5,
+    ".pt": of_torch,
+    ".pth": of_torch,
+    ".safetensors": of_safetensors,
+}
 #: arrays of three axes may be signals where one side is so many times as long as the other
 _NARROW = 4
 
@@ -38,7 +51,9 @@ def npz(
     test_seed: int = 0,
     root: str | None = None,
 ) -> Source:
-    """Arrays from an .npz file: images under x_train, x_val, x_test or what else is usual, labels under y_train, ...
+    """Arrays from a file: images under x_train, x_val, x_test or what else is usual, labels under y_train, ...
+
+    The file is .npz, .npy, .mat, .pt, .pth, .safetensors, .h5 or .hdf5; the last three want `vaekl[formats]`.
 
     A folder with a file x_train.npy and so on, a lone .npy file of training images, or a folder with an .npy file for
     each sample (perhaps in train/ and test/, and in folders of classes there) is never loaded whole.
@@ -86,7 +101,7 @@ def _npy_files(folder: Path) -> dict[str, Path]:
 def _members(place: Path, files: Mapping[str, Path], named: Collection[str | None]) -> dict[str, Member]:
     """The arrays of a file, or of a folder's files; `named` are those that the user has named."""
     if place.is_file():
-        return {place.stem: of_npy(place)} if place.suffix == ".npy" else of_npz(place)
+        return _READERS.get(place.suffix.lower(), of_npz)(place)
     wanted = [name for name in files if role(name) is not None or name in named] or list(files)[: len(files) == 1]
     return {name: of_npy(file) if name in wanted else unusable("of no usual name") for name, file in files.items()}
 
@@ -123,7 +138,8 @@ def _part(members: Mapping[str, Member], images: str, labels: str | None, layout
     if isinstance(label_array, OnDisk):
         label_array = label_array.read(slice(None))
     count = None if label_array is None else max(label_array.shape, default=0)
-    return Part(channels_first(members[images].read(), layout, title, count), label_array, title)
+    is_matlab = place.suffix.lower() == ".mat"
+    return Part(channels_first(members[images].read(), layout, title, count, is_matlab), label_array, title)
 
 
 def _check_apart(parts: Mapping[str, Part], chosen: Chosen, place: Path) -> None:
