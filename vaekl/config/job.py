@@ -13,7 +13,7 @@ from vaekl.config import compose, mistakes
 from vaekl.config.overrides import config_dirs
 from vaekl.store.read import plain
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import refuse_link
+from vaekl.system.files import locale_cure, refuse_link
 from vaekl.system.terminal import printable
 
 
@@ -87,5 +87,6 @@ def _job(cfg: DictConfig, path: str) -> Job:
         except ValueError as error:
             raise VaeklError(f"{printable(key)} holds {error}, which no run folder may: change it.") from error
         if altered:
-            raise VaeklError(f"{key} holds a control character or no UTF-8, which no run folder may: change it.")
+            cure = locale_cure(str(value)) or "change it"
+            raise VaeklError(f"{key} holds a control character or no UTF-8, which no run folder may: {cure}.")
     return Job(content | {"choices": compose.choices(cfg)}, Path(path).absolute(), current_overrides())

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -253,7 +254,18 @@ def check_name(folder: Path) -> None:
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
-        raise VaeklError(f"the name of the folder {folder} is no UTF-8: choose another one, or rename it.") from error
+        cure = locale_cure(str(folder)) or "choose another one, or rename it"
+        raise VaeklError(f"the name of the folder {folder} is no UTF-8: {cure}.") from error
+
+
+def locale_cure(name: str) -> str:
+    """What to do about a name that this process cannot spell because of the terminal's locale; nothing otherwise."""
+    encoding = sys.getfilesystemencoding()
+    try:
+        name.encode(encoding)
+    except UnicodeEncodeError:
+        return "" if encoding == "utf-8" else f"set PYTHONUTF8=1, since the locale knows {encoding} alone"
+    return ""
 
 
 def unwritable(path: Path, what: str, error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vaekl.system.errors import VaeklError
+from vaekl.system.files import locale_cure
 
 
 def existing_path(path: object, dataset: str, setting: str) -> Path:
@@ -22,7 +23,8 @@ def existing_path(path: object, dataset: str, setting: str) -> Path:
         raise VaeklError(f"dataset={dataset} does not say where the images are; add dataset.{setting}.")
     place = Path(path).expanduser()
     if not place.exists():
-        raise VaeklError(f"{place.absolute()} does not exist; set dataset.{setting} to where the images are.")
+        cure = locale_cure(str(place)) or f"set dataset.{setting} to where the images are"
+        raise VaeklError(f"{place.absolute()} does not exist; {cure}.")
     if not place.is_file() and not place.is_dir():  # to read a pipe or a device may never end
         raise VaeklError(f"{place.absolute()} is neither a file nor a folder; set dataset.{setting} to one.")
     return place
