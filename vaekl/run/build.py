@@ -10,8 +10,10 @@ from vaekl.config.files import files_digest
 from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
 from vaekl.data.auto import AutoTransform
+from vaekl.data.order import shuffled
 from vaekl.data.spec import Source
 from vaekl.data.transforms import Transform
+from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
@@ -26,12 +28,14 @@ from vaekl.system.devices import pick_device, prepare, take_threads
 from vaekl.system.errors import VaeklError
 from vaekl.system.workers import in_worker
 from vaekl.training.callback import Callback
-from vaekl.training.callbacks import Checkpoints, Heartbeat, Images, MetricsCsv, ProgressDisplay, TensorBoard
+from vaekl.training.callbacks import Baseline, Checkpoints, Heartbeat, Images, MetricsCsv, ProgressDisplay, TensorBoard
 from vaekl.training.plan import Plan
 from vaekl.training.trainer import Trainer
 
 #: images of a split whose values are compared with the likelihood's support at a time
 _CHECKED_AT_ONCE = 1000
+#: images whose mean a decoder begins with
+_BEGUN_WITH = 2000
 
 
 def build(cfg: RunConfig, path: Path, console: Console) -> Run:
@@ -50,8 +54,9 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     prepare(device, tf32=cfg.machine.tf32)
     take_threads(cfg.machine.threads)
     likelihood = build_likelihood(cfg.model)
-    data = build_data(cfg.data, likelihood).to(device)
+    data = build_data(cfg.data, likelihood)
     model = build_model(cfg.model, likelihood, data).to(device)
+    data = data.to(device)
     plan = build_plan(cfg.training, data)
     _check_combinations(cfg, plan, model)
     trainer = Trainer(
@@ -114,6 +119,10 @@ def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
             f"weighting=fixed_beta with β = {weighting.beta_kl:g} and control={control.name} both weigh the KL: leave "
             "one of them at 1."
         )
+    if cfg.begin_at_data:
+        some = shuffled(images, "begin", cfg.seed)[:_BEGUN_WITH].sort().values
+        x = data.train.batch(some, generator("begin", cfg.seed))
+        begin_at_data(likelihood, weighting, getattr(nets.decoder, "last_bias", None), x)
     return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control)
 
 
@@ -200,5 +209,11 @@ def _optimizer(cfg: TrainingConfig, model: VAE) -> torch.optim.Optimizer:
 def _callbacks(cfg: RunConfig, path: Path, console: Console) -> list[Callback]:
     """What a run writes and shows while it trains; the checkpoint comes last, when all else is written."""
     tensorboard = TensorBoard(path, cfg.yaml, compared(cfg.content))
-    shown: list[Callback] = [MetricsCsv(path), tensorboard, Images(path, tensorboard), ProgressDisplay(console)]
+    shown: list[Callback] = [
+        MetricsCsv(path),
+        tensorboard,
+        Images(path, tensorboard),
+        ProgressDisplay(console),
+        Baseline(console),
+    ]
     return [*shown, *([Heartbeat(path)] if in_worker() else []), Checkpoints(path)]

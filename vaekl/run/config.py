@@ -45,6 +45,7 @@ class ModelConfig:
         latents: Z.
         autocast: the type that the networks compute in, or None for float32.
         seed: of the first weights.
+        begin_at_data: whether a learned φ and the decoder's last bias begin at the best constant decoder.
     """
 
     likelihood: Settings
@@ -54,6 +55,7 @@ class ModelConfig:
     latents: int
     autocast: torch.dtype | None
     seed: int
+    begin_at_data: bool
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ class RunConfig:
                 latents=get.checked("model.latents", whole, 1),
                 autocast=half_precision(autocast),
                 seed=seed,
+                begin_at_data=get.checked("begin_at_data", flag),
             ),
             training=TrainingConfig(
                 optim=get("optim"),

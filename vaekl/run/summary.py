@@ -12,6 +12,8 @@ from rich.table import Table
 from vaekl import __version__
 from vaekl.data import Data
 from vaekl.measures.elbo import Evaluation
+from vaekl.measures.trend import run_trend
+from vaekl.store import RunFolder
 from vaekl.system import distributed
 from vaekl.system.terminal import command, printable
 from vaekl.training.trainer import Trainer
@@ -91,11 +93,14 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
 
 
 def closing(trainer: Trainer, path: Path) -> str:
-    """The protocol of the figures above, where the run is, and how to look at it."""
+    """The protocol of the figures above, whether they still moved, where the run is, and how to look at it."""
     spec, likelihood = trainer.data.spec, trainer.model.likelihood
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
+    moving = distributed.on_first(lambda: run_trend(RunFolder(path)).sentence)
+    longer = command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
     lines = {
         "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
+        **({"unfinished": f"{moving}: {longer}"} if moving else {}),
         "run": printable(str(path)),
         "tensorboard": command("tensorboard", "--logdir", path.parent),
     }

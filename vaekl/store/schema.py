@@ -272,6 +272,8 @@ class Evaluation(Record, kw_only=True):
     quality: Quality | None = None
     knn_accuracy: NotNegative | None = None
     features: FeatureScores | None = None
+    #: what still moved when the run ended, in words; empty where nothing did
+    moving: Text = ""
 
 
 class Heartbeat(Record):

@@ -102,6 +102,22 @@ class Likelihood(ABC):
         variances = self.variance(eta, torch.ones(1, 1, 1)).flatten().tolist()
         return sqrt(variances[0]) if len(set(variances)) == 1 else None
 
+    def eta_of_mean(self, mean: Tensor) -> Tensor | None:
+        """η of the best constant decoder, or near it, for data of this mean; None for a family that names none.
+
+        Args:
+            mean: of x, of any shape [...].
+
+        Returns:
+            [P, ...].
+        """
+        return None
+
+    @property
+    def begins_at_mean(self) -> bool:
+        """Whether the decoder's last bias begins at `eta_of_mean`."""
+        return False
+
     def energy_at_rmse(self, rmse: float) -> float | None:
         """The mean energy of values whose root mean square error is `rmse`; None where it does not follow from that."""
         return None
@@ -234,3 +250,11 @@ class Likelihood(ABC):
 def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
     """A value of any shape in the type of η, or in float32 where η is in half precision."""
     return value.to(torch.promote_types(dtype, torch.float32))
+
+
+def bounded_logit(mean: Tensor) -> Tensor:
+    """ln(m/(1 − m)) of means in [0, 1], of any shape; those below 0.001 and above 0.999 count as these.
+
+    Source: the code of Burda, Grosse, Salakhutdinov 2016.
+    """
+    return mean.clamp(1e-3, 1 - 1e-3).logit()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from vaekl.model.likelihoods import continuous_bernoulli as cb
-from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
 from vaekl.system.checks import optional, positive
 
 
@@ -39,6 +39,13 @@ class _Logit(Likelihood):
     def energy(self, eta: Tensor, x: Tensor) -> Tensor:
         a = self.logit(eta)
         return binary_cross_entropy_with_logits(a, x.to(a.dtype), reduction="none")
+
+    @property
+    def begins_at_mean(self) -> bool:
+        return True
+
+    def eta_of_mean(self, mean: Tensor) -> Tensor:
+        return bounded_logit(mean).unsqueeze(0)
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         # softplus(a)/φ − softplus(a/φ), of which max(a, 0)/φ cancels

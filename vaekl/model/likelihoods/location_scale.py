@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
 from vaekl.system.checks import one_of
 
 
@@ -33,6 +33,14 @@ class _LocationScale(Likelihood):
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return self.location(eta)
+
+    @property
+    def begins_at_mean(self) -> bool:
+        # without a link, MNIST's MLP then gives up its latents before it has learned anything (docs/notes.md)
+        return self.link == "sigmoid"
+
+    def eta_of_mean(self, mean: Tensor) -> Tensor:
+        return (bounded_logit(mean) if self.link == "sigmoid" else mean).unsqueeze(0)
 
     def _standardised(self, eta: Tensor, lower: Tensor, upper: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """(edge − μ)/scale of both edges, float64 [B, *S]; a bin mostly above μ is mirrored to below it."""

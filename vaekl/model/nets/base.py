@@ -9,10 +9,22 @@ from vaekl.system.checks import one_of
 
 
 class Nets(NamedTuple):
-    """Encoder x [B, *S] -> (mean, log_std) of q(z|x), each [B, Z]; decoder z [B, Z] -> η [B, P, *S]."""
+    """Encoder x [B, *S] -> (mean, log_std) of q(z|x), each [B, Z]; decoder z [B, Z] -> η [B, P, *S].
+
+    A decoder may have a `last_bias`: what it adds to η last, one number for each value of [P, *S] or for each channel.
+    """
 
     encoder: nn.Module
     decoder: nn.Module
+
+
+class Decoder(nn.Sequential):
+    """Layers, the last of which that has a bias gives η."""
+
+    @property
+    def last_bias(self) -> nn.Parameter:
+        """What is added to η last, [P·D] or [P·C]."""
+        return next(bias for layer in reversed(self) if isinstance(bias := getattr(layer, "bias", None), nn.Parameter))
 
 
 #: the largest ln σ of q(z|x) that passes unchanged (e^10 ≈ 22,000 prior standard deviations)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vaekl.data.spec import Shape
-from vaekl.model.nets.base import Nets, PosteriorHead, activation_layer
+from vaekl.model.nets.base import Decoder, Nets, PosteriorHead, activation_layer
 from vaekl.system.checks import whole
 from vaekl.system.errors import VaeklError
 
@@ -61,7 +61,7 @@ def conv(
     encoder.extend([nn.Flatten(), nn.Linear(prod(inner), hidden), activation_layer(activation)])
     encoder.append(PosteriorHead(hidden, latents))
 
-    decoder = nn.Sequential(nn.Linear(latents, hidden), activation_layer(activation))
+    decoder = Decoder(nn.Linear(latents, hidden), activation_layer(activation))
     decoder.extend([nn.Linear(hidden, prod(inner)), activation_layer(activation), nn.Unflatten(1, inner)])
     back = [outputs * channels, *widths[1:]]
     for stage in range(len(sizes) - 1, 0, -1):

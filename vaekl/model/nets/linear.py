@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekl.data.spec import Shape
-from vaekl.model.nets.base import Nets
+from vaekl.model.nets.base import Decoder, Nets
 from vaekl.system.checks import whole
 
 
@@ -37,5 +37,5 @@ def linear(shape: Shape, outputs: int, latents: int) -> Nets:
     Source: Tipping, Bishop 1999; Lucas, Tucker, Grosse, Norouzi 2019.
     """
     whole(latents, "model.latents", 1)
-    decoder = nn.Sequential(nn.Linear(latents, outputs * prod(shape)), nn.Unflatten(1, (outputs, *shape)))
+    decoder = Decoder(nn.Linear(latents, outputs * prod(shape)), nn.Unflatten(1, (outputs, *shape)))
     return Nets(LinearEncoder(prod(shape), latents), decoder)

@@ -7,7 +7,7 @@ from math import prod
 from torch import nn
 
 from vaekl.data.spec import Shape
-from vaekl.model.nets.base import Nets, PosteriorHead, activation_layer
+from vaekl.model.nets.base import Decoder, Nets, PosteriorHead, activation_layer
 from vaekl.system.checks import whole
 from vaekl.system.errors import VaeklError
 
@@ -29,7 +29,7 @@ def mlp(shape: Shape, outputs: int, latents: int, hidden: Sequence[int] = (500, 
     whole(latents, "model.latents", 1)
     encoder = nn.Sequential(nn.Flatten(), *_layers([prod(shape), *widths], activation))
     encoder.append(PosteriorHead(([prod(shape), *widths])[-1], latents))
-    decoder = nn.Sequential(*_layers([latents, *reversed(widths)], activation))
+    decoder = Decoder(*_layers([latents, *reversed(widths)], activation))
     decoder.append(nn.Linear(([latents, *reversed(widths)])[-1], outputs * prod(shape)))
     decoder.append(nn.Unflatten(1, (outputs, *shape)))
     return Nets(encoder, decoder)

@@ -63,6 +63,9 @@ class Weighting(nn.Module):
     def observe(self, energy: Tensor) -> None:
         """Called with E of each value of a training batch, [B, *S], before φ is read; for those that solve φ."""
 
+    def begin(self, energy: Tensor) -> None:
+        """Called before training with E of each value, [B, *S], under the best constant decoder; to begin φ by."""
+
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         """What is minimised, averaged over the batch, a scalar; not comparable between weightings.
 

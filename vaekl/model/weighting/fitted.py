@@ -12,7 +12,7 @@ from vaekl.data.spec import Shape
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.weighting.base import Per, Weighting, dispersion_shape, scale_power
 from vaekl.system import distributed
-from vaekl.system.checks import positive
+from vaekl.system.checks import optional, positive
 from vaekl.system.errors import VaeklError
 
 _SMALLEST = 1e-10
@@ -25,7 +25,8 @@ class LearnedPrecision(Weighting):
         likelihood: its dispersion must be a scale.
         shape: S, the shape of one example.
         per: scalar (one φ), channel or value.
-        init: the first φ.
+        init: the first φ; None for what is best, one for all, where every x is taken for the mean of the training data,
+            or 1 where there are no data to go by.
         lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by about its learning rate in
             a step at most: at 1e-3, three orders of magnitude in φ would take 7,000 steps.
 
@@ -39,19 +40,24 @@ class LearnedPrecision(Weighting):
         likelihood: Likelihood,
         shape: Shape,
         per: Per = "scalar",
-        init: float = 1.0,
+        init: float | None = None,
         lr_factor: float = 10.0,
     ) -> None:
         super().__init__(likelihood, shape)
-        scale_power(likelihood, self.name)
+        self.power = scale_power(likelihood, self.name)
         self.lr_factor = positive(lr_factor, "weighting.lr_factor")
-        self.log_dispersion = nn.Parameter(
-            torch.full(dispersion_shape(per, shape), log(positive(init, "weighting.init")))
-        )
+        self.init = optional(positive, init, "weighting.init")
+        self.log_dispersion = nn.Parameter(torch.full(dispersion_shape(per, shape), log(self.init or 1.0)))
 
     @property
     def dispersion(self) -> Tensor:
         return self.log_dispersion.exp()
+
+    @torch.no_grad()
+    def begin(self, energy: Tensor) -> None:
+        # one number also where each value gets its own: beginning at its own, values that hardly vary drown the rest
+        if self.init is None:
+            self.log_dispersion.fill_((energy.float().mean() / self.power).clamp(min=_SMALLEST).log())
 
     def explanation(self) -> str:
         return f"ln φ is learned ({self.log_dispersion.numel()} of them)"

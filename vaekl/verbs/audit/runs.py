@@ -10,6 +10,7 @@ import msgspec
 
 from vaekl import __version__
 from vaekl.config.command import train_command
+from vaekl.measures.trend import run_trend
 from vaekl.store import RunFolder
 from vaekl.store.schema import Facts
 from vaekl.system.terminal import printable
@@ -18,7 +19,7 @@ from vaekl.verbs.audit.text import lines, number, one
 
 _MEASURED = (
     "elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats", "dispersion", "effective_beta_kl", "implied_sigma",
-    "rmse",
+    "rmse", "active_units",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ class Run:
         facts: what the run wrote at its start.
         figures: measured last: of the test if the run is finished, else the last row of metrics.csv; may be empty.
         where: where the figures are from, in words.
+        moving: what still moved when the run ended, in words; empty where nothing did.
     """
 
     folder: RunFolder
@@ -39,6 +41,7 @@ class Run:
     facts: Facts
     figures: dict[str, float]
     where: str
+    moving: str
 
     @property
     def values(self) -> int:
@@ -98,6 +101,7 @@ def run_card(path: Path) -> str:
             "effective β_KL": _beta(run),
             "dropped": _dropped(run),
             "measured": _measured(run),
+            "no answer yet": run.moving,
             "verdict": _verdict(run),
             "train it": _command(run),
         }
@@ -112,15 +116,16 @@ def read_run(path: Path) -> Run:
     """
     folder = RunFolder(path)
     config, facts, results = folder.config(), folder.facts(), folder.results()
+    moving = run_trend(folder).sentence
     if results is not None:
         figures = {name: getattr(results.test, name) for name in _MEASURED}
-        return Run(folder, config, facts, figures, f"test, step {results.step:,}")
+        return Run(folder, config, facts, figures, f"test, step {results.step:,}", moving)
     rows = deque(folder.metrics(), maxlen=1)
     if not rows:
-        return Run(folder, config, facts, {}, "nothing measured yet")
+        return Run(folder, config, facts, {}, "nothing measured yet", moving)
     last = rows[0]
     where = f"{folder.metrics_file.name}, last row: {last.split}, step {last.step}"
-    return Run(folder, config, facts, last.figures(), where)
+    return Run(folder, config, facts, last.figures(), where, moving)
 
 
 def _head(run: Run) -> str:
@@ -211,7 +216,9 @@ def _verdict(run: Run) -> str:
         return f"{likelihood.energy} without its constant: not an ELBO of any density on {likelihood.support}"
     if likelihood.unit_sigma is None or likelihood.scale_power is None or not sigma:
         return ""
-    text = run.pixels.verdict(sigma)
+    units = run.figures.get("active_units")
+    active = f"{units:.0f} of {run.latents} latents are active" if units is not None and run.latents else ""
+    text = run.pixels.verdict(sigma, active)
     ratio = run.figures.get("rmse", sigma) / sigma
     if not 0.9 < ratio < 1.1:
         sure = "surer of its values than it may be" if ratio > 1 else "less sure of its values than it could be"
@@ -222,4 +229,9 @@ def _verdict(run: Run) -> str:
 
 
 def _command(run: Run) -> str:
-    return train_command(run.config) or "not by vaekl's options alone: its config has classes or values of its own"
+    """What trains it again, twice as long where it had not come to rest."""
+    trainer = run.config["trainer"]
+    length = "epochs" if trainer.get("steps") is None else "steps"
+    longer = {length: 2 * trainer[length]} if run.moving and isinstance(trainer.get(length), int) else {}
+    command = train_command({**run.config, "trainer": {**trainer, **longer}})
+    return command or "not by vaekl's options alone: its config has classes or values of its own"

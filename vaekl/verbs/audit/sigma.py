@@ -65,8 +65,13 @@ class PixelScale:
         text = number(round(levels)) if levels >= 100 else f"{levels:.3g}"
         return f"{sigma:.4g} = {text} grey levels of {self.width / self.level:.0f}"
 
-    def verdict(self, sigma: float) -> str:
-        """What to think of a Gaussian's or Laplace's σ; nothing where the data have no range to compare it with."""
+    def verdict(self, sigma: float, active: str = "") -> str:
+        """What to think of a Gaussian's or Laplace's σ; nothing where the data have no range to compare it with.
+
+        Args:
+            sigma: σ.
+            active: how many latents are active, where that was measured; else it is said what becomes of them.
+        """
         if self.range is None or self.width is None:
             return ""
         words, share = f"σ = {self.words(sigma)}", sigma / self.width
@@ -77,9 +82,8 @@ class PixelScale:
                 "A latent survives only where its part of the data varies more: `vaekl audit dataset=NAME` counts them."
             )
         if share > 0.2:
-            return (
-                f"{words}: coarse. Whatever varies less than this along a latent is noise, and that latent collapses."
-            )
+            fate = "Whatever varies less than this along a latent is noise, and that latent collapses."
+            return f"{words}: coarse" + (f"; {active}." if active else f". {fate}")
         if share >= _TINY and self.level is None:
             return ""
         if share >= 0.02:

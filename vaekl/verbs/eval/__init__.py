@@ -51,6 +51,8 @@ def main(words: verb_options.Words) -> int:
     if reports:
         console.print(comparison(reports))
         _show_left_out(reports, console)
+        for report in (report for report in reports if report["moving"]):
+            console.print(f"  {printable(report['run'])}: {report['moving']}.")
     failures = [f"{run}: {answer}" for run, answer in zip(runs, answers, strict=True) if isinstance(answer, str)]
     if failures:
         raise VaeklError(f"{len(failures)} of {len(runs)} runs could not be measured: {'; '.join(failures)}")

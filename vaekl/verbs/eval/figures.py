@@ -11,6 +11,7 @@ from vaekl.data import Split, batch_slices, generator
 from vaekl.measures import annealing, calibration, classifier, features, latents, neighbours, quality, ruler
 from vaekl.measures.elbo import batch_limit, evaluate
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, mean_and_error
+from vaekl.measures.trend import run_trend
 from vaekl.model.vae import VAE
 from vaekl.run.load import TrainedRun
 from vaekl.system.errors import VaeklError
@@ -63,6 +64,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "weights": run.weights,
         "step": run.step,
         "finished": run.results is not None,
+        "moving": run_trend(run.folder).sentence,
         "split": options.split,
         "images": len(split),
         "left_out": left_out(run, options.split, "eval"),

@@ -72,6 +72,9 @@ def run_table(report: dict[str, Any]) -> Table:
     if scores := report.get("features"):
         table.add_row("Fréchet distance", f"{scores['frechet']:,.3f}", scores["protocol"])
         table.add_row("inception score", _with_error(scores["inception_mean"], scores["inception_std"], 3), "the same")
+    if report["moving"]:
+        table.add_section()
+        table.add_row("no answer yet", "", report["moving"])
     return table
 
 

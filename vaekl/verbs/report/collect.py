@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekl.config.command import train_command
+from vaekl.measures.trend import run_trend
 from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
 from vaekl.store.manifest import FAILURES
 from vaekl.store.schema import Evaluation, Facts, Figures, Results
@@ -36,6 +37,7 @@ class Run:
         train: some rows of `metrics.csv` that belong to training, evenly spread, with the last; `steps_over_speed` is
             Σ steps / images per second up to there.
         unlogged: why there are no such rows, of a log that cannot be read.
+        moving: what still moved when the run ended, in words; empty where nothing did.
         images: a digest of its images, where other runs of the report have other ones of the same name.
     """
 
@@ -50,6 +52,7 @@ class Run:
     unmeasured: str = ""
     train: tuple[dict[str, float], ...] = ()
     unlogged: str = ""
+    moving: str = ""
     images: str = ""
 
     @property
@@ -184,7 +187,8 @@ def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
     except VaeklError as error:
         return Run(folder, name, "broken", sentence(error))
     train, unlogged = _training(folder)
-    run = Run(folder, name, "", config=config, facts=facts, train=train, unlogged=unlogged)
+    moving = "" if unlogged else run_trend(folder).sentence
+    run = Run(folder, name, "", config=config, facts=facts, train=train, unlogged=unlogged, moving=moving)
     try:
         results = folder.results()
     except VaeklError as error:

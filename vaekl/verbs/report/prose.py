@@ -128,6 +128,7 @@ def remarks(groups: Sequence[Group], runs: Sequence[Run], failures: Sequence[str
     ]
     lines += [f"{run.name}: bits/dim on the fair ruler {run.unmeasured}" for run in runs if run.unmeasured]
     lines += [f"{run.name}: {run.unlogged}" for run in runs if run.unlogged]
+    lines += [f"{run.name}: {run.moving}" for run in runs if run.finished and run.moving]
     return lines + list(failures)
 
 

@@ -1,0 +1,74 @@
+"""Whether a run still moved when it ended: exact rates are recovered, and noise is none."""
+
+import numpy as np
+import pytest
+
+from vaekl.measures.trend import Trend, trend
+from vaekl.store.metrics import FIELDS, Row
+
+STEPS = range(10, 2001, 10)
+
+
+def rows(split="train", **columns):
+    """Rows of metrics.csv with these functions of the step."""
+    for step in STEPS:
+        cells = [repr(float(columns[name](step))) if name in columns else "" for name in FIELDS[2:]]
+        yield Row(step, split, ",".join([str(step), split, *cells]))
+
+
+def test_exact_rates():
+    """12 % less φ and three nats more each 100 steps."""
+    still = trend(
+        rows(dispersion=lambda step: 0.88 ** (step / 100), elbo_nats=lambda step: 0.03 * step - 7),
+        2000,
+        64,
+        fits=True,
+    )
+    assert still.beta == pytest.approx(-0.12, rel=1e-9) and still.elbo == pytest.approx(3.0, rel=1e-9)
+    assert still.sentence == "φ still falling by 12 %, ELBO still rising by 3 nats per 100 steps: train longer"
+
+
+def test_what_has_come_to_rest():
+    """It moved for half of the run, and no longer."""
+    rest = trend(
+        rows(dispersion=lambda step: 0.5 ** min(step, 1000), elbo_nats=lambda step: min(step, 1000)),
+        2000,
+        64,
+        fits=True,
+    )
+    assert rest == Trend(None, None, "φ") and rest.sentence == ""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_is_no_movement(seed):
+    """A scatter of 20 % around the same mean, whose windows differ by less than two standard errors or than 5 %."""
+    draw = np.random.default_rng(seed)
+    noise = {step: draw.normal() for step in STEPS}
+    still = trend(
+        rows(dispersion=lambda step: np.exp(0.05 * noise[step]), elbo_nats=lambda step: 0.1 * noise[step]),
+        2000,
+        64,
+        fits=True,
+    )
+    assert still == Trend(None, None, "φ")
+
+
+def test_small_changes_are_none():
+    """From quarter to quarter φ changes by 4 % and the ELBO by 0.3 nats, of which 0.01 · ln 2 · 64 = 0.44 count."""
+    small = {"dispersion": lambda step: 1.04 ** (step / 500), "elbo_nats": lambda step: 0.3 * step / 500}
+    assert trend(rows(**small), 2000, 64, fits=True) == Trend(None, None)
+    assert trend(rows(**small), 2000, 32, fits=True).elbo == pytest.approx(0.06)
+
+
+def test_a_phi_that_is_fixed_is_not_looked_at_and_a_control_s_weight_is():
+    falling = {"dispersion": lambda step: 0.9 ** (step / 100), "effective_beta_kl": lambda step: 1.1 ** (step / 100)}
+    assert trend(rows(**falling), 2000, 64, fits=False) == Trend(None, None)
+    controlled = trend(rows(**falling), 2000, 64, fits=True, controlled=True)
+    assert controlled.sentence == "effective β_KL still rising by 10 % per 100 steps: train longer"
+
+
+def test_other_splits_and_short_logs_say_nothing():
+    falling = {"dispersion": lambda step: 0.9 ** (step / 100)}
+    assert trend(rows("valid", **falling), 2000, 64, fits=True) == Trend(None, None)
+    assert trend(list(rows(**falling))[-1:], 2000, 64, fits=True) == Trend(None, None)
+    assert trend([], 0, 64, fits=True) == Trend(None, None)

@@ -1,0 +1,77 @@
+"""Where training begins: the best constant decoder, by NumPy and SciPy."""
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import built
+from scipy.special import expit
+
+from vaekl.model.beginning import begin_at_data
+from vaekl.model.likelihoods import Bernoulli, Beta, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.nets import conv, linear, mlp
+from vaekl.model.weighting import FixedDispersion, LearnedPrecision
+
+SHAPE = (2, 9, 8)
+
+
+@pytest.fixture
+def x():
+    """Values of [0, 1] whose means and deviations differ from place to place."""
+    draw = np.random.default_rng(3)
+    return torch.tensor(draw.beta(draw.uniform(0.5, 3, SHAPE), 2, (50, *SHAPE)), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("per", ["scalar", "channel", "value"])
+@pytest.mark.parametrize("family", [Gaussian, Laplace])
+def test_phi_is_that_of_what_the_mean_leaves(family, per, x):
+    """The variance around each value's mean, or the mean absolute deviation from it; one for all, however many φ."""
+    left = x.numpy() - x.numpy().mean(0)
+    expected = np.square(left).mean() if family is Gaussian else np.abs(left).mean()
+    weighting = LearnedPrecision(family(), SHAPE, per)
+    begin_at_data(weighting.likelihood, weighting, None, x)
+    np.testing.assert_allclose(weighting.dispersion.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_a_phi_that_is_given_stays():
+    weighting = LearnedPrecision(Gaussian(), SHAPE, init=0.3)
+    begin_at_data(weighting.likelihood, weighting, None, torch.rand(9, *SHAPE))
+    assert weighting.dispersion.item() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), ContinuousBernoulli(), Gaussian("sigmoid"), Laplace("sigmoid")])
+@pytest.mark.parametrize("nets", [mlp, linear])
+def test_the_sigmoid_of_the_last_bias_is_each_value_s_mean(nets, likelihood, x):
+    bias = nets(SHAPE, 1, 3).decoder.last_bias
+    begin_at_data(likelihood, FixedDispersion(likelihood, SHAPE), bias, x)
+    np.testing.assert_allclose(expit(bias.detach().numpy()), x.numpy().mean(0).flatten(), rtol=1e-5)
+
+
+def test_convolutions_begin_at_the_mean_of_a_channel(x):
+    bias = conv(SHAPE, 1, 3, width=2).decoder.last_bias
+    begin_at_data(Bernoulli(), FixedDispersion(Bernoulli(), SHAPE), bias, x)
+    np.testing.assert_allclose(expit(bias.detach().numpy()), x.numpy().mean((0, 2, 3)), rtol=1e-5)
+
+
+def test_a_value_that_is_always_0_keeps_a_finite_logit():
+    bias = linear((2,), 1, 1).decoder.last_bias
+    begin_at_data(Bernoulli(), FixedDispersion(Bernoulli(), (2,)), bias, torch.tensor([[0.0, 1.0]] * 4))
+    np.testing.assert_allclose(expit(bias.detach().numpy()), [0.001, 0.999], rtol=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(), Laplace(), Beta()])
+def test_without_a_sigmoid_the_bias_stays_as_it_was_drawn(likelihood, x):
+    bias = mlp(SHAPE, likelihood.outputs, 3).decoder.last_bias
+    drawn = bias.clone()
+    begin_at_data(likelihood, FixedDispersion(likelihood, SHAPE), bias, x)
+    assert torch.equal(bias, drawn)
+
+
+def test_a_run_begins_there_unless_it_is_not_to(tmp_path):
+    words = ("likelihood=gaussian", "likelihood.link=sigmoid")
+    for name, begin in (("a", True), ("b", False)):
+        (tmp_path / name).mkdir()
+        trainer = built(tmp_path / name, *words, f"begin_at_data={begin}").trainer
+        train = trainer.data.train
+        x = train.batch(slice(None), torch.Generator().manual_seed(0))
+        near = trainer.model.weighting.dispersion.item() == pytest.approx(x.var(0).mean().item(), rel=0.02)
+        assert near == begin and (trainer.model.weighting.dispersion.item() == 1) != begin

@@ -1,0 +1,100 @@
+"""Whether a run's φ and ELBO still moved when it ended: figures of an unfinished run are no answer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import exp, hypot, log, prod
+from statistics import fmean, stdev
+
+from vaekl.store import RunFolder
+from vaekl.store.metrics import Row
+
+#: the least relative change of φ, from one window to the next, that counts as moving
+_LEAST_CHANGE = 0.05
+#: the least change of the ELBO, in bits for each value of an example: the last digit of published bits/dim
+_LEAST_BITS = 0.01
+#: standard errors of a difference of window means that are noise
+_NOISE = 2.0
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What still moved, for each 100 steps; None where it stood still.
+
+    Args:
+        beta: relative change of φ, or of the effective β_KL where a control finds it; −0.12 is 12 % less.
+        elbo: change of the training ELBO, nats per example.
+        name: what `beta` is the change of.
+    """
+
+    beta: float | None
+    elbo: float | None
+    name: str = "φ"
+
+    @property
+    def sentence(self) -> str:
+        """In words, for whoever takes the figures for an answer; empty where nothing moved."""
+        parts = []
+        if self.beta is not None:
+            parts.append(f"{self.name} still {_direction(self.beta)} by {100 * abs(self.beta):.2g} %")
+        if self.elbo is not None:
+            parts.append(f"ELBO still {_direction(self.elbo)} by {abs(self.elbo):.3g} nats")
+        return f"{', '.join(parts)} per 100 steps: train longer" if parts else ""
+
+
+def run_trend(folder: RunFolder) -> Trend:
+    """What still moved in a run, by its log and its facts.
+
+    Raises:
+        VaeklError: one of them cannot be read.
+    """
+    facts = folder.facts()
+    controlled = facts.control.name != "information_weight"
+    fits = facts.weighting.fits_dispersion or controlled
+    total = max((row.step for row in folder.metrics() if row.split == "train"), default=0)
+    return trend(folder.metrics(), total, prod(facts.data.shape), fits=fits, controlled=controlled)
+
+
+def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled: bool = False) -> Trend:
+    """What still moved in the last quarter of a run, beside the quarter before.
+
+    Of each quarter the mean over the rows of training is taken. φ moves where its geometric mean changed by more than
+    5 %, the ELBO where it changed by more than 0.01 bits for each value of an example; both only where the change is
+    more than two standard errors of the difference, as the scatter of the rows says.
+
+    Args:
+        rows: of metrics.csv, of all splits, in their order.
+        total: the last step in them.
+        dims: D, the number of values in one example.
+        fits: whether the run finds φ, or the effective β_KL, for itself.
+        controlled: whether it is the effective β_KL that is found, by a control.
+    """
+    key, name = ("effective_beta_kl", "effective β_KL") if controlled else ("dispersion", "φ")
+    quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
+    for row in rows:
+        if row.split == "train" and 2 * row.step > total:
+            figures = row.figures()
+            kept = {one: figures[one] for one in (key, "elbo_nats") if one in figures}
+            quarters[4 * row.step > 3 * total].append(kept | {"step": row.step})
+    before, last = quarters
+    if not before or not last:
+        return Trend(None, None)
+    hundreds = (fmean(row["step"] for row in last) - fmean(row["step"] for row in before)) / 100
+    beta = elbo = None
+    if fits and all(row.get(key, 0) > 0 for row in before + last):
+        change = _change([log(row[key]) for row in before], [log(row[key]) for row in last])
+        beta = exp(change / hundreds) - 1 if abs(change) > log(1 + _LEAST_CHANGE) else None
+    if all("elbo_nats" in row for row in before + last):
+        change = _change([row["elbo_nats"] for row in before], [row["elbo_nats"] for row in last])
+        elbo = change / hundreds if abs(change) > _LEAST_BITS * log(2) * dims else None
+    return Trend(beta, elbo, name)
+
+
+def _change(before: list[float], last: list[float]) -> float:
+    """The difference of the means; 0 where it is noise."""
+    change = fmean(last) - fmean(before)
+    errors = [stdev(values) / len(values) ** 0.5 for values in (before, last) if len(values) > 1]
+    return change if abs(change) > _NOISE * hypot(*errors) else 0.0
+
+
+def _direction(change: float) -> str:
+    return "falling" if change < 0 else "rising"

@@ -1,0 +1,30 @@
+"""Where training begins: what is known of the data before anything is known of z."""
+
+import torch
+from torch import Tensor, nn
+
+from vaekl.model.likelihoods import Likelihood
+from vaekl.model.weighting import Weighting
+
+
+@torch.no_grad()
+def begin_at_data(likelihood: Likelihood, weighting: Weighting, last_bias: nn.Parameter | None, x: Tensor) -> None:
+    """Give a learned φ, and the decoder's last bias, the values of the best constant decoder.
+
+    Args:
+        likelihood: says which η a mean has; a family that names none begins as its weights are.
+        weighting: one that learns φ begins at the dispersion that is best for that η.
+        last_bias: what the decoder adds to η last, [P·D] or [P·C]; None to leave it as it is.
+        x: some training data, [B, *S].
+    """
+    mean = x.float().mean(0)
+    eta = likelihood.eta_of_mean(mean)
+    if eta is None:
+        return
+    weighting.begin(likelihood.energy(eta.expand(len(x), *eta.shape), x))
+    if last_bias is None or not likelihood.begins_at_mean:
+        return
+    if last_bias.numel() != eta.numel():  # one bias for all values of a channel
+        eta = likelihood.eta_of_mean(mean.flatten(1).mean(1))
+    if eta is not None and last_bias.numel() == eta.numel():
+        last_bias.copy_(eta.flatten())

@@ -1,0 +1,60 @@
+"""Whether a run does better than no model at all: than taking every image for the mean of the training images."""
+
+import torch
+
+from vaekl.data import Split, generator
+from vaekl.data.spec import DataSpec
+from vaekl.measures.elbo import Evaluation
+from vaekl.system.console import Console
+from vaekl.training.callback import Callback, TrainerView
+
+#: steps before anything is expected of a run, and of one that is at its end
+_PATIENCE, _LEAST = 1000, 200
+#: training images by which the mean's error is judged
+_IMAGES = 2000
+#: a model without latents gives the mean, but for what its validation images happen to be
+_CLOSE = 0.99
+
+
+class Baseline(Callback):
+    """Says once that the RMSE is no better than the mean's."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._silent = False
+
+    def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
+        if evaluation is not None and trainer.step >= _PATIENCE:
+            self._compare(trainer, evaluation)
+
+    def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
+        if trainer.step >= _LEAST:
+            self._compare(trainer, evaluation)
+
+    def _compare(self, trainer: TrainerView, evaluation: Evaluation) -> None:
+        if self._silent:
+            return
+        mean = rmse_of_mean(trainer.data.train, trainer.data.spec, trainer.device)
+        if evaluation.rmse > _CLOSE * mean:
+            self._silent = True
+            self.console.print(
+                f"  warning: after {trainer.step:,} steps the RMSE, {evaluation.rmse:.4g}, is no better than that of "
+                f"the training mean, {mean:.4g}: nothing is known of single {trainer.data.spec.example}s yet; train "
+                "longer, raise optim.lr, or give the KL less weight."
+            )
+
+
+@torch.no_grad()
+def rmse_of_mean(split: Split, spec: DataSpec, device: torch.device) -> float:
+    """The root mean square deviation of some images from their mean, on the scale that is reported.
+
+    Args:
+        split: the images.
+        spec: what they are.
+        device: where they are served.
+    """
+    noise = generator("baseline", 0, device)
+    count = min(len(split), _IMAGES)
+    index = torch.arange(count, device=device) * len(split) // count
+    x = spec.to_data(split.batch(index, noise)).double()
+    return float((x - x.mean(0)).square().mean().sqrt())
