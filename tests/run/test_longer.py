@@ -8,7 +8,7 @@ import torch
 from cli_helpers import contents, refused, results, rows, trained, vaekl
 
 from vaekl.run import start
-from vaekl.store import run_folder
+from vaekl.store import config
 
 #: by what they try: the words of the run, its first length and its second
 EXACT = {
@@ -89,7 +89,7 @@ def test_stopped_between_the_results_and_the_config_it_is_the_shorter_run(run, f
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_folder, "replacing", stop)
+        patched.setattr(config, "write", stop)
         assert vaekl(run.parent, "resume", "run", "trainer.steps=8").code == 130
     assert not (run / "results.json").exists()
     assert vaekl(run.parent, "resume", "run").code == 0

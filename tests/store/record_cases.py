@@ -69,6 +69,7 @@ FACTS = {
     },
     "control": {"name": "information_weight", "penalty": "KL", "target_kl_nats": 20.0},
     "parameters": 2345,
+    "init": {"run": "/a/run", "weights": "best.pt", "step": 7},
 }
 RESULTS = {
     "schema": 1,

@@ -72,10 +72,16 @@ def plain(cfg: DictConfig, complete: bool = False) -> dict[str, Any]:
     # Hydra may have gone to a run's folder since the command was typed
     typed_in = HydraConfig.get().runtime.cwd if HydraConfig.initialized() else os.getcwd()
     data = content.get("dataset")
-    places = [(content, "data_dir"), *([(data, "path"), (data, "root")] if isinstance(data, dict) else [])]
+    places = [
+        (content, "data_dir"),
+        (content, "init"),
+        *([(data, "path"), (data, "root")] if isinstance(data, dict) else []),
+    ]
     for settings, key in places:
         if isinstance(settings.get(key), str) and settings[key]:
             settings[key] = os.path.join(typed_in, os.path.expanduser(settings[key]))
+    if content.get("init", "") is None:  # runs that begin with weights of their own have no such key
+        del content["init"]
     resolved: dict[str, Any] = content
     return resolved
 

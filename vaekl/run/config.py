@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from vaekl.system.checks import flag, number, one_of, optional, positive, whole
+from vaekl.system.checks import flag, number, one_of, optional, positive, text, whole
 from vaekl.system.devices import half_precision
 from vaekl.system.errors import VaeklError
 
@@ -116,6 +116,7 @@ class RunConfig:
         model: the density, the networks and the loss.
         training: how the model is trained.
         machine: where.
+        init: the folder of a run whose weights this one begins with, or None.
         choices: the name of what stands in each config group.
         content: the whole resolved config, as it stands in the run folder.
     """
@@ -124,6 +125,7 @@ class RunConfig:
     model: ModelConfig
     training: TrainingConfig
     machine: MachineConfig
+    init: str | None
     choices: dict[str, str]
     content: Settings
 
@@ -185,6 +187,7 @@ class RunConfig:
             machine=MachineConfig(
                 device=get("trainer.device"), threads=get("trainer.threads"), tf32=autocast == "tf32"
             ),
+            init=optional(text, content.get("init"), "init"),
             choices={str(group): str(name or "none") for group, name in get("choices").items()},
             content=content,
         )

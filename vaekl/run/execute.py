@@ -33,12 +33,14 @@ class Run:
         choices: the name of what stands in each config group.
         path: the run folder, which the first process holds.
         console: where it speaks.
+        init: whose weights its networks began with, in words; None for their own.
     """
 
     trainer: Trainer
     choices: Mapping[str, str]
     path: Path
     console: Console
+    init: str | None = None
 
 
 def execute(run: Run) -> float | None:
@@ -58,7 +60,7 @@ def execute(run: Run) -> float | None:
 
 def _trained_and_tested(run: Run) -> float | None:
     trainer, console, output = run.trainer, run.console, run.console.output
-    console.print(summary.start(trainer, run.choices, run.path))
+    console.print(summary.start(trainer, run.choices, run.path, run.init))
     try:
         with _stops_at_signals(trainer):
             trainer.fit()

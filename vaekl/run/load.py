@@ -118,7 +118,7 @@ def load(
     folder = RunFolder(path.parent if path.is_file() else path)
     content = trust.config(folder.path)
     results = folder.results()
-    file = path if path.is_file() else folder.path / _checkpoint(folder, results, which)
+    file = path if path.is_file() else folder.path / checkpoint_of(folder, results, which)
     place = pick_device(device, f"{verb}.device")
     prepare(place)
     state = checkpoint.load(file)
@@ -157,7 +157,7 @@ def load(
     )
 
 
-def _checkpoint(folder: RunFolder, results: Results | None, which: str | None) -> str:
+def checkpoint_of(folder: RunFolder, results: Results | None, which: str | None) -> str:
     """The name of the checkpoint to take.
 
     Raises:

@@ -11,12 +11,12 @@ from typing import Any
 from vaekl.config import trust
 from vaekl.config.files import files_digest
 from vaekl.config.job import Job
-from vaekl.run import longer, recovery, same_images
+from vaekl.run import longer, recovery, same_images, warm_start
 from vaekl.run.build import build, build_data, build_likelihood, facts
 from vaekl.run.config import RunConfig
 from vaekl.run.execute import Run, execute
 from vaekl.run.lost import lost_weights
-from vaekl.store import RunFolder
+from vaekl.store import RunFolder, checkpoint
 from vaekl.system import distributed
 from vaekl.system.console import Console
 from vaekl.system.devices import enough_memory
@@ -48,12 +48,19 @@ def train(job: Job) -> float | None:
             return _go_on(path, console, job.content)
         cfg = RunConfig.of(job.content)
         runs = [distributed.on_each(lambda: build(cfg, path, console))]
-        facts_of_run = facts(runs[0].trainer, cfg.data)
+        begun_with = distributed.on_each(lambda: warm_start.begin(runs[0].trainer, cfg))
+        facts_of_run = facts(runs[0].trainer, cfg.data) | {"init": begun_with and begun_with[0]}
+
+        def keep_first_weights() -> None:
+            if begun_with is not None:
+                checkpoint.save(folder.initial, begun_with[1])
+
         with _held(folder):
             if is_there:
                 names = distributed.on_first(folder.clear)
                 console.print(f"training again: {', '.join(names)} in {printable(str(path))} taken away")
-            distributed.on_first(lambda: folder.claim(cfg.yaml, job.overrides, facts_of_run))
+            distributed.on_first(lambda: folder.claim(cfg.yaml, job.overrides, facts_of_run, keep_first_weights))
+            runs[0].init = distributed.on_first(lambda: warm_start.words(folder))
             return _complete(runs, cfg, path, console)
 
 
@@ -137,7 +144,7 @@ def _go_further(path: Path, console: Console, key: str, value: int) -> float | N
         is_finished = distributed.on_first(folder.results) is not None
         runs = [distributed.on_each(lambda: build(cfg, path, console))]
         distributed.on_each(lambda: longer.check_length(runs[0].trainer, former, path))
-        _restore(runs[0], path, console)
+        _restore(runs[0], cfg, console)
         distributed.on_each(lambda: longer.check(runs[0].trainer, former, cfg, path, is_finished))
         distributed.on_first(lambda: folder.lengthen(cfg.yaml))
         return _complete(runs, cfg, path, console)
@@ -167,11 +174,15 @@ def _check_finished(folder: RunFolder, cfg: RunConfig, console: Console) -> None
 def _restored(cfg: RunConfig, path: Path, console: Console) -> Run:
     """The run as it was at its last checkpoint."""
     run = distributed.on_each(lambda: build(cfg, path, console))
-    _restore(run, path, console)
+    _restore(run, cfg, console)
     return run
 
 
-def _restore(run: Run, path: Path, console: Console) -> None:
+def _restore(run: Run, cfg: RunConfig, console: Console) -> None:
+    path, folder = run.path, RunFolder(run.path)
+    if cfg.init is not None:
+        distributed.on_each(lambda: warm_start.begin_again(run.trainer, folder))
+        run.init = distributed.on_first(lambda: warm_start.words(folder))
     saved = distributed.on_first(lambda: recovery.saved_state(run.trainer, path, console))
     distributed.on_each(lambda: recovery.restore(run.trainer, path, saved, console))
 
@@ -216,8 +227,7 @@ def _explained(diverged: DivergedError, restores: int, cfg: RunConfig, path: Pat
         return diverged
     console.print("  training diverged: looking for the first bad step since the last checkpoint")
     try:
-        trainer = build(cfg, path, Console(StringIO())).trainer
-        recovery.restore(trainer, path, recovery.saved_state(trainer, path, console), console)
+        trainer = _restored(cfg, path, Console(StringIO())).trainer
         trainer.callbacks, trainer.restores = [], restores
         return diverged.beginning_with(recovery.first_fault(trainer, diverged.step))
     except Exception:  # the data are gone, the memory is full: the error is raised without an explanation

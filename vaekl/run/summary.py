@@ -19,7 +19,7 @@ from vaekl.system.terminal import command, printable
 from vaekl.training.trainer import Trainer
 
 
-def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
+def start(trainer: Trainer, choices: Mapping[str, str], path: Path, init: str | None = None) -> str:
     """The data, the model's size, the loss as an equation, and which weighting `auto` took."""
     model, data, plan = trainer.model, trainer.data, trainer.plan
     likelihood, weighting = model.likelihood, model.weighting
@@ -40,6 +40,7 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path) -> str:
     lines = {
         "data": f"{choices['dataset']}: {counts} {examples} of {shape}; {data.spec.protocol}",
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
+        **({"init": f"the networks begin with the weights of {init}"} if init else {}),
         "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
         f"; {likelihood.protocol}",
         "loss": weighting.equation(model.control.equation()) + multiplied + f", averaged over {examples}",

@@ -6,6 +6,7 @@ from typing import Any
 
 from vaekl.store.read import UnreadableError, parsed_yaml, read_yaml
 from vaekl.system.errors import VaeklError
+from vaekl.system.files import replacing, sync, unwritable
 from vaekl.system.terminal import printable
 
 CONFIG = "config.yaml"
@@ -50,6 +51,34 @@ def check(text: str) -> None:
         raise VaeklError(
             f"{CONFIG} cannot hold the settings of this run ({error}): give fewer or shorter ones."
         ) from error
+
+
+def write(folder: Path, text: str) -> None:
+    """Write the config of a run, whole or not at all."""
+    with replacing(folder / CONFIG, "config") as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def replace(folder: Path, text: str, results: Path) -> None:
+    """Give a run another config, with which its results are none any more.
+
+    They go first: killed in between, it is the run that it was, which a resume tests again.
+
+    Args:
+        folder: of the run.
+        text: the resolved config.
+        results: the file with the results, which need not be there.
+
+    Raises:
+        VaeklError: a file cannot be taken away or written.
+    """
+    check(text)
+    try:
+        results.unlink(missing_ok=True)
+        sync(folder)
+    except OSError as error:
+        raise VaeklError(unwritable(results, "file", error)) from error
+    write(folder, text)
 
 
 def refusal(folder: Path) -> VaeklError:

@@ -18,7 +18,7 @@ from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import made_folder, replacing, sole_user, sole_writer, sync, unwritable
+from vaekl.system.files import made_folder, sole_user, sole_writer, sync, unwritable
 from vaekl.system.terminal import command, printable
 
 #: names of checkpoints; `results.json` says which of them was tested
@@ -82,6 +82,11 @@ class RunFolder:
         return self.path / BEST
 
     @property
+    def initial(self) -> Path:
+        """The weights of another run that this one's networks began with, so that it goes on without that run."""
+        return self.path / "init.pt"
+
+    @property
     def damaged(self) -> Path:
         """Where a newest checkpoint that cannot be read is kept."""
         return self.path / "last.damaged.pt"
@@ -134,13 +139,20 @@ class RunFolder:
         with sole_user(self.path):
             yield
 
-    def claim(self, config_yaml: str, overrides: Sequence[str], facts: Mapping[str, Any]) -> None:
+    def claim(
+        self,
+        config_yaml: str,
+        overrides: Sequence[str],
+        facts: Mapping[str, Any],
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make a folder that this process holds a run's, by giving it a config.
 
         Args:
             config_yaml: the resolved config.
             overrides: the words that the user typed after `vaekl train`.
             facts: data, likelihood, weighting and parameters, as `schema.Facts` has them.
+            prepare: writes what must be there before the config.
 
         Raises:
             VaeklError: if the folder holds a run already, or what is left of one.
@@ -158,28 +170,12 @@ class RunFolder:
         configs.check(config_yaml)
         content = {"metrics_schema": logs.SCHEMA, **versions(overrides), **facts}
         write_record(self.facts_file, record(Facts, content, _FACTS))
-        with replacing(self.config_file, "config") as partial:
-            partial.write_text(config_yaml, encoding="utf-8")
+        prepare()
+        configs.write(self.path, config_yaml)
 
     def lengthen(self, config_yaml: str) -> None:
-        """Give a run that this process holds a config with more steps.
-
-        Its results go first: killed in between, it is the shorter run, which a resume tests again.
-
-        Args:
-            config_yaml: the resolved config.
-
-        Raises:
-            VaeklError: a file cannot be taken away or written.
-        """
-        configs.check(config_yaml)
-        try:
-            self.results_file.unlink(missing_ok=True)
-            sync(self.path)
-        except OSError as error:
-            raise VaeklError(unwritable(self.results_file, "file", error)) from error
-        with replacing(self.config_file, "config") as partial:
-            partial.write_text(config_yaml, encoding="utf-8")
+        """Give a run that this process holds a config with more steps; its results go, as `configs.replace` says."""
+        configs.replace(self.path, config_yaml, self.results_file)
 
     def clear(self) -> list[str]:
         """Take away what training and `vaekl eval` left, for the same run to be trained again into this folder.

@@ -80,6 +80,14 @@ class ControlFacts(Record):
     target_kl_nats: Positive | None
 
 
+class Init(Record):
+    """The weights that a run's networks began with, where they are another run's."""
+
+    run: Text
+    weights: Text
+    step: Count
+
+
 class Facts(Record, kw_only=True):
     """`facts.json`."""
 
@@ -96,6 +104,7 @@ class Facts(Record, kw_only=True):
     weighting: WeightingFacts
     control: ControlFacts
     parameters: Count
+    init: Init | None = None
 
 
 class Figures(Record, kw_only=True):

@@ -96,6 +96,35 @@ def check_weights(state: Mapping[str, Any], model: VAE, is_averaged: bool) -> No
     _check_weights(state, model, state["step"])
 
 
+def networks_of(state: Mapping[str, Any], model: VAE, is_averaged: bool) -> dict[str, Any]:
+    """The weights of a model's networks in a state that another run saved; nothing else of it is looked at.
+
+    Args:
+        state: what was read.
+        model: whose networks they must fit.
+        is_averaged: whether the other run kept a moving average of the weights, which is then taken.
+
+    Returns:
+        encoder.* and decoder.*.
+
+    Raises:
+        MisfitError: names the first parameter that differs.
+    """
+    part, prefix = ("average", "module.") if is_averaged else ("model", "")
+    networks = (f"{prefix}encoder.", f"{prefix}decoder.")
+    own = {f"{prefix}{name}": value for name, value in _weights_form(model.state_dict()).items()}
+    form = {name: value for name, value in own.items() if name.startswith(networks)}
+    saved: Any = state.get(part)
+    if type(saved) not in (dict, OrderedDict):
+        raise MisfitError(part, "holds no weights")
+    weights = {name: value for name, value in saved.items() if type(name) is str and name.startswith(networks)}
+    check_matches({"step": state.get("step"), part: weights}, {"step": whole_number(0, 2**53), part: form})
+    for name, value in weights.items():
+        if isinstance(value, Tensor):
+            _check_finite(value, f"{part}.{name}")
+    return {name.removeprefix(prefix): value for name, value in weights.items()}
+
+
 def with_versions_of(own: Mapping[str, Any], weights: Mapping[str, Any]) -> Mapping[str, Any]:
     """Weights with the module versions of the model that takes them, not those that their file names."""
     taken = OrderedDict(weights)

@@ -36,6 +36,7 @@ Examples
   vaekl train likelihood=gaussian weighting=fixed_beta weighting.beta=0.01
   vaekl train -m likelihood=cb,gaussian,beta seed=0,1,2
   vaekl train sweep=beta_curve dataset=mnist
+  vaekl train init=outputs/<run> trainer.steps=20000     start from the weights of another run
 
 Flags
   -m, --multirun        sweep over comma-separated values

@@ -142,6 +142,9 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
         values = [version[package] for version in versions if package in version]
         if values:
             tallies[package] = _tallied(values)
+    begun = [one.init and f"{one.init.run}, {one.init.weights} at step {one.init.step:,}" for one in run_facts]
+    if any(begun):
+        tallies["first weights"] = _tallied([init or "their own" for init in begun])
     tallies["data protocol"] = _tallied([run.density for run in runs if run.finished]) or ["unknown"]
     rulers = [run.evaluation.protocol.ruler for run in runs if run.evaluation]
     tallies["fair ruler"] = _tallied(rulers) or ["not measured"]
