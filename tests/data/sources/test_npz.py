@@ -277,15 +277,25 @@ def test_a_folder_of_arrays_leaves_out_what_it_does_not_know(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"),
+    ("content", "words"),
     [
-        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "a MATLAB file"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
-        (b"\x1f\x8b\x08" + bytes(100), "a gzip file"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-        (b"<!DOCTYPE html>", "a web page"),
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", ("a MATLAB file", ".mat")),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), ("an HDF5 file", ".h5")),
+        (b"\x1f\x8b\x08" + bytes(100), ("a gzip file", "unpack")),
+        (b"version https://git-lfs.github.com/spec/v1\n", ("Git LFS", "git lfs pull")),
+        (b"<!DOCTYPE html>", ("a web page", "download")),
+        (b"\x80\x04K\x01.", ("a pickle", "never read", "numpy.savez")),
+        (b"\x89PNG\r\n", ("an image", "dataset=image_folder")),
+        (b"PAR1", ("a Parquet file", "dataset=table")),
     ],
 )
-def test_a_file_of_another_program_is_called_what_it_is(tmp_path, content, kind):
+def test_a_file_of_another_program_is_called_what_it_is(tmp_path, content, words):
     (tmp_path / "a.npz").write_bytes(content)
-    assert "truncated" not in refused(lambda: npz(str(tmp_path / "a.npz")), "a.npz is", kind)
+    assert "truncated" not in refused(lambda: npz(str(tmp_path / "a.npz")), "a.npz is", *words)
+
+
+def test_what_is_no_file_of_arrays_is_not_called_truncated(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
+    sentence = refused(lambda: npz(str(tmp_path / "a.csv")), "none of the files", ".safetensors", "dataset=table")
+    assert "truncated" not in sentence
+    refused(lambda: npz(str(tmp_path)), "holds no .npy files", "dataset=image_folder")

@@ -56,7 +56,9 @@ STRANGE = [make_pipe, make_socket, make_device, make_hole]
 
 
 @pytest.mark.parametrize("make", STRANGE)
-@pytest.mark.parametrize("name", ["a.npz", "x_train.npy", "folder/x_train.npy"])
+@pytest.mark.parametrize(
+    "name", ["a.npz", "a.mat", "a.h5", "a.pt", "a.safetensors", "x_train.npy", "folder/x_train.npy"]
+)
 def test_among_arrays(name, make, tmp_path):
     place = tmp_path / name
     place.parent.mkdir(exist_ok=True)

@@ -18,23 +18,29 @@ from vaekl.system.errors import VaeklError, first_line
 _LONGEST_CONTENTS = 1 << 20
 #: deflated zeros take a thousandth; masks of a synthetic data set, a hundredth
 _LARGE, _DENSEST = 1 << 30, 500
-#: how files of other programs begin, and what they are
+_SAVE = "give its arrays to numpy.savez, and set dataset.path to the file that this writes"
+_UNPACK, _NAME = "unpack it, and set dataset.path to what it holds", "give it a name that ends in"
+#: how files of other programs begin, what they are and what to do
 _KINDS = {
-    b"MATLAB": "a MATLAB file",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"\x93NUMPY": "an .npy file under another name",
-    b"\x1f\x8b": "a gzip file",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ\x00": "an xz file",
-    b"PAR1": "a Parquet file",
-    b"\x89PNG": "an image",
-    b"\xff\xd8\xff": "an image",
-    b"version https://git-lfs": "a pointer of Git LFS, whose content is not here",
-    b"<!DOCTYPE": "a web page",
-    b"<html": "a web page",
+    b"MATLAB": ("a MATLAB file", f"{_NAME} .mat"),
+    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", f"{_NAME} .h5"),
+    b"\x93NUMPY": ("an .npy file under another name", f"{_NAME} .npy"),
+    b"\x80\x02": ("a pickle, which may hold code and is never read", _SAVE),
+    b"\x80\x03": ("a pickle, which may hold code and is never read", _SAVE),
+    b"\x80\x04": ("a pickle, which may hold code and is never read", _SAVE),
+    b"\x80\x05": ("a pickle, which may hold code and is never read", _SAVE),
+    b"\x1f\x8b": ("a gzip file", _UNPACK),
+    b"BZh": ("a bzip2 file", _UNPACK),
+    b"\xfd7zXZ\x00": ("an xz file", _UNPACK),
+    b"PAR1": ("a Parquet file", "use dataset=table"),
+    b"\x89PNG": ("an image", "use dataset=image_folder, with the folder that it is in"),
+    b"\xff\xd8\xff": ("an image", "use dataset=image_folder, with the folder that it is in"),
+    b"version https://git-lfs": ("a pointer of Git LFS, whose content is not here", "fetch it by `git lfs pull`"),
+    b"<!DOCTYPE": ("a web page", "download the file itself"),
+    b"<html": ("a web page", "download the file itself"),
 }
-#: how the names of those end that can be read
-_SUFFIXES = {"a MATLAB file": ".mat", "an HDF5 file": ".h5", "an .npy file under another name": ".npy"}
+#: of the files that are read
+SUFFIXES = (".npz", ".npy", ".mat", ".pt", ".pth", ".safetensors", ".h5", ".hdf5")
 #: the most arrays whose headers are looked at
 MOST_MEMBERS = 10_000
 
@@ -203,13 +209,14 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
         raise
     except Exception as error:  # a broken archive can fail in any way
         is_other = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)
-        if is_other and (kind := _other_kind(file)):
-            cure = (
-                f"give it a name that ends in {_SUFFIXES[kind]}"
-                if kind in _SUFFIXES
-                else "give its arrays to numpy.savez, and set dataset.path to the file that this writes"
-            )
+        if is_other and (other := _other_kind(file)):
+            kind, cure = other
             raise VaeklError(f"{file} is {kind}: {cure}.") from error
+        if is_other and file.suffix.lower() != ".npz":
+            raise VaeklError(
+                f"{file} is none of the files that dataset=npz reads ({', '.join(SUFFIXES)}): give one of these, or "
+                "use dataset=table for .csv and .parquet."
+            ) from error
         reason = "it is no .npz file, or a truncated one" if is_other else _reason(error)
         raise VaeklError(
             f"{file} cannot be read as an .npz file of plain arrays ({reason}): write it again with numpy.savez, or "
@@ -217,11 +224,11 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
-def _other_kind(file: Path) -> str:
-    """What a file is that is no archive, by its first bytes; "" where nothing is known."""
+def _other_kind(file: Path) -> tuple[str, str] | None:
+    """What a file is that is no archive, by its first bytes, and what to do; None where nothing is known."""
     with open_file(file) as content:
         first = content.read(max(map(len, _KINDS)))
-    return next((kind for start, kind in _KINDS.items() if first.startswith(start)), "")
+    return next((other for start, other in _KINDS.items() if first.startswith(start)), None)
 
 
 def _reason(error: Exception) -> str:

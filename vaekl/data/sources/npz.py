@@ -84,6 +84,11 @@ def npz(
     optional(text, labels, "dataset.labels")
     inventory = Inventory(str(place.absolute()))
     files = _npy_files(place) if place.is_dir() else {}
+    if place.is_dir() and not files:
+        raise VaeklError(
+            f"The folder {place} holds no .npy files: set dataset.path to a file of arrays, or use "
+            "dataset=image_folder for a folder of images."
+        )
     if images is None and labels is None and are_samples(files):
         parts = sample_parts(place, layout, data_root(root), inventory)
     else:
