@@ -176,7 +176,7 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
             ["is no launcher that Hydra knows: choose one by its name, as in hydra/launcher=basic"],
         ),
         (["-m", "seed=0,1", "hydra.sweeper._target_=os.system"], ["os.system is no sweeper that Hydra knows"]),
-        (["-m", "seed=0,1", "output_dir=/proc/none"], ["/proc/none", "could not be written"]),
+        (["-m", "seed=0,1", "output_dir=/proc/none"], ["/proc/none", "cannot be made", "output_dir=FOLDER"]),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused_before_anything_is_written(typed, parts, tmp_path):

@@ -11,7 +11,7 @@ from cli_helpers import SMALL, trained, vaekl
 
 from vaekl import cli
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import check_name
+from vaekl.system.places import check_name
 
 ENCODINGS = ["ascii", "latin-1", "cp1252"]
 NAME = "lauf φ日"

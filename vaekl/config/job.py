@@ -13,7 +13,8 @@ from vaekl.config import compose, mistakes
 from vaekl.config.overrides import config_dirs
 from vaekl.store.read import plain
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import locale_cure, refuse_link
+from vaekl.system.files import refuse_link
+from vaekl.system.places import locale_cure
 from vaekl.system.terminal import printable
 
 

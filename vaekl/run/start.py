@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from errno import EACCES, ENOTDIR
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from vaekl.system import distributed
 from vaekl.system.console import Console
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import StoppedError, VaeklError
-from vaekl.system.files import check_name, inner_folder, open_regular, unwritable
+from vaekl.system.files import inner_folder, open_regular, unwritable
+from vaekl.system.places import check_name, check_place
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker
 from vaekl.training.divergence import DivergedError
@@ -41,7 +41,7 @@ def train(job: Job) -> float | None:
     """
     path, folder = job.path, RunFolder(job.path)
     check_name(path)
-    _check_place(path)
+    check_place(path, "run folder", "output_dir")
     with _console(path) as console, enough_memory("the run", _SMALLER), distributed.joined():
         is_there = distributed.on_first(lambda: folder.is_run_of(job.content))
         if is_there and not job.again:
@@ -77,22 +77,6 @@ def resume(path: Path, length: tuple[str, int] | None = None) -> float | None:
     check_name(path)
     with enough_memory("the run", _SMALLER), distributed.joined():
         return _go_on(path, Console()) if length is None else _go_further(path, Console(), *length)
-
-
-def _check_place(path: Path) -> None:
-    """Refuse a folder that could not be made, before the data are read and the model is built.
-
-    Raises:
-        VaeklError: says why.
-    """
-    try:
-        nearest = next(place for place in (path, *path.parents) if place.exists())
-        if not nearest.is_dir():
-            raise NotADirectoryError(ENOTDIR, "not a directory")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise PermissionError(EACCES, "permission denied")
-    except OSError as error:
-        raise VaeklError(unwritable(path, "run folder", error)) from error
 
 
 @contextmanager

@@ -135,7 +135,7 @@ class RunFolder:
         Raises:
             VaeklError: another process trains in it, or it cannot be made.
         """
-        made_folder(self.path, "run folder")
+        made_folder(self.path, "run folder", "output_dir")
         with sole_user(self.path):
             yield
 

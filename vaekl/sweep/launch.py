@@ -17,7 +17,8 @@ from vaekl.sweep import display, parse, plan, slurm, workers
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
-from vaekl.system.files import check_name, made_folder, refuse_link, refuse_strange, sole_user, sole_writer
+from vaekl.system.files import made_folder, refuse_link, refuse_strange, sole_user, sole_writer, unwritable
+from vaekl.system.places import check_name, check_place, is_full
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker, no_processes
 
@@ -54,7 +55,8 @@ def _sweep(sweep: parse.Sweep) -> None:
         refuse_link(path)
     check_name(path / (sweep.value("hydra.sweep.subdir") or ""))
     console, runs = Console(), sweep.count()
-    made_folder(path, "sweep")
+    check_place(path, "sweep", "output_dir")
+    made_folder(path, "sweep", "output_dir")
     refuse_strange(path)  # Hydra and the launchers write there too
     with sole_user(path):
         _check_queue(path, sweep)
@@ -175,6 +177,8 @@ def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int
             manifest.settle(path, task.session)
             ended = manifest.of_session(path, task.session)
             if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(ended) and not submitted:
+                if isinstance(error, OSError) and is_full(path):
+                    raise VaeklError(unwritable(path, "sweep", error)) from error
                 if isinstance(error, OSError) and not error.filename:  # a semaphore has no file's name
                     raise VaeklError(f"{no_processes(error)}, or set hydra/launcher=basic.") from error
                 raise

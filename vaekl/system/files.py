@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from vaekl.system.errors import VaeklError, first_line
+from vaekl.system.places import is_full, unmade
 from vaekl.system.terminal import printable
 
 #: O_NONBLOCK: a pipe without a writer opens at once; Windows has none of these, and has no pipes among files
@@ -180,8 +180,13 @@ def inner_folder(path: Path) -> None:
     made_folder(path)
 
 
-def made_folder(path: Path, what: str = "folder") -> None:
+def made_folder(path: Path, what: str = "folder", option: str = "") -> None:
     """Make a folder that the user names, unless it or a link to one is there.
+
+    Args:
+        path: the folder.
+        what: it is, for the sentence.
+        option: that names another one, for the sentence.
 
     Raises:
         VaeklError: it cannot be made.
@@ -189,7 +194,7 @@ def made_folder(path: Path, what: str = "folder") -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise VaeklError(unwritable(path, what, error)) from error
+        raise VaeklError(unmade(path, what, option, error)) from error
 
 
 @contextmanager
@@ -245,33 +250,10 @@ def sole_user(folder: Path) -> Iterator[None]:
         yield
 
 
-def check_name(folder: Path) -> None:
-    """Refuse a folder that TensorBoard cannot write to.
-
-    Raises:
-        VaeklError: its name is no text.
-    """
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError as error:
-        cure = locale_cure(str(folder)) or "choose another one, or rename it"
-        raise VaeklError(f"the name of the folder {folder} is no UTF-8: {cure}.") from error
-
-
-def locale_cure(name: str) -> str:
-    """What to do about a name that this process cannot spell because of the terminal's locale; nothing otherwise."""
-    encoding = sys.getfilesystemencoding()
-    try:
-        name.encode(encoding)
-    except UnicodeEncodeError:
-        return "" if encoding == "utf-8" else f"set PYTHONUTF8=1, since the locale knows {encoding} alone"
-    return ""
-
-
 def unwritable(path: Path, what: str, error: BaseException) -> str:
     """The sentence for a file that could not be written."""
     number = getattr(error, "errno", None)
-    full = number == errno.ENOSPC or _is_full(path.parent)
+    full = number == errno.ENOSPC or is_full(path.parent)
     reason = "the disk is full" if full else first_line(error)
     cure = "free some space" if full else "make the folder writable"
     if number == errno.EROFS:
@@ -283,11 +265,3 @@ def unwritable(path: Path, what: str, error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         reason, cure = "the folder is gone", "put it back, or resume it where it was moved to"
     return f"the {what} {printable(str(path))} could not be written ({reason}): {cure}; what was saved before is kept."
-
-
-def _is_full(folder: Path) -> bool:
-    try:
-        state = os.statvfs(folder)
-    except OSError:
-        return False
-    return state.f_bavail * state.f_frsize < 1 << 20

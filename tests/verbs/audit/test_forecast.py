@@ -143,6 +143,6 @@ def test_large_images_are_subsampled(monkeypatch):
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(VaeklError, match="could not be written"):
+    with pytest.raises(VaeklError, match=r"taken is no folder\): set output_dir=FOLDER"):
         run(tmp_path, monkeypatch, "dataset=digits output_dir=taken")
     assert (tmp_path / "taken").read_text() == ""

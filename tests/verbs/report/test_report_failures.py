@@ -208,7 +208,7 @@ def test_groups_are_named_by_what_differs_and_only_that(made, sweep):
         (("sweep", "report.colour=red"), ("there is no key report.colour",)),
         (("sweep", "dataset=mnist"), ("runs on their own data",)),
         (("sweep", "report.output="), ("report",)),
-        (("sweep", "report.output=file/here"), ("could not be written",)),
+        (("sweep", "report.output=file/here"), ("file is no folder", "set report.output=FOLDER")),
         ((), ("report needs a run folder",)),
     ],
 )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import locale_cure
+from vaekl.system.places import locale_cure
 
 
 def existing_path(path: object, dataset: str, setting: str) -> Path:

@@ -200,7 +200,7 @@ def _spectrum(data: "Data") -> "tuple[Vector, int]":
 def _write(result: Forecast, folder: Path) -> None:
     from vaekl.verbs.audit.picture import draw
 
-    made_folder(folder)
+    made_folder(folder, option="output_dir")
     picture, numbers = folder / f"audit_{result.dataset}.png", folder / f"audit_{result.dataset}.json"
     with replacing(picture, "picture") as partial:
         draw(result, partial)

@@ -53,7 +53,7 @@ def _folder_name(path: Path) -> str:
 
 def _writable(folder: Path) -> None:
     """Refuse a folder that cannot be written before hours of measuring, not after."""
-    made_folder(folder)
+    made_folder(folder, "folder of the report", "report.output")
     inner_folder(folder / "figures")
     with replacing(folder / ".writable", "report") as partial:
         partial.write_text("")

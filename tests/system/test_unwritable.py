@@ -1,0 +1,86 @@
+"""A place that cannot be written: the true reason, and the option that names another one."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from cli_helpers import refused, vaekl
+
+from vaekl.system.errors import VaeklError
+from vaekl.system.files import made_folder
+from vaekl.system.places import check_place, unmade
+
+CURE = "set output_dir=FOLDER to another one that you may write to."
+
+
+@pytest.mark.parametrize(
+    ("words", "what"), [(("output_dir=PLACE",), "run folder"), (("-m", "seed=0,1", "output_dir=PLACE"), "sweep")]
+)
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("file", "HERE/file is no folder"), ("file/x", "HERE/file is no folder"), ("/dev/null", "/dev/null is no folder")],
+)
+def test_a_file_in_the_place_of_a_folder(place, reason, words, what, tmp_path):
+    (tmp_path / "file").touch()
+    answer = vaekl(tmp_path, "train", *(word.replace("PLACE", place) for word in words))
+    refused(answer, f"the {what} ", f" cannot be made ({reason.replace('HERE', str(tmp_path))}): {CURE}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOENT, "takes no folders"),
+        (errno.EPERM, "nobody may write to"),
+        (errno.EACCES, "you may not write to"),
+        (errno.EROFS, "is read-only"),
+        (errno.ENOSPC, "is full"),
+        (errno.ENAMETOOLONG, "File name too long"),
+    ],
+    ids=errno.errorcode.get,
+)
+def test_what_the_system_says_is_said_of_the_place_that_is_there(number, reason, tmp_path, monkeypatch):
+    def mkdir(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", mkdir)
+    with pytest.raises(VaeklError) as caught:
+        made_folder(tmp_path / "a" / "b", "sweep", "output_dir")
+    text = str(caught.value)
+    assert text.startswith(f"the sweep {tmp_path}/a/b cannot be made (") and text.endswith(f"): {CURE}")
+    assert reason in text and (number == errno.ENAMETOOLONG or f"{tmp_path} " in text or f"{tmp_path})" in text)
+
+
+def test_a_folder_that_is_there_is_not_made():
+    assert unmade(Path("/"), "folder", "", OSError(errno.EROFS, "x")) == (
+        "the folder / cannot be written to (the disk of / is read-only): make that writable."
+    )
+
+
+@pytest.mark.parametrize(
+    ("free", "flags", "may_write", "reason"),
+    [
+        (1000, 0, True, "is full"),
+        (10**9, 0, False, "you may not write to"),
+        (10**9, os.ST_RDONLY, False, "is read-only"),
+        (10**9, 0, True, ""),
+    ],
+)
+def test_a_place_is_looked_at_before_any_work(free, flags, may_write, reason, tmp_path, monkeypatch):
+    class State:
+        f_bavail, f_frsize, f_flag = free, 1, flags
+
+    monkeypatch.setattr(os, "statvfs", lambda _: State)
+    monkeypatch.setattr(os, "access", lambda *_: may_write)
+    if not reason:
+        return check_place(tmp_path / "x", "run folder", "output_dir")
+    with pytest.raises(VaeklError) as caught:
+        check_place(tmp_path / "x", "run folder", "output_dir")
+    assert reason in str(caught.value) and str(caught.value).endswith(CURE)
+
+
+def test_a_folder_of_the_system(tmp_path):
+    if not os.path.isdir("/proc/self"):
+        pytest.skip("no /proc here")
+    refused(vaekl(tmp_path, "train", "output_dir=/proc/x"), "/proc", CURE)
