@@ -233,7 +233,7 @@ def test_no_run_at_all(tmp_path):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["run", "trainer.steps=9"], "cannot change trainer.steps"),
+        (["run", "optim.lr=9"], "optim.lr"),
         ([""], "takes one run folder"),
         (["run/last.pt"], "but run does: give that"),
     ],

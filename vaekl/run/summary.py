@@ -12,7 +12,7 @@ from rich.table import Table
 from vaekl import __version__
 from vaekl.data import Data
 from vaekl.measures.elbo import Evaluation
-from vaekl.measures.trend import run_trend
+from vaekl.measures.trend import trend
 from vaekl.store import RunFolder
 from vaekl.system import distributed
 from vaekl.system.terminal import command, printable
@@ -97,7 +97,12 @@ def closing(trainer: Trainer, path: Path) -> str:
     """The protocol of the figures above, whether they still moved, where the run is, and how to look at it."""
     spec, likelihood = trainer.data.spec, trainer.model.likelihood
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
-    moving = distributed.on_first(lambda: run_trend(RunFolder(path)).sentence)
+    model, rows = trainer.model, RunFolder(path).metrics
+    controlled = model.control.name != "information_weight"
+    fits = model.weighting.fits_dispersion or controlled
+    moving = distributed.on_first(
+        lambda: trend(rows(), trainer.step, spec.dims, fits=fits, controlled=controlled).sentence
+    )
     longer = command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
     lines = {
         "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
