@@ -68,7 +68,13 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
         cfg.training.seed,
         _callbacks(cfg, path, console),
     )
-    return Run(trainer, cfg.choices, path, console)
+    notes = []
+    if cfg.training.batch_size > plan.batch_size:
+        size, examples = cfg.training.batch_size, f"{data.spec.example}s"
+        notes.append(
+            f"trainer.batch_size={size} is more than the {plan.batch_size:,} training {examples}: each step takes all"
+        )
+    return Run(trainer, cfg.choices, path, console, notes=notes)
 
 
 def build_likelihood(cfg: ModelConfig) -> Likelihood:

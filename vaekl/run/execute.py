@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class Run:
         path: the run folder, which the first process holds.
         console: where it speaks.
         init: whose weights its networks began with, in words; None for their own.
+        notes: which of its settings another one, or the data, has overruled.
     """
 
     trainer: Trainer
@@ -41,6 +42,7 @@ class Run:
     path: Path
     console: Console
     init: str | None = None
+    notes: Sequence[str] = ()
 
 
 def execute(run: Run) -> float | None:
@@ -60,7 +62,7 @@ def execute(run: Run) -> float | None:
 
 def _trained_and_tested(run: Run) -> float | None:
     trainer, console, output = run.trainer, run.console, run.console.output
-    console.print(summary.start(trainer, run.choices, run.path, run.init))
+    console.print(summary.start(trainer, run.choices, run.path, run.init, run.notes))
     try:
         with _stops_at_signals(trainer):
             trainer.fit()
@@ -88,7 +90,7 @@ def _trained_and_tested(run: Run) -> float | None:
             raise VaeklError(f"torch.compile failed ({reason}): {cure}, or set trainer.compile=false.") from error
         raise
     console.print(summary.end(trainer, test))
-    console.print(summary.closing(trainer, run.path))
+    console.print(summary.closing(trainer, test, run.path))
     if output.lost and not in_worker():
         raise output.lost.followed_by(f"the run is finished, in {run.path}.")
     return valid.elbo if valid is not None else None

@@ -17,7 +17,7 @@ from vaekl.run import same_images
 from vaekl.run.build import build_data, build_likelihood, build_model
 from vaekl.run.config import RunConfig
 from vaekl.run.lost import lost_weights
-from vaekl.store import BEST, LAST, RunFolder, checkpoint
+from vaekl.store import BEST, LAST, RunFolder, check_file, checkpoint
 from vaekl.store.match import MisfitError
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
@@ -115,6 +115,7 @@ def load(
     """
     path = Path(path)
     trust.vouch([f"--trust={module}" for module in trusted])
+    check_file(path)
     folder = RunFolder(path.parent if path.is_file() else path)
     content = trust.config(folder.path)
     results = folder.results()

@@ -55,6 +55,9 @@ def train(job: Job) -> float | None:
             if begun_with is not None:
                 checkpoint.save(folder.initial, begun_with[1])
 
+        if cfg.training.steps is not None and any(word.startswith("trainer.epochs=") for word in job.overrides):
+            ignored = f"trainer.steps={cfg.training.steps} is the run's length: trainer.epochs is not looked at"
+            runs[0].notes = [*runs[0].notes, ignored]
         with _held(folder):
             if is_there:
                 names = distributed.on_first(folder.clear)

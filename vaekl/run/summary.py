@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log, log2
 from pathlib import Path
 
@@ -18,8 +18,12 @@ from vaekl.system import distributed
 from vaekl.system.terminal import command, printable
 from vaekl.training.trainer import Trainer
 
+_ABOVE_0 = "no mistake: a density may be larger than 1, so that its logarithm is above 0; a probability's never is"
 
-def start(trainer: Trainer, choices: Mapping[str, str], path: Path, init: str | None = None) -> str:
+
+def start(
+    trainer: Trainer, choices: Mapping[str, str], path: Path, init: str | None = None, notes: Sequence[str] = ()
+) -> str:
     """The data, the model's size, the loss as an equation, and which weighting `auto` took."""
     model, data, plan = trainer.model, trainer.data, trainer.plan
     likelihood, weighting = model.likelihood, model.weighting
@@ -52,6 +56,7 @@ def start(trainer: Trainer, choices: Mapping[str, str], path: Path, init: str | 
     }
     head = f"vaekl {__version__}" + (f", resumed at step {trainer.step}" if trainer.step else "")
     rows = list(lines.items())
+    rows[-1:-1] = [("note", note) for note in notes]
     rows[1:1] = _origin(data)
     return "\n".join([head, *(f"  {name:<11} {text}" for name, text in rows)])
 
@@ -93,7 +98,7 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
     return table
 
 
-def closing(trainer: Trainer, path: Path) -> str:
+def closing(trainer: Trainer, test: Evaluation, path: Path) -> str:
     """The protocol of the figures above, whether they still moved, where the run is, and how to look at it."""
     spec, likelihood = trainer.data.spec, trainer.model.likelihood
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
@@ -106,6 +111,7 @@ def closing(trainer: Trainer, path: Path) -> str:
     longer = command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
     lines = {
         "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
+        **({"above 0": _ABOVE_0} if test.elbo > 0 else {}),
         **({"unfinished": f"{moving}: {longer}"} if moving else {}),
         "run": printable(str(path)),
         "tensorboard": command("tensorboard", "--logdir", path.parent),

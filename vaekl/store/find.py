@@ -18,6 +18,7 @@ def find_runs(path: Path) -> list[Path]:
     Raises:
         VaeklError: if there is none.
     """
+    check_file(path)
     if path.is_file() or RunFolder(path).holds_run():
         return [path]
     runs, links = _inside(path)
@@ -26,6 +27,19 @@ def find_runs(path: Path) -> list[Path]:
     if not runs:
         raise refusal(path)
     return runs
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file of a run that is none of its checkpoints.
+
+    Raises:
+        VaeklError: names the run's folder.
+    """
+    if path.is_file() and path.suffix != ".pt" and RunFolder(path.parent).holds_run():
+        folder = printable(str(path.parent))
+        raise VaeklError(
+            f"{printable(str(path))} is a file of the run {folder}: give that folder, or a checkpoint in it."
+        )
 
 
 def linked_runs(path: Path) -> list[Path]:

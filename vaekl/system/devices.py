@@ -11,7 +11,7 @@ import torch
 from vaekl.system import distributed
 from vaekl.system.checks import one_of, optional, whole
 from vaekl.system.cores import allowed_cores, free_cores
-from vaekl.system.errors import FullMemoryError, VaeklError, first_line
+from vaekl.system.errors import FullMemoryError, VaeklError, did_you_mean, first_line
 
 # names of options in glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -34,7 +34,8 @@ def pick_device(name: str, key: str = "trainer.device") -> torch.device:
     if torch.cuda.is_available():
         present += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if name != "auto" and name not in present:
-        raise VaeklError(f"{key}={name} is not on this machine: choose auto or {', '.join(present)}.")
+        hint = did_you_mean(name, ["cuda", *present])
+        raise VaeklError(f"{key}={name} is not on this machine{hint}: choose auto or {', '.join(present)}.")
     if name == "cpu" or present == ["cpu"]:
         return torch.device("cpu")
     if distributed.size() == 1:

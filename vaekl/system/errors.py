@@ -3,6 +3,19 @@
 import difflib
 from collections.abc import Iterable
 
+#: what other programs call things, and the names that they have here
+_SYNONYMS = {
+    **dict.fromkeys(("mse", "l2", "normal", "squared_error"), ("gaussian",)),
+    **dict.fromkeys(("mae", "l1", "absolute_error"), ("laplace",)),
+    **dict.fromkeys(("bce", "binary_cross_entropy", "sigmoid"), ("bernoulli", "cb")),
+    **dict.fromkeys(("continuous_bernoulli", "continuousbernoulli"), ("cb",)),
+    **dict.fromkeys(("ce", "cross_entropy", "softmax"), ("categorical",)),
+    **dict.fromkeys(("gpu", "nvidia"), ("cuda",)),
+    **dict.fromkeys(("cnn", "convolutional"), ("conv",)),
+    **dict.fromkeys(("fc", "dense"), ("mlp",)),
+    **dict.fromkeys(("beta_vae", "beta"), ("fixed_beta",)),
+}
+
 
 class VaeklError(Exception):
     """A mistake that the user can correct; `str(error)` is the sentence that is printed, without a traceback."""
@@ -38,10 +51,15 @@ def sentence(error: Exception) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """The choice that is closest to a word, in brackets, or nothing.
+    """The choice that is another word for this one, or spelled most like it, in brackets; or nothing.
 
     >>> did_you_mean("gausian", ["gaussian", "cb"])
     ' (did you mean gaussian?)'
+    >>> did_you_mean("bce", ["gaussian", "bernoulli", "cb"])
+    ' (did you mean bernoulli or cb?)'
     """
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    choices = list(choices)
+    if others := [name for name in _SYNONYMS.get(word.lower(), ()) if name in choices]:
+        return f" (did you mean {' or '.join(others)}?)"
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
