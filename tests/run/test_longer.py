@@ -1,5 +1,6 @@
 """A run that is given more steps is the run that was typed with them, to the last bit; or it is refused."""
 
+import contextlib
 import shlex
 import shutil
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 from cli_helpers import contents, refused, results, rows, trained, vaekl
 
+from vaekl.config.job import single
 from vaekl.run import start
-from vaekl.store import config
+from vaekl.store import RunFolder, config
 
 #: by what they try: the words of the run, its first length and its second
 EXACT = {
@@ -17,9 +19,9 @@ EXACT = {
         "steps=5",
         "steps=10",
     ),
-    "epochs": (("trainer.steps=null", "trainer.batch_size=500", "trainer.ema=0.9"), "epochs=2", "epochs=4"),
 }
 EXACT_TOO = {
+    "epochs": (("trainer.steps=null", "trainer.batch_size=500", "trainer.ema=0.9"), "epochs=2", "epochs=4"),
     "an end between logs": (("trainer.log_every=3",), "steps=5", "steps=9"),
     "an end before the first log": (("trainer.log_every=50", "trainer.valid_every=3"), "steps=4", "steps=7"),
     "early stopping": (("trainer.patience=3", "optim.lr=0.01"), "steps=4", "steps=9"),
@@ -155,10 +157,10 @@ def test_resume_again_says_what_trains_a_run_once_more(tmp_path, finished):
     shutil.copytree(finished, tmp_path / "a b")
     sentence = refused(vaekl(tmp_path, "resume", "a b", "--again"), "from its first step", "--again")
     words = shlex.split(sentence.split("`")[1])
-    assert words[:2] == ["vaekl", "train"]
-    answer = vaekl(tmp_path, *words[1:])
-    assert answer.code == 0 and "training again" in answer.out
-    assert results(tmp_path / "a b") == results(finished)
+    assert words[:2] == ["vaekl", "train"] and words[-1] == "--again"
+    with contextlib.chdir(tmp_path):
+        job = single(words[2:])
+    assert job.again and job.path == tmp_path / "a b" and RunFolder(job.path).is_run_of(job.content)
     refused(vaekl(tmp_path, "resume", "--again"), "vaekl train ... --again")
 
 
