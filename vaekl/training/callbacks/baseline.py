@@ -39,8 +39,8 @@ class Baseline(Callback):
             self._silent = True
             self.console.print(
                 f"  warning: after {trainer.step:,} steps the RMSE, {evaluation.rmse:.4g}, is no better than that of "
-                f"the training mean, {mean:.4g}: nothing is known of single {trainer.data.spec.example}s yet; train "
-                "longer, raise optim.lr, or give the KL less weight."
+                f"the training mean, {mean:.4g}: nothing is known of single {trainer.data.spec.example}s; train "
+                "longer, raise optim.lr, or give the KL less weight, unless they are noise."
             )
 
 
