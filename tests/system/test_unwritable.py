@@ -3,9 +3,12 @@
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from cli_helpers import refused, vaekl
+from PIL import Image
 
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import made_folder
@@ -84,3 +87,20 @@ def test_a_folder_of_the_system(tmp_path):
     if not os.path.isdir("/proc/self"):
         pytest.skip("no /proc here")
     refused(vaekl(tmp_path, "train", "output_dir=/proc/x"), "/proc", CURE)
+
+
+def test_a_data_directory_without_room_for_decoded_images(tmp_path, monkeypatch):
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for number in range(20):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / "a" / f"{number}.png")
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda place: SimpleNamespace(free=1_000_000 if "data" not in str(place) else 200)
+    )
+    words = ("dataset=image_folder", f"dataset.path={tmp_path / 'images'}", f"data_dir={tmp_path / 'data'}")
+    refused(
+        vaekl(tmp_path, "train", *words),
+        "images would take 0.015 MB",
+        "has 0.000 MB",
+        "data_dir to a folder that has room",
+    )

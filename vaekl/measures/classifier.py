@@ -100,7 +100,8 @@ def classifier(data: Data, seed: int = 0, say: Callable[[str], None] = log.info)
             try:
                 checkpoint.save(file, state)
             except VaeklError as error:
-                log.warning("The classifier is not kept: %s", error)
+                place = "set VAEKL_CACHE_DIR to a folder that has room and may be written to"
+                log.warning("The classifier is not kept, and trained again next time; %s: %s", place, error)
     return network
 
 

@@ -29,3 +29,7 @@ class Plan:
     compile: bool | None = False
     patience: int | None = None
     save_minutes: float | None = None
+
+    def since_log(self, step: int) -> int:
+        """How many steps have followed the last log, or led to the one that is due after this step."""
+        return (step - 1) % self.log_every + 1

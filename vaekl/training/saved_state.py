@@ -70,7 +70,7 @@ def check_state(state: Mapping[str, Any], own: Mapping[str, Any], model: VAE, op
     assert type(step) is int
     _check_optimizer(state, own, model, optimizer)
     _check_weights(state, model, step)
-    since_log = (step - 1) % plan.log_every + 1 if step else 0
+    since_log = plan.since_log(step) if step else 0
     _check_finite(state["rows"][:since_log], "rows")
     if state["device"] == own["device"]:
         _check_generator(state["generator"], own["device"])

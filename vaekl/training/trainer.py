@@ -192,14 +192,9 @@ class Trainer:
         steps = range(self.step, self.step if self.finished else self.plan.total_steps)
         return batches_of(self.data.train, self.plan.batch_size, self.seed, steps)
 
-    @property
-    def _since_log(self) -> int:
-        """How many steps the rows are of."""
-        return (self.step - 1) % self.plan.log_every + 1
-
     def _ledger(self) -> dict[str, float]:
         """Means of the ledger and the ELBO over the steps since the last log."""
-        rows = distributed.total(self.rows[: self._since_log]).cpu().double()
+        rows = distributed.total(self.rows[: self.plan.since_log(self.step)]).cpu().double()
         check_rows(rows, self.step, self.model)
         return ledger_means(rows)
 
@@ -260,7 +255,8 @@ class Trainer:
     def _prepare_checkpoint(self) -> None:
         """Give the first process, which saves, the whole batches' rows; refuse to save what is not finite."""
         distributed.bring_to_first(self.rows)
-        distributed.on_first(lambda: check_rows(self.rows[: self._since_log], self.step, self.model))
+        rows = self.rows[: self.plan.since_log(self.step)]
+        distributed.on_first(lambda: check_rows(rows, self.step, self.model))
         check_parameters(self.model, self.step)
         check_optimizer(self.optimizer, self.model, self.step)
 

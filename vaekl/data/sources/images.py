@@ -225,7 +225,7 @@ def _check_room(place: Path, size: int) -> None:
     free = shutil.disk_usage(place).free
     if size > free:
         raise VaeklError(
-            f"the decoded images would take {size / 1e6:,.1f} MB, and {place} has {free / 1e6:,.1f} MB: set a smaller "
+            f"the decoded images would take {size / 1e6:,.3f} MB, and {place} has {free / 1e6:,.3f} MB: set a smaller "
             "dataset.size, or data_dir to a folder that has room."
         )
 
