@@ -148,7 +148,7 @@ def sigma(groups: Sequence[Group], colours: Colours) -> Figure | None:
     label_axes(panels, columns, len(shown), "training step", "implied σ, RMSE")
     lines = [matplotlib.lines.Line2D([], [], color=PALETTE[0]), matplotlib.lines.Line2D([], [], color=GREY, ls="--")]
     words = ["implied σ (in the strategy's colour)", "RMSE of the density's mean"]
-    figure.legend(lines, words, loc="outside lower center", ncols=2)
+    figure.legend(lines, words, loc="outside lower center", ncols=min(2, columns))
     return figure
 
 
