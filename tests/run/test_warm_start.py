@@ -97,7 +97,7 @@ def test_killed_before_its_first_checkpoint_it_goes_on_without_the_other_run(fol
 
 
 def test_the_other_run_is_part_of_the_run(folder):
-    all_words = ((), ("init=null",), ("init=old",), (f"init={folder}/old",), ("init=./elsewhere",))
+    all_words = ((), ("init=null",), ("init=old",), ("init=./old/",), ("init=./elsewhere",))
     with contextlib.chdir(folder):
         fresh, null, old, absolute, elsewhere = (single([*MODEL, *words]) for words in all_words)
     assert fresh.path == null.path and old.path == absolute.path
@@ -113,6 +113,7 @@ BAD = {
     "more latents": (("init=old", "model.latents=5"), ("init=", "encoder")),
     "nowhere": (("init=nowhere",), ("nowhere", "holds no run")),
     "a number": (("init=7",), ("init", "7")),
+    "empty": (("init=",), ("init",)),
     "several": (("init=old,nowhere",), ("init=old,nowhere", "several values")),
 }
 

@@ -82,6 +82,8 @@ def plain(cfg: DictConfig, complete: bool = False) -> dict[str, Any]:
             settings[key] = os.path.join(typed_in, os.path.expanduser(settings[key]))
     if content.get("init", "") is None:  # runs that begin with weights of their own have no such key
         del content["init"]
+    elif isinstance(content.get("init"), str) and content["init"]:  # one run by all its names: old, ./old and old/
+        content["init"] = os.path.normpath(content["init"])
     resolved: dict[str, Any] = content
     return resolved
 
