@@ -54,6 +54,21 @@ def test_patience_counts_validations_in_a_row(monkeypatch):
     assert (trainer.step, trainer.best_elbo) == (14, 3.0)
 
 
+@pytest.mark.parametrize(
+    ("patience", "last", "best", "stale"),
+    [(2, 1.0, 3.0, 0), (2, 9.0, 9.0, 0), (None, 1.0, 3.0, 0), (None, 9.0, 3.0, 0)],
+)
+def test_the_validation_at_an_end_between_others_counts_only_as_the_new_best(monkeypatch, patience, last, best, stale):
+    """A run of more steps has none there, and goes on from this one's checkpoint."""
+    elbos = iter([2.0, 3.0, last])
+    monkeypatch.setattr("vaekl.training.trainer.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
+    data = data_of()
+    trainer, recorder = trainer_of(data, model_of(data.spec), steps=8, valid_every=3, patience=patience)
+    trainer.fit()
+    assert [step for step, *_ in recorder.evaluations] == [3, 6, 8]
+    assert (trainer.best_elbo, trainer.stale_validations) == (best, stale)
+
+
 def test_validations_during_a_warm_up_do_not_count(monkeypatch):
     """Below its full weight the KL rises and the ELBO falls, whatever the run is worth."""
     elbos = iter([9.0, 8.0, 7.0, 1.0, 2.0, 1.5, 1.4])
