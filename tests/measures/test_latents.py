@@ -8,7 +8,7 @@ import torch
 from helpers import data_of, model_of
 from scipy import integrate, stats
 
-from vaekl.measures.latents import Posterior, kl, mutual_information, posterior
+from vaekl.measures.latents import Posterior, dimension_wise_kl, kl, mutual_information, posterior
 
 
 def information(mean, std, seed=0):
@@ -63,3 +63,33 @@ def test_posteriors_are_those_of_the_encoder_in_the_split_s_order():
     assert found.mean.shape == (700, 3)
     torch.testing.assert_close(found.mean[601:602], mean)
     torch.testing.assert_close(found.log_std[601:602], log_std)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6, -0.9])
+def test_the_parts_of_an_aggregate_that_is_a_gaussian(correlation):
+    """Means from N(0, Σ) and one σ make q(z) = N(0, Σ + σ² I), whose total correlation is −½ ln(1 − ρ²)."""
+    draw, sigma = np.random.default_rng(4), 0.5
+    means = draw.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], 4000)
+    noise = torch.from_numpy(draw.normal(size=means.shape))
+    aggregate = Posterior(torch.from_numpy(means), torch.full((4000, 2), log(sigma)), noise)
+    single = dimension_wise_kl(aggregate)
+    assert single == pytest.approx(2 * 0.5 * (0.25 - log(1.25)), abs=0.01)
+    rho = correlation / (1 + sigma**2)
+    rest = kl(aggregate).item() - mutual_information(aggregate) - single
+    assert rest == pytest.approx(-0.5 * log(1 - rho**2), abs=0.03)
+
+
+def test_a_single_latent_s_kl_is_the_quadrature_of_its_mixture():
+    """Posteriors of very different widths; one that is the prior adds nothing."""
+    means, stds = np.array([-1.0, 0.2, 1.4, 2.0]), np.array([0.5, 1.0, 0.03, 0.8])
+
+    def density(z):
+        return stats.norm(means, stds).pdf(z).mean()
+
+    def integrand(z):
+        return density(z) * (np.log(density(z)) - stats.norm.logpdf(z))
+
+    exact = integrate.quad(integrand, -9, 9, limit=500, points=[1.2, 1.4, 1.6])[0]
+    mean = torch.from_numpy(np.stack([means, np.zeros(4)], 1))
+    log_std = torch.from_numpy(np.log(np.stack([stds, np.ones(4)], 1)))
+    assert dimension_wise_kl(Posterior(mean, log_std, torch.zeros(4, 2))) == pytest.approx(exact, abs=1e-6)

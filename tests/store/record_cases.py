@@ -120,6 +120,8 @@ EVALUATION = {
     "rate": {
         "mutual_information_nats": 0.125,
         "marginal_kl_nats": 0.125,
+        "total_correlation_nats": 0.0625,
+        "dimension_wise_kl_nats": 0.0625,
         "largest_mutual_information_nats": 5.75,
         "images": 360,
     },

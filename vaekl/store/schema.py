@@ -211,6 +211,8 @@ class Rate(Record):
 
     mutual_information_nats: Number
     marginal_kl_nats: Number
+    total_correlation_nats: Number
+    dimension_wise_kl_nats: Number
     largest_mutual_information_nats: Number
     images: AtLeastOne
 

@@ -44,6 +44,8 @@ def test_every_measure_is_in_the_file_and_in_the_table(copy):
     rate, elbo = report["rate"], report["elbo"]
     # one stream of noise for all of them: no name has two values
     assert rate["mutual_information_nats"] + rate["marginal_kl_nats"] == pytest.approx(elbo["kl_nats"], rel=1e-5)
+    parts = rate["total_correlation_nats"] + rate["dimension_wise_kl_nats"]
+    assert parts == pytest.approx(rate["marginal_kl_nats"], rel=1e-6)
     assert report["calibration"]["all"]["rmse"] == pytest.approx(elbo["rmse"], rel=1e-5)
     assert report["calibration"]["all"]["implied_sigma"] == pytest.approx(elbo["implied_sigma"], rel=1e-5)
     assert report["ais"]["iwae_of_these_images_nats"] != report["iwae"][-1]["nats"]

@@ -134,11 +134,14 @@ def _ruler_figures(bounds: Bounds, dims: int) -> dict[str, Any]:
 
 
 def _rate_figures(posterior: latents.Posterior) -> dict[str, Any]:
-    """The mean KL in two parts: I(x; z), and KL(q(z) ‖ p(z))."""
-    information = latents.mutual_information(posterior)
+    """The mean KL in its parts: I(x; z), and KL(q(z) ‖ p(z)), which is total correlation and each latent's own KL."""
+    information, single = latents.mutual_information(posterior), latents.dimension_wise_kl(posterior)
+    marginal = float(latents.kl(posterior)) - information
     return {
         "mutual_information_nats": information,
-        "marginal_kl_nats": float(latents.kl(posterior)) - information,
+        "marginal_kl_nats": marginal,
+        "total_correlation_nats": marginal - single,
+        "dimension_wise_kl_nats": single,
         "largest_mutual_information_nats": log(len(posterior.mean)),
         "images": len(posterior.mean),
     }

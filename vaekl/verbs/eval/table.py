@@ -51,7 +51,9 @@ def run_table(report: dict[str, Any]) -> Table:
     table.add_row("active units", f"{elbo['active_units']} of {latents}", "variance of the posterior mean above 0.01")
     most = f"at most ln {rate['images']:,} = {rate['largest_mutual_information_nats']:.2f}"
     table.add_row("mutual information, nats", f"{rate['mutual_information_nats']:,.3f}", most)
-    table.add_row("marginal KL, nats", f"{rate['marginal_kl_nats']:,.3f}", "KL(q(z) ‖ p(z))")
+    table.add_row("marginal KL, nats", f"{rate['marginal_kl_nats']:,.3f}", "KL(q(z) ‖ p(z)), the sum of the next two")
+    table.add_row("  total correlation, nats", f"{rate['total_correlation_nats']:,.3f}", "KL(q(z) ‖ ∏ q(z_j))")
+    table.add_row("  of single latents, nats", f"{rate['dimension_wise_kl_nats']:,.3f}", "Σ_j KL(q(z_j) ‖ p(z_j))")
     table.add_section()
     for name, figures in list(report["calibration"].items())[:_MOST_CHANNELS]:
         what = "" if name == "all" else f", {name}"
