@@ -118,7 +118,9 @@ def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
     torch.manual_seed(seed_of("weights", cfg.seed))
     weighting: Weighting = make("weighting", cfg.weighting, Weighting, likelihood=likelihood, shape=data.spec.shape)
     nets: Nets = make("model", cfg.nets, Nets, shape=data.spec.shape, outputs=likelihood.outputs)
-    images = len(data.train)
+    # test images alone are only looked at, by a model whose weights come from a run
+    seen = data.train if len(data.train) else data.test
+    images = len(seen)
     control: Control = make("control", cfg.control, Control, likelihood=likelihood, spec=data.spec, images=images)
     if isinstance(weighting, FixedBeta) and weighting.beta_kl != 1 and control.weighs:
         raise VaeklError(
@@ -127,7 +129,7 @@ def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
         )
     if cfg.begin_at_data:
         some = shuffled(images, "begin", cfg.seed)[:_BEGUN_WITH].sort().values
-        x = data.train.batch(some, generator("begin", cfg.seed))
+        x = seen.batch(some, generator("begin", cfg.seed))
         begin_at_data(likelihood, weighting, getattr(nets.decoder, "last_bias", None), x)
     return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control)
 

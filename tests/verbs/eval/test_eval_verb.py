@@ -118,6 +118,7 @@ def test_other_data_of_the_same_shape(copy, tmp_path):
         ("x_test", (), 12, []),
         ("x_test", ("eval.split=all",), 12, []),
         ("x_train", ("eval.split=all",), 12, []),
+        ("x_train", ("eval.split=all", "dataset.test_fraction=0.5"), 12, []),
         ("x_train", (), 1, ["10 train and 1 valid images (eval.split=all takes them too)"]),
     ],
 )
@@ -132,6 +133,17 @@ def test_my_own_pictures_whatever_their_name(copy, tmp_path, name, words, images
     labels = [] if name == "x_test" else ["1 arrays that are not used: y_test (12)"]
     assert (report["images"], report["left_out"]) == (images, left_out + labels)
     assert all(f"left out    {line}" in answer.out for line in report["left_out"])
+
+
+def test_test_images_alone_whatever_the_model_asks_of_those_to_train_on(tmp_path):
+    mine = np.random.default_rng(1).integers(0, 17, (12, 8, 8), np.uint8)
+    np.savez(tmp_path / "mine.npz", x_test=mine)
+    folder = trained(tmp_path, "control=decomposed", "likelihood=gaussian")
+    other = ("dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}", "dataset.levels=17", "eval.k=1")
+    answer = vaekl(tmp_path, "eval", str(folder), *other)
+    assert answer.code == 0 and "12 test images" in answer.out, answer.err
+    refused(vaekl(tmp_path, "eval", str(folder), *other, "eval.features=classifier"), "needs labels")
+    refused(vaekl(tmp_path, "eval", str(folder), *other, "eval.split=train"), "mine.npz", "choose test or all")
 
 
 def test_a_run_that_was_cut_short_is_measured_and_said_to_be(copy):

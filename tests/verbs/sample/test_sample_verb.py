@@ -147,6 +147,7 @@ RECONSTRUCTIONS = ("sample.what=reconstructions", "sample.decoder=mean", "--form
         ({"x_test": MINE[:7]}, (), range(7), []),
         ({"x_test": MINE}, (), range(64), ["6 of 70 images (sample.count=64)"]),
         ({"x_train": MINE[:7]}, ("sample.split=all",), range(7), []),
+        ({"x_train": MINE[:1]}, ("sample.split=all",), range(1), []),
         ({"x_train": MINE[:7]}, ("dataset.test_fraction=null", "sample.split=all"), range(7), []),
         ({"x_train": MINE}, (), range(64), ["6 of 70 images (sample.count=64)"]),
         ({"x_train": MINE[:50], "x_test": MINE[50:]}, ("sample.split=all", "sample.count=100"), range(70), []),

@@ -118,7 +118,7 @@ def measure_and_write(
     prior_threads = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
-        run = load(path, options.device, options.checkpoint, changes)
+        run = load(path, options.device, options.checkpoint, changes, whole=options.split == "all")
         with (
             enough_memory(f"measuring {path}", "set eval.chunk to fewer passes at once, or lower eval.images"),
             Progress(

@@ -27,7 +27,7 @@ def main(words: verb_options.Words) -> int:
     if len(words.runs) != 1:
         names = " ".join(map(str, words.runs))
         raise VaeklError(f"sample takes one run, not {len(words.runs)} ({names}): call it once for each.")
-    is_whole = options.split == "test"
+    is_whole = options.split in ("test", "all")
     run = load(words.runs[0], options.device, options.checkpoint, words.changes, "sample", whole=is_whole)
     with enough_memory("a picture of so many images", "lower sample.count"):
         draw(run, options)
