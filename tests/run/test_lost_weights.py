@@ -70,7 +70,7 @@ def test_a_run_of_a_sweep_is_named_so_that_it_can_be_typed(tmp_path):
 def test_what_the_user_put_beside_a_run_stays(copy):
     kept = copy / "evaluation-notes.json"
     kept.write_text("{}")
-    for name in ("eval.json", "eval_valid.json", "eval_0a1b2c.json"):
+    for name in ("eval.json", "eval_valid.json", "eval_all.json", "eval_0a1b2c.json"):
         (copy / name).write_text("{}")
     RunFolder(copy).clear()
     assert kept.exists() and not list(copy.glob("eval*_*.json")) and not (copy / "eval.json").exists()

@@ -1,9 +1,8 @@
-"""`RunFolder`: which files a run has, where they are, and how they are read and written."""
+"""`RunFolder`: how a run's files are read and written."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from vaekl.store import metrics as logs
 from vaekl.store.config import CONFIG
 from vaekl.store.fingerprint import fingerprint
 from vaekl.store.read import UnreadableError, read_record
+from vaekl.store.run_files import BEST, EVALUATION, EVENTS, FACTS, LAST, METRICS, PREVIOUS, RESULTS, RunFiles
 from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
@@ -21,104 +21,16 @@ from vaekl.system.errors import VaeklError
 from vaekl.system.files import made_folder, sole_user, sole_writer, sync, unwritable
 from vaekl.system.terminal import command, printable
 
-#: names of checkpoints; `results.json` says which of them was tested
-LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
-#: how the names of TensorBoard's files begin
-EVENTS = "events.out.tfevents."
-_FACTS, _RESULTS, _EVALUATION, _METRICS = "facts.json", "results.json", "eval.json", "metrics.csv"
 #: names that `vaekl eval` gives: of other splits, and with a digest of other data, fewer images or another checkpoint
-_EVALUATIONS = re.compile(r"eval(_valid|_train)?(_[0-9a-f]{6})?\.json")
-#: what is never there before the config is
-_AFTER_CONFIG = (LAST, PREVIOUS, BEST, _METRICS, _RESULTS)
+_EVALUATIONS = re.compile(r"eval(_valid|_train|_all)?(_[0-9a-f]{6})?\.json")
 #: the most bytes that are read
-_MOST = {_FACTS: 1 << 20, _RESULTS: 1 << 24, _EVALUATION: 1 << 24}
+_MOST = {FACTS: 1 << 20, RESULTS: 1 << 24, EVALUATION: 1 << 24}
 _RESTORE = "restore it, or train afresh"
 _TAKE_AWAY = "restore it, or take it away"
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """One run's files. Nothing is read or written before a method is called.
-
-    Args:
-        path: the folder, which need not be there yet.
-    """
-
-    path: Path
-
-    @property
-    def config_file(self) -> Path:
-        """The resolved config as YAML; a folder with this file holds a run."""
-        return self.path / CONFIG
-
-    @property
-    def facts_file(self) -> Path:
-        """What the config leads to and does not say, and the versions of what was installed."""
-        return self.path / _FACTS
-
-    @property
-    def results_file(self) -> Path:
-        """The figures of the test; a folder with this file holds a finished run."""
-        return self.path / _RESULTS
-
-    @property
-    def metrics_file(self) -> Path:
-        """Every figure that was logged in training, validation and test."""
-        return self.path / _METRICS
-
-    @property
-    def last(self) -> Path:
-        """The newest checkpoint."""
-        return self.path / LAST
-
-    @property
-    def previous(self) -> Path:
-        """The checkpoint before the newest one, until the run is finished."""
-        return self.path / PREVIOUS
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint with the best validation ELBO, of a run with `trainer.patience`."""
-        return self.path / BEST
-
-    @property
-    def initial(self) -> Path:
-        """The weights of another run that this one's networks began with, so that it goes on without that run."""
-        return self.path / "init.pt"
-
-    @property
-    def damaged(self) -> Path:
-        """Where a newest checkpoint that cannot be read is kept."""
-        return self.path / "last.damaged.pt"
-
-    @property
-    def samples(self) -> Path:
-        """The folder that `vaekl sample` writes to."""
-        return self.path / "samples"
-
-    def picture(self, name: str) -> Path:
-        """A picture that training leaves, such as prior_samples."""
-        return self.path / f"{name}.png"
-
-    def evaluation_file(self, label: str = "") -> Path:
-        """What `vaekl eval` measured: on all of the run's own test images, or on what a label stands for."""
-        return self.path / (f"eval_{label}.json" if label else _EVALUATION)
-
-    def holds_run(self) -> bool:
-        """Whether there is a run in the folder, finished or not."""
-        return lexists(self.config_file)
-
-    def is_finished(self) -> bool:
-        """Whether there are results; they need not be readable."""
-        return lexists(self.results_file)
-
-    def leftovers(self) -> list[str]:
-        """Names of files that a run leaves and that are never there before its config is."""
-        return [name for name in _AFTER_CONFIG if lexists(self.path / name)]
-
-    def checkpoints(self) -> list[str]:
-        """Names of the checkpoints that are there, the newest first."""
-        return [name for name in (LAST, BEST, PREVIOUS) if lexists(self.path / name)]
+class RunFolder(RunFiles):
+    """One run's files. Nothing is read or written before a method is called."""
 
     def is_run_of(self, content: Mapping[str, Any]) -> bool:
         """Whether the folder holds the run of a resolved config.
@@ -169,7 +81,7 @@ class RunFolder:
             )
         configs.check(config_yaml)
         content = {"metrics_schema": logs.SCHEMA, **versions(overrides), **facts}
-        write_record(self.facts_file, record(Facts, content, _FACTS))
+        write_record(self.facts_file, record(Facts, content, FACTS))
         prepare()
         configs.write(self.path, config_yaml)
 
@@ -190,8 +102,8 @@ class RunFolder:
         """
         evaluations = [file for file in sorted(self.path.glob("eval*.json")) if _EVALUATIONS.fullmatch(file.name)]
         measured = [*evaluations, *sorted(self.path.glob(f"{EVENTS}*"))]
-        last = (_METRICS, PREVIOUS, BEST, self.damaged.name, LAST, CONFIG)
-        names = [_RESULTS, *(file.name for file in measured), *last]
+        last = (METRICS, PREVIOUS, BEST, self.damaged.name, LAST, CONFIG)
+        names = [RESULTS, *(file.name for file in measured), *last]
         there = [name for name in names if lexists(self.path / name)]
         for name in there:
             try:
@@ -219,10 +131,10 @@ class RunFolder:
             UnreadableError: the file is missing, as in a run of an earlier vaekl, or damaged.
         """
         try:
-            return read_record(self.facts_file, Facts, _MOST[_FACTS], _RESTORE)
+            return read_record(self.facts_file, Facts, _MOST[FACTS], _RESTORE)
         except FileNotFoundError as error:
             raise UnreadableError(
-                f"{printable(str(self.path))} has no {_FACTS}, so an earlier vaekl trained it, or the file was taken "
+                f"{printable(str(self.path))} has no {FACTS}, so an earlier vaekl trained it, or the file was taken "
                 "away: go on with that vaekl, put the file back, or train afresh in another folder."
             ) from error
 
@@ -233,7 +145,7 @@ class RunFolder:
             UnreadableError: the file is damaged.
         """
         with suppress(FileNotFoundError):
-            return read_record(self.results_file, Results, _MOST[_RESULTS], _TAKE_AWAY)
+            return read_record(self.results_file, Results, _MOST[RESULTS], _TAKE_AWAY)
         return None
 
     def finish(self, figures: Mapping[str, Any]) -> None:
@@ -246,7 +158,7 @@ class RunFolder:
             VaeklError: they cannot be written, or are not finite.
         """
         self.previous.unlink(missing_ok=True)
-        write_record(self.results_file, record(Results, figures, _RESULTS))
+        write_record(self.results_file, record(Results, figures, RESULTS))
 
     def evaluation(self) -> Evaluation | None:
         """What `vaekl eval` measured on all of the run's own test images, or None.
@@ -255,7 +167,7 @@ class RunFolder:
             UnreadableError: the file is damaged.
         """
         with suppress(FileNotFoundError):
-            return read_record(self.evaluation_file(), Evaluation, _MOST[_EVALUATION], _TAKE_AWAY)
+            return read_record(self.evaluation_file(), Evaluation, _MOST[EVALUATION], _TAKE_AWAY)
         return None
 
     def write_evaluation(self, figures: Mapping[str, Any], label: str = "") -> None:

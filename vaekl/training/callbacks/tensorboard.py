@@ -16,7 +16,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from vaekl.measures.elbo import Evaluation
 from vaekl.store import RunFolder
-from vaekl.store.run_folder import EVENTS
+from vaekl.store.run_files import EVENTS
 from vaekl.system.files import refuse_link
 from vaekl.system.terminal import printable
 from vaekl.training.callback import Callback, TrainerView
