@@ -93,3 +93,13 @@ def test_a_single_latent_s_kl_is_the_quadrature_of_its_mixture():
     mean = torch.from_numpy(np.stack([means, np.zeros(4)], 1))
     log_std = torch.from_numpy(np.log(np.stack([stds, np.ones(4)], 1)))
     assert dimension_wise_kl(Posterior(mean, log_std, torch.zeros(4, 2))) == pytest.approx(exact, abs=1e-6)
+
+
+def test_narrow_posteriors_beside_one_that_is_far():
+    """0.999 · N(0, 0.02²) + 0.001 · N(1000, 0.02²): they do not meet, so that the KL is theirs and that of choosing."""
+    mean, sigma = torch.zeros(1000, 1, dtype=torch.float64), 0.02
+    mean[0] = 1000
+    far = Posterior(mean, torch.full((1000, 1), log(sigma), dtype=torch.float64), torch.zeros(1000, 1))
+    single = 0.5 * (sigma**2 - 1) - log(sigma)
+    mixing = 0.999 * log(0.999) + 0.001 * log(0.001)
+    assert dimension_wise_kl(far) == pytest.approx(single + 0.001 * 0.5 * 1000**2 + mixing, rel=1e-5)

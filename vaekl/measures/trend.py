@@ -12,6 +12,8 @@ from vaekl.store.metrics import Row
 _LEAST_CHANGE = 0.05
 #: the least change of the ELBO, in bits for each value of an example: the last digit of published bits/dim
 _LEAST_BITS = 0.01
+#: rows of a quarter by whose scatter an ELBO is judged; φ hardly scatters
+_LEAST_ROWS = 4
 #: standard errors of a difference of window means that are noise
 _NOISE = 2.0
 
@@ -59,7 +61,8 @@ def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled:
 
     Of each quarter the mean over the rows of training is taken. φ moves where its geometric mean changed by more than
     5 %, the ELBO where it changed by more than 0.01 bits for each value of an example; both only where the change is
-    more than two standard errors of the difference, as the scatter of the rows says.
+    more than two standard errors of the difference, as the scatter of the rows says. Nothing is said of the ELBO where
+    a quarter has fewer than four rows.
 
     Args:
         rows: of metrics.csv, of all splits, in their order.
@@ -83,7 +86,8 @@ def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled:
     if fits and all(row.get(key, 0) > 0 for row in before + last):
         change = _change([log(row[key]) for row in before], [log(row[key]) for row in last])
         beta = exp(change / hundreds) - 1 if abs(change) > log(1 + _LEAST_CHANGE) else None
-    if all("elbo_nats" in row for row in before + last):
+    enough = min(len(before), len(last)) >= _LEAST_ROWS
+    if enough and all("elbo_nats" in row for row in before + last):
         change = _change([row["elbo_nats"] for row in before], [row["elbo_nats"] for row in last])
         elbo = change / hundreds if abs(change) > _LEAST_BITS * log(2) * dims else None
     return Trend(beta, elbo, name)

@@ -40,17 +40,22 @@ class VAE(nn.Module):
         control: Control | None = None,
     ) -> None:
         super().__init__()
-        self.spec = spec
+        self.report_as(spec)
         self.encoder, self.decoder = nets
         self.likelihood = likelihood
         self.weighting = weighting
         self.control = InformationWeight(likelihood, spec, 0) if control is None else control
         self.latents = latents
-        self.log_volume = spec.log_volume
         if spec.scaling is not None:  # whoever reads the run back gives other data the same scale
             self.register_buffer("center", spec.scaling.center)
             self.register_buffer("spread", spec.scaling.spread)
         self.autocast = autocast
+
+    def report_as(self, spec: DataSpec) -> None:
+        """Take the data for these: their scaling is what densities and moments are brought back by."""
+        self.spec = spec
+        # a number that the step need not compute
+        self.log_volume = spec.log_volume
 
     def forward(self, x: Tensor, noise: Tensor) -> ElboTerms:
         """The parts of the ELBO with one sample of z.

@@ -36,6 +36,8 @@ from vaekl.training.trainer import Trainer
 _CHECKED_AT_ONCE = 1000
 #: images whose mean a decoder begins with
 _BEGUN_WITH = 2000
+#: and how many values of them at most
+_MOST_VALUES = 2**24
 
 
 def build(cfg: RunConfig, path: Path, console: Console) -> Run:
@@ -128,7 +130,8 @@ def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
             "one of them at 1."
         )
     if cfg.begin_at_data:
-        some = shuffled(images, "begin", cfg.seed)[:_BEGUN_WITH].sort().values
+        count = max(1, min(_BEGUN_WITH, _MOST_VALUES // data.spec.dims))
+        some = shuffled(images, "begin", cfg.seed)[:count].sort().values
         x = seen.batch(some, generator("begin", cfg.seed))
         begin_at_data(likelihood, weighting, getattr(nets.decoder, "last_bias", None), x)
     return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control)

@@ -164,7 +164,7 @@ class RunConfig:
                 latents=get.checked("model.latents", whole, 1),
                 autocast=half_precision(autocast),
                 seed=seed,
-                begin_at_data=get.checked("begin_at_data", flag),
+                begin_at_data=flag(content.get("begin_at_data", False), "begin_at_data"),
             ),
             training=TrainingConfig(
                 optim=get("optim"),
@@ -180,7 +180,7 @@ class RunConfig:
                 ema=get.optional("trainer.ema", number, 0, 1),
                 compile=get.checked("trainer.compile", _flag_or_auto),
                 patience=get.optional("trainer.patience", whole, 1),
-                save_minutes=get.optional("trainer.save_minutes", positive),
+                save_minutes=optional(positive, get("trainer").get("save_minutes"), "trainer.save_minutes"),
                 on_nan=get.checked("trainer.on_nan", one_of, ("stop", "restore")),
                 seed=seed,
             ),

@@ -1,7 +1,7 @@
 """A run read back from its folder: its data, and its model with the weights of a checkpoint."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def load(
         where = cfg.data.dataset.get("path")
         word = setting("dataset.path", where) if where else f"dataset={cfg.choices['dataset']}"
         same_images.check(folder, data, f"add {command(word)} to look at these as other data")
-    model = build_model(cfg.model, likelihood, data)
+    model = build_model(replace(cfg.model, begin_at_data=False), likelihood, data)
     try:
         check_weights(state, model, cfg.training.ema is not None)
         model.load_state_dict(with_versions_of(model.state_dict(), _weights(state)))
@@ -151,7 +151,7 @@ def load(
         # of the images that the run was trained on, also where others are looked at
         center, spread = model.get_buffer("center"), model.get_buffer("spread")
         data = data.standardized(Standardized(Scaling(center, spread, scaling.per)))
-        model.spec = data.spec
+        model.report_as(data.spec)
     content, step = dict(cfg.content), state["step"]
     return TrainedRun(
         folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place), has_other_data

@@ -211,10 +211,10 @@ class Rate(Record):
 
     mutual_information_nats: Number
     marginal_kl_nats: Number
-    total_correlation_nats: Number
-    dimension_wise_kl_nats: Number
     largest_mutual_information_nats: Number
     images: AtLeastOne
+    total_correlation_nats: Number | None = None
+    dimension_wise_kl_nats: Number | None = None
 
 
 class Calibration(Record):

@@ -35,3 +35,13 @@ def test_a_run_that_learns_says_nothing(tmp_path):
         tmp_path, "train", "trainer.steps=250", "model.hidden=[64]", "trainer.valid_every=250", "optim.lr=3e-3"
     )
     assert answer.code == 0 and "no better" not in answer.out
+
+
+def test_the_mean_s_error_is_in_the_user_s_unit(tmp_path):
+    x = np.random.default_rng(0).normal(1000, 300, (90, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x_train=x[:80], x_test=x[80:])
+    words = ("dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}", "likelihood=gaussian", "valid=0")
+    trainer = built(tmp_path, *words).trainer
+    expected = np.sqrt(np.square(x[:80] - x[:80].mean(0)).mean())
+    error = rmse_of_mean(trainer.data.train, trainer.data.spec, torch.device("cpu"))
+    assert error == pytest.approx(expected, rel=1e-4)

@@ -272,3 +272,14 @@ def test_help_names_every_key(tmp_path):
     assert answer.code == 0
     for key in ("eval.k=[1,50]", "eval.split=test", "eval.features=none", "eval.chunk=null"):
         assert key in answer.out
+
+
+def test_no_image_is_its_own_neighbour(copy, tmp_path):
+    """Test images that are those of training: with random labels the nearest would be right too often."""
+    draw = np.random.default_rng(0)
+    images, labels = draw.integers(0, 17, (60, 8, 8), np.uint8), draw.integers(0, 5, 60)
+    np.savez(tmp_path / "twice.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    words = ("dataset=npz", f"dataset.path={tmp_path / 'twice.npz'}", "dataset.levels=17", "eval.k=1")
+    assert vaekl(copy.parent, "eval", str(copy), *words).code == 0
+    (file,) = copy.glob("eval_*.json")
+    assert json.loads(file.read_text()).get("knn_accuracy") is None

@@ -99,6 +99,9 @@ class ContinuousBernoulli(_Logit):
     weighting = "cb_normalizer"
     mean_note = "the mean of a continuous Bernoulli is 1/(1 - e^-a) - 1/a, not the sigmoid of its logit a"
 
+    def eta_of_mean(self, mean: Tensor) -> Tensor:
+        return cb.logit_of_mean(mean).unsqueeze(0)
+
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return super().log_norm_const(eta, dispersion) + cb.log_norm_const(self.logit(eta) / dispersion)
 

@@ -177,6 +177,17 @@ def mean(a: Tensor) -> Tensor:
     return result
 
 
+def logit_of_mean(mean: Tensor) -> Tensor:
+    """The a whose density has this mean, by bisection; means below 0.005 and above 0.995 count as these, a = ∓200."""
+    m = mean.double().clamp(0.005, 0.995)
+    lower, upper = torch.full_like(m, -210), torch.full_like(m, 210)
+    for _ in range(50):
+        middle = (lower + upper) / 2
+        above = _Mean.apply(middle) > m
+        lower, upper = torch.where(above, lower, middle), torch.where(above, middle, upper)
+    return middle.to(mean)
+
+
 def variance(a: Tensor) -> Tensor:
     """Var[x] = dE[x]/da = 1/a² − 1/(4 sinh²(a/2)); any shape. With u = a/2 it is ¼ S (2 + u² S)/(1 + u² S)² near 0."""
     b = a.abs()

@@ -1,6 +1,7 @@
 """Whether a run does better than no model at all: than taking every image for the mean of the training images."""
 
 import torch
+from torch import Tensor
 
 from vaekl.data import Split, generator
 from vaekl.data.spec import DataSpec
@@ -12,6 +13,8 @@ from vaekl.training.callback import Callback, TrainerView
 _PATIENCE, _LEAST = 1000, 200
 #: training images by which the mean's error is judged
 _IMAGES = 2000
+#: values that are held at a time
+_VALUES = 2**24
 #: a model without latents gives the mean, but for what its validation images happen to be
 _CLOSE = 0.99
 
@@ -22,6 +25,7 @@ class Baseline(Callback):
     def __init__(self, console: Console) -> None:
         self.console = console
         self._silent = False
+        self._mean: float | None = None
 
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         if evaluation is not None and trainer.step >= _PATIENCE:
@@ -34,7 +38,9 @@ class Baseline(Callback):
     def _compare(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         if self._silent:
             return
-        mean = rmse_of_mean(trainer.data.train, trainer.data.spec, trainer.device)
+        if self._mean is None:
+            self._mean = rmse_of_mean(trainer.data.train, trainer.data.spec, trainer.device)
+        mean = self._mean
         if evaluation.rmse > _CLOSE * mean:
             self._silent = True
             self.console.print(
@@ -53,8 +59,13 @@ def rmse_of_mean(split: Split, spec: DataSpec, device: torch.device) -> float:
         spec: what they are.
         device: where they are served.
     """
-    noise = generator("baseline", 0, device)
     count = min(len(split), _IMAGES)
     index = torch.arange(count, device=device) * len(split) // count
-    x = spec.to_data(split.batch(index, noise)).double()
-    return float((x - x.mean(0)).square().mean().sqrt())
+
+    def total(of: Tensor | float, power: int) -> Tensor:
+        noise, parts = generator("baseline", 0, device), index.split(max(1, _VALUES // spec.dims))
+        sums = [(spec.to_data(split.batch(part, noise)) - of).double().pow(power).sum(0) for part in parts]
+        return torch.stack(sums).sum(0)
+
+    mean = (total(0.0, 1) / count).float()
+    return float((total(mean, 2) / count).mean().sqrt())

@@ -13,6 +13,7 @@ from vaekl.config.command import train_command
 from vaekl.measures.trend import run_trend
 from vaekl.store import RunFolder
 from vaekl.store.schema import Facts
+from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import printable
 from vaekl.verbs.audit.sigma import PixelScale
 from vaekl.verbs.audit.text import lines, number, one
@@ -116,7 +117,10 @@ def read_run(path: Path) -> Run:
     """
     folder = RunFolder(path)
     config, facts, results = folder.config(), folder.facts(), folder.results()
-    moving = run_trend(folder).sentence
+    try:
+        moving = run_trend(folder).sentence
+    except VaeklError:  # a log that cannot be read; a run without results is refused below
+        moving = ""
     if results is not None:
         figures = {name: getattr(results.test, name) for name in _MEASURED}
         return Run(folder, config, facts, figures, f"test, step {results.step:,}", moving)

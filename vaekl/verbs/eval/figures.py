@@ -50,6 +50,10 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         advance = start_bar(title, len(split) * ks[-1])
         return importance_bounds(model, split, log_likelihood, ks, test_stream(), options.chunk, advance)
 
+    try:
+        moving = run_trend(run.folder).sentence
+    except VaeklError as unreadable:  # a log is not needed for what is measured here
+        moving = f"whether it still moved cannot be said: {unreadable}"
     start_bar("ELBO", 0)
     ledger = evaluate(model, split, test_stream())
     if not isfinite(ledger.elbo):
@@ -64,7 +68,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "weights": run.weights,
         "step": run.step,
         "finished": run.results is not None,
-        "moving": run_trend(run.folder).sentence,
+        "moving": moving,
         "split": options.split,
         "images": len(split),
         "left_out": left_out(run, options.split, "eval"),
@@ -104,8 +108,10 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
     curve = calibration.reliability(model, split, stream("reliability"))
     report["reliability"] = vars(curve) if curve is not None else None
     report["quality"] = quality.figures(model, split, stream("quality"))
-    train = run.data.train
-    if options.knn and train.labels is not None and split.labels is not None and options.split in ("test", "valid"):
+    train, digests = run.data.train, run.data.digests
+    # an image must not be its own neighbour
+    apart = options.split in ("test", "valid") and digests.get(options.split) != digests["train"]
+    if options.knn and apart and train.labels is not None and split.labels is not None:
         train_means = latents.posterior(model, train, stream("neighbours")).mean
         report["knn_accuracy"] = neighbours.knn_accuracy(train_means, train.labels, posterior.mean, split.labels)
     if options.features != "none":
