@@ -76,6 +76,7 @@ def wait_until(true, seconds=40):
         time.sleep(0.1)
 
 
+@pytest.mark.nightly
 def test_time_series(shown, runs):
     """The page that opens by itself: runs by what differs, and pictures; any curve can be pinned on top."""
     pinned = [{"plugin": "scalars", "tag": f"valid/{tag}"} for tag in ("elbo_nats", "bits_per_dim")]
@@ -94,6 +95,7 @@ def test_time_series(shown, runs):
         wait_until(lambda: all(coloured(page.picture().crop(box)) > 300 for box in boxes))
 
 
+@pytest.mark.nightly
 def test_custom_scalars(shown, runs):
     """It opens on the ledger: four parts of every run, drawn, and said in the title."""
     with shown("#custom_scalars", height=1300) as page:

@@ -176,6 +176,7 @@ print(json.dumps({line.split(":")[0]: int(line.split()[1]) for line in status if
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say")
+@pytest.mark.nightly
 def test_memory_is_flat_in_the_number_of_images(tmp_path):
     peaks = []
     for count in (2_000, 200_000):

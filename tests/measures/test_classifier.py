@@ -48,6 +48,7 @@ def no_training(monkeypatch):
     return forbid
 
 
+@pytest.mark.nightly
 def test_it_knows_digits_and_is_trained_once_and_the_same_anywhere(cache, tmp_path, monkeypatch, no_training):
     said = []
     # without test images, so none can have been seen

@@ -86,6 +86,7 @@ def restored(tmp_path_factory):
     return whole
 
 
+@pytest.mark.nightly
 def test_killed_while_it_goes_back_and_while_it_writes_the_next_checkpoint(restored, tmp_path):
     going_back_killed(restored, tmp_path, 2, "steps taken again", "checkpoint half written")
 
@@ -174,9 +175,9 @@ def hung(folder, place, number):
     ("number", "place", "passing", "step"),
     [
         (signal.SIGTERM, "step", 21, 21),
-        (signal.SIGTERM, "validation", 2, 30),
-        (signal.SIGINT, "half a row", 5, 24),
         (signal.SIGINT, "checkpoint half written", 3, 45),
+        pytest.param(signal.SIGTERM, "validation", 2, 30, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGINT, "half a row", 5, 24, marks=pytest.mark.nightly),
     ],
     ids=str,
 )

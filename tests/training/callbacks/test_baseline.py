@@ -16,14 +16,6 @@ DEAD = (
 )
 
 
-def test_the_mean_s_error_is_the_deviation(tmp_path):
-    trainer = built(tmp_path, "dataset=patches", "likelihood=gaussian").trainer
-    x = trainer.data.train.images.numpy().astype(np.float64)
-    x = x / 255 if x.max() > 1 else x
-    expected = np.sqrt(np.square(x - x.mean(0)).mean())
-    assert rmse_of_mean(trainer.data.train, trainer.data.spec, torch.device("cpu")) == pytest.approx(expected, rel=0.05)
-
-
 def test_it_is_said_once(tmp_path):
     answer = vaekl(tmp_path, "train", *DEAD, "trainer.steps=1200", "trainer.valid_every=500")
     assert answer.code == 0 and answer.out.count("warning: after 1,000 steps the RMSE") == 1
