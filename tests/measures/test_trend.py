@@ -30,7 +30,7 @@ def test_exact_rates():
         fits=True,
     )
     assert still.beta == pytest.approx(-0.12, rel=1e-9) and still.elbo == pytest.approx(3.0, rel=1e-9)
-    assert still.sentence == "φ still falling by 12 %, ELBO still rising by 3 nats per 100 steps: train longer"
+    assert still.sentence == "φ still falling by 12 %, training ELBO still rising by 3 nats per 100 steps: train longer"
 
 
 def test_what_has_come_to_rest():
@@ -72,11 +72,11 @@ def test_a_phi_that_is_fixed_is_not_looked_at_and_a_control_s_weight_is():
     assert controlled.sentence == "effective β_KL still rising by 10 % per 100 steps: train longer"
 
 
-def test_other_splits_and_short_logs_say_nothing():
+def test_other_splits_and_short_logs_do_not_tell():
     falling = {"dispersion": lambda step: 0.9 ** (step / 100)}
-    assert trend(rows("valid", **falling), 2000, 64, fits=True) == Trend(None, None)
-    assert trend(list(rows(**falling))[-1:], 2000, 64, fits=True) == Trend(None, None)
-    assert trend([], 0, 64, fits=True) == Trend(None, None)
+    for logged in (rows("valid", **falling), list(rows(**falling))[-1:], []):
+        still = trend(logged, 2000, 64, fits=True)
+        assert still == Trend(None, None, short=True) and still.sentence.startswith("too few steps were logged")
 
 
 def test_noise_above_the_thresholds_is_no_movement_either():
@@ -93,3 +93,11 @@ def test_of_three_rows_in_a_quarter_nothing_is_said_of_the_elbo():
     logged = [Row(step, "train", line(step, elbo_nats=step, dispersion=0.9**step)) for step in range(1, 13)]
     still = trend(logged, 12, 64, fits=True)
     assert still.elbo is None and still.beta == pytest.approx(0.9**100 - 1)
+
+
+def test_a_validation_elbo_that_falls_asks_for_no_more_steps():
+    """It was best after 1,000 steps, and the training ELBO still rises."""
+    valid = list(rows("valid", elbo_nats=lambda step: -abs(step - 1000) / 100))
+    still = trend([*rows(elbo_nats=lambda step: step), *valid], 2000, 64, fits=False)
+    assert still.past == 1000 and "train longer" not in still.sentence
+    assert still.sentence.endswith("but the validation ELBO is worse than after step 1,000: set trainer.patience")

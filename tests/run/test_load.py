@@ -110,3 +110,14 @@ def test_a_constant_that_is_not_finite_is_not_measured(finished, tmp_path):
     run = changed(finished, tmp_path, lambda state: not_finite(state, "average", "module.weighting.phi"))
     refused(typed("eval", run), "not finite")
     assert not (run / "eval.json").exists()
+
+
+def test_columns_of_a_table_are_those_of_the_run_by_name_and_order(tmp_path):
+    """By their places alone, b would be measured as a."""
+    table = "\n".join(f"{i % 7},{i % 5 + 0.5}" for i in range(60))
+    for name, head in (("mine", "a,b"), ("same", "a,b"), ("other", "b,a")):
+        (tmp_path / f"{name}.csv").write_text(f"{head}\n{table}\n")
+    trained(tmp_path, "dataset=table", "dataset.path=mine.csv", "likelihood=gaussian")
+    eval_of = ("eval", "run", "eval.k=1", "dataset=table")
+    assert vaekl(tmp_path, *eval_of, "dataset.path=same.csv").code == 0
+    refused(vaekl(tmp_path, *eval_of, "dataset.path=other.csv"), "the columns are not those", "b, a")

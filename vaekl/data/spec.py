@@ -1,6 +1,7 @@
 """What a data set is, as the rest of the program sees it: a shape, a number of levels, a support, and its images."""
 
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from math import prod
 from typing import Any, Literal
 
@@ -117,7 +118,7 @@ class DataSpec:
         return 1 / (self.levels if self.dequantized else self.levels - 1)
 
     def facts(self) -> dict[str, Any]:
-        """What is true of the data, as values of JSON: a run's folder holds it.
+        """What is true of the data, as values of JSON: a run's folder holds it. `columns` is a digest of their names.
 
         Returns:
             `name`; `shape`, S; `example`, what one is called; `support`, as above; `level_width`, a number or None;
@@ -131,6 +132,7 @@ class DataSpec:
             "level_width": self.level_width,
             "spread": None if self.scaling is None else self.scaling.spread.double().square().mean().sqrt().item(),
             "protocol": self.protocol,
+            "columns": blake2b(repr(self.columns).encode(), digest_size=8).hexdigest() if self.columns else None,
         }
 
     def to_unit(self, x: Tensor) -> Tensor:

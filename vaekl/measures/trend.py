@@ -26,11 +26,15 @@ class Trend:
         beta: relative change of φ, or of the effective β_KL where a control finds it; −0.12 is 12 % less.
         elbo: change of the training ELBO, nats per example.
         name: what `beta` is the change of.
+        past: after which step the validation ELBO was best, where it has fallen since; None otherwise.
+        short: whether too few steps were logged to tell.
     """
 
     beta: float | None
     elbo: float | None
     name: str = "φ"
+    past: int | None = None
+    short: bool = False
 
     @property
     def sentence(self) -> str:
@@ -39,7 +43,12 @@ class Trend:
         if self.beta is not None:
             parts.append(f"{self.name} still {_direction(self.beta)} by {100 * abs(self.beta):.2g} %")
         if self.elbo is not None:
-            parts.append(f"ELBO still {_direction(self.elbo)} by {abs(self.elbo):.3g} nats")
+            parts.append(f"training ELBO still {_direction(self.elbo)} by {abs(self.elbo):.3g} nats")
+        if self.short:
+            return "too few steps were logged to say whether it had come to rest: train longer"
+        if parts and self.past is not None:
+            worse = f"the validation ELBO is worse than after step {self.past:,}: set trainer.patience"
+            return f"{', '.join(parts)} per 100 steps, but {worse}"
         return f"{', '.join(parts)} per 100 steps: train longer" if parts else ""
 
 
@@ -73,14 +82,19 @@ def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled:
     """
     key, name = ("effective_beta_kl", "effective β_KL") if controlled else ("dispersion", "φ")
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
+    valid: list[tuple[float, int]] = []
     for row in rows:
+        if row.split == "valid" and "elbo_nats" in (figures := row.figures()):
+            valid.append((figures["elbo_nats"], row.step))
         if row.split == "train" and 2 * row.step > total:
             figures = row.figures()
             kept = {one: figures[one] for one in (key, "elbo_nats") if one in figures}
             quarters[4 * row.step > 3 * total].append(kept | {"step": row.step})
     before, last = quarters
     if not before or not last:
-        return Trend(None, None)
+        return Trend(None, None, short=True)
+    best, best_step = max(valid, default=(0.0, 0))
+    past = best_step if valid and best - valid[-1][0] > _LEAST_BITS * log(2) * dims else None
     hundreds = (fmean(row["step"] for row in last) - fmean(row["step"] for row in before)) / 100
     beta = elbo = None
     if fits and all(row.get(key, 0) > 0 for row in before + last):
@@ -90,7 +104,7 @@ def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled:
     if enough and all("elbo_nats" in row for row in before + last):
         change = _change([row["elbo_nats"] for row in before], [row["elbo_nats"] for row in last])
         elbo = change / hundreds if abs(change) > _LEAST_BITS * log(2) * dims else None
-    return Trend(beta, elbo, name)
+    return Trend(beta, elbo, name, past)
 
 
 def _change(before: list[float], last: list[float]) -> float:

@@ -10,6 +10,7 @@ import torch
 from vaekl.config import trust
 from vaekl.config.other_data import changed
 from vaekl.data import Data, Split
+from vaekl.data.inventory import some_of
 from vaekl.data.spec import Scaling
 from vaekl.data.standardize import Standardized
 from vaekl.model.vae import VAE
@@ -22,7 +23,7 @@ from vaekl.store.match import MisfitError
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
 from vaekl.system.errors import VaeklError, first_line
-from vaekl.system.terminal import command, setting
+from vaekl.system.terminal import command, printable, setting
 from vaekl.training.saved_state import check_weights, with_versions_of
 
 #: the parts of a run's data, and all of them together
@@ -131,6 +132,12 @@ def load(
         where = cfg.data.dataset.get("path")
         word = setting("dataset.path", where) if where else f"dataset={cfg.choices['dataset']}"
         same_images.check(folder, data, f"add {command(word)} to look at these as other data")
+    if has_other_data and data.spec.columns and data.spec.facts()["columns"] != folder.facts().data.columns:
+        names = some_of(printable(name) for name in data.spec.columns)
+        raise VaeklError(
+            f"the columns are not those that {folder.path} was trained on, in their order: {names}; name, order and "
+            "code them as there, as its config.yaml and the head of its training say."
+        )
     model = build_model(replace(cfg.model, begin_at_data=False), likelihood, data)
     try:
         check_weights(state, model, cfg.training.ema is not None)

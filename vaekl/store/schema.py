@@ -44,6 +44,8 @@ class DataFacts(Record):
     files: Text | None
     #: what one example is called; folders of earlier versions hold images and do not say so
     example: Text = "image"
+    #: a digest of the names of a table's columns, in their order
+    columns: Text | None = None
 
 
 class LikelihoodFacts(Record):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from cli_helpers import results, trained
+from cli_helpers import results, trained, vaekl
 
 from vaekl.system.errors import VaeklError
 from vaekl.verbs import audit
@@ -108,3 +108,19 @@ def test_a_folder_of_another_program(tmp_path):
     (run / "facts.json").unlink()
     with pytest.raises(VaeklError, match=r"has no facts\.json, so an earlier vaekl trained it"):
         audit.main([str(run)])
+
+
+def test_the_phi_that_would_be_calibrated_is_in_the_unit_of_phi(tmp_path):
+    """Of standardized data too, as `vaekl eval` says it: φ · (RMSE/σ)² of a Gaussian."""
+    x = np.random.default_rng(0).normal(1000, 300, (90, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x_train=x[:80], x_test=x[80:])
+    words = (
+        "dataset=npz",
+        f"dataset.path={tmp_path / 'mine.npz'}",
+        "likelihood=gaussian",
+        "weighting=fixed_dispersion",
+    )
+    run = trained(tmp_path, *words, "weighting.dispersion=0.04")
+    test = results(run)["test"]
+    phi = 0.04 * (test["rmse"] / test["implied_sigma"]) ** 2
+    assert f"φ = {phi:.5g} would give σ = RMSE" in vaekl(tmp_path, "audit", str(run)).out

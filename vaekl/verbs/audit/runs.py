@@ -226,9 +226,10 @@ def _verdict(run: Run) -> str:
     ratio = run.figures.get("rmse", sigma) / sigma
     if not 0.9 < ratio < 1.1:
         sure = "surer of its values than it may be" if ratio > 1 else "less sure of its values than it could be"
-        # σ = unit_sigma · φ^power, so that σ becomes the RMSE at
-        phi = (ratio * sigma / likelihood.unit_sigma) ** (1 / likelihood.scale_power)
-        text += f"\nThe RMSE is {ratio:.2f} σ: the density is {sure}; φ = {number(phi)} would give σ = RMSE."
+        text += f"\nThe RMSE is {ratio:.2f} σ: the density is {sure}"
+        # σ grows as φ^power, whatever the unit of the data
+        phi = run.dispersion[0] * ratio ** (1 / likelihood.scale_power) if run.dispersion else None
+        text += f"; φ = {number(phi)} would give σ = RMSE." if phi is not None else "."
     return text.strip()
 
 
