@@ -46,7 +46,7 @@ FACTS = {
         "digests": {"train": "0123456789abcdef", "test": "fedcba9876543210", "valid": "0123456789abcdef"},
         "files": "0123456789abcdef",
         "protocol": "as stored",
-        "columns": None,
+        "columns": "0123456789abcdef",
     },
     "likelihood": {
         "name": "gaussian",
