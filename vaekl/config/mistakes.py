@@ -36,7 +36,11 @@ _OF_A_SINGLE_RUN = ("hydra.run.dir", "hydra.searchpath")
 _OF_A_SWEEP = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
 #: a message of Hydra's, and what a user reads instead
 _TRANSLATIONS = (
-    (r"^(?:Sweep|Ambiguous) .*? '(.*?)' (?:requires|1\.)", "{0} is several values: add -m, or use [] or quotes"),
+    (
+        r"^(?:Sweep|Ambiguous) .*? '(.*?)' (?:requires|1\.)",
+        "{0} is several values: add -m, use [] for a list, or quotes within the shell's "
+        "for one text, as in \"dataset.path='a, b.npz'\"",
+    ),
     (r"Could not append .* Either remove \+ prefix: '(.*?)'", "write {0} without the +: it is there already"),
     (r"Could not delete .* '(.*?)' does not exist", "there is no key {0} to take away"),
     (r"Could not delete .* The value of '(.*?)' is (.*?) and not (.*?)$", "{0} is {1} and not {2}: write ~{0}"),
