@@ -128,7 +128,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     refused(lambda: npz(str(tmp_path / "a.npz")), "neither a file nor a folder")
     (tmp_path / "mixed").mkdir()
     os.mkfifo(tmp_path / "mixed" / "x_train.npy")
-    refused(lambda: npz(str(tmp_path / "mixed")), "holds no arrays")
+    refused(lambda: npz(str(tmp_path / "mixed")), "holds no .npy files")
     os.mkfifo(tmp_path / "mixed" / "a.png")
     refused(lambda: image_folder(str(tmp_path / "mixed")), "holds no images")
 
