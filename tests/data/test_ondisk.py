@@ -81,7 +81,7 @@ def test_values_in_a_file_are_checked_to_the_last(tmp_path, monkeypatch):
     with pytest.raises(VaeklError, match="from -1 to 254"):
         npz(saved(tmp_path / "b", x_train=GREY.astype(np.int32) % 255 - np.eye(60, 1, -59, int)[..., None]))
     (tmp_path / "c").mkdir()
-    with pytest.raises(VaeklError, match="holds no .npy files"):
+    with pytest.raises(VaeklError, match=r"holds no \.npy files"):
         npz(str(tmp_path / "c"))
     with pytest.raises(VaeklError, match=r"numpy\.save"):
         npz(saved(tmp_path / "d", x_train=np.array([None, 1], object)))

@@ -101,3 +101,10 @@ def test_a_validation_elbo_that_falls_asks_for_no_more_steps():
     still = trend([*rows(elbo_nats=lambda step: step), *valid], 2000, 64, fits=False)
     assert still.past == 1000 and "train longer" not in still.sentence
     assert still.sentence.endswith("but the validation ELBO is worse than after step 1,000: set trainer.patience")
+
+
+def test_a_run_that_patience_ended_is_as_long_as_it_should_be():
+    valid = [Row(step, "valid", line(step, "valid", elbo_nats=-abs(step - 1800))) for step in range(100, 2001, 100)]
+    rising = list(rows(elbo_nats=lambda step: step))
+    assert trend(rising + valid, 2000, 64, fits=False, patience=2) == Trend(None, None)
+    assert trend(rising + valid, 2000, 64, fits=False, patience=3).elbo is not None

@@ -47,7 +47,7 @@ def test_the_networks_alone_run_in_half_precision(typed, kind, tmp_path):
     model.autocast = None
     plain = model.terms(x, noise)[1]
     assert torch.equal(plain, eta) is (kind is None)
-    torch.testing.assert_close(plain, eta, rtol=0, atol=0.02)
+    torch.testing.assert_close(plain, eta, rtol=0.01, atol=0.02)
 
 
 def streams(folder, seed):

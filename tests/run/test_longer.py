@@ -16,7 +16,7 @@ from vaekl.store import RunFolder, config
 EXACT = {
     "between logs and validations": (
         # the last validation of the shorter run is not its best
-        ("trainer.patience=4", "optim.lr=0.3", "seed=1", "trainer.valid_every=3", "trainer.log_every=50"),
+        ("trainer.patience=4", "optim.lr=0.3", "seed=1", "trainer.valid_every=3", "trainer.log_every=4"),
         "steps=5",
         "steps=10",
     ),

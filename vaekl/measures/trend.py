@@ -62,10 +62,15 @@ def run_trend(folder: RunFolder) -> Trend:
     controlled = facts.control.name != "information_weight"
     fits = facts.weighting.fits_dispersion or controlled
     total = max((row.step for row in folder.metrics() if row.split == "train"), default=0)
-    return trend(folder.metrics(), total, prod(facts.data.shape), fits=fits, controlled=controlled)
+    patience = folder.config()["trainer"].get("patience")
+    patience = patience if isinstance(patience, int) else None
+    dims = prod(facts.data.shape)
+    return trend(folder.metrics(), total, dims, fits=fits, controlled=controlled, patience=patience)
 
 
-def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled: bool = False) -> Trend:
+def trend(
+    rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled: bool = False, patience: int | None = None
+) -> Trend:
     """What still moved in the last quarter of a run, beside the quarter before.
 
     Of each quarter the mean over the rows of training is taken. φ moves where its geometric mean changed by more than
@@ -79,6 +84,7 @@ def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled:
         dims: D, the number of values in one example.
         fits: whether the run finds φ, or the effective β_KL, for itself.
         controlled: whether it is the effective β_KL that is found, by a control.
+        patience: trainer.patience; a run that it has ended is as long as it should be.
     """
     key, name = ("effective_beta_kl", "effective β_KL") if controlled else ("dispersion", "φ")
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
@@ -90,10 +96,12 @@ def trend(rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled:
             figures = row.figures()
             kept = {one: figures[one] for one in (key, "elbo_nats") if one in figures}
             quarters[4 * row.step > 3 * total].append(kept | {"step": row.step})
+    best, best_step = max(valid, default=(0.0, 0))
+    if patience is not None and sum(step > best_step for _, step in valid) >= patience:
+        return Trend(None, None)
     before, last = quarters
     if not before or not last:
         return Trend(None, None, short=True)
-    best, best_step = max(valid, default=(0.0, 0))
     past = best_step if valid and best - valid[-1][0] > _LEAST_BITS * log(2) * dims else None
     hundreds = (fmean(row["step"] for row in last) - fmean(row["step"] for row in before)) / 100
     beta = elbo = None

@@ -90,7 +90,7 @@ def _trained_and_tested(run: Run) -> float | None:
             raise VaeklError(f"torch.compile failed ({reason}): {cure}, or set trainer.compile=false.") from error
         raise
     console.print(summary.end(trainer, test))
-    console.print(summary.closing(trainer, test, run.path))
+    console.print(summary.closing(trainer, run.choices, test, run.path))
     if output.lost and not in_worker():
         raise output.lost.followed_by(f"the run is finished, in {run.path}.")
     return valid.elbo if valid is not None else None

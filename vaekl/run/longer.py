@@ -6,7 +6,7 @@ from typing import Any
 
 from vaekl.run.build import build_plan, build_schedules
 from vaekl.run.config import RunConfig
-from vaekl.store import LAST
+from vaekl.store import LAST, RunFolder, checkpoint
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import command, setting
 from vaekl.training.trainer import Trainer
@@ -71,13 +71,22 @@ def check(trainer: Trainer, former: RunConfig, cfg: RunConfig, path: Path, is_fi
         raise VaeklError(f"{path} is finished, but its {LAST} is gone, from which it would go on: put the file back.")
     ways = (
         f"train one from its first step by `vaekl train ... trainer.steps={steps}`, or from the weights of this one by "
-        f"adding {command(setting('init', path))}."
+        f"adding {setting('init', path.absolute())}."
     )
     if trainer.out_of_patience:
         raise VaeklError(
             f"{path} was ended at step {trainer.step:,} by trainer.patience={plan.patience}, as one of more "
             f"steps is: {ways}"
         )
+    if is_finished and trainer.step % plan.valid_every:
+        # what a run does at its end alone, the longer one would not have done
+        kept = RunFolder(path).best
+        if plan.patience is not None and kept.exists() and checkpoint.load(kept)["step"] == trainer.step:
+            what = f"the validation at its end was its best, and one of more steps has none at step {trainer.step:,}"
+            raise VaeklError(f"{path} cannot go on to {steps:,} steps: {what}: {ways}")
+        if former.training.on_nan == "restore":
+            what = f"one of more steps has no checkpoint at step {trainer.step:,} to go back to"
+            raise VaeklError(f"{path} cannot go on to {steps:,} steps with trainer.on_nan=restore: {what}: {ways}")
     compared = {*range(0, trainer.step, max(1, trainer.step // _COMPARED)), max(0, trainer.step - 1)}
     shorter, longer = build_schedules(former.training, plan), (trainer.schedule, trainer.lr_schedule)
     for group, before, after in zip(("schedule", "lr_schedule"), shorter, longer, strict=True):

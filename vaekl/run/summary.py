@@ -12,7 +12,7 @@ from rich.table import Table
 from vaekl import __version__
 from vaekl.data import Data
 from vaekl.measures.elbo import Evaluation
-from vaekl.measures.trend import trend
+from vaekl.measures.trend import Trend, trend
 from vaekl.store import RunFolder
 from vaekl.system import distributed
 from vaekl.system.terminal import command, printable
@@ -98,22 +98,30 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
     return table
 
 
-def closing(trainer: Trainer, test: Evaluation, path: Path) -> str:
+def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path: Path) -> str:
     """The protocol of the figures above, whether they still moved, where the run is, and how to look at it."""
     spec, likelihood = trainer.data.spec, trainer.model.likelihood
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
-    model, rows = trainer.model, RunFolder(path).metrics
-    controlled = model.control.name != "information_weight"
-    fits = model.weighting.fits_dispersion or controlled
-    moving = distributed.on_first(
-        lambda: trend(rows(), trainer.step, spec.dims, fits=fits, controlled=controlled).sentence
-    )
-    longer = command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
+    moving = distributed.on_first(lambda: _trend(trainer, path).sentence)
+    depends = any(choices[group] != "constant" for group in ("schedule", "lr_schedule"))
+    if moving.endswith("train longer") and not depends:
+        moving += ": " + command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
     lines = {
         "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
         **({"above 0": _ABOVE_0} if test.elbo > 0 else {}),
-        **({"unfinished": f"{moving}: {longer}"} if moving else {}),
+        **({"unfinished": moving} if moving else {}),
         "run": printable(str(path)),
         "tensorboard": command("tensorboard", "--logdir", path.parent),
     }
     return "\n".join(f"  {name:<11} {text}" for name, text in lines.items())
+
+
+def _trend(trainer: Trainer, path: Path) -> Trend:
+    """What still moved, by the log that the run has just written."""
+    model, rows = trainer.model, RunFolder(path).metrics
+    controlled = model.control.name != "information_weight"
+    fits = model.weighting.fits_dispersion or controlled
+    # where early stopping brought its best weights back, the trainer's step is theirs
+    total = max((row.step for row in rows() if row.split == "train"), default=0)
+    patience = trainer.plan.patience
+    return trend(rows(), total, trainer.data.spec.dims, fits=fits, controlled=controlled, patience=patience)
