@@ -149,9 +149,14 @@ def load(
         data_words = f"{data.spec.name}, {data.spec.example}s of {shape}" + (
             f", {data.spec.levels} levels" if data.spec.levels else ""
         )
+        cure = "give data of the shape that the run was trained on, or config and checkpoint as the run wrote them"
+        facts = folder.facts().data
+        if has_other_data and tuple(facts.shape) == data.spec.shape and facts.support != data.spec.support:
+            kind = "real" if facts.support == "real" else "image"
+            cure = f"its values are {facts.support} as the run sees them, and these are {data.spec.support}: "
+            cure += f"add dataset.kind={kind}"
         raise VaeklError(
-            f"the checkpoint {file} does not fit the model for {data_words} ({reason}): give data of the shape that "
-            "the run was trained on, or the config and the checkpoint as the run wrote them."
+            f"the checkpoint {file} does not fit the model for {data_words} ({reason}): {cure}."
         ) from error
     model.eval()
     if (scaling := data.spec.scaling) is not None:

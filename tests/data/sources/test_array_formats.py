@@ -1,6 +1,7 @@
 """Arrays of MATLAB, PyTorch, safetensors and HDF5 files, written by those libraries."""
 
 import sys
+import zipfile
 from contextlib import suppress
 
 import h5py
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from source_cases import refused
 
+from vaekl.data.sources.hdf5_files import of_matlab_hdf5
 from vaekl.data.sources.mat_files import of_mat
 from vaekl.data.sources.npz import npz
 from vaekl.system.errors import VaeklError
@@ -198,7 +200,7 @@ def test_tensors_alone_in_lists_and_of_rare_types(tmp_path):
     assert source.spec.support == "unit_interval"
     assert source.inventory.left_out == ["n: no tensor", "1 arrays that are not used: z/q (2×2)"]
     torch.save({"x_train": torch.eye(5).to_sparse()}, file)
-    refused(lambda: npz(file), "x_train (sparse, quantized or nested)")
+    refused(lambda: npz(file), "x_train (sparse, quantized, nested or without values)")
     save_file({"x_train": torch.rand(20, 1, 6, 5).bfloat16()}, tmp_path / "a.safetensors")
     assert npz(str(tmp_path / "a.safetensors")).spec.support == "unit_interval"
 
@@ -217,3 +219,48 @@ def test_a_file_under_another_name_is_called_what_it_is(tmp_path):
         refused(lambda: npz(str(tmp_path / "a.npz")), f"a name that ends in {suffix}")
     save_hdf5(tmp_path / "h.mat", ARRAYS)
     assert len(npz(str(tmp_path / "h.mat"), layout="NHW").train) == 20
+
+
+def test_an_expanded_tensor_is_not_unfolded(tmp_path, monkeypatch):
+    """A file of a kilobyte, whose one value stands for a hundred million."""
+    monkeypatch.setattr("vaekl.data.sources.array_files._LARGE", 1 << 20)
+    file = tmp_path / "a.pt"
+    torch.save({"x_train": torch.zeros(1).expand(25_000, 1, 64, 64)}, file)
+    assert file.stat().st_size < 2_000
+    refused(lambda: npz(str(file)), "unfolds to", "which no images do")
+
+
+def test_a_tensor_without_values_is_named(tmp_path):
+    torch.save({"x_train": torch.empty(40, 1, 8, 8, device="meta")}, tmp_path / "a.pt")
+    refused(lambda: npz(str(tmp_path / "a.pt")), "without values")
+
+
+def test_an_empty_array_of_matlab_7_3_is_no_data(tmp_path):
+    """Its sides are stored in its place, here as if there were two labels."""
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file["x_train"] = np.random.default_rng(0).integers(0, 255, (8, 8, 40)).astype(np.uint8)
+        for name, value in (("x_train", 0), ("y_train", 1)):
+            if value:
+                file[name] = np.array([0, 0], np.uint64)
+            file[name].attrs["MATLAB_class"] = np.bytes_("uint8" if name == "x_train" else "double")
+            if value:
+                file[name].attrs["MATLAB_empty"] = np.uint8(1)
+    members = of_matlab_hdf5(tmp_path / "a.mat")
+    assert (members["y_train"].unusable, members["x_train"].unusable) == ("empty", "")
+
+
+def test_a_mat_file_that_unfolds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("vaekl.data.sources.array_files._LARGE", 1 << 20)
+    scipy.io.savemat(tmp_path / "bomb.mat", {"x_train": np.zeros((30_000, 16, 15), np.uint8)}, do_compression=True)
+    refused(lambda: npz(str(tmp_path / "bomb.mat")), "unfolds to")
+
+
+def test_a_pt_file_with_compressed_parts_is_none_of_torch_s(tmp_path):
+    torch.save({"x_train": torch.zeros(40, 1, 8, 8)}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as whole,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for part in whole.namelist():
+            new.writestr(part, whole.read(part))
+    refused(lambda: npz(str(tmp_path / "b.pt")), "its parts are compressed")

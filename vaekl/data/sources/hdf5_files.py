@@ -60,6 +60,8 @@ def _dataset(file: Path, name: str, item: Any, kind: str, is_matlab: bool) -> Me
         return unusable("compressed in a way that needs a plugin")
     if item.shape is None:
         return unusable("empty")
+    if is_matlab and item.attrs.get("MATLAB_empty", 0):
+        return unusable("empty")  # what is stored are its sides
     matlab_class = item.attrs.get("MATLAB_class", b"") if is_matlab else b""
     if isinstance(matlab_class, bytes) and matlab_class and matlab_class.decode(errors="replace") not in _NUMBERS:
         return unusable(f"MATLAB's {matlab_class.decode(errors='replace')}")

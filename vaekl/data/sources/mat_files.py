@@ -89,9 +89,10 @@ class _Element:
         most += _TAG * self.is_compressed
         with open_file(self.file) as opened:
             opened.seek(self.start)
-            while len(content) < most and (piece := opened.read(min(left, _AT_ONCE))):
+            # what follows the end of a compressed element would only be gathered
+            while len(content) < most and not unpacker.eof and (piece := opened.read(min(left, _AT_ONCE))):
                 left -= len(piece)
-                while piece and len(content) < most:
+                while piece and len(content) < most and not unpacker.eof:
                     content += unpacker.decompress(piece, most - len(content)) if self.is_compressed else piece
                     piece = unpacker.unconsumed_tail if self.is_compressed else b""
         return content[_TAG * self.is_compressed : most]
@@ -118,9 +119,9 @@ def _described(element: _Element, order: str) -> tuple[str, Member]:
         check_unfolding(element.file, title, max(length, prod(shape) * own.itemsize), element.length)
         with reading(element.file, _KIND):
             # with what follows, so that the checksum at the end of a compressed array is compared
-            content = element.content(start + length + _TAG)[start : start + length]
-            values = np.frombuffer(content, order + _TYPES[kind])
-            return values.astype(own).reshape(shape, order="F")
+            content = element.content(start + length + _TAG)
+            values = np.frombuffer(content, order + _TYPES[kind], prod(shape), start)
+            return values.astype(own, copy=False).reshape(shape, order="F")
 
     return title, Member(shape, own.kind, read)
 

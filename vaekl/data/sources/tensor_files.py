@@ -12,7 +12,15 @@ from torch import Tensor
 
 from vaekl.data.files import open_file
 from vaekl.data.ondisk import Array
-from vaekl.data.sources.array_files import MOST_MEMBERS, InParts, Member, check_memory, reading, unusable
+from vaekl.data.sources.array_files import (
+    MOST_MEMBERS,
+    InParts,
+    Member,
+    check_memory,
+    check_unfolding,
+    reading,
+    unusable,
+)
 from vaekl.system.errors import VaeklError
 from vaekl.system.libraries import formats
 
@@ -97,10 +105,18 @@ def _items(content: Any, name: str, deepest: int = 2) -> Iterator[tuple[str, Any
 
 def _tensor(file: Path, tensor: Tensor) -> Member:
     """One tensor of a file of PyTorch's."""
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
-        return unusable("sparse, quantized or nested")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+        return unusable("sparse, quantized, nested or without values")
     kind = "f" if tensor.is_floating_point() else "c" if tensor.is_complex() else "i"
-    return Member(tuple(tensor.shape), "b" if tensor.dtype == torch.bool else kind, lambda: _array(file, tensor))
+
+    def read() -> Array:
+        # an expanded tensor has more values than the file
+        stored = tensor.untyped_storage().nbytes()
+        check_unfolding(file, "a tensor", tensor.numel() * tensor.element_size(), stored)
+        with reading(file, _TORCH):
+            return _array(file, tensor)
+
+    return Member(tuple(tensor.shape), "b" if tensor.dtype == torch.bool else kind, read)
 
 
 def _array(file: Path, tensor: Tensor) -> Array:
