@@ -94,6 +94,7 @@ def test_trains_outside_the_repository(installed: Installed, tmp_path: Path) -> 
     assert len(list(tmp_path.glob("outputs/*/results.json"))) == 1
 
 
+@pytest.mark.nightly
 def test_takes_the_options_of_a_folder_of_the_user(installed: Installed, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     for name, text in {

@@ -17,6 +17,9 @@ from vaekl.system import distributed, terminal
 from vaekl.system.errors import FullMemoryError, StoppedError, VaeklError, did_you_mean, sentence
 from vaekl.verbs import help
 
+#: of the length of a run
+_MOST_DIGITS = 18
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 1 for a mistake or failure, 130 for a run that was stopped."""
@@ -101,15 +104,14 @@ def _own_configs(words: list[str]) -> list[Path]:
 def _resume(words: list[str]) -> int:
     if _asks_for_help(words):
         return _print(help.RESUME)
-    settings = [word for word in words if "=" in word and not Path(word).exists()]
-    lengths = [word for word in settings if word.partition("=")[0] in ("trainer.steps", "trainer.epochs")]
-    if others := [word for word in settings if word not in lengths]:
+    lengths = [word for word in words if word.partition("=")[0] in ("trainer.steps", "trainer.epochs")]
+    if others := [word for word in words if "=" in word and word not in lengths and not Path(word).exists()]:
         raise VaeklError(
             f"resume cannot change {others[0].partition('=')[0]}, only trainer.steps or trainer.epochs: with another "
             f"setting it would be another run, which `vaekl train ... {terminal.command(others[0])}` begins, and with "
             "init=RUN from the weights of this one."
         )
-    words = [word for word in words if word not in settings]
+    words = [word for word in words if word not in lengths]
     if "--again" in words:
         raise VaeklError(_training_again([word for word in words if word != "--again"]))
     if flags := [word for word in words if word.startswith("-")]:
@@ -117,8 +119,9 @@ def _resume(words: list[str]) -> int:
     if len(words) != 1 or not words[0]:
         raise VaeklError("resume takes one run folder: `vaekl resume outputs/<run>`.")
     for word in lengths:
-        if not word.partition("=")[2].isdecimal():
-            raise VaeklError(f"cannot read {word!r}: a run's length is a whole number, as in trainer.steps=1000.")
+        key, _, length = word.partition("=")
+        if not length.isdecimal() or len(length) > _MOST_DIGITS:
+            raise VaeklError(f"cannot read {word[:40]!r}: a run's length is a whole number, as in {key}=1000.")
     if len(lengths) > 1:
         raise VaeklError(f"{' and '.join(lengths)} both say how long the run is to be: give one of them.")
     from vaekl.store import RunFolder

@@ -183,6 +183,7 @@ def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
     assert "`vaekl resume 'x; curl http:||x'`" in sentence
 
 
+@pytest.mark.nightly
 def test_a_report_obeys_no_matplotlibrc_of_a_stranger(run, tmp_path):
     (tmp_path / "sweep").mkdir()
     shutil.copytree(run, tmp_path / "sweep" / "run")

@@ -9,6 +9,12 @@ from vaekl.store.metrics import FIELDS, Row
 STEPS = range(10, 2001, 10)
 
 
+def trend_of(logged, dims=64, fits=True, control="information_weight", patience=None):
+    """The trend of these rows."""
+    logged = list(logged)
+    return trend(lambda: logged, dims, control=control, fits_dispersion=fits, patience=patience)
+
+
 def line(step, split="train", **figures):
     """A row of metrics.csv."""
     cells = [repr(float(figures[name])) if name in figures else "" for name in FIELDS[2:]]
@@ -23,11 +29,8 @@ def rows(split="train", **columns):
 
 def test_exact_rates():
     """12 % less φ and three nats more each 100 steps."""
-    still = trend(
+    still = trend_of(
         rows(dispersion=lambda step: 0.88 ** (step / 100), elbo_nats=lambda step: 0.03 * step - 7),
-        2000,
-        64,
-        fits=True,
     )
     assert still.beta == pytest.approx(-0.12, rel=1e-9) and still.elbo == pytest.approx(3.0, rel=1e-9)
     assert still.sentence == "φ still falling by 12 %, training ELBO still rising by 3 nats per 100 steps: train longer"
@@ -35,25 +38,19 @@ def test_exact_rates():
 
 def test_what_has_come_to_rest():
     """It moved for half of the run, and no longer."""
-    rest = trend(
+    rest = trend_of(
         rows(dispersion=lambda step: 0.5 ** min(step, 1000), elbo_nats=lambda step: min(step, 1000)),
-        2000,
-        64,
-        fits=True,
     )
     assert rest == Trend(None, None, "φ") and rest.sentence == ""
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_is_no_movement(seed):
-    """A scatter of 20 % around the same mean, whose windows differ by less than two standard errors or than 5 %."""
+    """A scatter of 5 % of φ, and of 0.1 nats, around means that stay."""
     draw = np.random.default_rng(seed)
     noise = {step: draw.normal() for step in STEPS}
-    still = trend(
+    still = trend_of(
         rows(dispersion=lambda step: np.exp(0.05 * noise[step]), elbo_nats=lambda step: 0.1 * noise[step]),
-        2000,
-        64,
-        fits=True,
     )
     assert still == Trend(None, None, "φ")
 
@@ -61,21 +58,21 @@ def test_noise_is_no_movement(seed):
 def test_small_changes_are_none():
     """From quarter to quarter φ changes by 4 % and the ELBO by 0.3 nats, of which 0.01 · ln 2 · 64 = 0.44 count."""
     small = {"dispersion": lambda step: 1.04 ** (step / 500), "elbo_nats": lambda step: 0.3 * step / 500}
-    assert trend(rows(**small), 2000, 64, fits=True) == Trend(None, None)
-    assert trend(rows(**small), 2000, 32, fits=True).elbo == pytest.approx(0.06)
+    assert trend_of(rows(**small)) == Trend(None, None)
+    assert trend_of(rows(**small), 32).elbo == pytest.approx(0.06)
 
 
 def test_a_phi_that_is_fixed_is_not_looked_at_and_a_control_s_weight_is():
     falling = {"dispersion": lambda step: 0.9 ** (step / 100), "effective_beta_kl": lambda step: 1.1 ** (step / 100)}
-    assert trend(rows(**falling), 2000, 64, fits=False) == Trend(None, None)
-    controlled = trend(rows(**falling), 2000, 64, fits=True, controlled=True)
+    assert trend_of(rows(**falling), fits=False) == Trend(None, None)
+    controlled = trend_of(rows(**falling), control="geco")
     assert controlled.sentence == "effective β_KL still rising by 10 % per 100 steps: train longer"
 
 
 def test_other_splits_and_short_logs_do_not_tell():
     falling = {"dispersion": lambda step: 0.9 ** (step / 100)}
     for logged in (rows("valid", **falling), list(rows(**falling))[-1:], []):
-        still = trend(logged, 2000, 64, fits=True)
+        still = trend_of(logged)
         assert still == Trend(None, None, short=True) and still.sentence.startswith("too few steps were logged")
 
 
@@ -85,20 +82,20 @@ def test_noise_above_the_thresholds_is_no_movement_either():
     for _ in range(100):
         noise = {step: draw.normal(0, 2) for step in range(20, 2001, 20)}
         logged = [Row(step, "train", line(step, elbo_nats=noise[step])) for step in noise]
-        moved += trend(logged, 2000, 64, fits=False).elbo is not None
+        moved += trend_of(logged, fits=False).elbo is not None
     assert moved <= 12
 
 
 def test_of_three_rows_in_a_quarter_nothing_is_said_of_the_elbo():
     logged = [Row(step, "train", line(step, elbo_nats=step, dispersion=0.9**step)) for step in range(1, 13)]
-    still = trend(logged, 12, 64, fits=True)
+    still = trend_of(logged)
     assert still.elbo is None and still.beta == pytest.approx(0.9**100 - 1)
 
 
 def test_a_validation_elbo_that_falls_asks_for_no_more_steps():
     """It was best after 1,000 steps, and the training ELBO still rises."""
     valid = list(rows("valid", elbo_nats=lambda step: -abs(step - 1000) / 100))
-    still = trend([*rows(elbo_nats=lambda step: step), *valid], 2000, 64, fits=False)
+    still = trend_of([*rows(elbo_nats=lambda step: step), *valid], fits=False)
     assert still.past == 1000 and "train longer" not in still.sentence
     assert still.sentence.endswith("but the validation ELBO is worse than after step 1,000: set trainer.patience")
 
@@ -106,5 +103,10 @@ def test_a_validation_elbo_that_falls_asks_for_no_more_steps():
 def test_a_run_that_patience_ended_is_as_long_as_it_should_be():
     valid = [Row(step, "valid", line(step, "valid", elbo_nats=-abs(step - 1800))) for step in range(100, 2001, 100)]
     rising = list(rows(elbo_nats=lambda step: step))
-    assert trend(rising + valid, 2000, 64, fits=False, patience=2) == Trend(None, None)
-    assert trend(rising + valid, 2000, 64, fits=False, patience=3).elbo is not None
+    assert trend_of(rising + valid, fits=False, patience=2) == Trend(None, None)
+    assert trend_of(rising + valid, fits=False, patience=3).elbo is not None
+
+
+def test_of_three_rows_in_a_quarter_without_a_phi_that_moves_nothing_can_be_told():
+    logged = [Row(step, "train", line(step, elbo_nats=step, dispersion=1)) for step in range(1, 13)]
+    assert trend_of(logged) == Trend(None, None, short=True)

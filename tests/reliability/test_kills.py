@@ -137,10 +137,10 @@ def test_killed_right_after_the_results(whole, tmp_path):
 @pytest.mark.parametrize(
     ("fault", "found"),
     [
-        (None, None),
         ("rows stay", "run: metrics.csv"),
-        ("events stay", "run: steps of scalars train/loss"),
-        ("noise begins again", "run: last.pt"),
+        pytest.param(None, None, marks=pytest.mark.nightly),
+        pytest.param("events stay", "run: steps of scalars train/loss", marks=pytest.mark.nightly),
+        pytest.param("noise begins again", "run: last.pt", marks=pytest.mark.nightly),
     ],
 )
 def test_a_fault_is_found(fault, found, whole, tmp_path):

@@ -3,6 +3,7 @@
 import shutil
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from cli_helpers import contents, refused, trained, vaekl
@@ -121,3 +122,19 @@ def test_columns_of_a_table_are_those_of_the_run_by_name_and_order(tmp_path):
     eval_of = ("eval", "run", "eval.k=1", "dataset=table")
     assert vaekl(tmp_path, *eval_of, "dataset.path=same.csv").code == 0
     refused(vaekl(tmp_path, *eval_of, "dataset.path=other.csv"), "the columns are not those", "b, a")
+
+
+def test_values_of_another_kind_than_the_run_s_are_named_with_a_cure_that_works(tmp_path):
+    """Floats in [0, 1] are shades by themselves, but to a run on real numbers they are real numbers."""
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "real.npz", x_train=draw.normal(5, 3, (60, 4, 4)))
+    np.savez(tmp_path / "shades.npz", x_train=draw.uniform(0, 1, (60, 4, 4)), x_test=draw.uniform(0, 1, (9, 4, 4)))
+    trained(tmp_path, "dataset=npz", "dataset.path=real.npz", "likelihood=gaussian")
+    words = ("eval", "run", "eval.k=1", "dataset=npz")
+    refused(vaekl(tmp_path, *words, "dataset.path=shades.npz"), "trained on real numbers", "add dataset.kind=real")
+    assert vaekl(tmp_path, *words, "dataset.path=shades.npz", "dataset.kind=real").code == 0
+    (tmp_path / "other").mkdir()
+    shutil.copy(tmp_path / "shades.npz", tmp_path / "other")
+    trained(tmp_path / "other", "dataset=npz", "dataset.path=shades.npz", "likelihood=gaussian")
+    words = ("eval", "other/run", "eval.k=1", "dataset=npz", "dataset.path=real.npz")
+    refused(vaekl(tmp_path, *words), "values with two ends", "give values of its kind")

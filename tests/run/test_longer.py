@@ -87,30 +87,45 @@ def run(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")
 
 
-def test_stopped_between_the_results_and_the_config_it_is_the_shorter_run(run, finished, whole, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "function", "is_longer"), [(config, "write", False), (start, "_complete", True)], ids=["before", "after"]
+)
+def test_stopped_before_its_config_is_written_it_is_the_shorter_run_and_after_it_the_longer_one(
+    module, function, is_longer, run, finished, whole, monkeypatch
+):
     def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(config, "write", stop)
+        patched.setattr(module, function, stop)
         assert vaekl(run.parent, "resume", "run", "trainer.steps=8").code == 130
     assert not (run / "results.json").exists()
     assert vaekl(run.parent, "resume", "run").code == 0
-    assert results(run) == results(finished)
-    assert vaekl(run.parent, "resume", "run", "trainer.steps=8").code == 0
+    if not is_longer:
+        assert results(run) == results(finished)
+        assert vaekl(run.parent, "resume", "run", "trainer.steps=8").code == 0
     check_equal(run, whole)
 
 
-def test_stopped_before_its_first_new_step_it_is_the_longer_run(run, whole, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("trainer.patience=9", "trainer.valid_every=4", "trainer.steps=5"), "the validation at its end was its best"),
+        (("trainer.on_nan=restore", "trainer.valid_every=4", "trainer.steps=5"), "no checkpoint at step 5"),
+    ],
+)
+@pytest.mark.parametrize("has_results", [True, False])
+def test_what_only_the_shorter_run_did_at_its_end_is_refused(words, part, has_results, tmp_path):
+    run = trained(tmp_path, *words)
+    if not has_results:  # killed after the checkpoint of its last step
+        (run / "results.json").unlink()
+    before = contents(run)
+    refused(vaekl(tmp_path, "resume", "run", "trainer.steps=9"), part, "train one from its first step", "init=/")
+    assert contents(run) == before
 
-    with monkeypatch.context() as patched:
-        patched.setattr(start, "_complete", stop)
-        assert vaekl(run.parent, "resume", "run", "trainer.steps=8").code == 130
-    assert not (run / "results.json").exists()
-    assert vaekl(run.parent, "resume", "run").code == 0
-    check_equal(run, whole)
+
+def test_a_length_beyond_all_measure_is_refused(run):
+    refused(vaekl(run.parent, "resume", "run", f"trainer.steps={'9' * 300}"), "trainer.steps=999", "whole number")
 
 
 def test_a_run_that_was_stopped_gets_more_steps_too(run, whole):

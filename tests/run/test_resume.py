@@ -178,13 +178,16 @@ def test_data_named_by_a_relative_path_are_found_from_another_folder(tmp_path):
     [
         ("trainer.ema=0.9",),
         ("optim=adamw", "lr_schedule=cosine", "lr_schedule.warmup_steps=2", "trainer.clip_norm=1"),
-        ("optim=sgd", "optim.momentum=0.9", "optim.lr=1e-4"),
+        pytest.param(("optim=sgd", "optim.momentum=0.9", "optim.lr=1e-4"), marks=pytest.mark.nightly),
         ("likelihood=gaussian", "weighting=optimal_precision", "schedule=linear"),
-        ("likelihood=gaussian", "weighting=learned_precision", "weighting.per=pixel", "schedule=cyclical"),
+        pytest.param(
+            ("likelihood=gaussian", "weighting=learned_precision", "weighting.per=pixel", "schedule=cyclical"),
+            marks=pytest.mark.nightly,
+        ),
         ("transform=binarize", "transform.mode=stochastic", "likelihood=bernoulli"),
         ("model=conv", "model.width=4", "model.hidden=8", "valid=0"),
         ("trainer.patience=2", "optim.lr=0.05"),
-        ("seed=7", "trainer.batch_size=700", "trainer.log_every=5"),
+        pytest.param(("seed=7", "trainer.batch_size=700", "trainer.log_every=5"), marks=pytest.mark.nightly),
     ],
     ids=" ".join,
 )

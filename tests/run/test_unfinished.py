@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from cli_helpers import trained, vaekl
 
 
@@ -29,3 +30,20 @@ def test_no_verb_gives_an_unfinished_answer_as_an_answer(tmp_path):
 def test_a_run_at_rest_says_nothing(tmp_path):
     run = trained(tmp_path, "likelihood=gaussian", "optim.lr=1e-9", "trainer.steps=40", "trainer.log_every=2")
     assert "no answer yet" not in vaekl(tmp_path, "audit", str(run)).out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lr_schedule=cosine",),
+        # with patience, what the run keeps at its end depends on where that is
+        ("trainer.patience=50", "trainer.valid_every=30"),
+    ],
+    ids=" ".join,
+)
+def test_no_command_is_printed_that_resume_may_refuse(words, tmp_path):
+    learned = ("likelihood=gaussian", "weighting.init=0.3", "weighting=learned_precision", "model.hidden=[32]")
+    length = ("trainer.steps=100", "trainer.log_every=5")
+    answer = vaekl(tmp_path, "train", "hydra.run.dir=run", *learned, *length, *words)
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("  unfinished"))
+    assert line.endswith("train longer")

@@ -60,6 +60,7 @@ def test_where_torch_can_compile_it_is_found_out():
     assert Compiler(nn.Identity(), CPU, None)._works()
 
 
+@pytest.mark.nightly
 def test_a_run_says_how_long_it_took_and_goes_on_compiled(tmp_path):
     words = [*SMALL, "likelihood=gaussian", "hydra.run.dir=run"]
     answer = vaekl(tmp_path, "train", *words, "trainer.compile=true")

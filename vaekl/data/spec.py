@@ -118,11 +118,12 @@ class DataSpec:
         return 1 / (self.levels if self.dequantized else self.levels - 1)
 
     def facts(self) -> dict[str, Any]:
-        """What is true of the data, as values of JSON: a run's folder holds it. `columns` is a digest of their names.
+        """What is true of the data, as values of JSON: a run's folder holds it.
 
         Returns:
             `name`; `shape`, S; `example`, what one is called; `support`, as above; `level_width`, a number or None;
-            `spread`, the root of the mean square of what the values were divided by, or None; `protocol`.
+            `spread`, the root of the mean square of what the values were divided by, or None; `protocol`;
+            `columns`, a digest of the names of a table's columns in their order, or None.
         """
         return {
             "name": self.name,

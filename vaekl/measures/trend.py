@@ -1,12 +1,14 @@
 """Whether a run's φ and ELBO still moved when it ended: figures of an unfinished run are no answer."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import exp, hypot, log, prod
 from statistics import fmean, stdev
+from typing import Any
 
 from vaekl.store import RunFolder
 from vaekl.store.metrics import Row
+from vaekl.store.schema import Facts
 
 #: the least relative change of φ, from one window to the next, that counts as moving
 _LEAST_CHANGE = 0.05
@@ -37,6 +39,11 @@ class Trend:
     short: bool = False
 
     @property
+    def wants_more_steps(self) -> bool:
+        """Whether more steps would bring the run to rest."""
+        return self.short or (self.past is None and (self.beta is not None or self.elbo is not None))
+
+    @property
     def sentence(self) -> str:
         """In words, for whoever takes the figures for an answer; empty where nothing moved."""
         parts = []
@@ -52,44 +59,50 @@ class Trend:
         return f"{', '.join(parts)} per 100 steps: train longer" if parts else ""
 
 
-def run_trend(folder: RunFolder) -> Trend:
-    """What still moved in a run, by its log and its facts.
+def run_trend(folder: RunFolder, facts: Facts, config: Mapping[str, Any]) -> Trend:
+    """What still moved in a run, by its log.
+
+    Args:
+        folder: of the run.
+        facts: its facts.json.
+        config: its config, in which trainer.patience stands.
 
     Raises:
-        VaeklError: one of them cannot be read.
+        VaeklError: the log cannot be read.
     """
-    facts = folder.facts()
-    controlled = facts.control.name != "information_weight"
-    fits = facts.weighting.fits_dispersion or controlled
-    total = max((row.step for row in folder.metrics() if row.split == "train"), default=0)
-    patience = folder.config()["trainer"].get("patience")
-    patience = patience if isinstance(patience, int) else None
-    dims = prod(facts.data.shape)
-    return trend(folder.metrics(), total, dims, fits=fits, controlled=controlled, patience=patience)
+    patience = config["trainer"].get("patience")
+    return trend(
+        folder.metrics,
+        prod(facts.data.shape),
+        control=facts.control.name,
+        fits_dispersion=facts.weighting.fits_dispersion,
+        patience=patience if isinstance(patience, int) else None,
+    )
 
 
 def trend(
-    rows: Iterable[Row], total: int, dims: int, *, fits: bool, controlled: bool = False, patience: int | None = None
+    rows: Callable[[], Iterable[Row]], dims: int, *, control: str, fits_dispersion: bool, patience: int | None = None
 ) -> Trend:
     """What still moved in the last quarter of a run, beside the quarter before.
 
     Of each quarter the mean over the rows of training is taken. φ moves where its geometric mean changed by more than
     5 %, the ELBO where it changed by more than 0.01 bits for each value of an example; both only where the change is
-    more than two standard errors of the difference, as the scatter of the rows says. Nothing is said of the ELBO where
-    a quarter has fewer than four rows.
+    more than two standard errors of the difference, as the scatter of the rows says. Where a quarter has fewer than
+    four rows, nothing is said of the ELBO; if φ did not move either, that was too short to tell.
 
     Args:
-        rows: of metrics.csv, of all splits, in their order.
-        total: the last step in them.
+        rows: gives the rows of metrics.csv, of all splits, in their order; it is called twice.
         dims: D, the number of values in one example.
-        fits: whether the run finds φ, or the effective β_KL, for itself.
-        controlled: whether it is the effective β_KL that is found, by a control.
+        control: the name of the run's control; any but information_weight finds the effective β_KL.
+        fits_dispersion: whether the weighting finds φ.
         patience: trainer.patience; a run that it has ended is as long as it should be.
     """
-    key, name = ("effective_beta_kl", "effective β_KL") if controlled else ("dispersion", "φ")
+    total = max((row.step for row in rows() if row.split == "train"), default=0)
+    finds_beta = control != "information_weight"
+    key, name = ("effective_beta_kl", "effective β_KL") if finds_beta else ("dispersion", "φ")
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     valid: list[tuple[float, int]] = []
-    for row in rows:
+    for row in rows():
         if row.split == "valid" and "elbo_nats" in (figures := row.figures()):
             valid.append((figures["elbo_nats"], row.step))
         if row.split == "train" and 2 * row.step > total:
@@ -105,14 +118,14 @@ def trend(
     past = best_step if valid and best - valid[-1][0] > _LEAST_BITS * log(2) * dims else None
     hundreds = (fmean(row["step"] for row in last) - fmean(row["step"] for row in before)) / 100
     beta = elbo = None
-    if fits and all(row.get(key, 0) > 0 for row in before + last):
+    if (fits_dispersion or finds_beta) and all(row.get(key, 0) > 0 for row in before + last):
         change = _change([log(row[key]) for row in before], [log(row[key]) for row in last])
         beta = exp(change / hundreds) - 1 if abs(change) > log(1 + _LEAST_CHANGE) else None
     enough = min(len(before), len(last)) >= _LEAST_ROWS
     if enough and all("elbo_nats" in row for row in before + last):
         change = _change([row["elbo_nats"] for row in before], [row["elbo_nats"] for row in last])
         elbo = change / hundreds if abs(change) > _LEAST_BITS * log(2) * dims else None
-    return Trend(beta, elbo, name, past)
+    return Trend(beta, elbo, name, past, short=beta is None and not enough)
 
 
 def _change(before: list[float], last: list[float]) -> float:

@@ -150,11 +150,8 @@ def load(
             f", {data.spec.levels} levels" if data.spec.levels else ""
         )
         cure = "give data of the shape that the run was trained on, or config and checkpoint as the run wrote them"
-        facts = folder.facts().data
-        if has_other_data and tuple(facts.shape) == data.spec.shape and facts.support != data.spec.support:
-            kind = "real" if facts.support == "real" else "image"
-            cure = f"its values are {facts.support} as the run sees them, and these are {data.spec.support}: "
-            cure += f"add dataset.kind={kind}"
+        if has_other_data and (kinds := _other_kinds(folder, data)):
+            cure = kinds
         raise VaeklError(
             f"the checkpoint {file} does not fit the model for {data_words} ({reason}): {cure}."
         ) from error
@@ -168,6 +165,16 @@ def load(
     return TrainedRun(
         folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place), has_other_data
     )
+
+
+def _other_kinds(folder: RunFolder, data: Data) -> str:
+    """What to do about data of the run's shape that were taken for another kind of numbers; nothing otherwise."""
+    own, seen = folder.facts().data, data.spec
+    if tuple(own.shape) != seen.shape or "real" not in (own.support, seen.support) or own.support == seen.support:
+        return ""
+    if own.support == "real":
+        return "the run was trained on real numbers, so add dataset.kind=real to take these as such too"
+    return "the run was trained on values with two ends, and these are real numbers without: give values of its kind"
 
 
 def checkpoint_of(folder: RunFolder, results: Results | None, which: str | None) -> str:

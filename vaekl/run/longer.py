@@ -78,7 +78,7 @@ def check(trainer: Trainer, former: RunConfig, cfg: RunConfig, path: Path, is_fi
             f"{path} was ended at step {trainer.step:,} by trainer.patience={plan.patience}, as one of more "
             f"steps is: {ways}"
         )
-    if is_finished and trainer.step % plan.valid_every:
+    if trainer.step == plan.total_steps and trainer.step % plan.valid_every:
         # what a run does at its end alone, the longer one would not have done
         kept = RunFolder(path).best
         if plan.patience is not None and kept.exists() and checkpoint.load(kept)["step"] == trainer.step:

@@ -102,14 +102,13 @@ def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path
     """The protocol of the figures above, whether they still moved, where the run is, and how to look at it."""
     spec, likelihood = trainer.data.spec, trainer.model.likelihood
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
-    moving = distributed.on_first(lambda: _trend(trainer, path).sentence)
-    depends = any(choices[group] != "constant" for group in ("schedule", "lr_schedule"))
-    if moving.endswith("train longer") and not depends:
-        moving += ": " + command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
+    result = distributed.on_first(lambda: _trend(trainer, path))
+    longer = command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
+    unfinished = f"{result.sentence}: {longer}" if _may_go_on(trainer, choices, result) else result.sentence
     lines = {
         "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
         **({"above 0": _ABOVE_0} if test.elbo > 0 else {}),
-        **({"unfinished": moving} if moving else {}),
+        **({"unfinished": unfinished} if unfinished else {}),
         "run": printable(str(path)),
         "tensorboard": command("tensorboard", "--logdir", path.parent),
     }
@@ -118,10 +117,19 @@ def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path
 
 def _trend(trainer: Trainer, path: Path) -> Trend:
     """What still moved, by the log that the run has just written."""
-    model, rows = trainer.model, RunFolder(path).metrics
-    controlled = model.control.name != "information_weight"
-    fits = model.weighting.fits_dispersion or controlled
-    # where early stopping brought its best weights back, the trainer's step is theirs
-    total = max((row.step for row in rows() if row.split == "train"), default=0)
-    patience = trainer.plan.patience
-    return trend(rows(), total, trainer.data.spec.dims, fits=fits, controlled=controlled, patience=patience)
+    model = trainer.model
+    return trend(
+        RunFolder(path).metrics,
+        trainer.data.spec.dims,
+        control=model.control.name,
+        fits_dispersion=model.weighting.fits_dispersion,
+        patience=trainer.plan.patience,
+    )
+
+
+def _may_go_on(trainer: Trainer, choices: Mapping[str, str], result: Trend) -> bool:
+    """Whether `resume` with more steps makes sense, and is sure to be taken."""
+    plan = trainer.plan
+    # a run that ends between two validations may have kept a checkpoint there that a longer one would not have
+    is_plain = plan.total_steps % plan.valid_every == 0 or (plan.patience is None and plan.save_minutes is not None)
+    return result.wants_more_steps and is_plain and choices["schedule"] == choices["lr_schedule"] == "constant"

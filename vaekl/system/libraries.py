@@ -65,13 +65,7 @@ def formats(module: str, kind: str, file: Path) -> ModuleType:
     Raises:
         VaeklError: if it does not load.
     """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise VaeklError(
-            f"{file} is {kind}, for which {module} is needed, and that does not load ({first_line(error)}): install "
-            'it, `pip install "vaekl[formats]"`.'
-        ) from error
+    return _of_extra(module, "formats", f"{file} is {kind}, which needs {module}, and that does not load")
 
 
 def pyarrow(module: str) -> ModuleType:
@@ -80,10 +74,12 @@ def pyarrow(module: str) -> ModuleType:
     Raises:
         VaeklError: if it does not load.
     """
+    return _of_extra(module, "table", "dataset=table needs pyarrow, which does not load")
+
+
+def _of_extra(module: str, extra: str, need: str) -> ModuleType:
+    """A module that comes with `vaekl[extra]`; `need` begins the sentence that is said where it does not load."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise VaeklError(
-            f"dataset=table needs pyarrow, which does not load ({first_line(error)}): install it, "
-            '`pip install "vaekl[table]"`.'
-        ) from error
+        raise VaeklError(f'{need} ({first_line(error)}): install it, `pip install "vaekl[{extra}]"`.') from error

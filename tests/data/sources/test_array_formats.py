@@ -1,5 +1,6 @@
 """Arrays of MATLAB, PyTorch, safetensors and HDF5 files, written by those libraries."""
 
+import io
 import sys
 import zipfile
 from contextlib import suppress
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from source_cases import refused
 
+from vaekl.data.sources import mat_files
 from vaekl.data.sources.hdf5_files import of_matlab_hdf5
 from vaekl.data.sources.mat_files import of_mat
 from vaekl.data.sources.npz import npz
@@ -264,3 +266,22 @@ def test_a_pt_file_with_compressed_parts_is_none_of_torch_s(tmp_path):
         for part in whole.namelist():
             new.writestr(part, whole.read(part))
     refused(lambda: npz(str(tmp_path / "b.pt")), "its parts are compressed")
+
+
+def test_what_follows_a_compressed_array_inside_of_its_element_is_not_gathered(tmp_path, monkeypatch):
+    """The stream ends after some hundred bytes; ten megabytes follow, in pieces of a kilobyte."""
+    scipy.io.savemat(tmp_path / "a.mat", {"x_train": np.ones((40, 8, 8), np.uint8)}, do_compression=True)
+    content = (tmp_path / "a.mat").read_bytes()
+    length = int.from_bytes(content[132:136], "little") + 10_000_000
+    (tmp_path / "a.mat").write_bytes(content[:132] + length.to_bytes(4, "little") + content[136:] + bytes(10_000_000))
+    monkeypatch.setattr(mat_files, "_AT_ONCE", 1024)
+    pieces, opened = [], mat_files.open_file
+
+    class Counted(io.BufferedReader):
+        def read(self, *size):
+            pieces.append(size)
+            return super().read(*size)
+
+    monkeypatch.setattr(mat_files, "open_file", lambda file: Counted(opened(file).detach()))
+    members = of_mat(tmp_path / "a.mat")
+    assert members["x_train"].read().sum() == 40 * 64 and len(pieces) < 20

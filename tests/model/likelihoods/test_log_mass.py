@@ -107,8 +107,8 @@ def as_float32(eta, phi):
 
 
 def marks(name, index):
-    """Half of the series of a beta's mass, which take a second each, are summed in nightly."""
-    return [pytest.mark.nightly] if name == "beta" and index % 2 else []
+    """Most series of a beta's mass, which take a second each, are summed in nightly."""
+    return [pytest.mark.nightly] if name == "beta" and index % 4 else []
 
 
 POINTS = [

@@ -149,10 +149,10 @@ def check_unfolding(file: Path, name: str, size: int, stored: int) -> None:
 
 @contextmanager
 def reading(file: Path, kind: str) -> Iterator[None]:
-    """Whatever a file that is none of its kind, or a broken one, leads to inside is one sentence.
+    """Turn every error inside the block into one sentence: the file is broken, or not of the kind that its name says.
 
     Args:
-        file: it.
+        file: that is read.
         kind: what it is by its name, such as "a MATLAB file".
 
     Raises:

@@ -72,7 +72,7 @@ class _Element:
     """The content of one element of a file.
 
     Args:
-        file: it.
+        file: where it is.
         start: where in it the content begins.
         length: its bytes there.
         is_compressed: whether it is an element that is compressed, tag and all.
@@ -116,7 +116,9 @@ def _described(element: _Element, order: str) -> tuple[str, Member]:
     own = np.dtype(bool if word & _LOGICAL else _CLASSES[word & 0xFF])
 
     def read() -> Array:
-        check_unfolding(element.file, title, max(length, prod(shape) * own.itemsize), element.length)
+        # values that are stored in another type lie in memory twice
+        size = length + (prod(shape) * own.itemsize if own != np.dtype(_TYPES[kind]) else 0)
+        check_unfolding(element.file, title, size, element.length)
         with reading(element.file, _KIND):
             # with what follows, so that the checksum at the end of a compressed array is compared
             content = element.content(start + length + _TAG)

@@ -64,7 +64,7 @@ class Weighting(nn.Module):
         """Called with E of each value of a training batch, [B, *S], before φ is read; for those that solve φ."""
 
     def begin(self, energy: Tensor) -> None:
-        """Called before training with E of each value, [B, *S], under the best constant decoder; to begin φ by."""
+        """Called before training with E of each value, [B, *S], under the best constant decoder; for a first φ."""
 
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         """What is minimised, averaged over the batch, a scalar; not comparable between weightings.

@@ -25,8 +25,8 @@ class LearnedPrecision(Weighting):
         likelihood: its dispersion must be a scale.
         shape: S, the shape of one example.
         per: scalar (one φ), channel or value.
-        init: the first φ; None for what is best, one for all, where every x is taken for the mean of the training data,
-            or 1 where there are no data to go by.
+        init: the first φ. None: before training, `begin` gives all of them the best φ of a decoder that takes every x
+            for the mean of the training data; without `begin`, 1.
         lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by about its learning rate in
             a step at most: at 1e-3, three orders of magnitude in φ would take 7,000 steps.
 

@@ -10,7 +10,7 @@ import msgspec
 
 from vaekl import __version__
 from vaekl.config.command import train_command
-from vaekl.measures.trend import run_trend
+from vaekl.measures.trend import Trend, run_trend
 from vaekl.store import RunFolder
 from vaekl.store.schema import Facts
 from vaekl.system.errors import VaeklError
@@ -34,7 +34,7 @@ class Run:
         facts: what the run wrote at its start.
         figures: measured last: of the test if the run is finished, else the last row of metrics.csv; may be empty.
         where: where the figures are from, in words.
-        moving: what still moved when the run ended, in words; empty where nothing did.
+        trend: what still moved when the run ended.
     """
 
     folder: RunFolder
@@ -42,7 +42,7 @@ class Run:
     facts: Facts
     figures: dict[str, float]
     where: str
-    moving: str
+    trend: Trend
 
     @property
     def values(self) -> int:
@@ -102,7 +102,7 @@ def run_card(path: Path) -> str:
             "effective β_KL": _beta(run),
             "dropped": _dropped(run),
             "measured": _measured(run),
-            "no answer yet": run.moving,
+            "no answer yet": run.trend.sentence,
             "verdict": _verdict(run),
             "train it": _command(run),
         }
@@ -118,18 +118,18 @@ def read_run(path: Path) -> Run:
     folder = RunFolder(path)
     config, facts, results = folder.config(), folder.facts(), folder.results()
     try:
-        moving = run_trend(folder).sentence
+        still = run_trend(folder, facts, config)
     except VaeklError:  # a log that cannot be read; a run without results is refused below
-        moving = ""
+        still = Trend(None, None)
     if results is not None:
         figures = {name: getattr(results.test, name) for name in _MEASURED}
-        return Run(folder, config, facts, figures, f"test, step {results.step:,}", moving)
+        return Run(folder, config, facts, figures, f"test, step {results.step:,}", still)
     rows = deque(folder.metrics(), maxlen=1)
     if not rows:
-        return Run(folder, config, facts, {}, "nothing measured yet", moving)
+        return Run(folder, config, facts, {}, "nothing measured yet", still)
     last = rows[0]
     where = f"{folder.metrics_file.name}, last row: {last.split}, step {last.step}"
-    return Run(folder, config, facts, last.figures(), where, moving)
+    return Run(folder, config, facts, last.figures(), where, still)
 
 
 def _head(run: Run) -> str:
@@ -237,6 +237,8 @@ def _command(run: Run) -> str:
     """What trains it again, twice as long where it had not come to rest."""
     trainer = run.config["trainer"]
     length = "epochs" if trainer.get("steps") is None else "steps"
-    longer = {length: 2 * trainer[length]} if run.moving and isinstance(trainer.get(length), int) else {}
+    longer = (
+        {length: 2 * trainer[length]} if run.trend.wants_more_steps and isinstance(trainer.get(length), int) else {}
+    )
     command = train_command({**run.config, "trainer": {**trainer, **longer}})
     return command or "not by vaekl's options alone: its config has classes or values of its own"

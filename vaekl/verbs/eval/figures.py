@@ -51,7 +51,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         return importance_bounds(model, split, log_likelihood, ks, test_stream(), options.chunk, advance)
 
     try:
-        moving = run_trend(run.folder).sentence
+        moving = run_trend(run.folder, run.folder.facts(), run.config).sentence
     except VaeklError as unreadable:  # a log is not needed for what is measured here
         moving = f"whether it still moved cannot be said: {unreadable}"
     start_bar("ELBO", 0)

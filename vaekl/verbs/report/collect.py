@@ -187,7 +187,7 @@ def read(path: Path, name: str, status: str = "", reason: str = "") -> Run:
     except VaeklError as error:
         return Run(folder, name, "broken", sentence(error))
     train, unlogged = _training(folder)
-    moving = "" if unlogged else run_trend(folder).sentence
+    moving = "" if unlogged else run_trend(folder, facts, config).sentence
     run = Run(folder, name, "", config=config, facts=facts, train=train, unlogged=unlogged, moving=moving)
     try:
         results = folder.results()
