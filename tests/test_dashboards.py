@@ -116,6 +116,7 @@ def test_custom_scalars(shown, runs):
         )
 
 
+@pytest.mark.nightly
 def test_images(shown, runs):
     """Every picture of every run, drawn as wide as its card."""
     with shown("#images", height=1400) as page:

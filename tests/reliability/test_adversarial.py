@@ -189,7 +189,7 @@ CONTROLLED = [
     (control, family, kind) for control, family in product(CONTROLS, ("gaussian", "cb")) for kind in kinds(family)
 ]
 #: every control with every kind of images that it is dealt in turn, and with both families
-CONTROLLED_SPREAD = {case for turn, case in enumerate(CONTROLLED) if turn % 3 == 0}
+CONTROLLED_SPREAD = {case for turn, case in enumerate(CONTROLLED) if turn % 5 == 0}
 
 
 @pytest.mark.parametrize(

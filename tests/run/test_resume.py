@@ -186,7 +186,7 @@ def test_data_named_by_a_relative_path_are_found_from_another_folder(tmp_path):
         ),
         ("transform=binarize", "transform.mode=stochastic", "likelihood=bernoulli"),
         ("model=conv", "model.width=4", "model.hidden=8", "valid=0"),
-        ("trainer.patience=2", "optim.lr=0.05"),
+        pytest.param(("trainer.patience=2", "optim.lr=0.05"), marks=pytest.mark.nightly),
         pytest.param(("seed=7", "trainer.batch_size=700", "trainer.log_every=5"), marks=pytest.mark.nightly),
     ],
     ids=" ".join,

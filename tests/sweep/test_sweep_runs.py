@@ -119,6 +119,7 @@ def test_a_bad_value_and_a_divergence_are_told_apart(tmp_path):
     assert list(outcomes(tmp_path).values()) == ["finished", "diverged", "failed"]
 
 
+@pytest.mark.nightly  # a process takes seconds to begin and to be killed
 def test_a_killed_process_stops_no_other_run(tmp_path):
     (tmp_path / "hungry.py").write_text(HUNGRY)
     answer = finished(sweep(tmp_path, *CUSTOM, "+likelihood.dies=false,true", *SMALL))

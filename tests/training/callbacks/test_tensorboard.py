@@ -167,7 +167,7 @@ def swept(tmp_path_factory):
     return runs
 
 
-@pytest.mark.parametrize("flag", ["auto", "false"])
+@pytest.mark.parametrize("flag", ["auto", pytest.param("false", marks=pytest.mark.nightly)])
 def test_hparams_begin_with_what_was_swept(swept, flag):
     """Whatever it was, and in a run that was resumed too."""
     with tensorboard(swept[0].parent, f"--load_fast={flag}") as address:
@@ -187,7 +187,7 @@ def stopped_early(tmp_path_factory):
     return trained(folder, "optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trainer.patience=2")
 
 
-@pytest.mark.parametrize("flag", ["auto", "false"])
+@pytest.mark.parametrize("flag", [pytest.param("auto", marks=pytest.mark.nightly), "false"])
 def test_hparams_of_early_stopping_are_those_of_the_weights_that_were_tested(stopped_early, flag):
     run = stopped_early
     assert results(run)["weights"] == "best.pt" and results(run)["step"] < int(rows(run, "valid")[-1]["step"])
