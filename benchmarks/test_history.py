@@ -12,7 +12,7 @@ from vaekl.data import generator
 from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
 from vaekl.model.nets import conv, mlp
-from vaekl.model.vae import VAE, Objective
+from vaekl.model.vae import VAE, LossAndLedger
 from vaekl.model.weighting import FixedBeta
 
 Timer = Callable[..., Any]
@@ -49,7 +49,7 @@ def model_and_batch(workload: Workload) -> tuple[VAE, Tensor]:
 @pytest.mark.parametrize("workload", [MLP, CONV], ids=lambda one: one.name)
 def test_step(benchmark: Timer, workload: Workload) -> None:
     model, x = model_and_batch(workload)
-    objective, adam = Objective(model), torch.optim.Adam(model.parameters(), fused=True)
+    objective, adam = LossAndLedger(model), torch.optim.Adam(model.parameters(), fused=True)
 
     def step() -> None:
         adam.zero_grad()

@@ -12,6 +12,7 @@ from vaekl.data import Data, DataSpec, Split
 from vaekl.data.transforms import Dequantize
 from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, InformationWeight, LearnedBeta, Mmd
 from vaekl.model.likelihoods import ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.objective import Iwae
 from vaekl.model.weighting import CBNormalizer, FixedBeta, LearnedPrecision, OptimalPrecision
 
 WEIGHTINGS = {
@@ -32,6 +33,8 @@ CONTROLS = {
     "decomposed": Decomposed,
     "mmd": Mmd,
 }
+#: each with a learned φ
+OBJECTIVES = {"iwae": Iwae(3), "dreg": Iwae(3, "doubly_reparameterized")}
 #: what no two runs share
 TIMING = "images_per_second"
 
@@ -62,9 +65,11 @@ def byte_data(count=40):
 
 
 def weighted(name, seed=0):
-    """A model with one of the weightings, or with one of the controls beside a learned φ."""
+    """A model with one of the weightings, or with one of the controls or objectives beside a learned φ."""
     weighting = WEIGHTINGS[name]() if name in WEIGHTINGS else LearnedPrecision(Gaussian(), SHAPE)
-    return model_of(byte_data().spec, weighting.likelihood, weighting, seed=seed, control=CONTROLS.get(name))
+    model = model_of(byte_data().spec, weighting.likelihood, weighting, seed=seed, control=CONTROLS.get(name))
+    model.objective = OBJECTIVES.get(name, model.objective)
+    return model
 
 
 def stop_after(trainer, step):

@@ -54,6 +54,9 @@ from .model.nets import Nets as Nets
 from .model.nets import conv as conv
 from .model.nets import linear as linear
 from .model.nets import mlp as mlp
+from .model.objective import Elbo as Elbo
+from .model.objective import Iwae as Iwae
+from .model.objective import Objective as Objective
 from .model.vae import VAE as VAE
 from .model.weighting import CBNormalizer as CBNormalizer
 from .model.weighting import FixedBeta as FixedBeta

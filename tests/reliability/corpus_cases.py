@@ -29,7 +29,7 @@ from corpus_values import (
     written,
 )  # fmt: skip
 
-from vaekl.store import checkpoint, metrics, schema, sweep_schema
+from vaekl.store import checkpoint, evaluation_schema, metrics, schema, sweep_schema
 
 #: changes of a key that are no value of it
 _AROUND = ("left out", "twice", "under another name", "a stranger beside it")
@@ -107,7 +107,7 @@ _NEW = {
     "search": (".search.json.partial",),
 }  # fmt: skip
 RECORDS: dict[str, dict[str, type[msgspec.Struct]]] = {
-    "finished": {"facts.json": schema.Facts, "results.json": schema.Results, "eval.json": schema.Evaluation},
+    "finished": {"facts.json": schema.Facts, "results.json": schema.Results, "eval.json": evaluation_schema.Evaluation},
     "stopped": {"facts.json": schema.Facts, ".progress.json": schema.Heartbeat},
     "sweep": {"manifest.json": sweep_schema.Manifest},
     "search": {"search.json": sweep_schema.Search, "manifest.json": sweep_schema.Manifest},

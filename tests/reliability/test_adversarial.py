@@ -19,6 +19,7 @@ from vaekl.data.transforms import AsStored
 from vaekl.model import control as controls
 from vaekl.model import likelihoods, weighting
 from vaekl.model.nets import conv, linear, mlp
+from vaekl.model.objective import Iwae
 from vaekl.model.vae import LEDGER, VAE
 from vaekl.system.errors import VaeklError
 from vaekl.training.divergence import DivergedError
@@ -55,6 +56,7 @@ CONTROLS = {
     "learned_beta": controls.LearnedBeta,
     "mmd": controls.Mmd,
 }
+OBJECTIVES = {"iwae": Iwae(3), "dreg": Iwae(3, "doubly_reparameterized")}
 NETS = {"conv": (conv, (4, 16)), "linear": (linear, ()), "mlp": (mlp, ((16,),))}
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 #: the only two whose φ is a scale, and whose support is the real line
@@ -115,8 +117,8 @@ def trainer_for(names, kind, support, controlled=None):
     torch.manual_seed(0)
     make, sizes = NETS[net]
     nets = make(SHAPE, likelihood.outputs, LATENTS, *sizes)
-    control = CONTROLS[controlled](likelihood, data.spec, len(data.train)) if controlled else None
-    model = VAE(data.spec, nets, likelihood, weighs, LATENTS, DTYPES[dtype], control)
+    control = CONTROLS[controlled](likelihood, data.spec, len(data.train)) if controlled in CONTROLS else None
+    model = VAE(data.spec, nets, likelihood, weighs, LATENTS, DTYPES[dtype], control, OBJECTIVES.get(controlled))
     networks = [*model.encoder.parameters(), *model.decoder.parameters()]
     optimizer = torch.optim.Adam(networks, lr=1e-3, fused=True)
     for part in (weighs, model.control):
@@ -186,9 +188,11 @@ def test_training_stays_finite(family, how, net, dtype, kind):
 
 
 CONTROLLED = [
-    (control, family, kind) for control, family in product(CONTROLS, ("gaussian", "cb")) for kind in kinds(family)
+    (control, family, kind)
+    for control, family in product((*CONTROLS, *OBJECTIVES), ("gaussian", "cb"))
+    for kind in kinds(family)
 ]
-#: every control with every kind of images that it is dealt in turn, and with both families
+#: every control and objective with every kind of images that it is dealt in turn
 CONTROLLED_SPREAD = {case for turn, case in enumerate(CONTROLLED) if turn % 5 == 0}
 
 
@@ -196,7 +200,7 @@ CONTROLLED_SPREAD = {case for turn, case in enumerate(CONTROLLED) if turn % 5 ==
     ("control", "family", "kind"),
     [pytest.param(*case, marks=[] if case in CONTROLLED_SPREAD else [pytest.mark.nightly]) for case in CONTROLLED],
 )
-def test_training_under_a_control_stays_finite(control, family, kind):
+def test_training_under_a_control_or_objective_stays_finite(control, family, kind):
     support = "real" if kind in REALS else LIKELIHOODS[family][1]
     trainer, recorder = trainer_for((family, "auto", "mlp", "float32"), kind, support, control)
     broken = watched(trainer)

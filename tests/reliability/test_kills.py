@@ -215,6 +215,10 @@ def test_a_second_ctrl_c_stops_at_once(place, passing, whole, tmp_path):
     assert differences(tmp_path, whole.folder) == []
 
 
+CONTROLS = {
+    "capacity": ("control.target=3",), "controller": ("control.target=3",), "geco": ("control.rmse=0.2",),
+    "free_bits": (), "learned_beta": (), "decomposed": (), "mmd": (), "information_weight": ("control.weight=2",),
+}  # fmt: skip
 PAIRS = [
     (f"likelihood={likelihood}", f"weighting={weighting}")
     for likelihood, weighting in product(LIKELIHOODS, WEIGHTINGS)
@@ -225,6 +229,8 @@ OTHERS = [
     ("trainer.ema=0.9", "optim=adamw", "lr_schedule=cosine", "trainer.clip_norm=1"),
     ("schedule=cyclical", "likelihood=laplace", "weighting=optimal_precision", "optim=sgd", "optim.lr=1e-4"),
     ("model=conv", "model.width=4", "model.hidden=8", "valid=0"),
+    ("likelihood=gaussian", "objective=iwae", "objective.gradient=doubly_reparameterized", "schedule=linear"),
+    *[("likelihood=gaussian", f"control={name}", *words) for name, words in CONTROLS.items()],
     RESTORED,
 ]
 KILLS = 5

@@ -1,4 +1,4 @@
-"""Controls on linear VAEs, whose rate and distortion at every θ = φ·λ are known: each target has one exact answer.
+"""Controls and objectives on linear VAEs, whose rate and distortion at every θ = φ·λ are known: one exact answer each.
 
     R(θ) = Σ_{i≤Z, l_i>θ} ½ ln(l_i/θ),     E‖x − x̂‖² = Σ_{i≤Z} min(θ, l_i) + Σ_{i>Z} l_i
 
@@ -22,6 +22,7 @@ from vaekl.data.transforms import Scale
 from vaekl.model.control import Capacity, Controller, FreeBits, Geco, InformationWeight
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.nets import linear
+from vaekl.model.objective import Iwae
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedDispersion, LearnedPrecision
 from vaekl.training.schedules import LearningRateSchedule
@@ -38,14 +39,15 @@ def distortion(theta):
     return np.minimum(theta, SPECTRUM[:LATENTS]).sum() + SPECTRUM[LATENTS:].sum()
 
 
-def trained(weighting, control, steps, start=STARTS[0]):
+def trained(weighting, control, steps, start=STARTS[0], objective=None):
     """Rate, distortion and effective β_KL after full-batch Adam, the first two with their expectation over z exact."""
     source, likelihood, (seed, size) = digits(), Gaussian(), start
     data = Data.from_source(source, Scale().resolve(source.spec, Gaussian.accepts), Gaussian.accepts, valid=0)
     torch.manual_seed(seed)
     nets = linear(data.spec.shape, 1, LATENTS)
     held = control(likelihood, data.spec, COUNT)
-    model = VAE(data.spec, nets, likelihood, weighting(likelihood, data.spec.shape), LATENTS, control=held)
+    dispersion = weighting(likelihood, data.spec.shape)
+    model = VAE(data.spec, nets, likelihood, dispersion, LATENTS, control=held, objective=objective)
     with torch.no_grad():
         for parameter in (*model.encoder.parameters(), *model.decoder.parameters()):
             parameter.mul_(size)
@@ -130,3 +132,15 @@ def test_free_bits_are_spent_and_well(start):
     least = distortion(brentq(lambda theta: rate(theta) - kl, 1e-6, 3))
     assert least < squares < 1.001 * apart
     assert beta == pytest.approx(theta)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("gradient", ["reparameterized", "doubly_reparameterized"])
+def test_a_bound_that_can_be_tight_has_the_elbo_s_optimum(gradient, start):
+    """The linear encoder can be the exact posterior: there L_K = ELBO = ln p(x), and φ is probabilistic PCA's."""
+    theta = learned_theta(1.0)
+    kl, squares, beta = trained(LearnedPrecision, InformationWeight, 4000, start, Iwae(5, gradient))
+    assert kl == pytest.approx(rate(theta), rel=0.01)
+    assert squares == pytest.approx(distortion(theta), rel=0.01)
+    assert beta == pytest.approx(theta, rel=0.01)

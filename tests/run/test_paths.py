@@ -14,7 +14,8 @@ from vaekl.data import DataSpec
 from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, LearnedBeta, Mmd
 from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
 from vaekl.model.nets import conv, linear, mlp
-from vaekl.model.vae import LEDGER, VAE, Objective
+from vaekl.model.objective import Iwae
+from vaekl.model.vae import LEDGER, VAE, LossAndLedger
 from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 
 SHAPE, LATENTS, SCHEDULE = (3, 8, 8), 5, 0.25
@@ -40,7 +41,9 @@ CONTROLS = {
     "decomposed": Decomposed,
     "mmd": Mmd,
 }
-CASES |= dict.fromkeys(CONTROLS, (Gaussian, LearnedPrecision))
+#: cases of several samples of each image
+OBJECTIVES = {"iwae": Iwae(3), "dreg": Iwae(3, "doubly_reparameterized")}
+CASES |= dict.fromkeys([*CONTROLS, *OBJECTIVES], (Gaussian, LearnedPrecision))
 #: `make test` compiles this, and "gaussian" in the test of a schedule; `make nightly` compiles all
 COMPILED_DAILY = ("cb",)
 NETS = {
@@ -61,8 +64,9 @@ def objective_of(case, net="mlp"):
     torch.manual_seed(3)
     nets = NETS[net](SHAPE, likelihood.outputs, LATENTS)
     control = CONTROLS[case](likelihood, spec, 100) if case in CONTROLS else None
-    model = VAE(spec, nets, likelihood, make_weighting(likelihood, SHAPE), LATENTS, control=control)
-    return Objective(model).train(), x, torch.randn(len(x), LATENTS)
+    parts = (nets, likelihood, make_weighting(likelihood, SHAPE))
+    model = VAE(spec, *parts, LATENTS, control=control, objective=OBJECTIVES.get(case))
+    return LossAndLedger(model).train(), x, model.training_noise(len(x), torch.default_generator)
 
 
 def outcome(objective, x, noise):

@@ -69,6 +69,7 @@ FACTS = {
         "drops_constant": True,
     },
     "control": {"name": "information_weight", "penalty": "KL", "target_kl_nats": 20.0},
+    "objective": {"name": "iwae", "samples": 5},
     "parameters": 2345,
     "init": {"run": "/a/run", "weights": "best.pt", "step": 7},
 }

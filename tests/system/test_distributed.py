@@ -19,7 +19,7 @@ from trainer_cases import WEIGHTINGS, byte_data, same, weighted
 from vaekl.system import distributed
 from vaekl.system.errors import VaeklError
 
-CASES = [(name, images) for name in WEIGHTINGS for images in (8, 7)] + [("unused", 8)]
+CASES = [(name, images) for name in (*WEIGHTINGS, "dreg") for images in (8, 7)] + [("unused", 8)]
 LOGGED = ("elbo_nats", "energy", "log_norm_const_nats", "kl_nats", "loss", "gradient_norm", "dispersion", "rmse")
 LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=500", "trainer.log_every=40", "trainer.valid_every=30")
 

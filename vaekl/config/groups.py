@@ -21,8 +21,8 @@ def groups(more: Sequence[Path] = ()) -> list[str]:
         more: the user's own config folders.
     """
     order = [
-        "dataset", "transform", "likelihood", "weighting", "control", "schedule", "model", "optim", "lr_schedule",
-        "trainer",
+        "dataset", "transform", "likelihood", "weighting", "control", "objective", "schedule", "model", "optim",
+        "lr_schedule", "trainer",
     ]  # fmt: skip
     names = {folder.name for root in (CONF, *more) for folder in root.iterdir() if folder.is_dir()} - {"hydra"}
     return [name for name in order if name in names] + sorted(names - set(order))

@@ -7,7 +7,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from vaekl.data import Split, batch_slices
+from vaekl.data import Split, batch_slices, order
 from vaekl.measures.bits import bits_per_dim
 from vaekl.model.modes import evaluating
 from vaekl.model.vae import VAE
@@ -124,6 +124,7 @@ def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sch
 
 def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float) -> Evaluation:
     judged: list[tuple[Tensor, ...]] = []
+    seed = generator.initial_seed()
     for number, x in enumerate(batches):
         noise = model.noise(len(x), generator)
         if not distributed.is_dealt(number):
@@ -131,7 +132,10 @@ def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sc
         terms, eta = model.terms(x, noise)
         parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
         mean, variance = model.moments(eta)
-        loss = model.loss(terms, schedule) * len(x)
+        if model.objective.samples == 1:
+            loss = model.loss(terms, schedule) * len(x)
+        else:  # the further samples have a stream of their own, so that the ELBO is that of any objective
+            loss = _loss_of_samples(model, x, noise, order.generator(f"loss {number}", seed, x.device), schedule)
         square_error = (mean - model.spec.to_data(x)).square().flatten(1).mean(1)
         judged.append((parts, terms.kl, terms.posterior.mean, loss, variance.flatten(1).mean(1), square_error))
     columns, kl, posterior_means, losses, variances, square_errors = zip(*distributed.gathered(judged), strict=True)
@@ -160,3 +164,12 @@ def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sc
         dispersions=dispersion.cpu(),
         images=images,
     )
+
+
+def _loss_of_samples(model: VAE, x: Tensor, first: Tensor, further: torch.Generator, schedule: float) -> Tensor:
+    """The loss of an objective of K samples, summed over x [B, *S]: their noise begins with `first`, [B, Z]."""
+    samples = model.objective.samples
+    noise = torch.stack([first, *(model.noise(len(x), further) for _ in range(samples - 1))], 1)
+    at_once = max(1, len(x) // samples)
+    parts = zip(x.split(at_once), noise.split(at_once), strict=True)
+    return sum((model.loss(model(images, part), schedule) * len(images) for images, part in parts), x.new_zeros(()))

@@ -11,6 +11,7 @@ from vaekl.model.control import Control, InformationWeight
 from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
+from vaekl.model.objective import Elbo, Objective
 from vaekl.model.weighting import Weighting
 
 
@@ -25,6 +26,7 @@ class VAE(nn.Module):
         latents: Z.
         autocast: the half precision in which the networks run, but not the likelihood; None for float32.
         control: what stands for the KL in the loss; None for the KL itself.
+        objective: the bound that is maximised; None for the ELBO.
 
     Source: Kingma, Welling 2014.
     """
@@ -38,6 +40,7 @@ class VAE(nn.Module):
         latents: int,
         autocast: torch.dtype | None = None,
         control: Control | None = None,
+        objective: Objective | None = None,
     ) -> None:
         super().__init__()
         self.report_as(spec)
@@ -45,6 +48,7 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.weighting = weighting
         self.control = InformationWeight(likelihood, spec, 0) if control is None else control
+        self.objective = Elbo() if objective is None else objective
         self.latents = latents
         if spec.scaling is not None:  # whoever reads the run back gives other data the same scale
             self.register_buffer("center", spec.scaling.center)
@@ -58,17 +62,19 @@ class VAE(nn.Module):
         self.log_volume = spec.log_volume
 
     def forward(self, x: Tensor, noise: Tensor) -> ElboTerms:
-        """The parts of the ELBO with one sample of z.
+        """The parts of the ELBO, of B·K samples where each image has K, which follow one another.
 
         Args:
             x: [B, *S].
-            noise: standard normal [B, Z]; z = mean + exp(log_std) · noise.
+            noise: standard normal [B, Z] or [B, K, Z]; z = mean + exp(log_std) · noise.
         """
         return self.terms(x, noise)[0]
 
     def terms(self, x: Tensor, noise: Tensor) -> tuple[ElboTerms, Tensor]:
-        """As `forward`, and also η [B, P, *S]."""
+        """As `forward`, and also η [B·K, P, *S]."""
         posterior = self._reparameterised(x, noise)
+        if noise.dim() == 3:
+            x = x.repeat_interleave(noise.shape[1], 0)
         eta = self.decode(posterior.z)
         if self.training and self.weighting.observes:
             with torch.no_grad():
@@ -96,7 +102,11 @@ class VAE(nn.Module):
         if self.training:
             with torch.no_grad():
                 self.control.observe(terms, schedule)
-        return self.weighting.loss(terms, *self.control.penalty(terms, schedule))
+        return self.objective.loss(terms, schedule, self.weighting, self.control)
+
+    def equation(self) -> str:
+        """The loss as text."""
+        return self.objective.equation(self.weighting, self.control)
 
     def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
         """The KL's weight over the energy's, φ · λ · schedule, of the shape of `dispersion`."""
@@ -105,6 +115,12 @@ class VAE(nn.Module):
     def noise(self, images: int, generator: torch.Generator) -> Tensor:
         """Standard normal noise for as many images, [images, Z], on the generator's device."""
         return torch.randn(images, self.latents, generator=generator, device=generator.device)
+
+    def training_noise(self, images: int, generator: torch.Generator) -> Tensor:
+        """The same for a step of training: [images, K, Z] where the objective takes K > 1 samples of each image."""
+        if self.objective.samples == 1:
+            return self.noise(images, generator)
+        return torch.stack([self.noise(images, generator) for _ in range(self.objective.samples)], 1)
 
     def sample_posterior(self, x: Tensor, generator: torch.Generator) -> PosteriorSample:
         """One sample of q(z|x) for each image.
@@ -117,6 +133,9 @@ class VAE(nn.Module):
 
     def _reparameterised(self, x: Tensor, noise: Tensor) -> PosteriorSample:
         mean, log_std = self.encode(x)
+        if noise.dim() == 3:
+            mean, log_std = (part.repeat_interleave(noise.shape[1], 0) for part in (mean, log_std))
+            noise = noise.flatten(0, 1)
         return PosteriorSample(mean + log_std.exp() * noise, mean, log_std, noise)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,8 +190,8 @@ def ledger_means(rows: Tensor) -> dict[str, float]:
     return means | {"elbo_nats": means["log_norm_const_nats"] - means["energy_nats"] - means["kl_nats"]}
 
 
-class Objective(nn.Module):
-    """x [B, *S], noise [B, Z] and the KL's multiplier -> the loss, and the batch's means of `LEDGER`, [5]."""
+class LossAndLedger(nn.Module):
+    """x [B, *S], noise [B, Z] or [B, K, Z], the KL's multiplier -> the loss, and the batch's means of `LEDGER`, [5]."""
 
     def __init__(self, model: VAE) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
+from vaekl.model.objective import Objective
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedBeta, Weighting
 from vaekl.run.config import DataConfig, ModelConfig, RunConfig, Settings, TrainingConfig
@@ -129,12 +130,14 @@ def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
             f"weighting=fixed_beta with β = {weighting.beta_kl:g} and control={control.name} both weigh the KL: leave "
             "one of them at 1."
         )
+    objective: Objective = make("objective", cfg.objective, Objective)
+    objective.check(weighting, control)
     if cfg.begin_at_data:
         count = max(1, min(_BEGUN_WITH, _MOST_VALUES // data.spec.dims))
         some = shuffled(images, "begin", cfg.seed)[:count].sort().values
         x = seen.batch(some, generator("begin", cfg.seed))
         begin_at_data(likelihood, weighting, getattr(nets.decoder, "last_bias", None), x)
-    return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control)
+    return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control, objective)
 
 
 def build_plan(cfg: TrainingConfig, data: Data) -> Plan:
@@ -176,8 +179,9 @@ def facts(trainer: Trainer, cfg: DataConfig) -> dict[str, Any]:
     return {
         "data": {**data.spec.facts(), "digests": data.digests, "files": files_digest(cfg.dataset)},
         "likelihood": model.likelihood.facts(),
-        "weighting": model.weighting.facts() | {"loss": model.weighting.equation(model.control.equation())},
+        "weighting": model.weighting.facts() | {"loss": model.equation()},
         "control": model.control.facts(),
+        "objective": model.objective.facts(),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
 

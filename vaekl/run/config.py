@@ -41,6 +41,7 @@ class ModelConfig:
         likelihood: settings of the family of p(x|z).
         weighting: settings of what becomes of φ and ln C.
         control: settings of what stands for the KL in the loss.
+        objective: settings of the bound that is maximised.
         nets: settings of the encoder and the decoder.
         latents: Z.
         autocast: the type that the networks compute in, or None for float32.
@@ -51,6 +52,7 @@ class ModelConfig:
     likelihood: Settings
     weighting: Settings
     control: Settings
+    objective: Settings
     nets: Settings
     latents: int
     autocast: torch.dtype | None
@@ -160,6 +162,8 @@ class RunConfig:
                 likelihood=get("likelihood"),
                 weighting=get("weighting"),
                 control=get("control"),
+                # runs of earlier versions know no other
+                objective=content.get("objective", {"_target_": "vaekl.Elbo"}),
                 nets=get("model"),
                 latents=get.checked("model.latents", whole, 1),
                 autocast=half_precision(autocast),

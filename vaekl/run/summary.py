@@ -26,7 +26,7 @@ def start(
 ) -> str:
     """The data, the model's size, the loss as an equation, and which weighting `auto` took."""
     model, data, plan = trainer.model, trainer.data, trainer.plan
-    likelihood, weighting = model.likelihood, model.weighting
+    likelihood, weighting, objective = model.likelihood, model.weighting, model.objective
     shape, examples = "×".join(map(str, data.spec.shape)), f"{data.spec.example}s"
     counts = f"{len(data.train):,} train, {len(data.valid or []):,} valid, {len(data.test):,} test"
     parameters = sum(p.numel() for p in model.parameters())
@@ -47,9 +47,10 @@ def start(
         **({"init": f"the networks begin with the weights of {init}"} if init else {}),
         "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
         f"; {likelihood.protocol}",
-        "loss": weighting.equation(model.control.equation()) + multiplied + f", averaged over {examples}",
+        "loss": model.equation() + multiplied + f", averaged over {examples}",
         "weighting": f"{name}: {weighting.explanation()}",
         **({"control": f"{model.control.name}: {model.control.explanation()}"} if model.control.weighs else {}),
+        **({"objective": f"{objective.name}: {objective.explanation()}"} if objective.name != "elbo" else {}),
         "training": f"{plan.total_steps:,} steps of {plan.batch_size} {examples}, "
         f"{choices['optim']}, seed {trainer.seed}, {machine}",
         "run": printable(str(path)),
@@ -91,6 +92,8 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
     error = f" ± {test.elbo_standard_error:,.3f}" if test.elbo_standard_error is not None else ""
     bits = f"{test.bits_per_dim:.4f}" if test.bits_per_dim is not None else ""
     table.add_row("ELBO", f"{test.elbo:,.3f}{error}", bits, style="bold", end_section=True)
+    if model.objective.samples > 1:
+        table.add_row(f"bound L_{model.objective.samples}", f"{-test.loss:,.3f}")
     table.add_row("dispersion φ", f"{test.dispersion:.5g}")
     table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
     table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")

@@ -11,10 +11,11 @@ from vaekl.store import config as configs
 from vaekl.store import heartbeat as heartbeats
 from vaekl.store import metrics as logs
 from vaekl.store.config import CONFIG
+from vaekl.store.evaluation_schema import Evaluation
 from vaekl.store.fingerprint import fingerprint
 from vaekl.store.read import UnreadableError, read_record
 from vaekl.store.run_files import BEST, EVALUATION, EVENTS, FACTS, LAST, METRICS, PREVIOUS, RESULTS, RunFiles
-from vaekl.store.schema import Evaluation, Facts, Heartbeat, Results
+from vaekl.store.schema import Facts, Heartbeat, Results
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError

@@ -82,6 +82,13 @@ class ControlFacts(Record):
     target_kl_nats: Positive | None
 
 
+class ObjectiveFacts(Record):
+    """Which bound is maximised: `Objective.facts`."""
+
+    name: Text
+    samples: AtLeastOne
+
+
 class Init(Record):
     """The weights that a run's networks began with, where they are another run's."""
 
@@ -105,6 +112,8 @@ class Facts(Record, kw_only=True):
     likelihood: LikelihoodFacts
     weighting: WeightingFacts
     control: ControlFacts
+    #: runs of earlier versions have the ELBO
+    objective: ObjectiveFacts = field(default_factory=lambda: ObjectiveFacts(name="elbo", samples=1))
     parameters: Count
     init: Init | None = None
 
@@ -170,123 +179,6 @@ class Results(Record, kw_only=True):
     def validation_elbo(self) -> float | None:
         """The validation ELBO, nats, or None without validation images."""
         return self.valid.elbo_nats if self.valid is not None else None
-
-
-class EvaluationProtocol(Protocol):
-    """The same, and of the bits/dim."""
-
-    bits_per_dim: Text
-    ruler: Text
-
-
-class Bound(Record):
-    """An importance-weighted bound."""
-
-    k: AtLeastOne
-    nats: Number
-    standard_error_nats: NotNegative | None
-    bits_per_dim: Number | None = None
-
-
-class Ruler(Record):
-    """The fair ruler: −log2 P(k)/D of the integers."""
-
-    nats: Number
-    standard_error_nats: NotNegative | None
-    bits_per_dim: Number
-    standard_error_bits_per_dim: NotNegative | None
-    iwae: list[Bound]
-
-
-class Ais(Record):
-    """Annealed importance sampling."""
-
-    nats: Number
-    standard_error_nats: NotNegative | None
-    images: AtLeastOne
-    steps: AtLeastOne
-    iwae_of_these_images_nats: Number
-
-
-class Rate(Record):
-    """The KL in two parts."""
-
-    mutual_information_nats: Number
-    marginal_kl_nats: Number
-    largest_mutual_information_nats: Number
-    images: AtLeastOne
-    total_correlation_nats: Number | None = None
-    dimension_wise_kl_nats: Number | None = None
-
-
-class Calibration(Record):
-    """Implied σ beside the error, over all values or one channel's."""
-
-    implied_sigma: NotNegative
-    rmse: NotNegative
-    sigma_over_rmse: NotNegative | None
-    calibrated_beta_kl: NotNegative | None = None
-
-
-class Reliability(Record):
-    """Predicted against observed frequencies of groups of levels."""
-
-    predicted: list[Number]
-    observed: list[Number]
-    error: NotNegative
-    groups: AtLeastOne
-    images: AtLeastOne
-
-
-class Quality(Record):
-    """Reconstructions as pictures."""
-
-    psnr_db: Number
-    ssim: Number
-
-
-class FeatureScores(Record):
-    """Generated images beside real ones, by the features of a network."""
-
-    frechet: Number
-    inception_mean: Number
-    inception_std: NotNegative | None
-    real: Count
-    generated: Count
-    protocol: Text
-
-
-class Evaluation(Record, kw_only=True):
-    """`eval.json`, and `eval_*.json` of other splits, checkpoints, data or fewer images."""
-
-    schema: Schema
-    run: Text
-    choices: dict[Text, Text]
-    weighting: Text
-    run_seed: Seed
-    weights: Text
-    step: Count
-    finished: bool
-    split: Literal["test", "valid", "train", "all"]
-    images: AtLeastOne
-    left_out: list[Text] = field(default_factory=list)
-    example: Text = "image"
-    seed: Seed
-    changes: list[Text]
-    digests: Digests
-    protocol: EvaluationProtocol
-    elbo: Figures
-    iwae: Annotated[list[Bound], Meta(min_length=1)]
-    ruler: Ruler | None = None
-    ais: Ais | None = None
-    rate: Rate
-    calibration: dict[Text, Calibration]
-    reliability: Reliability | None = None
-    quality: Quality | None = None
-    knn_accuracy: NotNegative | None = None
-    features: FeatureScores | None = None
-    #: what still moved when the run ended, in words; empty where nothing did
-    moving: Text = ""
 
 
 class Heartbeat(Record):

@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from vaekl.data import Data, batches_of, generator
 from vaekl.measures.bits import bits_per_dim
 from vaekl.measures.elbo import Evaluation, evaluate, judge
-from vaekl.model.vae import LEDGER, VAE, Objective, ledger_means
+from vaekl.model.vae import LEDGER, VAE, LossAndLedger, ledger_means
 from vaekl.system import distributed
 from vaekl.training.callback import Callback
 from vaekl.training.compile import Compiler
@@ -47,8 +47,8 @@ class Trainer:
         step: how many steps were taken.
         restores: how often the run went back to a checkpoint; each time its learning rates are halved.
         rows: the means of `LEDGER` of the steps since the last log, [log_every, 5], on the device.
-        best_elbo: the best validation's, nats, and `stale_validations`, how many have followed it; the validation at
-            the end of the run, if it is no multiple of `valid_every`, counts only where it makes `best.pt` anew.
+        best_elbo: the best validation's, nats, or L_K of an objective of K samples; `stale_validations`, how many have
+            followed it; the one at the end, if no multiple of `valid_every`, counts where it makes `best.pt` anew.
         stop_requested: whether the run is to end after its step.
     """
 
@@ -74,7 +74,7 @@ class Trainer:
         batch_size = min(plan.batch_size, len(data.train))
         self.share = distributed.share(batch_size)
         self.weight = (self.share.stop - self.share.start) / batch_size
-        self._objective: nn.Module = Objective(model)
+        self._objective: nn.Module = LossAndLedger(model)
         self.compiler = Compiler(self._objective, self.device, plan.compile)
         self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
         self.step = self.restores = 0
@@ -161,7 +161,7 @@ class Trainer:
         """
         schedule = self.schedule(self.step)
         x = self._last_x = self.data.train.transform(stored, self.generator)
-        noise = self.model.noise(len(x), self.generator)
+        noise = self.model.training_noise(len(x), self.generator)
 
         # torch.compile takes a float for a constant and would compile again for each new value
         multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
@@ -233,11 +233,12 @@ class Trainer:
             check_validation(evaluation.elbo, self.step)
             # before the KL has its full weight the loss is not the ELBO's, which may fall without harm
             if schedule == 1:
-                improved = evaluation.elbo > self.best_elbo
+                bound = evaluation.elbo if self.model.objective.samples == 1 else -evaluation.loss
+                improved = bound > self.best_elbo
                 # a run with more steps does not validate here; but where best weights are kept, these stay the best
                 is_extra = self.step % self.plan.valid_every != 0
                 if not is_extra or (improved and self.plan.patience is not None):
-                    self.best_elbo = max(self.best_elbo, evaluation.elbo)
+                    self.best_elbo = max(self.best_elbo, bound)
                     self.stale_validations = 0 if improved else self.stale_validations + 1
         self.tell(lambda callback: callback.validated(self, evaluation, improved))
         self._timer.saved()

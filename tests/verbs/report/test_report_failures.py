@@ -254,3 +254,9 @@ def test_a_long_log_costs_no_memory_and_no_second(sweep):
     assert run.seconds == pytest.approx(seconds, rel=1e-12)
     assert run.images_per_second == pytest.approx(499_990 * run.batch_size / seconds, rel=1e-12)
     assert all(row["implied_sigma"] == row["step"] / 1e6 for row in run.train)
+
+
+def test_a_manifest_that_is_a_link_to_itself_is_a_broken_one(tmp_path):
+    (tmp_path / "manifest.json").symlink_to("manifest.json")
+    (run,) = collect([tmp_path])
+    assert run.status == "broken" and "it is a link" in run.reason

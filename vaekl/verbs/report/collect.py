@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
 from vaekl.config.command import train_command
 from vaekl.measures.trend import run_trend
 from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
+from vaekl.store.evaluation_schema import Evaluation
 from vaekl.store.manifest import FAILURES
-from vaekl.store.schema import Evaluation, Facts, Figures, Results
+from vaekl.store.schema import Facts, Figures, Results
 from vaekl.system.errors import VaeklError, sentence
 from vaekl.verbs.report.sweeps import left_over
 
@@ -147,7 +149,7 @@ def collect(paths: Iterable[Path]) -> list[Run]:
     Raises:
         VaeklError: if a path is not there, or holds neither a run nor what is left of one.
     """
-    runs: dict[Path, Run] = {}
+    runs: dict[str, Run] = {}  # by their true paths; a link to itself, which Path.resolve refuses, has its own
     for path in paths:
         if not path.exists():
             raise VaeklError(f"there is no folder {path}: give a run or a sweep that `vaekl train` made.")
@@ -159,9 +161,9 @@ def collect(paths: Iterable[Path]) -> list[Run]:
             find_runs(base)  # says what is missing
         for run in sorted({*inside, *outcomes} - {*links}):
             status, reason = outcomes.get(run, ("", ""))
-            runs.setdefault(run.resolve(), read(run, _name(run, base), status, reason))
+            runs.setdefault(realpath(run), read(run, _name(run, base), status, reason))
         for link in links:  # one that leads to a run above is no loss
-            runs.setdefault(link.resolve(), Run(RunFolder(link), _name(link, base), "broken", LINKED))
+            runs.setdefault(realpath(link), Run(RunFolder(link), _name(link, base), "broken", LINKED))
     marked = [replace(run, images=images) for run, images in zip(runs.values(), _images(runs.values()), strict=True)]
     names = Counter(run.name for run in marked)
     # sweeps that are equal but for one word have folders of equal names

@@ -125,14 +125,17 @@ class Group:
 
     @property
     def strategy(self) -> str:
-        """Likelihood, weighting and any control, which decide the colour."""
+        """Likelihood, weighting, any control and any objective but the ELBO, which decide the colour."""
         first = (self.counted or self.runs)[0]
-        control = str(first.config["choices"].get("control") or "none")
-        return " · ".join([first.likelihood, first.weighting, *([control] if control != "none" else [])])
+        choices = first.config["choices"]
+        named = [(choices.get("control"), "none"), (choices.get("objective"), "elbo")]
+        return " · ".join(
+            [first.likelihood, first.weighting, *(str(one) for one, usual in named if (one or usual) != usual)]
+        )
 
     @property
     def series(self) -> str:
-        """The curve that it lies on: equal in all but the numbers of its weighting and its control."""
+        """The curve that it lies on: equal in all but the numbers of its weighting, its control and its objective."""
         other = {key: value for key, value in self.settings.items() if key.split(".")[0] not in _STRATEGY}
         words = [f"{key}={value}" for key, value in self.settings.items() if _names_a_curve(key, value)]
         return ", ".join([self.strategy, *(f"{key}={value}" for key, value in other.items() if value != ""), *words])
@@ -144,7 +147,7 @@ class Group:
         return facts is not None and facts.weighting.fits_dispersion
 
 
-_STRATEGY = ("likelihood", "weighting", "control")
+_STRATEGY = ("likelihood", "weighting", "control", "objective")
 
 
 def _names_a_curve(key: str, value: Any) -> bool:
@@ -231,7 +234,7 @@ def _differing(flats: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, st
             by_choice.setdefault(str(flat.get(f"choices.{group}")), set()).add(_text(flat.get(key, _ABSENT)))
         if group == "choices" or any(len(texts) > 1 for texts in by_choice.values()):
             named[key] = key.removeprefix("choices.")
-    order = ("likelihood", "weighting", "control", "dataset", "transform", "model")
+    order = ("likelihood", "weighting", "control", "objective", "dataset", "transform", "model")
     rank = {name: place for place, name in enumerate(order)}
     ordered = sorted(named, key=lambda key: (rank.get(named[key].split(".")[0], len(order)), "." in named[key]))
     return differing, {key: named[key] for key in ordered}
