@@ -1,8 +1,10 @@
 """What the README shows is what the program does."""
 
+import csv
 import re
 from math import inf
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -16,8 +18,13 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture
 def source() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    return code
+    return python(0)
+
+
+def python(number: int) -> str:
+    """One of the README's two files of Python."""
+    likelihood, control = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    return (likelihood, control)[number]
 
 
 def test_the_likelihood_of_the_readme_is_a_density(source):
@@ -48,3 +55,16 @@ def test_the_likelihood_of_the_readme_trains(source, tmp_path, monkeypatch, caps
     assert main(["train", "likelihood=custom", "likelihood._target_=quartic.Quartic", "trainer.steps=2"]) == 0
     assert "auto → learned_precision" in capsys.readouterr().out
     assert len(list(tmp_path.glob("outputs/*/results.json"))) == 1
+
+
+def test_the_control_of_the_readme_holds_the_rmse(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(python(1), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (line,) = re.findall(r"vaekl (train .*HoldRmse.*)", README)
+    words = ["trainer.steps=1300", "model.hidden=[64]", "hydra.run.dir=run", "optim.lr=0.003", "trainer.log_every=50"]
+    assert main([*line.split(), *words]) == 0
+    assert "hold_rmse" in capsys.readouterr().out
+    with open("run/metrics.csv", encoding="utf-8") as file:
+        last = [row for row in csv.DictReader(file) if row["split"] == "train"][-5:]
+    assert fmean(float(row["rmse"]) for row in last) == pytest.approx(0.15, rel=0.05)
+    assert all(float(row["information_weight"]) > 2 for row in last)
