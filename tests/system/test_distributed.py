@@ -14,12 +14,13 @@ import torch
 from cli_helpers import Answer, finished, refused, results, rows, same_weights, trained, vaekl, weights
 from forks import Fork, command
 from helpers import Recorder, trainer_of
-from trainer_cases import WEIGHTINGS, byte_data, same, weighted
+from trainer_cases import CONTROLS, OBJECTIVES, WEIGHTINGS, byte_data, same, weighted
 
 from vaekl.system import distributed
 from vaekl.system.errors import VaeklError
 
-CASES = [(name, images) for name in (*WEIGHTINGS, "dreg") for images in (8, 7)] + [("unused", 8)]
+CASES = [(name, images) for name in WEIGHTINGS for images in (8, 7)] + [("unused", 8)]
+CASES += [(name, 7) for name in (*CONTROLS, *OBJECTIVES)]
 LOGGED = ("elbo_nats", "energy", "log_norm_const_nats", "kl_nats", "loss", "gradient_norm", "dispersion", "rmse")
 LONG = ("model.hidden=[16]", "model.latents=4", "trainer.steps=500", "trainer.log_every=40", "trainer.valid_every=30")
 

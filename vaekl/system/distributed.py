@@ -199,6 +199,27 @@ def mean(sums: "Tensor", count: int | float) -> "Tensor":
     return (both[:-1] / both[-1]).view_as(sums)
 
 
+def rows_of_all(own: "Tensor") -> tuple["Tensor", slice]:
+    """The rows of all processes, one process's after the other's, with gradients; and which of them are this one's.
+
+    Args:
+        own: [B, ...], of which each process may have another B.
+    """
+    if _size == 1:
+        return own, slice(0, len(own))
+    import torch
+    from torch.distributed.nn.functional import all_gather
+
+    counts = torch.zeros(_size)
+    counts[_rank] = len(own)
+    sizes = [int(count) for count in total(counts.to(own.device))]
+    # all processes must send as many rows
+    padded = torch.cat([own, own.new_zeros(max(sizes) - len(own), *own.shape[1:])])
+    rows = torch.cat([part[:size] for part, size in zip(all_gather(padded), sizes, strict=True)])
+    first = sum(sizes[:_rank])
+    return rows, slice(first, first + len(own))
+
+
 def bring_to_first(values: "Tensor") -> None:
     """Add up the tensors of all processes in the first one and set the others to 0, so that their sum is the same."""
     if _size > 1:

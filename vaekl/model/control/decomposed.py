@@ -10,6 +10,7 @@ from vaekl.data.spec import DataSpec
 from vaekl.model.control.base import Control, RunningMean, batch_mean
 from vaekl.model.ledger import ElboTerms, PosteriorSample
 from vaekl.model.likelihoods import Likelihood
+from vaekl.system import distributed
 from vaekl.system.checks import number, one_of, positive
 
 _HALF_LOG_2_PI = 0.5 * log(2 * torch.pi)
@@ -65,7 +66,7 @@ class Decomposed(Control):
         self.running = RunningMean(number(momentum, "control.momentum", 0, 1))
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
-        parts = rate_parts(terms.posterior, self.images, self.estimator)
+        parts = self._parts(terms.posterior)
         first, second, last = self.weights
         # the KL itself is exact, so that only what differs from the last weight is estimated
         penalty = (
@@ -77,6 +78,14 @@ class Decomposed(Control):
             # the first step's KL may be next to nothing
             self.running.update(batch_mean(penalty) / batch_mean(terms.total_kl).clamp(min=1e-3))
         return schedule, penalty
+
+    def _parts(self, posterior: PosteriorSample) -> RateParts:
+        """Of this process's images; q(z) is that of the batch, whatever number of processes share it."""
+        if not self.training:  # in an evaluation each process has batches of its own
+            return rate_parts(posterior, self.images, self.estimator)
+        gathered = [distributed.rows_of_all(part) for part in posterior]
+        parts = rate_parts(PosteriorSample(*(rows for rows, _ in gathered)), self.images, self.estimator)
+        return RateParts(*(part[gathered[0][1]] for part in parts))
 
     def multiplier(self, schedule: float) -> float:
         return max(0.0, self.running.mean) * schedule

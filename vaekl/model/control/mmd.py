@@ -9,6 +9,7 @@ from vaekl.data.spec import DataSpec
 from vaekl.model.control.base import Control
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import Likelihood
+from vaekl.system import distributed
 from vaekl.system.checks import is_number, optional, positive
 from vaekl.system.errors import VaeklError
 
@@ -46,7 +47,8 @@ class Mmd(Control):
         self.bandwidth = optional(positive, bandwidth, "control.bandwidth")
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
-        distance = squared_mmd(terms.posterior.z, self.bandwidth)
+        z = distributed.rows_of_all(terms.posterior.z)[0] if self.training else terms.posterior.z
+        distance = squared_mmd(z, self.bandwidth)
         return schedule, self.information_weight * terms.total_kl + self.weight * distance
 
     def multiplier(self, schedule: float) -> float:
