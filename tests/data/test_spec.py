@@ -36,5 +36,5 @@ def test_floats_have_no_levels_and_facts_are_json():
     assert AsStored().spec(spec).level_width is None
     expected = {"name": "mine", "shape": [1, 4, 4], "example": "image", "support": "real", "level_width": None}
     expected["spread"] = None
-    expected |= {"protocol": "as stored", "columns": None}
+    expected |= {"protocol": "as stored", "levels": None, "columns": None}
     assert json.loads(json.dumps(spec.facts())) == expected

@@ -110,3 +110,12 @@ def test_a_run_that_patience_ended_is_as_long_as_it_should_be():
 def test_of_three_rows_in_a_quarter_without_a_phi_that_moves_nothing_can_be_told():
     logged = [Row(step, "train", line(step, elbo_nats=step, dispersion=1)) for step in range(1, 13)]
     assert trend_of(logged) == Trend(None, None, short=True)
+
+
+@pytest.mark.parametrize("warm_up", [0, 1000])
+def test_validations_before_the_kl_has_its_full_weight_do_not_count(warm_up):
+    """The validation ELBO falls to step 1,100 and is never again as good: a warm-up of so long excuses it."""
+    logged = list(rows(elbo_nats=lambda step: step, schedule=lambda step: min(1, step / warm_up) if warm_up else 1))
+    valid = [Row(step, "valid", line(step, "valid", elbo_nats=abs(step - 1100) / 2)) for step in range(50, 2001, 50)]
+    still = trend_of(sorted(logged + valid, key=lambda row: row.step), fits=False, patience=30)
+    assert (still.elbo is None) == (warm_up == 0), "patience would have ended the run that has no warm-up"

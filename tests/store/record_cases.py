@@ -47,6 +47,7 @@ FACTS = {
         "files": "0123456789abcdef",
         "protocol": "as stored",
         "columns": "0123456789abcdef",
+        "levels": 17,
     },
     "likelihood": {
         "name": "gaussian",
@@ -98,6 +99,7 @@ EVALUATION = {
     "finished": True,
     "split": "test",
     "images": 360,
+    "other_data": "/data/mine.npz",
     "example": "image",
     "seed": 0,
     "changes": ["dataset=kmnist"],

@@ -42,7 +42,7 @@ WRONG = {
 }
 #: keys that may be absent or null: those that not every run has
 OPTIONAL = {
-    "total_correlation_nats", "dimension_wise_kl_nats", "columns",
+    "total_correlation_nats", "dimension_wise_kl_nats", "columns", "levels", "other_data",
     "git_revision", "level_width", "spread", "files", "implied_beta_kl", "target_kl_nats",
     "scale_power", "unit_sigma", "elbo_standard_error_nats", "bits_per_dim",
     "dispersions",

@@ -123,7 +123,8 @@ class DataSpec:
         Returns:
             `name`; `shape`, S; `example`, what one is called; `support`, as above; `level_width`, a number or None;
             `spread`, the root of the mean square of what the values were divided by, or None; `protocol`;
-            `columns`, a digest of the names of a table's columns in their order, or None.
+            `levels`, how many values a pixel can take, or None; `columns`, a digest of the names of a table's columns
+            in their order, or None.
         """
         return {
             "name": self.name,
@@ -133,6 +134,7 @@ class DataSpec:
             "level_width": self.level_width,
             "spread": None if self.scaling is None else self.scaling.spread.double().square().mean().sqrt().item(),
             "protocol": self.protocol,
+            "levels": self.levels,
             "columns": blake2b(repr(self.columns).encode(), digest_size=8).hexdigest() if self.columns else None,
         }
 

@@ -88,7 +88,8 @@ def trend(
     Of each quarter the mean over the rows of training is taken. φ moves where its geometric mean changed by more than
     5 %, the ELBO where it changed by more than 0.01 bits for each value of an example; both only where the change is
     more than two standard errors of the difference, as the scatter of the rows says. Where a quarter has fewer than
-    four rows, nothing is said of the ELBO; if φ did not move either, that was too short to tell.
+    four rows, nothing is said of the ELBO; if φ did not move either, that was too short to tell. As with patience
+    only validations at which the KL has its full weight count, by the last row of training before them.
 
     Args:
         rows: gives the rows of metrics.csv, of all splits, in their order; it is called twice.
@@ -102,8 +103,11 @@ def trend(
     key, name = ("effective_beta_kl", "effective β_KL") if finds_beta else ("dispersion", "φ")
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     valid: list[tuple[float, int]] = []
+    has_full_kl = True
     for row in rows():
-        if row.split == "valid" and "elbo_nats" in (figures := row.figures()):
+        if row.split == "train":
+            has_full_kl = row.figures().get("schedule", 1) == 1
+        if row.split == "valid" and has_full_kl and "elbo_nats" in (figures := row.figures()):
             valid.append((figures["elbo_nats"], row.step))
         if row.split == "train" and 2 * row.step > total:
             figures = row.figures()

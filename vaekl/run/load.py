@@ -13,6 +13,7 @@ from vaekl.data import Data, Split
 from vaekl.data.inventory import some_of
 from vaekl.data.spec import Scaling
 from vaekl.data.standardize import Standardized
+from vaekl.model.likelihoods import Likelihood
 from vaekl.model.vae import VAE
 from vaekl.run import same_images
 from vaekl.run.build import build_data, build_likelihood, build_model
@@ -65,6 +66,11 @@ class TrainedRun:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    @property
+    def looks_at(self) -> str:
+        """The file, folder or data set that it looks at, where it was not trained on it; else empty."""
+        return (self.data.inventory.place or self.data.stored.name) if self.has_other_data else ""
 
     def split(self, name: str, images: int | None = None) -> Split:
         """One part of the data.
@@ -128,7 +134,9 @@ def load(
     likelihood = build_likelihood(cfg.model)
     data = build_data(cfg.data, likelihood, to_train=False)
     has_other_data = any(change.startswith("dataset") for change in changes)
-    if not has_other_data:
+    if has_other_data:
+        data = _on_levels_of(folder, data, cfg, likelihood, changes)
+    else:
         where = cfg.data.dataset.get("path")
         word = setting("dataset.path", where) if where else f"dataset={cfg.choices['dataset']}"
         same_images.check(folder, data, f"add {command(word)} to look at these as other data")
@@ -165,6 +173,39 @@ def load(
     return TrainedRun(
         folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place), has_other_data
     )
+
+
+def _on_levels_of(
+    folder: RunFolder, data: Data, cfg: RunConfig, likelihood: Likelihood, changes: Sequence[str]
+) -> Data:
+    """Other data of grey levels on the levels of a run, of which white and black are the same values.
+
+    Args:
+        folder: of the run.
+        data: with as many levels as they need by themselves.
+        cfg: how they were built.
+        likelihood: of the run.
+        changes: a number of levels among them is taken as it is.
+
+    Raises:
+        VaeklError: it is not plain which levels theirs are, or values lie beyond the run's.
+    """
+    own, levels, settings = folder.facts().data.levels, data.stored.levels, cfg.data.dataset
+    typed = any(change.startswith("dataset.levels=") for change in changes)
+    if typed or "levels" not in settings or own == levels or own in (None, 2) or levels in (None, 2):
+        return data
+    name, words = data.inventory.place or data.spec.name, f"the run was trained on {own:,} levels"
+    if levels == 256:
+        raise VaeklError(
+            f"{name} has values up to 255, and {words}: add dataset.levels={own} if they are on the run's scale, or "
+            "dataset.levels=256 if 255 is white."
+        )
+    if levels > own:
+        raise VaeklError(
+            f"{name} has values beyond those of the run, 0 to {own - 1:,} ({words}): give values on its scale, or add "
+            f"dataset.levels={levels} if {levels - 1:,} is white."
+        )
+    return build_data(replace(cfg.data, dataset={**settings, "levels": own}), likelihood, to_train=False)
 
 
 def _other_kinds(folder: RunFolder, data: Data) -> str:

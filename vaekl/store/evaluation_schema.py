@@ -106,6 +106,8 @@ class Evaluation(Record, kw_only=True):
     split: Literal["test", "valid", "train", "all"]
     images: AtLeastOne
     left_out: list[Text] = field(default_factory=list)
+    #: the file, folder or data set that was looked at in the place of the run's own; empty for its own
+    other_data: Text = ""
     example: Text = "image"
     seed: Seed
     changes: list[Text]

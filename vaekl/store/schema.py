@@ -46,6 +46,8 @@ class DataFacts(Record):
     example: Text = "image"
     #: a digest of the names of a table's columns, in their order
     columns: Text | None = None
+    #: how many values a stored pixel can take; folders of earlier versions do not say so
+    levels: AtLeastOne | None = None
 
 
 class LikelihoodFacts(Record):

@@ -1,5 +1,6 @@
 """`vaekl sample`: typed as a user types it."""
 
+import re
 import shutil
 
 import numpy as np
@@ -22,9 +23,11 @@ def copy(run, tmp_path):
 
 
 def drawn(folder, *words):
+    """The newest file of each name, without the digest that names other data, and what was printed."""
     answer = vaekl(folder.parent, "sample", str(folder), *words)
     assert answer.code == 0, answer.err
-    return {path.name: path for path in (folder / "samples").iterdir()}, answer.out
+    files = sorted((folder / "samples").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    return {re.sub(r"_[0-9a-f]{6}(?=\.)", "", path.name): path for path in files}, answer.out
 
 
 def test_every_picture_is_there_twice_as_mean_and_as_draw_and_says_so(copy):

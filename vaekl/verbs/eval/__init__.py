@@ -50,6 +50,8 @@ def main(words: verb_options.Words) -> int:
     reports = [answer for answer in answers if isinstance(answer, dict)]
     if reports:
         console.print(comparison(reports))
+        for name in dict.fromkeys(report["other_data"] for report in reports if report["other_data"]):
+            console.print(f"  other data  {printable(name)}")
         _show_left_out(reports, console)
         for report in (report for report in reports if report["moving"]):
             console.print(f"  {printable(report['run'])}: {report['moving']}.")

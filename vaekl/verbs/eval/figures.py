@@ -72,6 +72,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "split": options.split,
         "images": len(split),
         "left_out": left_out(run, options.split, "eval"),
+        "other_data": run.looks_at,
         "example": spec.example,
         "seed": options.seed,
         "digests": run.data.digests,

@@ -18,7 +18,8 @@ def run_table(report: dict[str, Any]) -> Table:
     """
     weights = report["weights"] + _unfinished(report)
     examples = f"{report['example']}s"
-    title = f"{printable(report['run'])}, {weights}: {report['images']:,} {report['split']} {examples}"
+    other = f" of {printable(report['other_data'])}" if report["other_data"] else ""
+    title = f"{printable(report['run'])}, {weights}: {report['images']:,} {report['split']} {examples}{other}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")

@@ -1,5 +1,7 @@
 """`vaekl sample`: a trained model's prior, reconstructions, traversals and interpolations, as PNG or as arrays."""
 
+from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +32,31 @@ def main(words: verb_options.Words) -> int:
     is_whole = options.split in ("test", "all")
     run = load(words.runs[0], options.device, options.checkpoint, words.changes, "sample", whole=is_whole)
     with enough_memory("a picture of so many images", "lower sample.count"):
-        draw(run, options)
+        draw(run, options, words.changes)
     return 0
 
 
 @torch.no_grad()
-def draw(run: TrainedRun, options: SampleOptions) -> None:
+def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -> None:
     """Write every picture, and print a line on each.
 
     Noise of each kind of picture has a stream of its own and is drawn in whole blocks, so that a picture depends on
     the seed alone: not on what else is drawn, nor on how many follow.
+
+    Args:
+        run: the model and its data.
+        options: what to draw.
+        changes: those of the run's data; pictures of other data are in files of other names.
     """
     spec, split = run.model.spec, run.split(options.split)
     tiles = Tiles.of(spec, spec.to_data(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
     plates = plates_of(run, options, tiles)
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
-    folder = run.folder.samples
+    folder, other = run.folder.samples, ""
+    if run.has_other_data:
+        # pictures of the run's own data stay beside these
+        other = f"_{blake2b(repr(sorted(changes)).encode(), digest_size=3).hexdigest()}"
+        origin += f", of {run.looks_at}"
     inner_folder(folder)
     show(printable(f"{folder}: {origin}"))
     for line in left_out(run, options.split, "sample"):
@@ -57,7 +68,7 @@ def draw(run: TrainedRun, options: SampleOptions) -> None:
             noise = stream(run, options, f"{kind} decoder") if decoder == "sample" else None
             images = decoded(run.model, plate.z, noise)[: plate.keep]
             label = f"{plate.words}, {DECODERS[decoder]}"
-            path = folder / f"{kind}_{decoder}.{options.format}"
+            path = folder / f"{kind}_{decoder}{other}.{options.format}"
             if options.format == "npz":
                 arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
                 _save_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, f"{label}: {origin}")
