@@ -194,6 +194,8 @@ def _on_levels_of(
     typed = any(change.startswith("dataset.levels=") for change in changes)
     if typed or "levels" not in settings or own == levels or own in (None, 2) or levels in (None, 2):
         return data
+    if max(own, levels) <= 256:  # white is white in 8 bits or fewer
+        return data
     name, words = data.inventory.place or data.spec.name, f"the run was trained on {own:,} levels"
     if levels == 256:
         raise VaeklError(
