@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 from math import inf
 from pathlib import Path
 from statistics import fmean
@@ -59,6 +60,7 @@ def test_the_likelihood_of_the_readme_trains(source, tmp_path, monkeypatch, caps
 
 def test_the_control_of_the_readme_holds_the_rmse(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(python(1), encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's
     monkeypatch.chdir(tmp_path)
     (line,) = re.findall(r"vaekl (train .*HoldRmse.*)", README)
     words = ["trainer.steps=1300", "model.hidden=[64]", "hydra.run.dir=run", "optim.lr=0.003", "trainer.log_every=50"]

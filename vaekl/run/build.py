@@ -16,6 +16,7 @@ from vaekl.data.transforms import Transform
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
 from vaekl.model.likelihoods import Likelihood
+from vaekl.model.likelihoods.density_check import check_density
 from vaekl.model.nets import Nets
 from vaekl.model.objective import Objective
 from vaekl.model.vae import VAE
@@ -59,6 +60,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     likelihood = build_likelihood(cfg.model)
     data = build_data(cfg.data, likelihood)
     model = build_model(cfg.model, likelihood, data).to(device)
+    _check_density(likelihood, model.weighting)
     data = data.to(device)
     plan = build_plan(cfg.training, data)
     _check_combinations(cfg, plan, model)
@@ -83,6 +85,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
 def build_likelihood(cfg: ModelConfig) -> Likelihood:
     """The family of p(x|z)."""
     likelihood: Likelihood = make("likelihood", cfg.likelihood, Likelihood)
+    likelihood.checked = cfg.check
     return likelihood
 
 
@@ -193,6 +196,13 @@ def _check_test_images(dataset: Settings) -> None:
             "dataset.test_fraction=null holds out no test images, which is for looking at a file by sample and eval: "
             "set a number between 0 and 1."
         )
+
+
+def _check_density(likelihood: Likelihood, weighting: Weighting) -> None:
+    """Try a user's own family at the φ that it may have."""
+    if likelihood.checked and not type(likelihood).__module__.startswith("vaekl."):
+        is_scale = likelihood.scale_power is not None
+        check_density(likelihood, (0.1, 1.0, 10.0) if is_scale else {1.0, *weighting.dispersion.flatten().tolist()})
 
 
 def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:

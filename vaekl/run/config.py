@@ -39,6 +39,7 @@ class ModelConfig:
 
     Args:
         likelihood: settings of the family of p(x|z).
+        check: whether a user's own family is tried to be a density before the first step.
         weighting: settings of what becomes of φ and ln C.
         control: settings of what stands for the KL in the loss.
         objective: settings of the bound that is maximised.
@@ -50,6 +51,7 @@ class ModelConfig:
     """
 
     likelihood: Settings
+    check: bool
     weighting: Settings
     control: Settings
     objective: Settings
@@ -159,7 +161,8 @@ class RunConfig:
                 split_seed=get.checked("split_seed", whole, 0),
             ),
             model=ModelConfig(
-                likelihood=get("likelihood"),
+                likelihood={key: value for key, value in get("likelihood").items() if key != "check"},
+                check=one_of(get("likelihood").get("check", "on"), "likelihood.check", ("on", "off")) == "on",
                 weighting=get("weighting"),
                 control=get("control"),
                 # runs of earlier versions know no other

@@ -148,7 +148,7 @@ def _results(run: Run, weights: str, valid: Evaluation | None, test: Evaluation)
     return {
         "choices": dict(run.choices),
         "weighting": trainer.model.weighting.name,
-        "protocol": {"data": trainer.data.spec.protocol, "likelihood": trainer.model.likelihood.protocol},
+        "protocol": {"data": trainer.data.spec.protocol, "likelihood": trainer.model.likelihood.full_protocol},
         "seed": trainer.seed,
         "weights": weights,
         "step": trainer.step,

@@ -46,7 +46,7 @@ def start(
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
         **({"init": f"the networks begin with the weights of {init}"} if init else {}),
         "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
-        f"; {likelihood.protocol}",
+        f"; {likelihood.full_protocol}",
         "loss": model.equation() + multiplied + f", averaged over {examples}",
         "weighting": f"{name}: {weighting.explanation()}",
         **({"control": f"{model.control.name}: {model.control.explanation()}"} if model.control.weighs else {}),
@@ -109,7 +109,7 @@ def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path
     longer = command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
     unfinished = f"{result.sentence}: {longer}" if _may_go_on(trainer, choices, result) else result.sentence
     lines = {
-        "protocol": f"{spec.protocol}; {likelihood.protocol}{none}",
+        "protocol": f"{spec.protocol}; {likelihood.full_protocol}{none}",
         **({"above 0": _ABOVE_0} if test.elbo > 0 else {}),
         **({"unfinished": unfinished} if unfinished else {}),
         "run": printable(str(path)),

@@ -48,6 +48,8 @@ class Likelihood(ABC):
     weighting: ClassVar[str | None] = None
     #: what to know of pictures of the mean, in words
     mean_note: ClassVar[str] = ""
+    #: whether it is known to be a density: vaekl's own are, and a user's own is tried before its first step
+    checked: bool = True
     #: what φ is
     dispersion_text: ClassVar[str] = "the dispersion"
 
@@ -75,7 +77,7 @@ class Likelihood(ABC):
             "accepts": list(self.accepts),
             "support": self.support_text,
             "dispersion": self.dispersion_text,
-            "protocol": self.protocol,
+            "protocol": self.full_protocol,
             "scale_power": self.scale_power,
             "unit_sigma": self.unit_sigma,
         }
@@ -126,6 +128,11 @@ class Likelihood(ABC):
     def protocol(self) -> str:
         """What is clipped, in words: every figure under this likelihood depends on it."""
         return "nothing clipped"
+
+    @property
+    def full_protocol(self) -> str:
+        """The same, and that nobody has tried whether it is a density."""
+        return self.protocol + ("" if self.checked else "; not tried to be a density (likelihood.check=off)")
 
     @abstractmethod
     def energy(self, eta: Tensor, x: Tensor) -> Tensor:

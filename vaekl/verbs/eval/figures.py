@@ -78,7 +78,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "digests": run.data.digests,
         "protocol": {
             "data": spec.protocol,
-            "likelihood": likelihood.protocol,
+            "likelihood": likelihood.full_protocol,
             "bits_per_dim": _density_protocol(model),
             "ruler": no_ruler or ruler.protocol(spec, likelihood),
         },

@@ -1,0 +1,208 @@
+"""A user's own family is refused where its parts do not belong to one density; vaekl's own are not."""
+
+from math import gamma, inf, log
+
+import pytest
+import torch
+from likelihood_cases import EXACT
+from torch.nn.functional import softplus
+
+from vaekl.data.order import numpy_generator
+from vaekl.model.likelihoods import Gaussian, Laplace, Likelihood
+from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
+from vaekl.model.likelihoods.beta import Beta
+from vaekl.model.likelihoods.density_check import check_density
+from vaekl.system.errors import VaeklError
+
+
+@pytest.mark.parametrize("family", EXACT)
+def test_vaekl_s_own_pass(family):
+    check_density(EXACT[family][0])
+
+
+class Logistic(Likelihood):
+    """As a reader of the README wrote it: ln C = −ln φ belongs to E/φ with x/φ in it, not to this E."""
+
+    name = "logistic"
+    accepts = ("real",)
+    bounds = (-inf, inf)
+    scale_power = 1.0
+    energy_text, log_norm_const_text = "−ln logistic(x − μ)", "−ln φ"
+
+    def energy(self, eta, x):
+        off = x - eta[:, 0]
+        return off + 2 * softplus(-off)
+
+    def log_norm_const(self, eta, dispersion):
+        return -dispersion.log().expand_as(eta[:, 0])
+
+    def mean(self, eta, dispersion):
+        return eta[:, 0]
+
+    def variance(self, eta, dispersion):
+        return (dispersion.square() * torch.pi**2 / 3).expand_as(eta[:, 0])
+
+    def sample(self, eta, dispersion, generator=None):
+        u = torch.rand(eta[:, 0].shape, generator=generator, dtype=eta.dtype)
+        return eta[:, 0] + dispersion * (u / (1 - u)).log()
+
+
+def test_a_constant_that_is_wrong_by_a_factor_that_depends_on_phi():
+    """Its integral at φ is B(1/φ, 1/φ)/φ."""
+    integral = gamma(10) ** 2 / gamma(20) * 10
+    with pytest.raises(VaeklError, match=rf"^likelihood=logistic .* φ = 0.1 .* the integral {integral:.4g}, not 1"):
+        check_density(Logistic())
+    check_density(Logistic(), [1.0])
+    with pytest.raises(VaeklError, match=r"φ = 1.4 .* the integral 1.31"):
+        check_density(Logistic(), [1.4])
+
+
+def broken(family, **methods):
+    """A family with other methods."""
+    return type(family.__name__, (family,), {"name": "mine", **methods})()
+
+
+def of(function):
+    """A wrong part, of η and φ."""
+    return lambda self, eta, dispersion: function(eta[:, 0], dispersion)
+
+
+def energy(function):
+    """A wrong energy, of x − μ."""
+    return broken(Gaussian, energy=lambda self, eta, x: function(x - eta[:, 0]))
+
+
+def drawn(family, function):
+    """A family with wrong draws, of η, φ and the generator."""
+    return broken(family, sample=lambda self, eta, dispersion, generator: function(eta, dispersion, generator))
+
+
+class NoSlope(Gaussian):
+    """The decoder learns nothing from it."""
+
+    def location(self, eta):
+        return super().location(eta.detach())
+
+    def log_norm_const(self, eta, dispersion):
+        return super().log_norm_const(eta.detach(), dispersion)
+
+
+class OtherBins(Gaussian):
+    """The bins of another density."""
+
+    def log_mass(self, eta, lower, upper, dispersion):
+        return Laplace().log_mass(eta, lower, upper, dispersion)
+
+
+FAULTS = {
+    "ln C": (
+        broken(Gaussian, log_norm_const=of(lambda eta, phi: -0.5 * (log(2) + phi.log()).expand_as(eta))),
+        "integral 1.772,",
+    ),
+    "E": (energy(lambda off: 0.4 * off**2), "integral 1.118,"),
+    "mean": (broken(ContinuousBernoulli, mean=of(lambda eta, phi: (eta / phi).sigmoid())), "`mean` says"),
+    "variance": (broken(Laplace, variance=of(lambda eta, phi: phi.square().expand_as(eta))), "`variance` says"),
+    "draws": (drawn(Laplace, lambda eta, phi, g: Gaussian().sample(eta, 2 * phi**2, g)), "draws are not of it"),
+    "draws of means": (drawn(Beta, lambda eta, phi, g: Beta().mean(eta, phi)), "draws are not of it"),
+    "draws of 0": (drawn(Bernoulli, lambda eta, phi, g: torch.zeros_like(eta[:, 0])), "draws are not of it"),
+    "scale_power": (broken(Gaussian, scale_power=1.0), "scale_power=1 says 0.6931"),
+    "a scale that is none": (broken(Beta, scale_power=0.5), "scale_power"),
+    "log_mass": (OtherBins(), "`log_mass` says"),
+    "gradient": (NoSlope(), "does not depend on η"),
+    "shape": (broken(Gaussian, energy=lambda self, eta, x: 0.5 * (x - eta) ** 2), "energy has the shape"),
+    "sum": (energy(lambda off: (0.5 * off**2).sum()), r"energy has the shape \(\)"),
+    "not finite": (energy(lambda off: off**2 / 0), "integral"),
+    "error": (energy(lambda off: off.nonsense), "AttributeError: .*test_density_check.py"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named(fault):
+    family, words = FAULTS[fault]
+    with pytest.raises(VaeklError, match=words) as caught:
+        check_density(family)
+    assert str(caught.value).count("\n") == 0
+
+
+class Quartic(Likelihood):
+    """Flat-topped noise of φ^¼, of the README."""
+
+    accepts = ("real",)
+    bounds = (-inf, inf)
+    scale_power = 0.25
+    energy_text, log_norm_const_text = "(x − μ)⁴", "−¼ ln φ − ln(2 Γ(5/4))"
+
+    def energy(self, eta, x):
+        return (x - eta[:, 0]) ** 4
+
+    def log_norm_const(self, eta, dispersion):
+        return (-0.25 * dispersion.log() - log(2 * gamma(1.25))).expand_as(eta[:, 0])
+
+    def mean(self, eta, dispersion):
+        return eta[:, 0]
+
+    def variance(self, eta, dispersion):
+        return (dispersion.sqrt() * gamma(0.75) / gamma(0.25)).expand_as(eta[:, 0])
+
+    def sample(self, eta, dispersion, generator=None):
+        rng, shape = numpy_generator(generator), eta[:, 0].shape
+        distance = torch.from_numpy(rng.gamma(0.25, size=shape) * rng.choice([-1, 1], shape)).to(eta)
+        return eta[:, 0] + distance.sign() * (distance.abs() * dispersion) ** 0.25
+
+
+class Exponential(Likelihood):
+    """On a half line, with its rate from the decoder: φ is no scale."""
+
+    accepts = ("real",)
+    bounds = (0.0, inf)
+    energy_text, log_norm_const_text = "x e^a", "a"
+
+    def energy(self, eta, x):
+        return x * eta[:, 0].exp()
+
+    def log_norm_const(self, eta, dispersion):
+        return eta[:, 0] - dispersion.log()
+
+    def mean(self, eta, dispersion):
+        return dispersion * (-eta[:, 0]).exp()
+
+    def variance(self, eta, dispersion):
+        return self.mean(eta, dispersion).square()
+
+    def sample(self, eta, dispersion, generator=None):
+        return self.mean(eta, dispersion) * torch.empty_like(eta[:, 0]).exponential_(generator=generator)
+
+
+class Poisson(Likelihood):
+    """Whole numbers without an end."""
+
+    accepts = ("counts",)
+    bounds = (0.0, inf)
+    discrete = True
+    energy_text, log_norm_const_text = "e^a − a x + ln x!", "0"
+
+    def energy(self, eta, x):
+        return eta[:, 0].exp() - eta[:, 0] * x + torch.lgamma(x + 1)
+
+    def log_norm_const(self, eta, dispersion):
+        return torch.zeros_like(eta[:, 0])
+
+    def mean(self, eta, dispersion):
+        return eta[:, 0].exp()
+
+    def variance(self, eta, dispersion):
+        return eta[:, 0].exp()
+
+    def sample(self, eta, dispersion, generator=None):
+        return torch.poisson(eta[:, 0].exp(), generator=generator)
+
+
+@pytest.mark.parametrize("family", [Quartic, Exponential])
+def test_densities_of_other_forms_pass(family):
+    check_density(family())
+
+
+def test_counts_without_an_end():
+    check_density(Poisson(), [1.0])
+    with pytest.raises(VaeklError, match="integral"):
+        check_density(Poisson(), [2.0])
