@@ -44,7 +44,9 @@ def curves(run):
     return {tag: points for tag, points in found.items() if "images_per_second" not in tag}
 
 
-@pytest.mark.parametrize("jump", [-86_400, -3_600, 3_600])
+@pytest.mark.parametrize(
+    "jump", [-3_600, *(pytest.param(jump, marks=pytest.mark.nightly) for jump in (-86_400, 3_600))]
+)
 def test_a_clock_that_jumps_between_stop_and_resume_changes_no_curve(jump, tmp_path):
     (tmp_path / "whole").mkdir()
     assert vaekl(tmp_path / "whole", "train", "hydra.run.dir=run", *SHORT).code == 0

@@ -18,8 +18,10 @@ def whole(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.mark.parametrize("takes", [0, 1])
-@pytest.mark.parametrize("error", [FULL, PIPE], ids=["full", "pipe"])
+@pytest.mark.parametrize(
+    ("error", "takes"),
+    [(FULL, 0), (PIPE, 1), *(pytest.param(*case, marks=pytest.mark.nightly) for case in ((FULL, 1), (PIPE, 0)))],
+)
 def test_the_run_is_saved_and_goes_on(error, takes, whole, tmp_path):
     answer = vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL, out=Full(error, takes))
     run = tmp_path / "run"

@@ -22,7 +22,7 @@ set_hypothesis_home_dir(_HOME.name)
 
 ULPS, TINY = 8, 1e-30
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
-FEW, MANY = 30, pytest.param(400, marks=pytest.mark.nightly)
+FEW, MANY = 20, pytest.param(400, marks=pytest.mark.nightly)
 
 
 def tried(examples):

@@ -107,8 +107,8 @@ def as_float32(eta, phi):
 
 
 def marks(name, index):
-    """Most series of a beta's mass, which take a second each, are summed in nightly."""
-    return [pytest.mark.nightly] if name == "beta" and index % 4 else []
+    """Most series of a beta's mass, which take a second each, are summed in nightly, and every other point of the rest."""
+    return [pytest.mark.nightly] if index % (5 if name == "beta" else 2) else []
 
 
 POINTS = [
