@@ -107,7 +107,7 @@ def as_float32(eta, phi):
 
 
 def marks(name, index):
-    """Most series of a beta's mass, which take a second each, are summed in nightly, and every other point of the rest."""
+    """Most series of a beta's mass, which take a second each, are summed in nightly, and every other other point."""
     return [pytest.mark.nightly] if index % (5 if name == "beta" else 2) else []
 
 
