@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from vaekl.data.auto import AutoTransform
+from vaekl.data.constant import constant_values
 from vaekl.data.digest import digest
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
@@ -154,6 +155,8 @@ class Data:
             rows |= {split: places[index] for split, index in chosen_rows.items()}
             held_out, train = _take(train, chosen_rows["valid"]), _take(train, chosen_rows["train"])
             inventory.held_out("valid", "train", f"held out by split_seed={split_seed}")
+        if to_train:
+            inventory.remarks += constant_values(train.images, source.spec)
         test = Split(source.test, source.test_labels, chosen)
         parts = {"train": source.train, "valid": source.valid, "test": source.test}
         digests = {split: digest(images) for split, images in parts.items() if images is not None}

@@ -22,7 +22,7 @@ from vaekl.data.inventory import Inventory
 from vaekl.data.sources import array_files, binarized, vision
 from vaekl.data.sources.folders import image_folder
 from vaekl.data.sources.npz import npz
-from vaekl.data.sources.table_files import read_table
+from vaekl.data.sources.table_files import Format, read_table
 
 TERABYTE = 1 << 40
 
@@ -109,13 +109,13 @@ def test_among_files_of_a_known_data_set(source, name, make, tmp_path):
 def test_as_a_table(name, make, tmp_path):
     pytest.importorskip("pyarrow")
     make(tmp_path / name)
-    refused(lambda: read_table(tmp_path / name, None, Inventory()), name)
+    refused(lambda: read_table(tmp_path / name, Format(), Inventory()), name)
 
 
 def test_a_table_of_endless_columns_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "a.csv").write_text("a," * 1_000_000 + "a\n")
-    refused(lambda: read_table(tmp_path / "a.csv", None, Inventory()), "1,000,001 columns, more than 20,000")
+    refused(lambda: read_table(tmp_path / "a.csv", Format(), Inventory()), "1,000,001 columns, more than 20,000")
 
 
 def test_what_torchvision_once_kept_is_not_read(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The columns of a table: what kind each is of, and the numbers that it becomes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from vaekl.system.errors import VaeklError
 _MOST_CATEGORIES = 100
 #: the most columns that the head of a run lists
 _MOST_LISTED = 60
+#: a number with separators of thousands, or with a decimal comma
+_WRITTEN_NUMBER = re.compile(r"[-+]?(\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?|\d+,\d+)")
 KINDS = ("numeric", "count", "binary", "categorical")
 
 
@@ -95,10 +98,28 @@ def columns_of(table: Mapping[str, Array | str], named: Mapping[str, str], place
                 raise VaeklError(f"the column {name} of {place} cannot be {kind}: {reason}.")
             columns.append(Column(name, np.empty(0), "left out", reason))
         elif kind is None:
+            _check_numbers(name, values, place)
             columns.append(Column(name, values, *_guessed(values)))
         else:
             columns.append(_checked(Column(name, values, kind), place))
     return columns
+
+
+def _check_numbers(name: str, values: Array, place: object) -> None:
+    """Refuse words that are numbers with separators of thousands, or with another decimal sign than the file has.
+
+    Raises:
+        VaeklError: more than half of a column's words are.
+    """
+    if values.dtype != object:
+        return
+    there = [str(value).strip() for value in values if value is not None]
+    numbers = [word for word in there if _WRITTEN_NUMBER.fullmatch(word)]
+    if 2 * len(numbers) > len(there):
+        raise VaeklError(
+            f"the column {name} of {place} holds words that look like numbers, such as {numbers[0]!r}: write them as "
+            f"1234.5, without separators of thousands, or set dataset.ignore or dataset.categorical to [{name}]."
+        )
 
 
 def list_columns(columns: Sequence[Column], others: Mapping[str | None, str], inventory: Inventory) -> None:

@@ -12,9 +12,9 @@ from vaekl.data.sources.build import Part, build_source, cut_test
 from vaekl.data.sources.columns import KINDS, Column, columns_of, list_columns
 from vaekl.data.sources.paths import existing_path
 from vaekl.data.sources.split_names import folder_split
-from vaekl.data.sources.table_files import CSV, PARQUET, read_table
+from vaekl.data.sources.table_files import CSV, PARQUET, Format, read_table
 from vaekl.data.spec import Source
-from vaekl.system.checks import one_of, optional, text
+from vaekl.system.checks import flag, one_of, optional, text
 from vaekl.system.errors import VaeklError
 
 Names = str | Sequence[str] | None
@@ -33,6 +33,8 @@ def table(
     ignore: Names = None,
     missing: str = "refuse",
     separator: str | None = None,
+    header: bool | None = None,
+    decimal: str | None = None,
     test_fraction: float | None = 0.1,
     test_seed: int = 0,
 ) -> Source:
@@ -51,6 +53,8 @@ def table(
         ignore: columns that are left out.
         missing: "refuse", or "drop" to leave out the rows in which a value is missing.
         separator: between the columns of a .csv file, where its first line does not tell.
+        header: whether the first line of a .csv file names its columns, where that is not plain.
+        decimal: "point" or "comma", the decimal sign of a .csv file, where that is not plain.
         test_fraction: how much to cut off as a test split where nothing else says which rows that is.
         test_seed: which rows that cuts.
 
@@ -64,10 +68,15 @@ def table(
     one_of(missing, "dataset.missing", ("refuse", "drop"))
     for value, key in ((split, "split"), (label, "label"), (separator, "separator"), (test_path, "test_path")):
         optional(text, value, f"dataset.{key}")
+    written = Format(
+        separator,
+        optional(flag, header, "dataset.header"),
+        optional(one_of, decimal, "dataset.decimal", ("point", "comma")),
+    )
     named = _named(dict(zip((*KINDS, "left out"), (numeric, count, binary, categorical, ignore), strict=True)))
     inventory = Inventory(str(place.absolute()))
     files = _files(place, test_path, inventory)
-    tables = {part: read_table(file, separator, inventory) for part, file in files.items()}
+    tables = {part: read_table(file, written, inventory) for part, file in files.items()}
     rows = np.repeat(list(tables), [_rows(columns) for columns in tables.values()])
     columns = _joined(tables, files)
     for column, key in ((split, "split"), (label, "label")):

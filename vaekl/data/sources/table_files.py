@@ -1,8 +1,11 @@
 """Tables read from files, .csv and .parquet, each column as numbers or as words."""
 
+import csv
 import io
 import os
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +22,40 @@ CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 #: what stands for a missing value beside pyarrow's own words, such as NA and null
 _MISSING = ["?"]
 _SEPARATORS = (",", ";", "\t", "|")
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
+_DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+")
+#: 1,234 may be a thousand and more, or a little more than one
+_THOUSAND_OR_ONE = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 #: bytes that a table takes while it is read: for each byte of a .csv file, and for each value of a .parquet file
 _BYTES_OF_CSV, _BYTES_OF_PARQUET = 4, 40
 _MOST_COLUMNS = 20_000
-#: lines of a .csv file in which numbers with a comma are looked for
-_LOOKED_AT = 1000
+#: lines of a .csv file by which its first line and its decimal sign are judged
+_LOOKED_AT, _MOST_WORDS = 1000, 1_000_000
+_LINE_END = re.compile("\r\n|\r|\n")
 
 
-def read_table(file: Path, separator: str | None, inventory: Inventory) -> dict[str, Array | str]:
+@dataclass(frozen=True)
+class Format:
+    """How a .csv file is written, where that is not to be found out.
+
+    Args:
+        separator: between the columns; None finds it in the first line.
+        header: whether the first line names the columns; None finds out, and refuses what is not plain.
+        decimal: "point" or "comma"; None finds out, and refuses what is not plain.
+    """
+
+    separator: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+
+
+def read_table(file: Path, written: Format, inventory: Inventory) -> dict[str, Array | str]:
     """The columns of a table by their names.
 
     Args:
         file: its ending says what it is.
-        separator: between the columns of a .csv file; None finds it in the first line.
-        inventory: where it is written what was decided.
+        written: how, if it is a .csv file.
+        inventory: where it is noted what was decided.
 
     Returns:
         float64 [N] with NaN for missing values, or words, objects [N] with None there; or why a column cannot be used.
@@ -46,12 +68,12 @@ def read_table(file: Path, separator: str | None, inventory: Inventory) -> dict[
         raise VaeklError(f"{file} is no .csv or .parquet file: set dataset.path to one, or use dataset=npz for arrays.")
     arrow: Any = pyarrow("pyarrow")
     try:
-        table = _parquet(file) if suffix in PARQUET else _csv(file, separator, inventory)
+        table = _parquet(file) if suffix in PARQUET else _csv(file, written, inventory)
         names = [_plain(name.strip()) or f"column {number}" for number, name in enumerate(table.column_names, 1)]
         if twice := [name for name in names if names.count(name) > 1]:
             raise VaeklError(f"{file} has two columns {twice[0]}: give each a name of its own.")
         return {name: _values(column, arrow) for name, column in zip(names, table.columns, strict=True)}
-    except (arrow.ArrowException, OSError, ValueError, LookupError) as error:
+    except (arrow.ArrowException, csv.Error, OSError, TypeError, ValueError, LookupError) as error:
         raise VaeklError(
             f"{file} cannot be read as a table ({_plain(first_line(error))}): mend or replace it."
         ) from error
@@ -66,21 +88,25 @@ def _parquet(file: Path) -> Any:
         return opened.read(use_threads=False)
 
 
-def _csv(file: Path, separator: str | None, inventory: Inventory) -> Any:
+def _csv(file: Path, written: Format, inventory: Inventory) -> Any:
     library: Any = pyarrow("pyarrow.csv")
     with open_file(file) as source:
         _check_memory(file, _BYTES_OF_CSV * os.fstat(source.fileno()).st_size)
         content = source.read()
     text = _decoded(content, inventory)
-    lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
-    separator = separator or max(_SEPARATORS, key=lines[0].count)
-    names = [name.strip().strip('"') for name in lines[0].split(separator)]
-    _check_columns(file, len(names))
-    headless = all(_is_number(name) for name in names)
+    lines = _LINE_END.split(text, _LOOKED_AT)[:_LOOKED_AT]
+    separator = written.separator or _separator(lines[0])
+    count = 1 + lines[0].count(separator)
+    _check_columns(file, count)
+    lines = lines[: max(2, _MOST_WORDS // count)]
+    first, *rows = [[word.strip() for word in row] for row in csv.reader(lines, delimiter=separator)] or [[]]
+    headless = not (_has_header(file, first, rows) if written.header is None else written.header)
     if headless:
-        inventory.remarks.append(f"{file.name} begins with numbers: its columns are called column 1, column 2, ...")
-    words = (word.strip() for line in lines[1:] for word in line.split(separator))
-    comma = separator != "," and any(_DECIMAL_COMMA.fullmatch(word) for word in words)
+        inventory.remarks.append(f"{file.name} has no line of names: its columns are called column 1, column 2, ...")
+    words = {word for row in ([first, *rows] if headless else rows) for word in row}
+    comma = _has_decimal_commas(file, words) if written.decimal is None else written.decimal == "comma"
+    if comma:
+        inventory.remarks.append(f"{file.name} has decimal commas: 3,14 is 3.14")
     content = text.encode()
     table = library.read_csv(
         io.BytesIO(content),
@@ -96,6 +122,57 @@ def _csv(file: Path, separator: str | None, inventory: Inventory) -> Any:
     if not headless:
         return table
     return table.rename_columns([f"column {number}" for number in range(1, table.num_columns + 1)])
+
+
+def _separator(line: str) -> str:
+    """What stands between the columns, by the first line: where all of it is numbers, a comma may be in them."""
+    for separator in _SEPARATORS[1:]:
+        if separator in line and all(_is_number(word.strip()) for word in line.split(separator)):
+            return separator
+    return max(_SEPARATORS, key=line.count)
+
+
+def _has_header(file: Path, first: list[str], rows: list[list[str]]) -> bool:
+    """Whether the first line of a .csv file names its columns: words do, and numbers are a row.
+
+    Raises:
+        VaeklError: it may be either.
+    """
+    numbers = [word for word in first if _is_number(word)]
+    values = [set(column) for column in zip(*(row for row in rows if len(row) == len(first)), strict=True)]
+    repeated = bool(values) and all(word in column for word, column in zip(first, values, strict=True))
+    if not numbers and not repeated:
+        return True
+    digits = [int(word) for word in numbers if word.isdecimal()]
+    numbered = len(digits) > 1 and digits == list(range(digits[0], digits[0] + len(first)))
+    if len(numbers) == len(first) and not numbered:
+        return False
+    if numbers:
+        what = f"begins with {_plain(','.join(first))[:60]!r}, which may be a row or the names of the columns"
+    else:
+        what = f"begins with the words {_plain(','.join(first))[:60]!r}, each of which is also a value of its column"
+    raise VaeklError(f"{file} {what}: set dataset.header=false if it is a row, or true if it has the names.")
+
+
+def _has_decimal_commas(file: Path, words: Collection[str]) -> bool:
+    """Whether the numbers of a .csv file are written as 3,14.
+
+    Raises:
+        VaeklError: some are and some are not, or they may be thousands.
+    """
+    commas = sorted(word for word in words if _DECIMAL_COMMA.fullmatch(word))
+    points = sorted(word for word in words if _DECIMAL_POINT.fullmatch(word))
+    if commas and points:
+        raise VaeklError(
+            f"{file} has numbers with a comma ({commas[0]}) and with a point ({points[0]}): write all of them with a "
+            "point and none with separators of thousands, or set dataset.decimal=comma or point if one is no number."
+        )
+    if commas and all(_THOUSAND_OR_ONE.fullmatch(word) for word in commas):
+        raise VaeklError(
+            f"{file} has numbers such as {commas[0]}, whose comma may be of decimals or of thousands: set "
+            "dataset.decimal=comma for decimals, or write them without separators of thousands."
+        )
+    return bool(commas)
 
 
 def _decoded(content: bytes, inventory: Inventory) -> str:
@@ -142,7 +219,7 @@ def _values(column: Any, arrow: Any) -> Array | str:
 
 def _is_number(word: str) -> bool:
     try:
-        float(word)
+        float(word.replace(",", ".") if _DECIMAL_COMMA.fullmatch(word) else word)
     except ValueError:
         return False
     return True
