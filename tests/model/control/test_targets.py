@@ -88,15 +88,24 @@ def test_a_controller_s_mistakes(options):
 
 
 def test_geco_moves_the_logarithm_by_the_relative_excess():
-    """Four values of energy 1.5 in all: a mean square error of 0.75 beside an RMSE of 0.5, so that c = 1, its bound."""
+    """Four values of energy 1.5 in all: a mean square error of 0.75 beside an RMSE of 0.5, so that c = 2, cut to 0.03."""
     control = made(Geco, rmse=0.5, speed=0.1, momentum=0.2)
     mean = weight = 0.0
-    for energy in (1.5, 0.6, 0.4, 0.1):
-        mean += 0.2 * (min(1, 2 * energy / 4 / 0.25 - 1) - mean)
+    for energy in (1.5, 0.51, 0.4, 0.1):
+        mean += 0.2 * (min(0.03, 2 * energy / 4 / 0.25 - 1) - mean)
         weight -= 0.1 * mean
         penalty = penalised(control, terms_of([[3.0]], energy=energy)).item()
         assert penalty == pytest.approx(3 * exp(weight), rel=1e-5)
         assert control.multiplier(0.5) == pytest.approx(0.5 * exp(weight), rel=1e-5)
+
+
+def test_geco_comes_back_soon_from_an_error_that_no_weight_could_mend():
+    """300 steps of twice the target while the networks learn, then 30 % below it: λ is above 1 within 150."""
+    control = made(Geco, rmse=0.5)
+    for energy, steps in ((2.0, 300), (0.25, 150)):
+        for _ in range(steps):
+            penalised(control, terms_of([[3.0]], energy=energy))
+    assert control.multiplier(1.0) > 1
 
 
 def test_geco_s_rmse_is_in_the_unit_of_the_user_s_data():

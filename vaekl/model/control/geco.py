@@ -9,12 +9,18 @@ from vaekl.model.likelihoods import Likelihood
 from vaekl.system.checks import number, optional, positive
 from vaekl.system.errors import VaeklError
 
+#: c at most: how fast λ may fall
+_LARGEST_EXCESS = 0.03
+
 
 class Geco(Control):
     """λ · KL, where λ falls while the distortion is above its target and rises while it is below.
 
         c = distortion/target − 1 (of an RMSE), or (distortion − target)/N (of nats, N values an image)
-        ln λ ← ln λ − speed · c̄, with c̄ a running mean, held within ±1
+        ln λ ← ln λ − speed · c̄, with c̄ a running mean of c within −1 and 0.03
+
+    While the networks still learn, the distortion is above its target at any λ, which would fall and then take as many
+    steps to come back (windup): c counts as 0.03 at most there.
 
     The effective β_KL = φ·λ ends where the optimum of the ELBO has the target's distortion; at φ = 1 that is the
     reciprocal of the source's multiplier. It is τ² only where the RMSE τ is the calibrated one.
@@ -39,8 +45,8 @@ class Geco(Control):
         images: int,
         rmse: float | None = None,
         nats: float | None = None,
-        speed: float = 0.01,
-        momentum: float = 0.01,
+        speed: float = 0.1,
+        momentum: float = 0.1,
     ) -> None:
         super().__init__(likelihood, spec, images)
         if (rmse is None) == (nats is None):
@@ -75,7 +81,7 @@ class Geco(Control):
         else:
             assert self.nats is not None
             excess = (batch_mean(terms.energy_nats - terms.log_norm_const) - self.nats) / self.spec.dims
-        self.excess.lerp_(excess.clamp(-1, 1), self.momentum)
+        self.excess.lerp_(excess.clamp(-1, _LARGEST_EXCESS), self.momentum)
         self.log_weight.sub_(self.speed * self.excess)
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
