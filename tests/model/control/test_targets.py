@@ -88,7 +88,7 @@ def test_a_controller_s_mistakes(options):
 
 
 def test_geco_moves_the_logarithm_by_the_relative_excess():
-    """Four values of energy 1.5 in all: a mean square error of 0.75 beside an RMSE of 0.5, so that c = 2, cut to 0.03."""
+    """Four values of energy 1.5 in all: a mean square error of 0.75 beside an RMSE of 0.5, so c = 2 is cut to 0.03."""
     control = made(Geco, rmse=0.5, speed=0.1, momentum=0.2)
     mean = weight = 0.0
     for energy in (1.5, 0.51, 0.4, 0.1):
