@@ -49,10 +49,10 @@ WEIGHTINGS = {
 }
 CONTROLS = {
     "capacity": controls.Capacity,
-    "controller": partial(controls.Controller, ki=0.01),
+    "controller": controls.Controller,
     "decomposed": controls.Decomposed,
     "free_bits": controls.FreeBits,
-    "geco": partial(controls.Geco, nats=-100.0, speed=0.1),
+    "geco": partial(controls.Geco, nats=-100.0),
     "learned_beta": controls.LearnedBeta,
     "mmd": controls.Mmd,
 }

@@ -108,6 +108,14 @@ def test_geco_comes_back_soon_from_an_error_that_no_weight_could_mend():
     assert control.multiplier(1.0) > 1
 
 
+def test_geco_s_weight_stays_finite_where_no_weight_reaches_the_target():
+    """An RMSE above the data's own: the error is below it whatever λ is."""
+    control = made(Geco, rmse=0.5)
+    for _ in range(1000):
+        penalty = penalised(control, terms_of([[0.0]], energy=0.0))
+    assert penalty.item() == 0 and control.multiplier(1.0) == pytest.approx(1e6, rel=1e-4)
+
+
 def test_geco_s_rmse_is_in_the_unit_of_the_user_s_data():
     """Values that were divided by 200: an RMSE of 100 is one of 0.5 there, whose energy is 0.125."""
     one = SPEC.with_(scaling=Scaling(torch.zeros(1, 1, 1), torch.full((1, 1, 1), 200.0), "data"))

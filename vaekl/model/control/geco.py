@@ -1,5 +1,7 @@
 """A Lagrange multiplier that holds the distortion at a target."""
 
+from math import log
+
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec
@@ -11,6 +13,8 @@ from vaekl.system.errors import VaeklError
 
 #: c at most: how fast λ may fall
 _LARGEST_EXCESS = 0.03
+#: of |ln λ|, for a target that no λ reaches
+_LARGEST_LOG = log(1e6)
 
 
 class Geco(Control):
@@ -20,7 +24,7 @@ class Geco(Control):
         ln λ ← ln λ − speed · c̄, with c̄ a running mean of c within −1 and 0.03
 
     While the networks still learn, the distortion is above its target at any λ, which would fall and then take as many
-    steps to come back (windup): c counts as 0.03 at most there.
+    steps to come back (windup): c counts as 0.03 at most there. λ stays between 1e-6 and 1e6.
 
     The effective β_KL = φ·λ ends where the optimum of the ELBO has the target's distortion; at φ = 1 that is the
     reciprocal of the source's multiplier. It is τ² only where the RMSE τ is the calibrated one.
@@ -82,7 +86,7 @@ class Geco(Control):
             assert self.nats is not None
             excess = (batch_mean(terms.energy_nats - terms.log_norm_const) - self.nats) / self.spec.dims
         self.excess.lerp_(excess.clamp(-1, _LARGEST_EXCESS), self.momentum)
-        self.log_weight.sub_(self.speed * self.excess)
+        self.log_weight.sub_(self.speed * self.excess).clamp_(-_LARGEST_LOG, _LARGEST_LOG)
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
         return self.log_weight.exp() * schedule, terms.total_kl
