@@ -106,8 +106,10 @@ def _resume(words: list[str]) -> int:
         return _print(help.RESUME)
     lengths = [word for word in words if word.partition("=")[0] in ("trainer.steps", "trainer.epochs")]
     if others := [word for word in words if "=" in word and word not in lengths and not Path(word).exists()]:
+        key = others[0].partition("=")[0]
+        hint = did_you_mean(key.rpartition(".")[2], ("steps", "epochs")).replace("mean ", "mean trainer.")
         raise VaeklError(
-            f"resume cannot change {others[0].partition('=')[0]}, only trainer.steps or trainer.epochs: with another "
+            f"resume cannot change {key}{hint}, only trainer.steps or trainer.epochs: with another "
             f"setting it would be another run, which `vaekl train ... {terminal.command(others[0])}` begins, and with "
             "init=RUN from the weights of this one."
         )

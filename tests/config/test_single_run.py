@@ -86,3 +86,31 @@ def test_a_place_where_no_folder_can_be_is_refused_before_the_data_are_read(plac
     (tmp_path / "file").write_text("mine")
     refused(vaekl(tmp_path, "train", f"hydra.run.dir={place}", "dataset=npz", "dataset.path=nowhere.npz"), "run folder")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["+foo=1"], ["nothing reads foo", "leave +foo=1 away"]),
+        (["+latents=3"], ["nothing reads latents", "model.latents"]),
+        (["+trainer.step=3"], ["nothing reads trainer.step", "trainer.steps"]),
+        (["++sed=3"], ["nothing reads sed", "seed"]),
+    ],
+)
+def test_an_added_key_that_nothing_reads(words, parts):
+    with pytest.raises(VaeklError) as error:
+        single([*words, "likelihood=cb"])
+    assert all(part in str(error.value) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["likelihood=custom", "likelihood._target_=mine.Mine", "+likelihood.width=3"],
+        ["+width=8", "model.hidden=[${width},${width}]"],
+        ["++trainer.steps=3"],
+        ["+optim.amsgrad=true"],
+    ],
+)
+def test_an_added_key_that_something_reads(words):
+    single(words)

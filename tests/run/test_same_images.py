@@ -103,6 +103,23 @@ def test_images_that_are_gone_are_no_others(folder):
     assert answer.code == 0 and "cannot be compared" in answer.out and "is finished" in answer.out
 
 
+@pytest.mark.parametrize("words", [(), ("trainer.steps=8",)])
+def test_images_that_were_moved_can_be_put_back_or_linked_to(folder, words):
+    (folder / "a.npz").rename(folder / "moved.npz")
+    if not words:
+        (folder / "run" / "results.json").unlink()
+    answer = vaekl(folder, "resume", "run", *words)
+    refused(answer, "dataset.path of run is not there any more", f"({folder}/a.npz)", "init=")
+    (folder / "a.npz").symlink_to("moved.npz")
+    assert vaekl(folder, "resume", "run", *words).code == 0
+
+
+def test_a_typo_in_the_length_of_a_run_gets_a_hint(folder):
+    for typo, key in {"trainer.step": "trainer.steps", "steps": "trainer.steps", "epoch": "trainer.epochs"}.items():
+        refused(vaekl(folder, "resume", "run", f"{typo}=9"), f"resume cannot change {typo} (did you mean {key}?)")
+    assert "did you mean" not in refused(vaekl(folder, "resume", "run", "trainer.ema=0.9"))
+
+
 def test_a_run_without_a_checkpoint_does_not_begin_with_other_images(folder):
     for name in ("results.json", "last.pt", "metrics.csv"):
         (folder / "run" / name).unlink()

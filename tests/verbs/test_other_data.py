@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cli_helpers import contents, refused, trained, vaekl
+from PIL import Image
 
 from vaekl.run.load import load
 
@@ -72,3 +73,19 @@ def test_pictures_of_other_data_stand_beside_the_runs_own_and_name_their_file(fo
     assert before.items() <= after.items() and len(after) >= len(before) + 2
     files = [name for name in after if name.startswith("reconstructions_mean_")]
     assert sum(f"{name} " in out for name in files for out in outs) == 2
+
+
+@pytest.mark.parametrize("kind", ["image_folder", "npz"])
+def test_a_folder_that_holds_test_alone_is_looked_at_and_not_trained_on(folder, tmp_path, kind):
+    (tmp_path / "photos" / "test").mkdir(parents=True)
+    for number, image in enumerate((DEEP[:8] // 16).astype(np.uint8)):
+        if kind == "npz":
+            np.save(tmp_path / "photos" / "test" / f"{number:02}.npy", image)
+        else:
+            Image.fromarray(image).save(tmp_path / "photos" / "test" / f"{number:02}.png")
+    words = (f"dataset={kind}", f"dataset.path={tmp_path / 'photos'}", f"dataset.root={tmp_path}", "dataset.levels=256")
+    words += ("dataset.grayscale=true",) if kind == "image_folder" else ()
+    answer = vaekl(folder, "eval", "run", *words, *LOOK)
+    assert answer.code == 0 and "8 test images" in answer.out
+    answer = vaekl(tmp_path, "train", *words, "hydra.run.dir=run")
+    refused(answer, "photos holds 8 test images and none to train on", "train/")

@@ -46,6 +46,7 @@ def single(words: Sequence[str]) -> Job:
     directories = config_dirs(words)
     try:
         cfg = compose.compose(words, directories)
+        mistakes.check_added(words, cfg, directories)
         with compose.current(cfg):
             job = _job(compose.without_hydra(cfg), str(cfg.hydra.run.dir))
             if not any(word.startswith("hydra.run.dir=") for word in words):

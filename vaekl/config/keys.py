@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from vaekl.config.compose import compose, without_hydra
 from vaekl.config.groups import CONF, groups, options
-from vaekl.config.overrides import FLAGS
+from vaekl.config.overrides import FLAGS, parsed, shortened
 from vaekl.system.errors import did_you_mean
 
 
@@ -33,6 +33,30 @@ def unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None
             continue
         hint = _home(key, keys, directories) or _similar(key, keys, directories)
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
+    return None
+
+
+def unread_key(words: Sequence[str], cfg: DictConfig, directories: Sequence[Path]) -> str | None:
+    """The first key that the words add and nothing reads; those of a group go to its class, which knows its own.
+
+    Args:
+        words: of one run.
+        cfg: the config that they make, not yet resolved: what it refers to is read.
+        directories: the user's own config folders.
+    """
+    names = groups(directories)
+    for override in parsed(words):
+        key = str(override.key_or_group)
+        top = key.split(".")[0]
+        settings = cfg.get(top) if top in names else None
+        has_class = isinstance(settings, DictConfig) and "_target_" in settings.keys()  # noqa: SIM118  (also a ???)
+        if not (override.is_add() or override.is_force_add()) or key in names or top == "hydra" or has_class:
+            continue
+        keys = _keys_of_run(words, directories)
+        if any(f"{other}.".startswith(f"{key}.") for other in keys) or f"${{{key}" in OmegaConf.to_yaml(cfg):
+            continue
+        hint = _home(key, keys, directories) or _similar(key, keys, directories)
+        return f"nothing reads {key}{hint}: leave {shortened(str(override.input_line))} away."
     return None
 
 

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vaekl.config.compose import compose
 from vaekl.config.groups import CONF, groups, options
-from vaekl.config.keys import unknown_flag, unknown_key
+from vaekl.config.keys import unknown_flag, unknown_key, unread_key
 from vaekl.config.overrides import (
     FLAGS,
     SHOW,
@@ -119,8 +119,19 @@ def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directori
             str(composed.hydra.sweep.dir)  # else it is first read when the runs have been tried
         except (HydraException, OmegaConfBaseException) as error:
             raise VaeklError(sentence(error, [*run, *of_hydra], directories)) from error
+        check_added(run, composed, directories)
     _check_plugins(composed)
     return composed
+
+
+def check_added(words: Sequence[str], composed: DictConfig, directories: Sequence[Path]) -> None:
+    """Refuse a key that the words of a run add and nothing reads, such as +foo=1.
+
+    Raises:
+        VaeklError: names the first.
+    """
+    if mistake := unread_key(words, composed, directories):
+        raise VaeklError(mistake)
 
 
 def _check_plugins(composed: DictConfig) -> None:

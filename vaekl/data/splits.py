@@ -136,7 +136,8 @@ class Data:
         if to_train and not len(source.train):
             raise VaeklError(
                 f"{source.inventory.place or source.spec.name} holds {len(source.test):,} test {source.spec.example}s "
-                "and none to train on: call their array x_train, or set dataset.images to its name."
+                "and none to train on: call their array x_train, or set dataset.images to its name; in a folder put "
+                "some into train/."
             )
         chosen = transform.resolve(source.spec, accepts)
         spec = chosen.spec(source.spec)

@@ -118,6 +118,8 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
             rest = "nothing to resume" if own is None else "nothing to train; --again trains it anew"
             console.print(f"{printable(str(path))} is finished: {rest}.")
             return results.validation_elbo
+        if own is None:
+            distributed.on_first(lambda: same_images.check_place(cfg.data.dataset, path))
         return _complete([_restored(cfg, path, console)], cfg, path, console)
 
 
@@ -129,6 +131,7 @@ def _go_further(path: Path, console: Console, key: str, value: int) -> float | N
     cfg = RunConfig.of(longer.with_length(content, key, value, path))
     with _held(folder):
         is_finished = distributed.on_first(folder.results) is not None
+        distributed.on_first(lambda: same_images.check_place(cfg.data.dataset, path))
         runs = [distributed.on_each(lambda: build(cfg, path, console))]
         distributed.on_each(lambda: longer.check_length(runs[0].trainer, former, path))
         _restore(runs[0], cfg, console)

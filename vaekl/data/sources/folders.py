@@ -141,7 +141,7 @@ def refuse_unreadable(files: dict[str, list[Path]], broken: list[Path], how: Rea
 
 def report_equal_images(parts: dict[str, Part], inventory: Inventory) -> None:
     """Write down how many images of other splits are among the training images, to the last pixel."""
-    train = parts["train"].images
+    train = parts["train"].images if "train" in parts else None
     for split in ("valid", "test"):
         other = parts[split].images if split in parts else None
         if not isinstance(train, OnDisk) or not isinstance(other, OnDisk):
@@ -166,7 +166,8 @@ def files_of_splits(
         inventory: where it is written what is taken and what is left out.
 
     Returns:
-        For each split its folder, and the files below it, sorted; a folder without train/ is all training images.
+        For each split its folder, and the files below it, sorted; a folder without any of them is all
+        training images, and one with test/ alone can only be looked at.
 
     Raises:
         VaeklError: there are no files, or it is not plain which of them are for training.
@@ -182,11 +183,12 @@ def files_of_splits(
     classes = _common_classes(places, files)
     for split, place in places.items():
         check_no_splits_inside(files[split], place, split, classes)
-    if places["train"] != folder:
-        _check_strangers(strangers, places["train"], suffixes, inventory, kind)
+    first = places.get("train") or places["test"]
+    if first != folder:
+        _check_strangers(strangers, first, suffixes, inventory, kind)
         if loose := walk.beside(folder):
             names = some_of((path.name for path in loose), 3)
-            inventory.left_out.append(f"{len(loose):,} {kind} beside {places['train'].name}/, in no split: {names}")
+            inventory.left_out.append(f"{len(loose):,} {kind} beside {first.name}/, in no split: {names}")
     inventory.origins = {split: "" if place == folder else f"{place.name}/" for split, place in places.items()}
     walk.report(inventory)
     return places, files
@@ -225,7 +227,7 @@ def _split_folders(folder: Path) -> tuple[dict[str, Path], list[Path]]:
             places[split] = place
     if not places:
         return {"train": folder}, []
-    if "train" not in places:
+    if "train" not in places and (set(places) != {"test"} or strangers):
         there = " and ".join(f"{place.name}/" for place in places.values())
         raise VaeklError(f"{folder} holds {there} but no train/: put the training images there.")
     return {split: places[split] for split in ("train", "valid", "test") if split in places}, strangers

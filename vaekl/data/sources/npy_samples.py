@@ -55,7 +55,7 @@ def sample_parts(folder: Path, layout: str | None, root: Path, inventory: Invent
     samples = {split: decoded(places[split], paths, root, how, part="samples") for split, paths in files.items()}
     if broken := unreadable(files, samples):
         refuse_unreadable(files, broken, how)
-    shape = "×".join(map(str, samples["train"].images.shape[1:]))
+    shape = "×".join(map(str, next(iter(samples.values())).images.shape[1:]))
     inventory.remarks.append(
         f"{sum(map(len, files.values())):,} .npy files, taken as one sample of {shape} each; dataset.images=NAME takes "
         "one of them for all training images"
