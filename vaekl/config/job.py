@@ -46,9 +46,9 @@ def single(words: Sequence[str]) -> Job:
     directories = config_dirs(words)
     try:
         cfg = compose.compose(words, directories)
-        mistakes.check_added(words, cfg, directories)
         with compose.current(cfg):
             job = _job(compose.without_hydra(cfg), str(cfg.hydra.run.dir))
+            mistakes.check_added(words, cfg, directories)
             if not any(word.startswith("hydra.run.dir=") for word in words):
                 refuse_link(job.path)  # a folder that the user names may be one
             return replace(job, again="--again" in words)
