@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from cli_helpers import built
 
@@ -92,6 +93,14 @@ def test_the_train_line_builds_a_run_with_that_beta(words, capsys, tmp_path):
     assert run.trainer.model.likelihood.name == loss.density.likelihood
     assert run.trainer.model.weighting.beta_kl == pytest.approx(loss.beta_kl, rel=1e-7)
     assert run.trainer.model.latents == 3
+
+
+def test_the_train_line_of_numbers_leaves_them_as_they_are(capsys, tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=np.random.default_rng(0).uniform(0, 3000, (60, 7)))
+    card = printed(capsys, "reconstruction=mse shape=[7] latents=3 range=[0,3000]")
+    line = re.search(r"vaekl train (.*)", card)[1].replace("FILE.npz", str(tmp_path / "mine.npz"))
+    run = built(tmp_path, *line.split())
+    assert run.trainer.model.weighting.beta_kl == 0.5 and run.trainer.data.train.batch(slice(None)).max() > 2000
 
 
 @pytest.mark.parametrize(

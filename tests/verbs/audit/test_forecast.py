@@ -37,6 +37,15 @@ def test_eigenvalues_are_scikit_learn_s(count):
     assert ours.sum() == pytest.approx(images.var(0).sum(), rel=1e-10)
 
 
+def test_rows_of_few_values_get_fewer_latents(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 7))
+    np.savez(tmp_path / "mine.npz", x_train=rows)
+    words = ["dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}", f"output_dir={tmp_path}"]
+    assert forecast(words).latents == 6
+    with pytest.raises(VaeklError, match="latents=7 explain every one of the 7 values"):
+        forecast([*words, "latents=7"])
+
+
 @pytest.mark.parametrize("latents", [1, 8, 20])
 def test_noise_variance_and_elbo_are_scikit_learn_s(latents):
     spectrum = eigenvalues(lambda: [IMAGES])

@@ -38,7 +38,7 @@ A loss
   data=grey             for bce: grey or binary
 
 A forecast
-  latents=8             Z
+  latents=8             Z; one fewer than the values where these are 8 or fewer
   beta_kl=[...]         values to look at; ten over the spectrum where none are given
   dataset.KEY, transform, transform.KEY, data_dir, valid, split_seed    as in `vaekl train --help`
   output_dir=outputs    where audit_NAME.png and audit_NAME.json go

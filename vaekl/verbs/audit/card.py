@@ -5,6 +5,8 @@ from math import log
 from vaekl.verbs.audit.loss import Loss
 from vaekl.verbs.audit.text import lines, number
 
+#: what pictures of 8 bits are commonly scaled to; other data are numbers
+_RANGES_OF_PICTURES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 _DATASETS: dict[tuple[int, ...], str] = {
     (1, 8, 8): "digits",
     (1, 28, 28): "mnist",
@@ -34,12 +36,19 @@ def loss_card(loss: Loss) -> str:
 
 
 def train_line(loss: Loss) -> str:
-    """The `vaekl train` command that minimises the same loss, on data scaled to [0, 1]."""
-    words = [f"likelihood={loss.density.likelihood}", "weighting=fixed_beta", f"weighting.beta={loss.beta_kl:.8g}"]
+    """The `vaekl train` command that minimises the same loss: of pictures scaled to [0, 1], of numbers as they are."""
+    is_picture = loss.range in _RANGES_OF_PICTURES
+    beta = loss.beta_kl if is_picture else loss.phi
+    words = [f"likelihood={loss.density.likelihood}", "weighting=fixed_beta", f"weighting.beta={beta:.8g}"]
     if loss.latents:
         words.append(f"model.latents={loss.latents}")
-    words.append("transform=binarize" if loss.data == "binary" and loss.reconstruction == "bce" else "transform=scale")
-    words.append(f"dataset={_DATASETS[loss.shape]}" if loss.shape in _DATASETS else "dataset=npz dataset.path=FILE.npz")
+    if not is_picture:
+        words += ["transform=as_stored", "dataset.kind=real"]
+    else:
+        is_binary = loss.data == "binary" and loss.reconstruction == "bce"
+        words.append("transform=binarize" if is_binary else "transform=scale")
+    is_known = is_picture and loss.shape in _DATASETS
+    words.append(f"dataset={_DATASETS[loss.shape]}" if is_known else "dataset=npz dataset.path=FILE.npz")
     if loss.batch_size:
         words.append(f"trainer.batch_size={loss.batch_size}")
     return " ".join(["vaekl train", *words])

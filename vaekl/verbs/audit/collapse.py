@@ -39,7 +39,7 @@ def forecast(words: Sequence[str]) -> Forecast:
     options = pairs(plain, [*_OWN_KEYS, *_DATA_KEYS], hint=" in a forecast of collapse")
     if "dataset" not in options:
         raise VaeklError("dataset is missing: say which, as in dataset=digits.")
-    latents = size("latents", options["latents"]) if "latents" in options else _LATENTS
+    latents = size("latents", options["latents"]) if "latents" in options else None
     betas = [positive_number("beta_kl", text) for text in parts(options["beta_kl"])] if "beta_kl" in options else None
     if betas == []:
         raise VaeklError("beta_kl needs at least one value, as in beta_kl=[0.01,0.1].")
@@ -50,6 +50,8 @@ def forecast(words: Sequence[str]) -> Forecast:
             )
     folder = Path(options.get("output_dir") or "outputs")
     data = _data([word for word in plain if word.partition("=")[0] not in _OWN_KEYS] + flags)
+    # of few values fewer are wanted, since as many latents leave no noise
+    latents = latents or max(1, min(_LATENTS, data.spec.dims - 1))
     result = predict(data, options["dataset"], latents, betas)
     show(table(result))
     _write(result, folder)
