@@ -47,8 +47,8 @@ def train_line(loss: Loss) -> str:
     else:
         is_binary = loss.data == "binary" and loss.reconstruction == "bce"
         words.append("transform=binarize" if is_binary else "transform=scale")
-    is_known = is_picture and loss.shape in _DATASETS
-    words.append(f"dataset={_DATASETS[loss.shape]}" if is_known else "dataset=npz dataset.path=FILE.npz")
+    dataset = _DATASETS.get(loss.shape) if is_picture and loss.shape else None
+    words.append(f"dataset={dataset or 'npz dataset.path=FILE.npz'}")
     if loss.batch_size:
         words.append(f"trainer.batch_size={loss.batch_size}")
     return " ".join(["vaekl train", *words])
