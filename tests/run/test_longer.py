@@ -185,3 +185,12 @@ def test_a_finished_run_without_its_last_checkpoint_is_not_begun_again(run):
     before = contents(run)
     refused(vaekl(run.parent, "resume", "run", "trainer.steps=8"), "last.pt")
     assert contents(run) == before
+
+
+def test_a_folder_that_holds_the_same_run_of_another_length_says_so(tmp_path):
+    words = ("train", "hydra.run.dir=run", "model.hidden=[4]", "model.latents=2")
+    assert vaekl(tmp_path, *words, "trainer.steps=2").code == 0
+    assert vaekl(tmp_path, "resume", "run", "trainer.steps=4").code == 0
+    refused(vaekl(tmp_path, *words, "trainer.steps=2"), "holds this run with trainer.steps=4, not 2")
+    refused(vaekl(tmp_path, *words, "trainer.steps=2", "seed=1"), "of another config")
+    assert vaekl(tmp_path, *words, "trainer.steps=4").code == 0

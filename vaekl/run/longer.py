@@ -34,6 +34,30 @@ def with_length(content: Mapping[str, Any], key: str, value: int, path: Path) ->
     return {**content, "trainer": trainer | {key.removeprefix("trainer."): value}}
 
 
+def check_no_other_length(folder: RunFolder, content: Mapping[str, Any]) -> None:
+    """Say so where a folder holds the run that is to be trained, but of another length.
+
+    Args:
+        folder: of the new run.
+        content: its config.
+
+    Raises:
+        VaeklError: names both lengths.
+    """
+    if not folder.holds_run():
+        return
+    kept = folder.config().get("trainer")
+    if not isinstance(kept, Mapping) or not isinstance(content.get("trainer"), Mapping):
+        return
+    lengths = {key: kept[key] for key in ("steps", "epochs") if key in kept}
+    if lengths and folder.is_run_of({**content, "trainer": {**content["trainer"], **lengths}}):
+        key = "steps" if kept.get("steps") is not None else "epochs"
+        raise VaeklError(
+            f"{folder.path} holds this run with trainer.{key}={kept.get(key)}, not {content['trainer'].get(key)}: give "
+            "it that length too, or choose another folder."
+        )
+
+
 def check_length(trainer: Trainer, former: RunConfig, path: Path) -> None:
     """Refuse a length that is no greater than before.
 

@@ -62,6 +62,7 @@ def train(job: Job) -> float | None:
             if is_there:
                 names = distributed.on_first(folder.clear)
                 console.print(f"training again: {', '.join(names)} in {printable(str(path))} taken away")
+            distributed.on_first(lambda: longer.check_no_other_length(folder, job.content))
             distributed.on_first(lambda: folder.claim(cfg.yaml, job.overrides, facts_of_run, keep_first_weights))
             runs[0].init = distributed.on_first(lambda: warm_start.words(folder))
             return _complete(runs, cfg, path, console)
