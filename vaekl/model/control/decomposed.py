@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.control.base import Control, RunningMean, batch_mean
+from vaekl.model.control.base import Control
 from vaekl.model.ledger import ElboTerms, PosteriorSample
 from vaekl.model.likelihoods import Likelihood
 from vaekl.system import distributed
-from vaekl.system.checks import number, one_of, positive
+from vaekl.system.checks import one_of, positive
 
 _HALF_LOG_2_PI = 0.5 * log(2 * torch.pi)
 
@@ -33,12 +33,14 @@ class RateParts(NamedTuple):
 class Decomposed(Control):
     """schedule · (α · MI + β · TC + γ · KL_j): mutual information, total correlation, and dimension-wise KL.
 
+    What is minimised is γ · KL + (α − γ) · MI + (β − γ) · TC, whose KL is exact, so that λ = γ is reported. MI and TC
+    are estimates whose size is no weight of the KL: of independent latents the weighted TC is about (Z − 1) ln(N B).
+
     Args:
         mutual_information: α.
         total_correlation: β; the source's β-TCVAE changes this one.
         dimension_wise_kl: γ.
         estimator: how q(z) is estimated from a batch: "weighted" or "stratified", both biased.
-        momentum: of the running mean of the penalty over the KL, which is reported as λ.
 
     Source: Chen et al. 2018 ("β-TCVAE"), equations 2 and 4, appendices C.1 and C.2.
     """
@@ -54,7 +56,6 @@ class Decomposed(Control):
         total_correlation: float = 6.0,
         dimension_wise_kl: float = 1.0,
         estimator: Literal["weighted", "stratified"] = "weighted",
-        momentum: float = 0.01,
     ) -> None:
         super().__init__(likelihood, spec, images)
         self.weights = (
@@ -63,7 +64,6 @@ class Decomposed(Control):
             positive(dimension_wise_kl, "control.dimension_wise_kl"),
         )
         self.estimator = one_of(estimator, "control.estimator", ("weighted", "stratified"))
-        self.running = RunningMean(number(momentum, "control.momentum", 0, 1))
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
         parts = self._parts(terms.posterior)
@@ -74,9 +74,6 @@ class Decomposed(Control):
             + (first - last) * parts.mutual_information
             + (second - last) * parts.total_correlation
         )
-        if self.training:
-            # the first step's KL may be next to nothing
-            self.running.update(batch_mean(penalty) / batch_mean(terms.total_kl).clamp(min=1e-3))
         return schedule, penalty
 
     def _parts(self, posterior: PosteriorSample) -> RateParts:
@@ -88,7 +85,7 @@ class Decomposed(Control):
         return RateParts(*(part[gathered[0][1]] for part in parts))
 
     def multiplier(self, schedule: float) -> float:
-        return max(0.0, self.running.mean) * schedule
+        return self.weights[2] * schedule
 
     def equation(self) -> str:
         first, second, last = self.weights
