@@ -107,7 +107,7 @@ def as_float32(eta, phi):
 
 
 def marks(name, index):
-    """Most series of a beta's mass, which take a second each, are summed in nightly, and every second of the other points."""
+    """Most series of a beta's mass, which take a second each, and half of the other points are left to nightly."""
     return [pytest.mark.nightly] if index % (5 if name == "beta" else 2) else []
 
 
