@@ -1,11 +1,13 @@
 """What is printed equals what the runs' own files say."""
 
 import csv
+import io
 import json
 import math
 import shlex
 import shutil
 import statistics
+from dataclasses import replace
 from importlib.metadata import version
 
 import matplotlib
@@ -160,6 +162,17 @@ def test_iso_lines_are_lines_of_equal_elbo(made):
     for group in groups:
         point = (group.stats["distortion_nats"].mean, group.stats["rate_nats"].mean)
         assert any(point == pytest.approx(mark) for mark in drawn)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_legend_of_many_lines_leaves_the_axes_their_room(made):
+    one = grouped(collect([made / "sweep"]))[0]
+    groups = [replace(one, settings={"optim.lr": rate / 1000}) for rate in range(40)]
+    with matplotlib.rc_context(style.STYLE):
+        figure = figures.rate_distortion(groups, style.Colours(groups))
+        figure.savefig(io.BytesIO())
+    height = figure.axes[0].get_position().height * figure.get_figheight()
+    assert height > 2 and len(figure.legends[0].get_texts()) == 40
 
 
 def test_what_was_run_is_in_the_report_with_its_versions(made):

@@ -12,8 +12,9 @@ from vaekl.system.checks import number, positive
 class Capacity(Control):
     """γ · |KL − C|, where the schedule raises C from 0 to the target: the rate is set, and λ is what it costs.
 
-    The penalty's slope jumps between −γ and γ. Its mean over the steps is the λ that would hold the same KL, and is
-    reported as a running mean over about 1/momentum steps: to about 2 γ · momentum.
+    The penalty's slope jumps between −γ and γ. Its running mean over about 1/momentum steps is reported as λ, to about
+    2 γ · momentum. It is the λ that would hold the same KL where steps follow the mean gradient, as with whole batches
+    and a falling learning rate; under Adam with small batches it is lower: the KL falls faster than it rises.
 
     Args:
         target: C at the schedule's end, nats; KL is the batch's mean.

@@ -28,6 +28,8 @@ from vaekl.verbs.report.style import (  # fmt: skip
 )
 
 _MOST_POINTS = 400
+#: lines of a legend that fit under every figure, and inches of each further one
+_LEGEND_LINES, _LEGEND_LINE = 3, 0.2
 
 
 def rate_distortion(groups: Sequence[Group], colours: Colours) -> Figure | None:
@@ -234,4 +236,7 @@ def _legend(figure: Figure, groups: Sequence[Group], colours: Colours, more: Seq
         handles.append(line([], [], color=colours.colour(first), lw=1.4, mec="white", label=name, **look))
     handles += more
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 if longest > 55 else 2)
+    columns = 1 if longest > 55 else 2 if longest > 30 else 3
+    # below the first lines, which every figure has room for, each takes some of its own
+    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * max(0, -(-len(handles) // columns) - _LEGEND_LINES))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
