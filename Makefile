@@ -89,7 +89,7 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt
 $(FLOORS)/installed: pyproject.toml
 	@rm -rf $(FLOORS)
 	@$(PYTHON) -m venv $(FLOORS)/tools && $(FLOORS)/tools/bin/pip install -q uv
-	@$(FLOORS)/tools/bin/uv venv -q --python $(PYTHON) $(FLOORS)/venv
+	@$(FLOORS)/tools/bin/uv venv -q --seed --python $(PYTHON) $(FLOORS)/venv
 	@$(FLOORS)/tools/bin/uv pip install -q --python $(FLOORS)/venv/bin/python --resolution lowest-direct \
 		--only-binary :all: --no-binary antlr4-python3-runtime -e '.[dev]'
 	@touch $@

@@ -208,16 +208,36 @@ def rows_of_all(own: "Tensor") -> tuple["Tensor", slice]:
     if _size == 1:
         return own, slice(0, len(own))
     import torch
-    from torch.distributed.nn.functional import all_gather
 
     counts = torch.zeros(_size)
     counts[_rank] = len(own)
     sizes = [int(count) for count in total(counts.to(own.device))]
     # all processes must send as many rows
     padded = torch.cat([own, own.new_zeros(max(sizes) - len(own), *own.shape[1:])])
-    rows = torch.cat([part[:size] for part, size in zip(all_gather(padded), sizes, strict=True)])
+    rows = torch.cat([part[:size] for part, size in zip(_gather_with_gradients(padded), sizes, strict=True)])
     first = sum(sizes[:_rank])
     return rows, slice(first, first + len(own))
+
+
+def _gather_with_gradients(own: "Tensor") -> "tuple[Tensor, ...]":
+    """A tensor of each process, all of one shape; what comes back to this one's is summed over the processes."""
+    import torch
+    import torch.distributed as dist
+
+    class Gather(torch.autograd.Function):
+        # that of torch.distributed.nn needs an all-to-all, which gloo has in new versions only
+        @staticmethod
+        def forward(ctx: Any, own: "Tensor") -> "tuple[Tensor, ...]":
+            parts = [torch.empty_like(own) for _ in range(_size)]
+            dist.all_gather(parts, own.contiguous())
+            return tuple(parts)
+
+        @staticmethod
+        def backward(ctx: Any, *slopes: "Tensor") -> "Tensor":
+            return total(torch.stack(slopes))[_rank]
+
+    parts: tuple[Tensor, ...] = Gather.apply(own)
+    return parts
 
 
 def bring_to_first(values: "Tensor") -> None:
