@@ -34,7 +34,7 @@ CASES = {
 #: cases with a control, whose state moves within the step
 CONTROLS = {
     "capacity": lambda *a: Capacity(*a, target=1.0),
-    "controller": lambda *a: Controller(*a, target=1.0, ki=0.1),
+    "controller": lambda *a: Controller(*a, target=1.0, kp=0.01, ki=0.1),
     "geco": lambda *a: Geco(*a, rmse=0.1),
     "free_bits": lambda *a: FreeBits(*a, floor=0.02),
     "learned_beta": LearnedBeta,

@@ -46,7 +46,7 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
     Args:
         run: the model and its data.
         options: what to draw.
-        changes: those of the run's data; pictures of other data are in files of other names.
+        changes: those of the run's data; pictures of other data take no name that is there already.
     """
     spec, split = run.model.spec, run.split(options.split)
     tiles = Tiles.of(spec, spec.to_data(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
@@ -54,7 +54,6 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
     folder, other = run.folder.samples, ""
     if run.has_other_data:
-        # pictures of the run's own data stay beside these
         other = f"_{blake2b(repr(sorted(changes)).encode(), digest_size=3).hexdigest()}"
         origin += f", of {run.looks_at}"
     inner_folder(folder)
@@ -68,7 +67,9 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
             noise = stream(run, options, f"{kind} decoder") if decoder == "sample" else None
             images = decoded(run.model, plate.z, noise)[: plate.keep]
             label = f"{plate.words}, {DECODERS[decoder]}"
-            path = folder / f"{kind}_{decoder}{other}.{options.format}"
+            path = folder / f"{kind}_{decoder}.{options.format}"
+            if other and path.exists():  # it may be of the run's own data
+                path = path.with_stem(path.stem + other)
             if options.format == "npz":
                 arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
                 _save_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, f"{label}: {origin}")
