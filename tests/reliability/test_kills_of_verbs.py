@@ -75,7 +75,7 @@ def whole_again(folder, name, whole):
     [
         ("eval", "evaluation half written"),
         ("report", "figure half written"),
-        ("pictures", "half a picture"),
+        pytest.param("pictures", "half a picture", marks=pytest.mark.nightly),
         ("arrays", "arrays half written"),
     ],
 )
