@@ -115,7 +115,7 @@ def test_an_error_of_the_thread_is_raised_where_the_batches_are_used(tmp_path):
     assert not readers()
 
 
-@pytest.mark.nightly  # five whole runs
+@pytest.mark.nightly  # whole runs, one of them in a process that begins with nothing loaded
 def test_a_run_on_mapped_images_is_the_run_on_resident_ones_stopped_or_not(tmp_path):
     np.savez(tmp_path / "all.npz", x_train=GREY, x_test=GREY[:9])
     saved(tmp_path / "all", x_train=GREY, x_test=GREY[:9])
