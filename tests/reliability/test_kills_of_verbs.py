@@ -76,7 +76,7 @@ def whole_again(folder, name, whole):
         ("eval", "evaluation half written"),
         ("report", "figure half written"),
         pytest.param("pictures", "half a picture", marks=pytest.mark.nightly),
-        ("arrays", "arrays half written"),
+        pytest.param("arrays", "arrays half written", marks=pytest.mark.nightly),
     ],
 )
 def test_killed_while_it_writes(name, place, runs, whole, tmp_path):
