@@ -85,3 +85,12 @@ def test_the_continuous_bernoulli_begins_at_its_own_mean():
     a = bias.detach().double().numpy()
     np.testing.assert_allclose(1 / -np.expm1(-a[[1, 3, 4]]) - 1 / a[[1, 3, 4]], [0.1, 0.55, 0.9], rtol=1e-6)
     assert a[2] == pytest.approx(0, abs=1e-9) and a[0] == pytest.approx(-200, rel=1e-3) == -a[5]
+
+
+def test_a_family_of_more_outputs_than_its_eta_of_mean_begins_as_its_weights_are(x):
+    class TwoOutputs(Gaussian):
+        outputs = 2
+
+    weighting, bias = FixedDispersion(TwoOutputs(), SHAPE), torch.nn.Parameter(torch.zeros(2 * 144))
+    begin_at_data(weighting.likelihood, weighting, bias, x)
+    assert not bias.any()

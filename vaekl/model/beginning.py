@@ -19,7 +19,8 @@ def begin_at_data(likelihood: Likelihood, weighting: Weighting, last_bias: nn.Pa
     """
     mean = x.float().mean(0)
     eta = likelihood.eta_of_mean(mean)
-    if eta is None:
+    # a family of a user's own may have the `eta_of_mean` of one with fewer outputs
+    if eta is None or len(eta) != likelihood.outputs:
         return
     weighting.begin(likelihood.energy(eta.expand(len(x), *eta.shape), x))
     if last_bias is None or not likelihood.begins_at_mean:

@@ -57,7 +57,8 @@ class Iwae(Objective):
         return log(self.samples) - log_weight.logsumexp(1).mean()
 
     def equation(self, weighting: Weighting, control: Control) -> str:
-        return f"−ln 1/{self.samples} Σ exp −({weighting.equation('ln q(z|x)/p(z)')})"
+        # a schedule is written behind it, and multiplies its last term
+        return f"−ln 1/{self.samples} Σ e^(−w), w = {weighting.equation('ln q(z|x)/p(z)')}"
 
     def explanation(self) -> str:
         gradient = ", the encoder's gradient doubly reparameterized" if self.doubly else ""
