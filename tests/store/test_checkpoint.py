@@ -140,6 +140,16 @@ def test_the_one_before_is_kept(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "previous.pt"}
 
 
+def test_a_kill_between_the_two_names_leaves_nothing_behind_the_next_save(tmp_path):
+    """The previous checkpoint is kept by a second name of the last, and the kill comes before there is a new last."""
+    last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
+    checkpoint.save(last, {"step": 1}, previous)
+    previous.hardlink_to(last)
+    checkpoint.save(last, {"step": 2}, previous)
+    assert (checkpoint.load(last)["step"], checkpoint.load(previous)["step"]) == (2, 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "previous.pt"}
+
+
 def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
     checkpoint.save(tmp_path / "last.pt", STATE)
     done, sync, replace = [], os.fsync, Path.replace

@@ -165,9 +165,9 @@ def _keep(path: Path, previous: Path) -> None:
         return
     try:
         link.replace(previous)
-    except OSError:
-        link.unlink()
-        raise
+    finally:
+        # after a kill both names may be one file's already, and then the system moves nothing
+        link.unlink(missing_ok=True)
 
 
 def inner_folder(path: Path) -> None:
