@@ -9,10 +9,10 @@ from vaekl.store.metrics import FIELDS, Row
 STEPS = range(10, 2001, 10)
 
 
-def trend_of(logged, dims=64, fits=True, control="information_weight", patience=None):
+def trend_of(logged, dims=64, fits=True, control="information_weight", patience=None, samples=1):
     """The trend of these rows."""
     logged = list(logged)
-    return trend(lambda: logged, dims, control=control, fits_dispersion=fits, patience=patience)
+    return trend(lambda: logged, dims, control=control, fits_dispersion=fits, patience=patience, samples=samples)
 
 
 def line(step, split="train", **figures):
@@ -119,3 +119,14 @@ def test_validations_before_the_kl_has_its_full_weight_do_not_count(warm_up):
     valid = [Row(step, "valid", line(step, "valid", elbo_nats=abs(step - 1100) / 2)) for step in range(50, 2001, 50)]
     still = trend_of(sorted(logged + valid, key=lambda row: row.step), fits=False, patience=30)
     assert (still.elbo is None) == (warm_up == 0), "patience would have ended the run that has no warm-up"
+
+
+def test_of_several_samples_the_bound_counts_as_it_does_for_patience():
+    """The ELBO of the validation images falls while L_K, which is the loss with another sign, rises."""
+    logged = [
+        *rows(elbo_nats=lambda step: -100.0, dispersion=lambda step: 0.1),
+        *rows("valid", elbo_nats=lambda step: -100.0 - step, loss=lambda step: 100.0 - step / 10),
+    ]
+    assert "worse than after step" in trend_of(logged).sentence
+    assert "worse" not in trend_of(logged, samples=5).sentence
+    assert trend_of(logged, patience=2).sentence == ""

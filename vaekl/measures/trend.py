@@ -77,11 +77,18 @@ def run_trend(folder: RunFolder, facts: Facts, config: Mapping[str, Any]) -> Tre
         control=facts.control.name,
         fits_dispersion=facts.weighting.fits_dispersion,
         patience=patience if isinstance(patience, int) else None,
+        samples=facts.objective.samples,
     )
 
 
 def trend(
-    rows: Callable[[], Iterable[Row]], dims: int, *, control: str, fits_dispersion: bool, patience: int | None = None
+    rows: Callable[[], Iterable[Row]],
+    dims: int,
+    *,
+    control: str,
+    fits_dispersion: bool,
+    patience: int | None = None,
+    samples: int = 1,
 ) -> Trend:
     """What still moved in the last quarter of a run, beside the quarter before.
 
@@ -89,7 +96,8 @@ def trend(
     5 %, the ELBO where it changed by more than 0.01 bits for each value of an example; both only where the change is
     more than two standard errors of the difference, as the scatter of the rows says. Where a quarter has fewer than
     four rows, nothing is said of the ELBO; if φ did not move either, that was too short to tell. As with patience
-    only validations at which the KL has its full weight count, by the last row of training before them.
+    only validations at which the KL has its full weight count, by the last row of training before them; those of an
+    objective of several samples by its bound L_K, which is its loss.
 
     Args:
         rows: gives the rows of metrics.csv, of all splits, in their order; it is called twice.
@@ -97,6 +105,7 @@ def trend(
         control: the name of the run's control; any but information_weight finds the effective β_KL.
         fits_dispersion: whether the weighting finds φ.
         patience: trainer.patience; a run that it has ended is as long as it should be.
+        samples: K of the objective.
     """
     total = max((row.step for row in rows() if row.split == "train"), default=0)
     finds_beta = control != "information_weight"
@@ -107,8 +116,9 @@ def trend(
     for row in rows():
         if row.split == "train":
             has_full_kl = row.figures().get("schedule", 1) == 1
-        if row.split == "valid" and has_full_kl and "elbo_nats" in (figures := row.figures()):
-            valid.append((figures["elbo_nats"], row.step))
+        bound, sign = ("elbo_nats", 1) if samples == 1 else ("loss", -1)
+        if row.split == "valid" and has_full_kl and bound in (figures := row.figures()):
+            valid.append((sign * figures[bound], row.step))
         if row.split == "train" and 2 * row.step > total:
             figures = row.figures()
             kept = {one: figures[one] for one in (key, "elbo_nats") if one in figures}

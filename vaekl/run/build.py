@@ -11,7 +11,7 @@ from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
 from vaekl.data.auto import AutoTransform
 from vaekl.data.order import shuffled
-from vaekl.data.spec import Source
+from vaekl.data.spec import Shape, Source
 from vaekl.data.transforms import Transform
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
@@ -60,7 +60,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     likelihood = build_likelihood(cfg.model)
     data = build_data(cfg.data, likelihood)
     model = build_model(cfg.model, likelihood, data).to(device)
-    _check_density(likelihood, model.weighting)
+    _check_density(likelihood, model.weighting, data.spec.shape)
     data = data.to(device)
     plan = build_plan(cfg.training, data)
     _check_combinations(cfg, plan, model)
@@ -85,7 +85,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
 def build_likelihood(cfg: ModelConfig) -> Likelihood:
     """The family of p(x|z)."""
     likelihood: Likelihood = make("likelihood", cfg.likelihood, Likelihood)
-    likelihood.checked = cfg.check
+    likelihood.checked = cfg.check or _is_vaekls(likelihood)
     return likelihood
 
 
@@ -198,11 +198,16 @@ def _check_test_images(dataset: Settings) -> None:
         )
 
 
-def _check_density(likelihood: Likelihood, weighting: Weighting) -> None:
+def _is_vaekls(likelihood: Likelihood) -> bool:
+    return type(likelihood).__module__.startswith("vaekl.")
+
+
+def _check_density(likelihood: Likelihood, weighting: Weighting, shape: Shape) -> None:
     """Try a user's own family at the φ that it may have."""
-    if likelihood.checked and not type(likelihood).__module__.startswith("vaekl."):
+    if likelihood.checked and not _is_vaekls(likelihood):
         is_scale = likelihood.scale_power is not None
-        check_density(likelihood, (0.1, 1.0, 10.0) if is_scale else {1.0, *weighting.dispersion.flatten().tolist()})
+        phis = (0.1, 1.0, 10.0) if is_scale else {1.0, *weighting.dispersion.flatten().tolist()}
+        check_density(likelihood, phis, shape)
 
 
 def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:

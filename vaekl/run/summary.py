@@ -127,6 +127,7 @@ def _trend(trainer: Trainer, path: Path) -> Trend:
         control=model.control.name,
         fits_dispersion=model.weighting.fits_dispersion,
         patience=trainer.plan.patience,
+        samples=model.objective.samples,
     )
 
 

@@ -197,6 +197,66 @@ class Poisson(Likelihood):
         return torch.poisson(eta[:, 0].exp(), generator=generator)
 
 
+class MeanOfValues(Gaussian):
+    """A loss as tutorials write it: one value by itself is right, and an example is not."""
+
+    def energy(self, eta, x):
+        return super().energy(eta, x).mean(tuple(range(1, x.ndim)), keepdim=True)
+
+
+class SumOfSquares(Gaussian):
+    """Each value has the energy of all."""
+
+    def energy(self, eta, x):
+        return super().energy(eta, x).sum(tuple(range(1, x.ndim)), keepdim=True).expand_as(x)
+
+
+@pytest.mark.parametrize("family", [MeanOfValues, SumOfSquares])
+def test_what_is_right_for_one_value_alone_is_refused(family):
+    check_density(family())
+    with pytest.raises(VaeklError, match="energy"):
+        check_density(family(), shape=(1, 8, 8))
+
+
+class LogNormal(Likelihood):
+    """By torch.distributions; its scale is the decoder's."""
+
+    accepts = ("real",)
+    bounds = (0.0, inf)
+    outputs = 2
+    energy_text, log_norm_const_text = "−ln p", "0"
+
+    def law(self, eta):
+        return torch.distributions.LogNormal(eta[:, 0], softplus(eta[:, 1]), validate_args=False)
+
+    def energy(self, eta, x):
+        return -self.law(eta).log_prob(x)
+
+    def log_norm_const(self, eta, dispersion):
+        return torch.zeros_like(eta[:, 0])
+
+    def mean(self, eta, dispersion):
+        return self.law(eta).mean
+
+    def variance(self, eta, dispersion):
+        return self.law(eta).variance
+
+    def sample(self, eta, dispersion, generator=None):
+        noise = torch.randn(eta[:, 0].shape, generator=generator, dtype=eta.dtype)
+        return (eta[:, 0] + softplus(eta[:, 1]) * noise).exp()
+
+
+class Narrow(Gaussian):
+    """A density that is narrow between its ends."""
+
+    bounds = (-1000.0, 1000.0)
+
+
+def test_heavy_tails_and_narrow_densities_pass():
+    check_density(LogNormal(), [1.0], (3, 4, 5))
+    check_density(Narrow(), [0.0025], (7,))
+
+
 @pytest.mark.parametrize("family", [Quartic, Exponential])
 def test_densities_of_other_forms_pass(family):
     check_density(family())

@@ -12,6 +12,7 @@ from traceback import extract_tb
 import torch
 from torch import Tensor
 
+from vaekl.data.spec import Shape
 from vaekl.model.likelihoods.base import Likelihood
 from vaekl.system.errors import VaeklError, first_line
 
@@ -72,16 +73,19 @@ class _Density:
         """The sentence for what does not fit."""
         return VaeklError(
             f"likelihood={self.likelihood.name} is not the density that it says it is: {self}, {what}; mend {method}, "
-            "or set likelihood.check=off, which the protocol of every figure then says."
+            "or set likelihood.check=off (with a + before it in an option of your own), which every figure then says."
         )
 
 
-def check_density(likelihood: Likelihood, dispersions: Iterable[float] = (0.1, 1.0, 10.0)) -> None:
+def check_density(
+    likelihood: Likelihood, dispersions: Iterable[float] = (0.1, 1.0, 10.0), shape: Shape = (1, 1, 1)
+) -> None:
     """Refuse a family whose parts do not belong to one density. Takes well under a second.
 
     Args:
         likelihood: the family, which knows its `outputs`.
         dispersions: φ at which it is tried; those that it refuses are left out.
+        shape: S of the data, in which each value must be judged by itself.
 
     Raises:
         VaeklError: names η, φ and the integral, or the moment, that is wrong.
@@ -90,6 +94,8 @@ def check_density(likelihood: Likelihood, dispersions: Iterable[float] = (0.1, 1
     try:
         for density in densities:
             _check(density)
+        if densities:
+            _check_each_value(densities[0], shape)
         if likelihood.scale_power is not None and densities:
             _check_scale(densities, likelihood.scale_power)
     except VaeklError:
@@ -110,7 +116,7 @@ def _densities(likelihood: Likelihood, dispersions: Iterable[float]) -> Iterator
             likelihood.check_dispersion(phi)
         except VaeklError:
             continue
-        for eta in (torch.zeros_like(draw[0]), 2 * draw[0] - 1, 1 + 2 * draw[1]):
+        for eta in (torch.zeros_like(draw[0]), 2 * draw[0] - 1, 2 * draw[1] - 1):
             yield _Density(likelihood, eta, phi)
 
 
@@ -151,19 +157,22 @@ def _points(likelihood: Likelihood, mean: float, variance: float) -> tuple[Tenso
         x = torch.arange(round(first), round(last) + 1, dtype=torch.float64)
         return x, torch.ones_like(x)
     step = 0.005
-    if isfinite(lower) and isfinite(upper):
+    # where the ends are far apart, a grid between them would not see the density
+    if isfinite(lower) and isfinite(upper) and upper - lower < 100 * scale:
         t = torch.arange(-36, 36, step, dtype=torch.float64)
         width = upper - lower
         inside = t.sigmoid() * width + lower
         weights = step * width * t.sigmoid() * (-t).sigmoid()
         kept = (inside > lower) & (inside < upper)
         return inside[kept], weights[kept]
-    t = torch.arange(-30, 12, step, dtype=torch.float64)
-    if isfinite(lower) or isfinite(upper):
+    t = torch.arange(-30, 40, step, dtype=torch.float64)
+    if isfinite(lower) != isfinite(upper):
         end, sign = (lower, 1.0) if isfinite(lower) else (upper, -1.0)
         reach = max(abs(middle - end), scale)
         return end + sign * reach * t.exp(), step * reach * t.exp()
-    return torch.cat([middle - scale * t.exp(), middle + scale * t.exp()]), step * scale * t.exp().repeat(2)
+    x, weights = torch.cat([middle - scale * t.exp(), middle + scale * t.exp()]), step * scale * t.exp().repeat(2)
+    kept = (x >= lower) & (x <= upper)
+    return x[kept], weights[kept]
 
 
 def _check_draws(density: _Density, x: Tensor, below: Tensor) -> None:
@@ -202,8 +211,8 @@ def _check_gradient(density: _Density, mean: float) -> None:
 
 def _check_bins(density: _Density, x: Tensor, below: Tensor) -> None:
     """Compare the masses of four bins that hold all x."""
-    edges = torch.tensor([-inf, *(x[int(torch.searchsorted(below, q))].item() for q in (0.2, 0.5, 0.8)), inf])
-    edges = edges.double().unique()
+    inner = [x[int(torch.searchsorted(below, q))].item() for q in (0.2, 0.5, 0.8)]
+    edges = torch.tensor([-inf, *inner, inf], dtype=torch.float64).unique()
     lower, upper = edges[:-1].view(-1, 1, 1, 1), edges[1:].view(-1, 1, 1, 1)
     with torch.no_grad():
         masses = density.likelihood.log_mass(density.many(len(edges) - 1), lower, upper, density.dispersion).exp()
@@ -214,6 +223,28 @@ def _check_bins(density: _Density, x: Tensor, below: Tensor) -> None:
             raise density.wrong(
                 f"P({left:.4g} < x ≤ {right:.4g}) is {true:.4g}, and `log_mass` says {mass:.4g}", "log_mass"
             )
+
+
+def _check_each_value(density: _Density, shape: Shape) -> None:
+    """Of two examples each value has a figure of its own, which another value does not change."""
+    likelihood, phi = density.likelihood, torch.full((1,) * len(shape), density.phi)
+    eta = density.eta.float().view(1, -1, *[1] * len(shape)).expand(2, -1, *shape)
+    with torch.no_grad():
+        x, other = (likelihood.sample(eta, phi, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+        changed = x.clone()
+        changed.view(2, -1)[0, 0] = other.reshape(2, -1)[0, 0]
+        parts = {
+            "energy": likelihood.energy(eta, x),
+            "log_norm_const": likelihood.log_norm_const(eta, phi),
+            "mean": likelihood.mean(eta, phi),
+            "variance": likelihood.variance(eta, phi),
+        }
+        moved = likelihood.energy(eta, changed) - parts["energy"]
+    for name, part in parts.items():
+        if tuple(part.shape) != (2, *shape):
+            raise density.wrong(f"{name} has the shape {tuple(part.shape)} for two examples of {shape}", name)
+    if moved.reshape(2, -1)[:, 1:].any() or moved[1].any():
+        raise density.wrong("a value of x changes the energy of the others", "energy")
 
 
 def _check_scale(densities: list[_Density], power: float) -> None:
