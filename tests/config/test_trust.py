@@ -108,6 +108,10 @@ def test_what_is_vouched_for_is_called_and_nothing_else(tmp_path):
     assert not ran
     answer, ran = run("eval", "run", "eval.k=1", "--trust", "mine")
     assert (answer.code, ran) == (0, True), answer.err
+    shutil.copytree(tmp_path / "run", tmp_path / "many" / "again")
+    shutil.copytree(tmp_path / "run", tmp_path / "many" / "run")
+    answer, ran = run("eval", "many", "eval.k=1", "--trust", "mine")  # in processes of their own
+    assert (answer.code, ran) == (0, True), answer.err
     stranger(tmp_path / "run", "likelihood", {"_target_": "mine.os.mkdir", "path": "made"})
     answer, _ = run("eval", "run", "eval.k=1", "--trust", "mine")
     assert answer.code == 1 and "'mine.os.mkdir' called" in answer.err

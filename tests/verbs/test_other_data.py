@@ -60,6 +60,15 @@ def test_a_run_on_bytes_does_not_take_16_bits_for_its_own(tmp_path):
     refused(answer, "deep.npz", "trained on 256 levels", "add dataset.levels=4096 if 4,095 is white")
 
 
+def test_a_run_on_16_bits_does_not_take_12_for_its_own(tmp_path):
+    np.savez(tmp_path / "own.npz", x_train=DEEP * 16)
+    np.savez(tmp_path / "twelve.npz", x_train=DEEP)
+    trained(tmp_path, "dataset=npz", "dataset.path=own.npz")
+    words = ("eval", "run", "dataset=npz", "dataset.path=twelve.npz", *LOOK)
+    refused(vaekl(tmp_path, *words), "values up to 4,095", "dataset.levels=65536", "dataset.levels=4096")
+    assert vaekl(tmp_path, *words, "dataset.levels=65536").code == 0
+
+
 def test_pictures_of_other_data_stand_beside_the_runs_own_and_name_their_file(folder):
     words = ("sample", "run", "sample.what=reconstructions", "sample.decoder=mean", "sample.format=npz")
     assert vaekl(folder, *words).code == 0

@@ -56,6 +56,11 @@ def vouch_for(module: str) -> None:
     _vouched.append(module)
 
 
+def vouched() -> tuple[str, ...]:
+    """The modules that are believed, for a process that this one starts."""
+    return tuple(_vouched)
+
+
 def config(path: Path, own: Any = None) -> dict[str, Any]:
     """The resolved config of the run in a folder, in which every name to be called may be called.
 

@@ -109,7 +109,9 @@ def batch_limit(model: VAE) -> int:
 
 
 @torch.no_grad()
-def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float = 1.0) -> Evaluation:
+def judge(
+    model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float = 1.0, with_loss: bool = True
+) -> Evaluation:
     """The same for batches that are transformed already.
 
     Args:
@@ -117,12 +119,15 @@ def judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sch
         batches: x, each [B, *S].
         generator: of the posterior's noise, on the model's device.
         schedule: the KL's multiplier in the loss.
+        with_loss: whether the loss is wanted, for which an objective of K samples decodes K times; NaN if not.
     """
     with evaluating(model):
-        return _judge(model, batches, generator, schedule)
+        return _judge(model, batches, generator, schedule, with_loss)
 
 
-def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float) -> Evaluation:
+def _judge(
+    model: VAE, batches: Iterable[Tensor], generator: torch.Generator, schedule: float, with_loss: bool
+) -> Evaluation:
     judged: list[tuple[Tensor, ...]] = []
     seed = generator.initial_seed()
     for number, x in enumerate(batches):
@@ -132,7 +137,9 @@ def _judge(model: VAE, batches: Iterable[Tensor], generator: torch.Generator, sc
         terms, eta = model.terms(x, noise)
         parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
         mean, variance = model.moments(eta)
-        if model.objective.samples == 1:
+        if not with_loss:
+            loss = terms.elbo.new_full((), torch.nan)
+        elif model.objective.samples == 1:
             loss = model.loss(terms, schedule) * len(x)
         else:  # the further samples have a stream of their own, so that the ELBO is that of any objective
             loss = _loss_of_samples(model, x, noise, order.generator(f"loss {number}", seed, x.device), schedule)
@@ -172,4 +179,4 @@ def _loss_of_samples(model: VAE, x: Tensor, first: Tensor, further: torch.Genera
     noise = torch.stack([first, *(model.noise(len(x), further) for _ in range(samples - 1))], 1)
     at_once = max(1, len(x) // samples)
     parts = zip(x.split(at_once), noise.split(at_once), strict=True)
-    return sum((model.loss(model(images, part), schedule) * len(images) for images, part in parts), x.new_zeros(()))
+    return sum((model.loss(model(images, part), schedule) * len(images) for images, part in parts), first.new_zeros(()))

@@ -113,10 +113,10 @@ def trend(
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     valid: list[tuple[float, int]] = []
     has_full_kl = True
+    bound, sign = ("elbo_nats", 1) if samples == 1 else ("loss", -1)
     for row in rows():
         if row.split == "train":
             has_full_kl = row.figures().get("schedule", 1) == 1
-        bound, sign = ("elbo_nats", 1) if samples == 1 else ("loss", -1)
         if row.split == "valid" and has_full_kl and bound in (figures := row.figures()):
             valid.append((sign * figures[bound], row.step))
         if row.split == "train" and 2 * row.step > total:
@@ -129,7 +129,8 @@ def trend(
     before, last = quarters
     if not before or not last:
         return Trend(None, None, short=True)
-    past = best_step if valid and best - valid[-1][0] > _LEAST_BITS * log(2) * dims else None
+    # under a control the ELBO may fall because λ is still on its way
+    past = best_step if not finds_beta and valid and best - valid[-1][0] > _LEAST_BITS * log(2) * dims else None
     hundreds = (fmean(row["step"] for row in last) - fmean(row["step"] for row in before)) / 100
     beta = elbo = None
     if (fits_dispersion or finds_beta) and all(row.get(key, 0) > 0 for row in before + last):

@@ -11,12 +11,14 @@ from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
 from vaekl.data.auto import AutoTransform
 from vaekl.data.order import shuffled
-from vaekl.data.spec import Shape, Source
+from vaekl.data.spec import Source
 from vaekl.data.transforms import Transform
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
+from vaekl.model.control.check import check_control
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.density_check import check_density
+from vaekl.model.modes import evaluating
 from vaekl.model.nets import Nets
 from vaekl.model.objective import Objective
 from vaekl.model.vae import VAE
@@ -59,9 +61,9 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     take_threads(cfg.machine.threads)
     likelihood = build_likelihood(cfg.model)
     data = build_data(cfg.data, likelihood)
-    model = build_model(cfg.model, likelihood, data).to(device)
-    _check_density(likelihood, model.weighting, data.spec.shape)
-    data = data.to(device)
+    model = build_model(cfg.model, likelihood, data)
+    _check_own_classes(model, data)
+    model, data = model.to(device), data.to(device)
     plan = build_plan(cfg.training, data)
     _check_combinations(cfg, plan, model)
     trainer = Trainer(
@@ -198,16 +200,21 @@ def _check_test_images(dataset: Settings) -> None:
         )
 
 
-def _is_vaekls(likelihood: Likelihood) -> bool:
-    return type(likelihood).__module__.startswith("vaekl.")
+def _is_vaekls(part: object) -> bool:
+    return type(part).__module__.startswith("vaekl.")
 
 
-def _check_density(likelihood: Likelihood, weighting: Weighting, shape: Shape) -> None:
-    """Try a user's own family at the φ that it may have."""
+def _check_own_classes(model: VAE, data: Data) -> None:
+    """Try a user's own family at the φ that it may have, and a control of his own on a few images."""
+    likelihood, noise = model.likelihood, generator("check", 0)
     if likelihood.checked and not _is_vaekls(likelihood):
         is_scale = likelihood.scale_power is not None
-        phis = (0.1, 1.0, 10.0) if is_scale else {1.0, *weighting.dispersion.flatten().tolist()}
-        check_density(likelihood, phis, shape)
+        phis = (0.1, 1.0, 10.0) if is_scale else {1.0, *model.weighting.dispersion.flatten().tolist()}
+        check_density(likelihood, phis, data.spec.shape)
+    if not _is_vaekls(model.control):
+        x = data.train.batch(slice(0, 8), noise)
+        with evaluating(model), torch.no_grad():
+            check_control(model.control, model(x, model.noise(len(x), noise)))
 
 
 def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:

@@ -202,6 +202,11 @@ def _on_levels_of(
             f"{name} has values up to 255, and {words}: add dataset.levels={own} if they are on the run's scale, or "
             "dataset.levels=256 if 255 is white."
         )
+    if 256 < levels < own:
+        raise VaeklError(
+            f"{name} has values up to {levels - 1:,}, and {words}: add dataset.levels={own} if they are on the run's "
+            f"scale, or dataset.levels={levels} if {levels - 1:,} is white."
+        )
     if levels > own:
         raise VaeklError(
             f"{name} has values beyond those of the run, 0 to {own - 1:,} ({words}): give values on its scale, or add "

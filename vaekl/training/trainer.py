@@ -45,7 +45,7 @@ class Trainer:
 
     Attributes:
         step: how many steps were taken.
-        restores: how often the run went back to a checkpoint; each time its learning rates are halved.
+        restores: how often the run went back to a checkpoint, its learning rates halved each time.
         rows: the means of `LEDGER` of the steps since the last log, [log_every, 5], on the device.
         best_elbo: the best validation's, nats, or L_K of an objective of K samples; `stale_validations`, how many have
             followed it; the one at the end, if no multiple of `valid_every`, counts where it makes `best.pt` anew.
@@ -204,9 +204,8 @@ class Trainer:
         if self._gradient_norm is not None:
             check_gradient(self._gradient_norm, self.step, self.model)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
-        schedule = self.schedule(self.step - 1)
-        stream = generator("log", self.seed, self.device)
-        last_batch = judge(self.model, [self._last_x], stream, schedule).figures()
+        schedule, stream = self.schedule(self.step - 1), generator("log", self.seed, self.device)
+        last_batch = judge(self.model, [self._last_x], stream, schedule, with_loss=False).figures()
         figures = {name: last_batch[name] for name in JUDGED} | ledger
         bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
         figures |= {

@@ -1,5 +1,6 @@
 """What the tests of sources share."""
 
+import numpy as np
 import pytest
 
 from vaekl.system.errors import VaeklError
@@ -15,3 +16,9 @@ def refused(call, *words):
     for word in words:
         assert str(word) in message, message
     return message
+
+
+def every_row(source):
+    """All rows, those to train first, as float64."""
+    parts = [source.train, source.test] if source.valid is None else [source.train, source.valid, source.test]
+    return np.concatenate([np.asarray(part) for part in parts]).astype(float)

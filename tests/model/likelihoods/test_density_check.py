@@ -99,6 +99,11 @@ FAULTS = {
         broken(Gaussian, log_norm_const=of(lambda eta, phi: -0.5 * (log(2) + phi.log()).expand_as(eta))),
         "integral 1.772,",
     ),
+    "ln C by a thousandth": (
+        broken(Gaussian, log_norm_const=of(lambda eta, phi: 1e-3 - 0.5 * (2 * torch.pi * phi).log().expand_as(eta))),
+        "integral 1.001,",
+    ),
+    "no variance": (broken(Gaussian, variance=of(lambda eta, phi: torch.full_like(eta, inf))), "it has no variance"),
     "E": (energy(lambda off: 0.4 * off**2), "integral 1.118,"),
     "mean": (broken(ContinuousBernoulli, mean=of(lambda eta, phi: (eta / phi).sigmoid())), "`mean` says"),
     "variance": (broken(Laplace, variance=of(lambda eta, phi: phi.square().expand_as(eta))), "`variance` says"),
@@ -252,7 +257,42 @@ class Narrow(Gaussian):
     bounds = (-1000.0, 1000.0)
 
 
+class StudentT(LogNormal):
+    """Next to no variance."""
+
+    bounds = (-inf, inf)
+
+    def law(self, eta):
+        return torch.distributions.StudentT(torch.tensor(2.5, dtype=eta.dtype), eta[:, 0], softplus(eta[:, 1]))
+
+    def sample(self, eta, dispersion, generator=None):
+        draws = numpy_generator(generator).standard_t(2.5, size=tuple(eta[:, 0].shape))
+        return eta[:, 0] + softplus(eta[:, 1]) * torch.from_numpy(draws).to(eta)
+
+
+class Uniform(Gaussian):
+    """A density with two steps."""
+
+    scale_power = None
+
+    def energy(self, eta, x):
+        return torch.where((x - eta[:, 0]).abs() <= 1, 0 * eta[:, 0], torch.inf)
+
+    def log_norm_const(self, eta, dispersion):
+        return -log(2) + 0 * eta[:, 0]
+
+    def variance(self, eta, dispersion):
+        return torch.full_like(eta[:, 0], 1 / 3)
+
+    def sample(self, eta, dispersion, generator=None):
+        return eta[:, 0] + 2 * torch.rand(eta[:, 0].shape, generator=generator, dtype=eta.dtype) - 1
+
+    log_mass = Likelihood.log_mass
+
+
 def test_heavy_tails_and_narrow_densities_pass():
+    check_density(StudentT(), [1.0])
+    check_density(Uniform(), [1.0], (2, 3))
     check_density(LogNormal(), [1.0], (3, 4, 5))
     check_density(Narrow(), [0.0025], (7,))
 

@@ -6,7 +6,7 @@ The noise level φ belongs to the density, and the weighting decides it. The inf
 it trades rate for distortion in training, and never changes what is reported, the ELBO with its KL at weight 1.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +18,7 @@ from vaekl.model.likelihoods import Likelihood
 from vaekl.system import distributed
 
 
-class Control(nn.Module):
+class Control(nn.Module, ABC):
     """Base class. Its buffers and parameters are part of the model, and so of every checkpoint.
 
     Args:

@@ -80,9 +80,9 @@ class Decomposed(Control):
         """Of this process's images; q(z) is that of the batch, whatever number of processes share it."""
         if not self.training:  # in an evaluation each process has batches of its own
             return rate_parts(posterior, self.images, self.estimator)
-        gathered = [distributed.rows_of_all(part) for part in posterior]
-        parts = rate_parts(PosteriorSample(*(rows for rows, _ in gathered)), self.images, self.estimator)
-        return RateParts(*(part[gathered[0][1]] for part in parts))
+        rows, own = distributed.rows_of_all(torch.stack(posterior, 1))
+        parts = rate_parts(PosteriorSample(*rows.unbind(1)), self.images, self.estimator)
+        return RateParts(*(part[own] for part in parts))
 
     def multiplier(self, schedule: float) -> float:
         return self.weights[2] * schedule

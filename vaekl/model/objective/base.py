@@ -1,6 +1,6 @@
 """An objective makes one loss of a batch's ledger: which bound on ln p(x) is maximised, and from how many samples."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from vaekl.model.weighting import Weighting
 from vaekl.system.errors import VaeklError
 
 
-class Objective:
+class Objective(ABC):
     """Base class. It changes what is minimised and never what is reported, which is the ELBO."""
 
     #: what the objective is called
@@ -19,7 +19,7 @@ class Objective:
     #: K, how many samples of z each image of a training batch has
     samples: int = 1
 
-    def check(self, weighting: Weighting, control: Control) -> None:
+    def check(self, weighting: Weighting, control: Control) -> None:  # noqa: B027  (nothing is refused)
         """Refuse what it cannot be combined with.
 
         Raises:

@@ -44,15 +44,16 @@ class Iwae(Objective):
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float, weighting: Weighting, control: Control) -> Tensor:
         z, mean, log_std, noise = terms.posterior
-        if self.doubly and z.requires_grad:
+        doubly = self.doubly and z.requires_grad
+        if doubly:
             mean, log_std = mean.detach(), log_std.detach()
             noise = (z - mean) / log_std.exp()
         # ln p(z) − ln q(z|x): the two (2π)^(−Z/2) cancel
         log_ratio = (0.5 * (noise.square() - z.square()) + log_std).sum(1)
         log_weight = (terms.log_norm_const - terms.energy_nats + schedule * log_ratio).view(-1, self.samples)
-        if self.doubly and z.requires_grad:
+        if doubly:
             weight = log_weight.detach().softmax(1).view(-1, 1)
-            # what comes back to z is w̃ · ∂ln w/∂z already
+            # of −ln Σ w the gradient of each sample holds its w̃ already, and lacks the second factor
             z.register_hook(lambda gradient: gradient * (1 - schedule + schedule * weight))
         return log(self.samples) - log_weight.logsumexp(1).mean()
 

@@ -11,7 +11,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vaekl.config import verb_options
+from vaekl.config import trust, verb_options
 from vaekl.run.load import load
 from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
 from vaekl.system.console import Console
@@ -88,7 +88,8 @@ def measure_all(
     Returns:
         For each run its figures, or a sentence where it cannot be measured.
     """
-    work = (joblib.delayed(_report_or_sentence)(run, options, changes, os.getpid()) for run in runs)
+    trusted = trust.vouched()
+    work = (joblib.delayed(_report_or_sentence)(run, options, changes, os.getpid(), trusted) for run in runs)
     answers: list[dict[str, Any] | str] = []
     kills_before = memory_kills()
     try:
@@ -104,7 +105,11 @@ def measure_all(
 
 
 def measure_and_write(
-    path: Path, options: EvalOptions, changes: tuple[str, ...], console: Console | None
+    path: Path,
+    options: EvalOptions,
+    changes: tuple[str, ...],
+    console: Console | None,
+    trusted: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The figures of a run, which are then in its `eval.json`.
 
@@ -113,6 +118,7 @@ def measure_and_write(
         options: what to measure, on which images.
         changes: Hydra overrides of the run's data.
         console: where to show how far it is, if there is one.
+        trusted: modules whose classes the run may call, beside those that this process believes already.
 
     Raises:
         VaeklError: the run cannot be loaded or measured, or the file cannot be written.
@@ -120,7 +126,7 @@ def measure_and_write(
     prior_threads = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
-        run = load(path, options.device, options.checkpoint, changes, whole=options.split == "all")
+        run = load(path, options.device, options.checkpoint, changes, trusted=trusted, whole=options.split == "all")
         with (
             enough_memory(f"measuring {path}", "set eval.chunk to fewer passes at once, or lower eval.images"),
             Progress(
@@ -148,13 +154,13 @@ def _show_left_out(reports: Sequence[dict[str, Any]], console: Console) -> None:
 
 
 def _report_or_sentence(
-    path: Path, options: EvalOptions, changes: tuple[str, ...], parent: int
+    path: Path, options: EvalOptions, changes: tuple[str, ...], parent: int, trusted: tuple[str, ...]
 ) -> dict[str, Any] | str:
     """One run of several, in a process of its own unless it is the parent: its figures, or why there are none."""
     if os.getpid() != parent:
         end_with(parent)
     try:
-        return measure_and_write(path, options, changes, None)
+        return measure_and_write(path, options, changes, None, trusted)
     except Exception as error:  # it must not stop the others
         return sentence(error)
 
