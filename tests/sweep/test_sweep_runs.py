@@ -94,10 +94,10 @@ class Hungry(Gaussian):
         super().__init__()
         self.dies = dies
 
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         if self.dies:
             os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
-        return super().energy(eta, x)
+        return super().energy(eta, x, dispersion)
 """
 
 
@@ -184,10 +184,10 @@ import time
 from vaekl import Gaussian
 
 class Slow(Gaussian):
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         if len(x) == 100:  # a batch of training
             time.sleep(0.3)
-        return super().energy(eta, x)
+        return super().energy(eta, x, dispersion)
 """
 
 

@@ -28,7 +28,7 @@ class Calibration:
         implied_sigma: the root of the density's average variance.
         rmse: root mean square error of the density's mean.
         calibrated_dispersion: the φ that maximises the likelihood of these data with this decoder, mean(E)/s; None
-            where φ is no scale. As a weight of the KL it is the calibrated β_KL.
+            where φ is no scale, or E depends on it. As a weight of the KL it is the calibrated β_KL.
     """
 
     implied_sigma: list[float]
@@ -65,11 +65,12 @@ def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibra
         x = split.batch(part, generator)
         eta = model.decode(model.sample_posterior(x, generator).z)
         mean, variance = model.moments(eta)
-        columns = (variance, (mean - model.spec.to_data(x)).square(), model.likelihood.energy(eta, x))
+        energy = model.likelihood.energy(eta, x, model.weighting.dispersion)
+        columns = (variance, (mean - model.spec.to_data(x)).square(), energy)
         sums += torch.stack([column.double().sum((0, *range(2, column.ndim))).cpu() for column in columns])
     sums /= len(split) * model.spec.dims / model.spec.shape[0]
     variance, square_error, energy = torch.cat([sums.mean(1, keepdim=True), sums], 1)
-    power = model.likelihood.scale_power
+    power = None if model.likelihood.energy_depends_on_dispersion else model.likelihood.scale_power
     return Calibration(
         implied_sigma=variance.sqrt().tolist(),
         rmse=square_error.sqrt().tolist(),

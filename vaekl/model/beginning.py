@@ -20,12 +20,13 @@ def begin_at_data(likelihood: Likelihood, weighting: Weighting, last_bias: nn.Pa
     mean = x.float().mean(0)
     eta = likelihood.eta_of_mean(mean)
     # a family of a user's own may have the `eta_of_mean` of one with fewer outputs
-    if eta is None or len(eta) != likelihood.outputs:
+    if eta is not None and len(eta) == likelihood.outputs:
+        weighting.begin(eta.expand(len(x), *eta.shape), x)
+    if last_bias is None:
         return
-    weighting.begin(likelihood.energy(eta.expand(len(x), *eta.shape), x))
-    if last_bias is None or not likelihood.begins_at_mean:
-        return
-    if last_bias.numel() != eta.numel():  # one bias for all values of a channel
-        eta = likelihood.eta_of_mean(mean.flatten(1).mean(1))
-    if eta is not None and last_bias.numel() == eta.numel():
+    variance = (x.float() - mean).square().mean().item()
+    eta = likelihood.first_eta(mean, variance)
+    if eta is not None and last_bias.numel() != eta.numel():  # one bias for all values of a channel
+        eta = likelihood.first_eta(mean.flatten(1).mean(1), variance)
+    if eta is not None and len(eta) == likelihood.outputs and last_bias.numel() == eta.numel():
         last_bias.copy_(eta.flatten())

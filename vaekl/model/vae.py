@@ -78,7 +78,7 @@ class VAE(nn.Module):
         eta = self.decode(posterior.z)
         if self.training and self.weighting.observes:
             with torch.no_grad():
-                self.weighting.observe(self.likelihood.energy(eta, x))
+                self.weighting.observe(eta, x)
         dispersion = self.weighting.dispersion
         energy, log_norm_const = self.likelihood.parts(eta, x, dispersion, self.weighting.tempered)
         if self.spec.scaling is not None:

@@ -233,10 +233,10 @@ def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:
 
 
 def _optimizer(cfg: TrainingConfig, model: VAE) -> torch.optim.Optimizer:
-    """The optimiser, with the weighting's and the control's own parameters at their own learning rates."""
+    """The optimiser, with parameters of likelihood, weighting and control at their own learning rates."""
     networks = [*model.encoder.parameters(), *model.decoder.parameters()]
     optimizer: torch.optim.Optimizer = make("optim", cfg.optim, torch.optim.Optimizer, params=networks)
-    for part in (model.weighting, model.control):
+    for part in (model.likelihood, model.weighting, model.control):
         if own := list(part.parameters()):
             # a decay of ln φ would pull φ towards 1
             optimizer.add_param_group({"params": own, "lr": cfg.lr * part.lr_factor, "weight_decay": 0.0})

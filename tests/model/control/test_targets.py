@@ -139,7 +139,7 @@ def test_geco_holds_nats_of_any_family():
 
 def test_the_energy_at_an_rmse_is_the_gaussian_s():
     x = torch.linspace(-1, 1, 9)
-    energy = Gaussian().energy(torch.zeros(9, 1, 1, 1, 1), x.view(9, 1, 1, 1)).mean().item()
+    energy = Gaussian().energy(torch.zeros(9, 1, 1, 1, 1), x.view(9, 1, 1, 1), torch.ones(1, 1, 1)).mean().item()
     rmse = x.square().mean().sqrt().item()
     assert Gaussian().energy_at_rmse(rmse) == pytest.approx(energy, rel=1e-6)
     assert Laplace().energy_at_rmse(rmse) is None

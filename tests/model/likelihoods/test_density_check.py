@@ -29,7 +29,7 @@ class Logistic(Likelihood):
     scale_power = 1.0
     energy_text, log_norm_const_text = "−ln logistic(x − μ)", "−ln φ"
 
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         off = x - eta[:, 0]
         return off + 2 * softplus(-off)
 
@@ -69,7 +69,7 @@ def of(function):
 
 def energy(function):
     """A wrong energy, of x − μ."""
-    return broken(Gaussian, energy=lambda self, eta, x: function(x - eta[:, 0]))
+    return broken(Gaussian, energy=lambda self, eta, x, dispersion: function(x - eta[:, 0]))
 
 
 def drawn(family, function):
@@ -114,7 +114,7 @@ FAULTS = {
     "a scale that is none": (broken(Beta, scale_power=0.5), "scale_power"),
     "log_mass": (OtherBins(), "`log_mass` says"),
     "gradient": (NoSlope(), "does not depend on η"),
-    "shape": (broken(Gaussian, energy=lambda self, eta, x: 0.5 * (x - eta) ** 2), "energy has the shape"),
+    "shape": (broken(Gaussian, energy=lambda self, eta, x, dispersion: 0.5 * (x - eta) ** 2), "energy has the shape"),
     "sum": (energy(lambda off: (0.5 * off**2).sum()), r"energy has the shape \(\)"),
     "not finite": (energy(lambda off: off**2 / 0), "integral"),
     "error": (energy(lambda off: off.nonsense), "AttributeError: .*test_density_check.py"),
@@ -137,7 +137,7 @@ class Quartic(Likelihood):
     scale_power = 0.25
     energy_text, log_norm_const_text = "(x − μ)⁴", "−¼ ln φ − ln(2 Γ(5/4))"
 
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         return (x - eta[:, 0]) ** 4
 
     def log_norm_const(self, eta, dispersion):
@@ -162,7 +162,7 @@ class Exponential(Likelihood):
     bounds = (0.0, inf)
     energy_text, log_norm_const_text = "x e^a", "a"
 
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         return x * eta[:, 0].exp()
 
     def log_norm_const(self, eta, dispersion):
@@ -186,7 +186,7 @@ class Poisson(Likelihood):
     discrete = True
     energy_text, log_norm_const_text = "e^a − a x + ln x!", "0"
 
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         return eta[:, 0].exp() - eta[:, 0] * x + torch.lgamma(x + 1)
 
     def log_norm_const(self, eta, dispersion):
@@ -205,15 +205,15 @@ class Poisson(Likelihood):
 class MeanOfValues(Gaussian):
     """A loss as tutorials write it: one value by itself is right, and an example is not."""
 
-    def energy(self, eta, x):
-        return super().energy(eta, x).mean(tuple(range(1, x.ndim)), keepdim=True)
+    def energy(self, eta, x, dispersion):
+        return super().energy(eta, x, dispersion).mean(tuple(range(1, x.ndim)), keepdim=True)
 
 
 class SumOfSquares(Gaussian):
     """Each value has the energy of all."""
 
-    def energy(self, eta, x):
-        return super().energy(eta, x).sum(tuple(range(1, x.ndim)), keepdim=True).expand_as(x)
+    def energy(self, eta, x, dispersion):
+        return super().energy(eta, x, dispersion).sum(tuple(range(1, x.ndim)), keepdim=True).expand_as(x)
 
 
 @pytest.mark.parametrize("family", [MeanOfValues, SumOfSquares])
@@ -234,7 +234,7 @@ class LogNormal(Likelihood):
     def law(self, eta):
         return torch.distributions.LogNormal(eta[:, 0], softplus(eta[:, 1]), validate_args=False)
 
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         return -self.law(eta).log_prob(x)
 
     def log_norm_const(self, eta, dispersion):
@@ -275,7 +275,7 @@ class Uniform(Gaussian):
 
     scale_power = None
 
-    def energy(self, eta, x):
+    def energy(self, eta, x, dispersion):
         return torch.where((x - eta[:, 0]).abs() <= 1, 0 * eta[:, 0], torch.inf)
 
     def log_norm_const(self, eta, dispersion):

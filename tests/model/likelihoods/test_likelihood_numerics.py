@@ -74,7 +74,7 @@ def test_half_precision_logits_are_computed_in_float32():
     eta = torch.linspace(-20, 20, 41).bfloat16().view(-1, 1, 1, 1, 1)
     x, one = torch.full((41, 1, 1, 1), 0.3), torch.ones(1, 1, 1)
     for likelihood in (ContinuousBernoulli(), Bernoulli()):
-        assert torch.equal(likelihood.energy(eta, x), likelihood.energy(eta.float(), x))
+        assert torch.equal(likelihood.energy(eta, x, one), likelihood.energy(eta.float(), x, one))
         assert torch.equal(likelihood.log_prob(eta, x, one), likelihood.log_prob(eta.float(), x, one))
 
 

@@ -44,7 +44,7 @@ def test_parts_are_the_sums_of_the_two_methods(family, phi, dtype):
 
     found = graded(*likelihood.parts(eta, x, value, tempered=phi is not None))
     constant = likelihood.log_norm_const(eta, value).sum((1, 2, 3))
-    expected = graded(likelihood.energy(eta, x).sum_to_size(5, *shape), constant)
+    expected = graded(likelihood.energy(eta, x, value).sum_to_size(5, *shape), constant)
     assert found[0].shape == (5, *shape) and found[1].shape == (5,)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == dtype

@@ -129,7 +129,7 @@ def test_the_dropped_constant_moves_the_best_logit(mean):
         phi, none = weighting.dispersion, torch.zeros(1, 1)
         constant = likelihood.log_norm_const(eta, phi).flatten(1).sum(1)
         weighting.loss(
-            ElboTerms(likelihood.energy(eta, x), constant, none, phi, PosteriorSample(*[none] * 4)), 1.0
+            ElboTerms(likelihood.energy(eta, x, phi), constant, none, phi, PosteriorSample(*[none] * 4)), 1.0
         ).backward()
         return eta.grad.item()
 

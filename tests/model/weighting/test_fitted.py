@@ -76,7 +76,7 @@ def test_gradient_is_that_of_the_closed_form(family, per):
 
     mean, log_std = model.encode(images())
     eta = model.decode(mean + log_std.exp() * noise_of())
-    energy = model.likelihood.energy(eta, images())
+    energy = model.likelihood.energy(eta, images(), torch.ones(1, 1, 1))
     means = energy.mean(SHARED[per])
     values = 24 / max(1, means.numel())
     closed = SCALES[family] * values * means.log().sum()
@@ -146,9 +146,9 @@ def test_a_constant_pixel_gives_no_infinity(family, per):
     x = images()
     x[:, 0, 0, 0] = 0.5
     eta = torch.full((16, 1, *SHAPE), 0.5, requires_grad=True)
-    energy = likelihood.energy(eta, x)
-    weighting.observe(energy.detach())
+    weighting.observe(eta.detach(), x)
     phi = weighting.dispersion
+    energy = likelihood.energy(eta, x, phi)
     terms = ElboTerms(
         energy=energy.sum_to_size(16, *phi.shape),
         log_norm_const=likelihood.log_norm_const(eta, phi).flatten(1).sum(1),

@@ -140,7 +140,7 @@ def test_the_user_s_loss_is_vaekl_s_times_a_factor_and_the_elbo_up_to_the_consta
     family = FAMILIES[loss.density.likelihood]()
     weighting = FixedBeta(family, SHAPE, loss.beta_kl)
     kl = gaussian_kl(mean, 0.5 * log_var)
-    energy = family.energy(out.unsqueeze(1), unit).sum_to_size(B, 1, 1, 1)
+    energy = family.energy(out.unsqueeze(1), unit, weighting.dispersion).sum_to_size(B, 1, 1, 1)
     terms = ElboTerms(energy, torch.zeros(B), kl, weighting.dispersion.double(), PosteriorSample(*[mean] * 4))
     # on the user's scale E is width² or width times that on [0, 1]
     power = {"gaussian": 2, "laplace": 1}.get(loss.density.likelihood, 0)

@@ -29,6 +29,8 @@ class Control(nn.Module, ABC):
 
     #: what the control is called; a class that sets no name of its own is called as the class
     name: ClassVar[str]
+    #: the family of p(x|z)
+    likelihood: Likelihood
     #: the learning rate of the control's own parameters, over that of the networks
     lr_factor: float = 1.0
     #: whether λ may differ from 1, so that the loss is not the ELBO's
@@ -43,7 +45,9 @@ class Control(nn.Module, ABC):
 
     def __init__(self, likelihood: Likelihood, spec: DataSpec, images: int) -> None:
         super().__init__()
-        self.likelihood, self.spec, self.images = likelihood, spec, images
+        # no part of this module: the parameters that it may have are the family's
+        self.__dict__["likelihood"] = likelihood
+        self.spec, self.images = spec, images
 
     def observe(self, terms: ElboTerms, schedule: Tensor | float) -> None:
         """Called with each training batch before its loss, without gradients: the place to move λ.

@@ -1,9 +1,10 @@
-"""Families of p(x|z): location_scale (Gaussian, Laplace), bernoulli (and its continuous twin), beta, categorical."""
+"""Families of p(x|z), one file each; base says what a family is, and location_scale what those with a μ share."""
 
 from vaekl.model.likelihoods.base import Likelihood
 from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from vaekl.model.likelihoods.beta import Beta
 from vaekl.model.likelihoods.categorical import Categorical
-from vaekl.model.likelihoods.location_scale import Gaussian, Laplace
+from vaekl.model.likelihoods.gaussian import Gaussian
+from vaekl.model.likelihoods.laplace import Laplace
 
 __all__ = ["Bernoulli", "Beta", "Categorical", "ContinuousBernoulli", "Gaussian", "Laplace", "Likelihood"]

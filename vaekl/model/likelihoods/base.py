@@ -1,9 +1,9 @@
 """A likelihood is a density with an energy, a dispersion φ and a normalising constant.
 
-    ln p(x | z) = −E(x, η)/φ + ln C(η, φ)                (summed over the D values of x, in nats)
+    ln p(x | z) = −E(x, η, φ)/φ + ln C(η, φ)             (summed over the D values of x, in nats)
 
-`E` is what is usually called the reconstruction loss. `C` makes the density integrate to 1; a loss may drop it only
-where it does not depend on η.
+`E` is what is usually called the reconstruction loss; of most families it does not depend on φ. `C` makes the density
+integrate to 1; a loss may drop it only where it does not depend on η.
 """
 
 from abc import ABC, abstractmethod
@@ -11,14 +11,14 @@ from math import inf, sqrt
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekl.data.spec import DataSpec, Support
 from vaekl.model.likelihoods.choices import FAMILIES, cures, data_words, families_that
 from vaekl.system.errors import VaeklError
 
 
-class Likelihood(ABC):
+class Likelihood(nn.Module, ABC):
     """Base class of the families; a subclass writes the methods for each value of x, and this class sums them.
 
     Shapes: η is the decoder's output [B, P, *S] with P = `outputs` and S the shape of one example, such as (C, H, W);
@@ -38,12 +38,19 @@ class Likelihood(ABC):
     outputs: int = 1
     #: s in ln C = −s ln φ + const where φ is a scale, which can be learned or solved; None where another φ is the same
     #: as another η, which the decoder can give by itself
-    scale_power: ClassVar[float | None] = None
+    scale_power: float | None = None
+    #: whether φ weighs E against the KL; not where it is a shape of the density, such as the overdispersion of counts,
+    #: which is learned, and at which E is −φ ln p
+    weighs_energy: bool = True
+    #: whether E depends on φ, so that the best φ is no closed form of E
+    energy_depends_on_dispersion: bool = False
+    #: the learning rate of the family's own parameters, over that of the networks
+    lr_factor: float = 10.0
     #: the smallest φ for which every η still gives a density
     min_dispersion: ClassVar[float] = 0.0
     #: E and ln C at φ = 1, or at any φ that is a scale, as equations
-    energy_text: ClassVar[str]
-    log_norm_const_text: ClassVar[str]
+    energy_text: str
+    log_norm_const_text: str
     #: the weighting that `weighting=auto` takes; None: learned_precision where φ is a scale, else fixed_dispersion
     weighting: ClassVar[str | None] = None
     #: what to know of pictures of the mean, in words
@@ -51,13 +58,19 @@ class Likelihood(ABC):
     #: whether it is known to be a density: vaekl's own are, and a user's own is tried before its first step
     checked: bool = True
     #: what φ is
-    dispersion_text: ClassVar[str] = "the dispersion"
+    dispersion_text: str = "the dispersion"
+
+    def __new__(cls, *options: Any, **named: Any) -> "Likelihood":
+        # as a module, so that a family may have parameters to learn; a subclass need not call __init__
+        likelihood: Likelihood = super().__new__(cls)
+        nn.Module.__init__(likelihood)
+        return likelihood
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
             cls.name = cls.__name__
-        if cls.__module__.startswith(f"{__package__}.") and not cls.__name__.startswith("_"):
+        elif cls.__module__.startswith(f"{__package__}."):
             FAMILIES.append(cls)
 
     def facts(self) -> dict[str, Any]:
@@ -115,10 +128,17 @@ class Likelihood(ABC):
         """
         return None
 
-    @property
-    def begins_at_mean(self) -> bool:
-        """Whether the decoder's last bias begins at `eta_of_mean`."""
-        return False
+    def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
+        """η at which the decoder's last bias begins; None to leave it as the network has it.
+
+        Args:
+            mean: of x, of any shape [...].
+            variance: the average variance of a value of x.
+
+        Returns:
+            [P, ...].
+        """
+        return None
 
     def energy_at_rmse(self, rmse: float) -> float | None:
         """The mean energy of values whose root mean square error is `rmse`; None where it does not follow from that."""
@@ -135,8 +155,14 @@ class Likelihood(ABC):
         return self.protocol + ("" if self.checked else "; not tried to be a density (likelihood.check=off)")
 
     @abstractmethod
-    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
-        """E(x, η), the part of −φ ln p that depends on x; [B, *S]."""
+    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        """E(x, η, φ), the part of −φ ln p that depends on x; [B, *S]."""
+
+    def energy_slope(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        """−φ² d(E/φ)/dφ, [B, *S]: its mean is s·φ at the φ that is best for x; E itself where E has no φ in it."""
+        if self.energy_depends_on_dispersion:
+            raise NotImplementedError(f"likelihood={self.name} has no energy_slope.")
+        return self.energy(eta, x, dispersion)
 
     @abstractmethod
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
@@ -156,7 +182,7 @@ class Likelihood(ABC):
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         """ln p(x | η) = −E/φ + ln C of each value of x, nats; [B, *S]."""
-        return self.log_norm_const(eta, dispersion) - self.energy(eta, x) / dispersion
+        return self.log_norm_const(eta, dispersion) - self.energy(eta, x, dispersion) / dispersion
 
     def parts(self, eta: Tensor, x: Tensor, dispersion: Tensor, tempered: bool = True) -> tuple[Tensor, Tensor]:
         """Energy and constant summed as the ledger holds them; a family may fuse them into one pass.
@@ -171,7 +197,7 @@ class Likelihood(ABC):
             E summed over every axis along which φ is constant, [B, *dispersion.shape], and ln C summed over the image,
             [B], nats.
         """
-        energy = self.energy(eta, x).sum_to_size((len(x), *dispersion.shape))
+        energy = self.energy(eta, x, dispersion).sum_to_size((len(x), *dispersion.shape))
         if self.discrete and not tempered:
             return energy, eta.new_zeros(len(x))
         # the constant of a scale does not depend on η: one image's is every image's

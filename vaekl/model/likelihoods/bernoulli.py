@@ -36,13 +36,12 @@ class _Logit(Likelihood):
         a = a.float() if a.dtype in (torch.bfloat16, torch.float16) else a
         return a if self.max_logit is None else a.clamp(-self.max_logit, self.max_logit)
 
-    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
+    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         a = self.logit(eta)
         return binary_cross_entropy_with_logits(a, x.to(a.dtype), reduction="none")
 
-    @property
-    def begins_at_mean(self) -> bool:
-        return True
+    def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
+        return self.eta_of_mean(mean)
 
     def eta_of_mean(self, mean: Tensor) -> Tensor:
         return bounded_logit(mean).unsqueeze(0)

@@ -14,7 +14,8 @@ class Categorical(Likelihood):
 
     The decoder gives K logits for each value; K comes from the data, so call `check_spec` first.
 
-    >>> round(Categorical(levels=2).energy(torch.zeros(1, 2, 1, 1, 1), torch.ones(1, 1, 1, 1).long()).item(), 6)
+    >>> eta, x, phi = torch.zeros(1, 2, 1, 1, 1), torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1)
+    >>> round(Categorical(levels=2).energy(eta, x, phi).item(), 6)
     0.693147
     """
 
@@ -44,7 +45,7 @@ class Categorical(Likelihood):
     def _set_levels(self, levels: int) -> None:
         self.outputs, self.bounds = levels, (0.0, float(levels - 1))
 
-    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
+    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         return cross_entropy(eta, x.long(), reduction="none")
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:

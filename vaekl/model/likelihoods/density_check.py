@@ -54,7 +54,10 @@ class _Density:
     def log_prob(self, x: Tensor) -> Tensor:
         """ln p of [N], by the two parts of which the ledger makes it."""
         eta, points = self.many(len(x)), x.view(-1, 1, 1, 1)
-        energy, constant = self.likelihood.energy(eta, points), self.likelihood.log_norm_const(eta, self.dispersion)
+        energy, constant = (
+            self.likelihood.energy(eta, points, self.dispersion),
+            self.likelihood.log_norm_const(eta, self.dispersion),
+        )
         for name, part in (("energy", energy), ("log_norm_const", constant)):
             if tuple(part.shape) != tuple(points.shape):
                 raise self.wrong(
@@ -238,12 +241,12 @@ def _check_each_value(density: _Density, shape: Shape) -> None:
         changed = x.clone()
         changed.view(2, -1)[0, 0] = other.reshape(2, -1)[0, 0]
         parts = {
-            "energy": likelihood.energy(eta, x),
+            "energy": likelihood.energy(eta, x, phi),
             "log_norm_const": likelihood.log_norm_const(eta, phi),
             "mean": likelihood.mean(eta, phi),
             "variance": likelihood.variance(eta, phi),
         }
-        moved = likelihood.energy(eta, changed) - parts["energy"]
+        moved = likelihood.energy(eta, changed, phi) - parts["energy"]
     for name, part in parts.items():
         if tuple(part.shape) != (2, *shape):
             raise density.wrong(f"{name} has the shape {tuple(part.shape)} for two examples of {shape}", name)

@@ -1,155 +1,145 @@
-"""Gaussian and Laplace: a location μ and a dispersion φ that is a true scale.
+"""What the densities with a location μ and a scale share: the link of μ, and whose the scale is.
 
-Their `ln C` does not depend on η: E + β_KL·KL = φ·(−ELBO + ln C) at φ = β_KL, so that dropping ln C from the loss at a
-fixed φ moves no optimum.
+    ln p(x) = ln f((x − μ)/w) − ln w,     w = s·φ^p
+
+f is the density at μ = 0 and w = 1, and p the family's `scale_power`. With `scale=shared` s is 1, and φ is a true
+scale, which can be learned or solved: ln C does not depend on η, so that E + β_KL·KL = φ·(−ELBO + ln C) at φ = β_KL.
+With `scale=decoder` s is an output of the decoder, ln C depends on it, and φ = 1.
 """
 
-from math import inf, log, pi, sqrt
-from typing import Any, Literal
+from abc import abstractmethod
+from math import inf, log
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
-from vaekl.system.checks import one_of
+from vaekl.system.checks import one_of, positive
 
 
-class _LocationScale(Likelihood):
+class LocationScale(Likelihood):
+    """Base class; a family writes E, a draw, the mass of a bin, the variance and ln C, the last two at w = 1."""
+
     accepts = ("real", "unit_interval", "binary")
     bounds = (-inf, inf)
+    #: p, as of the class: `scale_power` is None where the decoder gives the scale
+    power: ClassVar[float]
+    #: E and ln C as equations where the decoder gives the scale
+    texts_by_decoder: ClassVar[tuple[str, str]]
 
-    def __init__(self, link: Literal["identity", "sigmoid"] = "identity") -> None:
-        """Fix the link from the decoder to μ.
+    def __init__(
+        self,
+        link: Literal["identity", "sigmoid"] = "identity",
+        scale: Literal["shared", "decoder"] = "shared",
+        per: Literal["value", "image"] = "value",
+        min_scale: float | Literal["learned"] = 1e-3,
+    ) -> None:
+        """Fix the link from the decoder to μ, and whose the scale is.
 
         Args:
             link: how the decoder's output becomes μ; `sigmoid` keeps it inside (0, 1).
+            scale: shared: one for all, φ^p; decoder: s is the decoder's second output.
+            per: whether the decoder gives one s for each value, or one for each image, the geometric mean of its
+                second outputs.
+            min_scale: the smallest s that the decoder can give, without which ln p has no upper bound: of a value that
+                it can say exactly, ln p grows as −ln s. `learned`: one parameter, which begins at 1e-3.
         """
         self.link = one_of(link, "likelihood.link", ("identity", "sigmoid"))
+        self.by_decoder = one_of(scale, "likelihood.scale", ("shared", "decoder")) == "decoder"
+        self.per = one_of(per, "likelihood.per", ("value", "image"))
+        self.min_scale = min_scale if min_scale == "learned" else positive(min_scale, "likelihood.min_scale")
+        if self.by_decoder:
+            self.outputs, self.scale_power = 2, None
+            self.energy_text, self.log_norm_const_text = self.texts_by_decoder
+            self.dispersion_text = "a factor of the decoder's scale"
+            if min_scale == "learned":
+                self.log_floor = nn.Parameter(torch.tensor(log(1e-3)))
+
+    @property
+    def protocol(self) -> str:
+        if not self.by_decoder:
+            return super().protocol
+        floor = "a learned floor" if self.min_scale == "learned" else f"at least {self.min_scale:g}"
+        return f"the decoder gives one scale per {self.per}, {floor}"
 
     def location(self, eta: Tensor) -> Tensor:
-        """μ, [B, *S], of η [B, 1, *S]."""
-        return eta.squeeze(1).sigmoid() if self.link == "sigmoid" else eta.squeeze(1)
+        """μ, [B, *S], of η [B, P, *S]."""
+        return eta[:, 0].sigmoid() if self.link == "sigmoid" else eta[:, 0]
+
+    def log_scale(self, eta: Tensor) -> Tensor:
+        """ln s of a decoder that gives it, [B, *S], of η [B, P, *S]: a smooth maximum of η₂ and the floor."""
+        raw = eta[:, 1]
+        if self.per == "image":
+            raw = raw.mean(tuple(range(1, raw.ndim)), keepdim=True).expand_as(raw)
+        floor = self.log_floor if self.min_scale == "learned" else log(self.min_scale)
+        return floor + softplus(raw - floor)
+
+    def offset(self, eta: Tensor, x: Tensor) -> Tensor:
+        """(x − μ)/s, [B, *S]."""
+        off = x - self.location(eta)
+        return off * (-self.log_scale(eta)).exp() if self.by_decoder else off
+
+    def width(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        """w = s·φ^p; broadcasts against [B, *S]."""
+        width = dispersion if self.power == 1 else dispersion**self.power
+        return self.log_scale(eta).exp() * width if self.by_decoder else width
+
+    @abstractmethod
+    def unit_log_norm_const(self, eta: Tensor) -> Tensor | float:
+        """ln C at w = 1, nats; a number or [B, *S]."""
+
+    @abstractmethod
+    def unit_variance(self, eta: Tensor) -> Tensor | float:
+        """The variance at w = 1; a number or [B, *S]."""
+
+    @abstractmethod
+    def unit_draw(self, eta: Tensor, generator: torch.Generator | None) -> Tensor:
+        """One draw at μ = 0 and w = 1, [B, *S]."""
+
+    @abstractmethod
+    def unit_log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        """ln P(lower < X ≤ upper) at μ = 0 and w = 1 of bins that lie mostly below 0; float64 [B, *S]."""
+
+    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        constant = self.unit_log_norm_const(eta) - self.power * dispersion.log()
+        if self.by_decoder:
+            constant = constant - self.log_scale(eta)
+        return constant.expand_as(eta[:, 0])
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return self.location(eta)
 
-    @property
-    def begins_at_mean(self) -> bool:
-        # without a link, MNIST's MLP then gives up its latents before it has learned anything (docs/notes.md)
-        return self.link == "sigmoid"
+    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        return (self.unit_variance(eta) * self.width(eta, dispersion).square()).expand_as(eta[:, 0])
 
-    def eta_of_mean(self, mean: Tensor) -> Tensor:
-        return (bounded_logit(mean) if self.link == "sigmoid" else mean).unsqueeze(0)
+    def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.location(eta) + self.width(eta, dispersion) * self.unit_draw(eta, generator)
 
-    def _standardised(self, eta: Tensor, lower: Tensor, upper: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """(edge − μ)/scale of both edges, float64 [B, *S]; a bin mostly above μ is mirrored to below it."""
-        location, edges = self.location(eta.double()), []
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        exact = eta.double()
+        location, width, edges = self.location(exact), self.width(exact, dispersion.double()), []
         for edge in (lower, upper):
             # an infinite edge is left out of the division, where the gradient of the scale would be 0 · ∞
             infinite = edge.isinf()
-            edges.append(torch.where(infinite, edge, (edge.masked_fill(infinite, 0) - location) / scale))
+            edges.append(torch.where(infinite, edge, (edge.masked_fill(infinite, 0) - location) / width))
+        # a bin mostly above μ has the mass of its mirror image
         mirrored = edges[0] + edges[1] > 0
-        return torch.where(mirrored, -edges[1], edges[0]), torch.where(mirrored, -edges[0], edges[1])
+        mass = self.unit_log_mass(
+            exact, torch.where(mirrored, -edges[1], edges[0]), torch.where(mirrored, -edges[0], edges[1])
+        )
+        return float32_at_least(mass, eta.dtype)
 
+    def eta_of_mean(self, mean: Tensor) -> Tensor | None:
+        # what is best for the scale does not follow from the mean
+        if self.outputs > 1:
+            return None
+        return (bounded_logit(mean) if self.link == "sigmoid" else mean).unsqueeze(0)
 
-class Gaussian(_LocationScale):
-    """Gaussian with variance φ: E = ½(x − μ)², ln C = −½ ln(2πφ).
-
-    Source: Rybkin, Daniilidis, Levine 2021 ("σ-VAE") for learned and solved φ.
-
-    >>> eta, x, one = torch.zeros(1, 1, 1, 1, 1), torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1)
-    >>> round(Gaussian().log_prob(eta, x, one).item(), 6)
-    -0.918939
-    """
-
-    name = "gaussian"
-    dispersion_text = "the variance"
-    scale_power = 0.5
-    energy_text = "½(x − μ)²"
-    log_norm_const_text = "−½ ln(2πφ)"
-
-    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
-        return 0.5 * (x - self.location(eta)).square()
-
-    def energy_at_rmse(self, rmse: float) -> float:
-        return 0.5 * rmse**2
-
-    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return (-0.5 * (log(2 * pi) + dispersion.log())).expand_as(eta[:, 0])
-
-    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return dispersion.expand_as(eta[:, 0])
-
-    def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        location = self.location(eta)
-        noise = torch.randn(location.shape, generator=generator, device=eta.device, dtype=eta.dtype)
-        return location + dispersion.sqrt() * noise
-
-    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
-        lower, upper = self._standardised(eta, lower, upper, dispersion.double().sqrt())
-        below_lower, below_upper = _log_ndtr(lower), _log_ndtr(upper)
-        return float32_at_least(below_upper + _log1mexp(below_lower - below_upper), eta.dtype)
-
-
-class Laplace(_LocationScale):
-    """Laplace with scale φ: E = |x − μ|, ln C = −ln(2φ); its variance is 2φ².
-
-    >>> eta, x, one = torch.zeros(1, 1, 1, 1, 1), torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1)
-    >>> round(Laplace().log_prob(eta, x, one).item(), 6)
-    -1.693147
-    """
-
-    name = "laplace"
-    dispersion_text = "the scale"
-    scale_power = 1.0
-    energy_text = "|x − μ|"
-    log_norm_const_text = "−ln(2φ)"
-
-    def energy(self, eta: Tensor, x: Tensor) -> Tensor:
-        return (x - self.location(eta)).abs()
-
-    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return (-(log(2) + dispersion.log())).expand_as(eta[:, 0])
-
-    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return (2 * dispersion.square()).expand_as(eta[:, 0])
-
-    def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        location = self.location(eta)
-        # a difference of two exponentials; the inverse cdf would be −∞ where torch.rand is exactly 0
-        two = torch.empty((2, *location.shape), device=eta.device, dtype=eta.dtype).exponential_(generator=generator)
-        return location + dispersion * (two[0] - two[1])
-
-    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
-        lower, upper = self._standardised(eta, lower, upper, dispersion.double())
-        beside = upper.clamp(max=0) + _log1mexp(lower - upper) - log(2)
-        around = (-0.5 * (torch.expm1(lower) + torch.expm1(-upper.clamp(min=0)))).log()
-        return float32_at_least(torch.where(upper > 0, around, beside), eta.dtype)
-
-
-class _LogNdtr(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
-        result: Tensor = torch.special.log_ndtr(z)
-        return result
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # torch's own gradient loses its digits from z ≈ −1e5 on and is infinite at −1e10
-        (z,) = ctx.saved_tensors
-        slope: Tensor = sqrt(2 / pi) / torch.special.erfcx(-z / sqrt(2))
-        return grad * slope
-
-
-def _log_ndtr(z: Tensor) -> Tensor:
-    """ln Φ(z) of any shape, Φ the standard normal's distribution function; its gradient is accurate far in the tail."""
-    result: Tensor = _LogNdtr.apply(z)
-    return result
-
-
-def _log1mexp(x: Tensor) -> Tensor:
-    """ln(1 − eˣ) for x < 0, of any shape; finite also where x, a difference of two large numbers, is rounded to 0."""
-    return torch.log(-torch.expm1(x.clamp(max=-1e-300)))
+    def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
+        # without a link, MNIST's MLP then gives up its latents before it has learned anything (docs/notes.md)
+        if not self.by_decoder:
+            return self.eta_of_mean(mean) if self.link == "sigmoid" else None
+        location = bounded_logit(mean) if self.link == "sigmoid" else torch.zeros_like(mean)
+        return torch.stack([location, torch.full_like(mean, 0.5 * log(max(variance, 1e-12)))])

@@ -33,6 +33,8 @@ class Weighting(nn.Module):
 
     #: what the weighting is called; a class that sets no name of its own is called as the class
     name: ClassVar[str]
+    #: the family of p(x|z)
+    likelihood: Likelihood
     #: whether its loss lacks ln C
     drops_constant: bool = False
     #: the KL's coefficient in the loss, before the schedule
@@ -53,18 +55,19 @@ class Weighting(nn.Module):
         super().__init__()
         if type(self).dispersion is Weighting.dispersion:
             raise VaeklError(f"{type(self).__module__}.{type(self).__name__} gives no dispersion: write that property.")
-        self.likelihood = likelihood
+        # no part of this module: the parameters that it may have are the family's
+        self.__dict__["likelihood"] = likelihood
 
     @property
     def dispersion(self) -> Tensor:
         """φ of the implied density, with as many axes as S: all of length 1, [C, 1, ...], or S."""
         raise NotImplementedError
 
-    def observe(self, energy: Tensor) -> None:
-        """Called with E of each value of a training batch, [B, *S], before φ is read; for those that solve φ."""
+    def observe(self, eta: Tensor, x: Tensor) -> None:
+        """Called with η [B, P, *S] and x [B, *S] of a training batch before φ is read; for those that solve φ."""
 
-    def begin(self, energy: Tensor) -> None:
-        """Called before training with E of each value, [B, *S], under the best constant decoder; for a first φ."""
+    def begin(self, eta: Tensor, x: Tensor) -> None:
+        """Called before training with the best constant decoder's η [B, P, *S] and x [B, *S]; for a first φ."""
 
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         """What is minimised, averaged over the batch, a scalar; not comparable between weightings.
@@ -79,6 +82,8 @@ class Weighting(nn.Module):
 
     def effective_beta_kl(self, dispersion: Tensor, multiplier: float) -> Tensor:
         """The KL's weight over the energy's, on which all strategies are comparable; of the shape of `dispersion`."""
+        if not self.likelihood.weighs_energy:
+            return torch.full_like(dispersion, multiplier)
         return dispersion * multiplier
 
     @property
@@ -106,7 +111,9 @@ class Weighting(nn.Module):
 
     def equation(self, penalty: str = "KL") -> str:
         """The loss as text, with a control's penalty in the KL's place."""
-        return negative_elbo(f"[{self.likelihood.energy_text}]/φ", self.likelihood.log_norm_const_text, penalty)
+        likelihood = self.likelihood
+        energy = f"[{likelihood.energy_text}]/φ" if likelihood.weighs_energy else likelihood.energy_text
+        return negative_elbo(energy, likelihood.log_norm_const_text, penalty)
 
     def explanation(self) -> str:
         """What this weighting does with φ and ln C, in one line."""
@@ -127,19 +134,18 @@ def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:
     return torch.addcmul(rest, kl, weight) if isinstance(weight, Tensor) else torch.add(rest, kl, alpha=weight)
 
 
-def scale_power(likelihood: Likelihood, weighting: str) -> float:
-    """s in ln C = −s ln φ + const, for the weightings that learn or solve φ.
+def check_scale(likelihood: Likelihood, weighting: str) -> None:
+    """Refuse a family whose φ is no scale, for a weighting that learns or solves it.
 
     Raises:
-        VaeklError: if φ is no scale of this family.
+        VaeklError: one sentence that names the families whose φ is one.
     """
     if likelihood.scale_power is None:
+        why = "cannot be told apart from the decoder's output scale" if likelihood.weighs_energy else "is no scale"
         raise VaeklError(
-            f"weighting={weighting} does not fit likelihood={likelihood.name}, whose dispersion cannot be told apart "
-            "from the decoder's output scale: use weighting=auto, or "
-            f"{families_that(lambda family: family.scale_power is not None)}."
+            f"weighting={weighting} does not fit likelihood={likelihood.name}, whose dispersion {why}: use "
+            f"weighting=auto, or {families_that(lambda family: family.scale_power is not None)}."
         )
-    return likelihood.scale_power
 
 
 def dispersion_shape(per: Per, shape: Shape) -> Shape:

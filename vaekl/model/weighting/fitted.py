@@ -1,8 +1,10 @@
-"""The weightings that fit the dispersion: learned by gradient, or solved in closed form.
+"""The weightings that fit the dispersion: learned by gradient, or solved.
 
-Both need ln C = −s ln φ + const with φ a scale (Gaussian: s = ½, Laplace: s = 1).
+Both need ln C = −s ln φ + const with φ a scale (Gaussian: s = ½, Laplace: s = 1); a φ that is a shape of the density,
+as that of overdispersed counts is, can be learned too.
 """
 
+from collections.abc import Callable
 from math import log
 
 import torch
@@ -10,23 +12,25 @@ from torch import Tensor, nn
 
 from vaekl.data.spec import Shape
 from vaekl.model.likelihoods import Likelihood
-from vaekl.model.weighting.base import Per, Weighting, dispersion_shape, scale_power
+from vaekl.model.weighting.base import Per, Weighting, check_scale, dispersion_shape
 from vaekl.system import distributed
 from vaekl.system.checks import optional, positive
 from vaekl.system.errors import VaeklError
 
 _SMALLEST = 1e-10
+#: of the fixed point where E depends on φ: from a φ that is a tenth of the best one, six digits are right
+_STEPS = 16
 
 
 class LearnedPrecision(Weighting):
     """loss = E/φ − ln C(φ) + KL with ln φ a parameter: one for all, per channel or per value.
 
     Args:
-        likelihood: its dispersion must be a scale.
+        likelihood: its dispersion must be a scale, or a shape of the density.
         shape: S, the shape of one example.
         per: scalar (one φ), channel or value.
         init: the first φ. None: before training, `begin` gives all of them the best φ of a decoder that takes every x
-            for the mean of the training data; without `begin`, 1.
+            for the mean of the training data; without `begin`, and where φ is a shape, 1.
         lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by about its learning rate in
             a step at most: at 1e-3, three orders of magnitude in φ would take 7,000 steps.
 
@@ -44,7 +48,8 @@ class LearnedPrecision(Weighting):
         lr_factor: float = 10.0,
     ) -> None:
         super().__init__(likelihood, shape)
-        self.power = scale_power(likelihood, self.name)
+        if likelihood.weighs_energy:
+            check_scale(likelihood, self.name)
         self.lr_factor = positive(lr_factor, "weighting.lr_factor")
         self.init = optional(positive, init, "weighting.init")
         self.log_dispersion = nn.Parameter(torch.full(dispersion_shape(per, shape), log(self.init or 1.0)))
@@ -54,10 +59,11 @@ class LearnedPrecision(Weighting):
         return self.log_dispersion.exp()
 
     @torch.no_grad()
-    def begin(self, energy: Tensor) -> None:
+    def begin(self, eta: Tensor, x: Tensor) -> None:
         # one number also where each value gets its own: beginning at its own, values that hardly vary drown the rest
-        if self.init is None:
-            self.log_dispersion.fill_((energy.float().mean() / self.power).clamp(min=_SMALLEST).log())
+        if self.init is None and self.likelihood.scale_power is not None:
+            one = x.new_ones((1,) * (x.ndim - 1), dtype=torch.float32)
+            self.log_dispersion.fill_(best_dispersion(self.likelihood, eta, x, one).log().item())
 
     def explanation(self) -> str:
         return f"ln φ is learned ({self.log_dispersion.numel()} of them)"
@@ -65,6 +71,8 @@ class LearnedPrecision(Weighting):
 
 class OptimalPrecision(Weighting):
     """The same loss with φ solved: φ* = mean(E)/s over the batch, so that the batch's E/φ sums to s·N·D.
+
+    Where E itself depends on φ, φ* is the fixed point at which the loss has no gradient in φ.
 
     In training φ* is the batch's; in evaluation it is a bias-corrected running mean over the training batches, never
     computed from the images that are evaluated. No gradient passes through φ*: that of the loss is zero there.
@@ -83,7 +91,7 @@ class OptimalPrecision(Weighting):
 
     def __init__(self, likelihood: Likelihood, shape: Shape, per: Per = "scalar", momentum: float = 0.05) -> None:
         super().__init__(likelihood, shape)
-        self.power = scale_power(likelihood, self.name)
+        check_scale(likelihood, self.name)
         self.momentum = positive(momentum, "weighting.momentum")
         if self.momentum > 1:
             raise VaeklError(f"weighting.momentum must be at most 1, not {momentum!r}.")
@@ -101,14 +109,53 @@ class OptimalPrecision(Weighting):
         return torch.where(seen, self.running_phi / self.running_weight.clamp(min=_SMALLEST), 1.0)
 
     @torch.no_grad()
-    def observe(self, energy: Tensor) -> None:
-        total = energy.float().sum_to_size((1, *self.batch_phi.shape)).squeeze(0)
-        values = energy.numel() / self.batch_phi.numel()
-        # averaged over all processes' shares of the batch; not 0 where a value never varies, for its density would be
-        # infinite
-        self.batch_phi = (distributed.mean(total, values) / self.power).clamp(min=_SMALLEST)
+    def observe(self, eta: Tensor, x: Tensor) -> None:
+        # averaged over all processes' shares of the batch
+        self.batch_phi = best_dispersion(self.likelihood, eta, x, self.batch_phi, distributed.mean)
         self.running_phi.lerp_(self.batch_phi, self.momentum)
         self.running_weight.lerp_(torch.ones_like(self.running_weight), self.momentum)
 
     def explanation(self) -> str:
-        return f"φ is solved from each batch, φ* = mean(E)/{self.power:g}"
+        if self.likelihood.energy_depends_on_dispersion:
+            return "φ is solved from each batch, by a fixed point"
+        return f"φ is solved from each batch, φ* = mean(E)/{self.likelihood.scale_power:g}"
+
+
+def _mean(total: Tensor, values: float) -> Tensor:
+    return total / values
+
+
+def best_dispersion(
+    likelihood: Likelihood,
+    eta: Tensor,
+    x: Tensor,
+    start: Tensor,
+    mean: Callable[[Tensor, float], Tensor] = _mean,
+) -> Tensor:
+    """φ under which x is most probable, where φ is a scale: d(E/φ + s ln φ)/d ln φ has the mean 0.
+
+    Args:
+        likelihood: with a `scale_power`.
+        eta: [B, P, *S].
+        x: [B, *S].
+        start: where the iteration begins if E depends on φ; its shape is that of φ, broadcasts against S.
+        mean: of a total and the number of values in it.
+
+    Returns:
+        φ of the shape of `start`; not 0 where a value never varies, for its density would be infinite.
+    """
+    power = likelihood.scale_power
+    assert power is not None
+
+    def solved(phi: Tensor) -> Tensor:
+        slope = likelihood.energy_slope(eta, x, phi).float()
+        total = slope.sum_to_size((1, *phi.shape)).squeeze(0)
+        return (mean(total, slope.numel() / phi.numel()) / power).clamp(min=_SMALLEST)
+
+    if not likelihood.energy_depends_on_dispersion:
+        return solved(start)
+    phi = start
+    for _ in range(_STEPS):
+        # with the exponent 1 it would go to and fro around the best φ of light tails
+        phi = phi * (solved(phi) / phi) ** (0.5 / power)
+    return phi

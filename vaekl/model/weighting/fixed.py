@@ -93,7 +93,7 @@ class FixedDispersion(_Fixed):
 
     def equation(self, penalty: str = "KL") -> str:
         likelihood = self.likelihood
-        if self.phi.item() == 1:
+        if self.phi.item() == 1 or not likelihood.weighs_energy:
             return negative_elbo(f"[{likelihood.energy_text}]", likelihood.log_norm_const_text, penalty)
         # where φ is no scale, the text of ln C holds at φ = 1 alone
         constant = "ln C(η, φ)" if likelihood.scale_power is None else likelihood.log_norm_const_text
