@@ -15,13 +15,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Logistic,
+)
 
 BATCH, SHAPE = 100, (1, 28, 28)
 ROUNDS = 20
 REPEATS = 5
 BCE = "binary_cross_entropy_with_logits"
-FAMILIES = [Gaussian(), Laplace(), Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(256)]
+FAMILIES = [Gaussian(), Laplace(), Logistic(), Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(256)]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -5,9 +5,12 @@ from vaekl.config.groups import CONF
 LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")
 WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 
+#: whose kind another one stands for by day
+BY_NIGHT = {"logistic"}
+
 #: what the theory allows: φ can be learned or solved only where it is a scale, and the cb's constant belongs to the cb
 _LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
-_SCALES = {"gaussian", "laplace"}
+_SCALES = {"gaussian", "laplace", "logistic"}
 
 
 def fits(likelihood: str, weighting: str) -> bool:

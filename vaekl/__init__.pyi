@@ -50,6 +50,7 @@ from .model.likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from .model.likelihoods import Gaussian as Gaussian
 from .model.likelihoods import Laplace as Laplace
 from .model.likelihoods import Likelihood as Likelihood
+from .model.likelihoods import Logistic as Logistic
 from .model.nets import Nets as Nets
 from .model.nets import conv as conv
 from .model.nets import linear as linear

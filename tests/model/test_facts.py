@@ -8,7 +8,16 @@ import torch
 from scipy import stats
 
 from vaekl.model import weighting as weightings
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Logistic,
+)
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision, Weighting
 from vaekl.system.errors import VaeklError
 
@@ -46,6 +55,8 @@ class Half(Gaussian):
         (Beta(), "[0, 1]", "the dispersion", False),
         (Gaussian(), "the real line", "the variance", False),
         (Laplace(), "the real line", "the scale", False),
+        (Logistic(), "the real line", "the scale", False),
+        (Gaussian(scale="decoder"), "the real line", "a factor of the decoder's scale", False),
         (Half(), "[0, inf)", "the variance", False),
     ],
     ids=lambda value: getattr(value, "name", None),
@@ -65,11 +76,14 @@ def test_sigma_follows_from_the_facts_alone(phi):
 
     assert sigma(Gaussian()) == pytest.approx(stats.norm(scale=sqrt(phi)).std())
     assert sigma(Laplace()) == pytest.approx(stats.laplace(scale=phi).std())
+    assert sigma(Logistic()) == pytest.approx(stats.logistic(scale=phi).std())
     # the generalised normal distribution with exponent 4 and scale φ^¼
     assert sigma(Quartic()) == pytest.approx(stats.gennorm(4, scale=phi**0.25).std(), rel=1e-6)
 
 
-@pytest.mark.parametrize("family", [Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(4), Spread()])
+@pytest.mark.parametrize(
+    "family", [Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(4), Spread(), Laplace(scale="decoder")]
+)
 def test_where_no_single_sigma_belongs_to_a_dispersion_none_is_given(family):
     assert family.facts()["unit_sigma"] is None
 

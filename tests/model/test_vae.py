@@ -8,7 +8,7 @@ from scipy import stats
 from torch.testing import assert_close
 
 from vaekl.data import DataSpec
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
 from vaekl.model.nets import Nets, linear
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision, auto_weighting
@@ -62,7 +62,16 @@ def test_energies_are_kept_apart_only_where_dispersions_are(per, shape):
     assert_close(terms.energy_nats, (energy / terms.dispersion).sum((1, 2, 3)))
 
 
-FAMILIES = [Gaussian(), Laplace(), ContinuousBernoulli(), Bernoulli(), Beta(), Categorical(5)]
+FAMILIES = [
+    Gaussian(),
+    Gaussian(scale="decoder"),
+    Laplace(),
+    Logistic(),
+    ContinuousBernoulli(),
+    Bernoulli(),
+    Beta(),
+    Categorical(5),
+]
 
 
 @pytest.mark.parametrize("likelihood", FAMILIES, ids=lambda likelihood: likelihood.name)

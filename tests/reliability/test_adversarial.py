@@ -36,6 +36,8 @@ LIKELIHOODS = {
     "cb": (likelihoods.ContinuousBernoulli, "unit_interval"),
     "gaussian": (likelihoods.Gaussian, "unit_interval"),
     "laplace": (likelihoods.Laplace, "unit_interval"),
+    "logistic": (likelihoods.Logistic, "unit_interval"),
+    "gaussian by decoder": (partial(likelihoods.Gaussian, scale="decoder", min_scale="learned"), "unit_interval"),
 }
 WEIGHTINGS = {
     "auto": (weighting.auto_weighting, {}),
@@ -59,8 +61,12 @@ CONTROLS = {
 OBJECTIVES = {"iwae": Iwae(3), "dreg": Iwae(3, "doubly_reparameterized")}
 NETS = {"conv": (conv, (4, 16)), "linear": (linear, ()), "mlp": (mlp, ((16,),))}
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
-#: the only two whose φ is a scale, and whose support is the real line
-SCALES = {"gaussian", "laplace"}
+#: whose φ is a scale
+SCALES = {"gaussian", "laplace", "logistic"}
+#: whose support is the real line
+WHOLE_LINE = {*SCALES, "gaussian by decoder"}
+#: whose kind another one stands for by day
+BY_NIGHT = {"logistic"}
 
 
 def uniform(generator, count):
@@ -121,7 +127,7 @@ def trainer_for(names, kind, support, controlled=None):
     model = VAE(data.spec, nets, likelihood, weighs, LATENTS, DTYPES[dtype], control, OBJECTIVES.get(controlled))
     networks = [*model.encoder.parameters(), *model.decoder.parameters()]
     optimizer = torch.optim.Adam(networks, lr=1e-3, fused=True)
-    for part in (weighs, model.control):
+    for part in (weighs, likelihood, model.control):
         if own := list(part.parameters()):
             optimizer.add_param_group({"params": own, "lr": 1e-3 * part.lr_factor})
     recorder, plan = Recorder(), Plan(total_steps=STEPS, batch_size=20, log_every=LOG_EVERY, valid_every=100)
@@ -156,7 +162,7 @@ def fits(family, how):
 
 def kinds(family):
     """The images that its support has: those of any size for densities on the reals alone."""
-    return [kind for kind in IMAGES if family in SCALES or kind not in REALS]
+    return [kind for kind in IMAGES if family in WHOLE_LINE or kind not in REALS]
 
 
 PAIRS = list(product(LIKELIHOODS, WEIGHTINGS))
@@ -171,7 +177,7 @@ SPREAD = {
 
 def marked(case):
     """The case with what pytest must know of it."""
-    marks = [] if case in SPREAD else [pytest.mark.nightly]
+    marks = [] if case in SPREAD and case[0] not in BY_NIGHT else [pytest.mark.nightly]
     return pytest.param(*case, marks=marks, id=", ".join(case))
 
 
@@ -238,7 +244,7 @@ def test_a_weighting_without_a_meaning_is_refused(family, how):
     build, options = WEIGHTINGS[how]
     with pytest.raises(VaeklError) as refusal:
         build(LIKELIHOODS[family][0](), SHAPE, **options)
-    one_sentence(refusal.value, f"weighting={how.split()[0]} does not fit likelihood={family}", "use ")
+    one_sentence(refusal.value, f"weighting={how.split()[0]} does not fit likelihood={family.split()[0]}", "use ")
 
 
 #: what each likelihood trains on, some of it after the transform that `auto` chooses
@@ -247,8 +253,7 @@ TAKES = {
     "beta": {"unit_interval", "levels"},
     "categorical": {"levels", "binary"},
     "cb": {"unit_interval", "levels"},
-    "gaussian": {*SUPPORTS},
-    "laplace": {*SUPPORTS},
+    **{family: {*SUPPORTS} for family in WHOLE_LINE},
 }
 
 
@@ -265,7 +270,7 @@ def test_data_outside_the_support_are_refused(family, support):
     one_sentence(refusal.value, f"likelihood={family} takes", f"dataset={kind}", "use ")
 
 
-@pytest.mark.parametrize("family", sorted({*LIKELIHOODS} - SCALES))
+@pytest.mark.parametrize("family", sorted({*LIKELIHOODS} - WHOLE_LINE))
 def test_huge_values_that_call_themselves_grey_are_refused(family):
     likelihood, images = LIKELIHOODS[family][0](), IMAGES["huge"](torch.Generator().manual_seed(0), 4)
     with pytest.raises(VaeklError) as refusal:

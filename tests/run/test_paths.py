@@ -12,7 +12,7 @@ from torch import nn
 
 from vaekl.data import DataSpec
 from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, LearnedBeta, Mmd
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.objective import Iwae
 from vaekl.model.vae import LEDGER, VAE, LossAndLedger
@@ -28,6 +28,8 @@ CASES = {
     "gaussian_learned": (Gaussian, lambda *a: LearnedPrecision(*a, "pixel", 0.1)),
     "gaussian_solved": (Gaussian, OptimalPrecision),
     "laplace": (Laplace, LearnedPrecision),
+    "logistic_solved": (Logistic, OptimalPrecision),
+    "by_decoder": (lambda: Gaussian("sigmoid", scale="decoder", min_scale="learned"), FixedDispersion),
     "beta": (Beta, FixedDispersion),
     "categorical": (lambda: Categorical(5), FixedDispersion),
 }

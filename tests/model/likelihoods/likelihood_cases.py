@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from scipy import stats
 
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Logistic,
+)
 
 mp.mp.dps = 60
 LEVELS = 5
@@ -76,6 +85,20 @@ EXACT = {
     "gaussian": (Gaussian(), lambda eta, phi: stats.norm(eta[0], np.sqrt(phi))),
     "gaussian, sigmoid link": (Gaussian("sigmoid"), lambda eta, phi: stats.norm(1 / (1 + np.exp(-eta[0])), phi**0.5)),
     "laplace": (Laplace(), lambda eta, phi: stats.laplace(eta[0], phi)),
+    "logistic": (Logistic(), lambda eta, phi: stats.logistic(eta[0], phi)),
+    # the decoder's scale is its floor + exp of the second output
+    "gaussian, scale by decoder": (
+        Gaussian(scale="decoder", min_scale=0.02),
+        lambda eta, phi: stats.norm(eta[0], (0.02 + np.exp(eta[1])) * np.sqrt(phi)),
+    ),
+    "laplace, scale by decoder": (
+        Laplace("sigmoid", scale="decoder", min_scale=0.05),
+        lambda eta, phi: stats.laplace(1 / (1 + np.exp(-eta[0])), (0.05 + np.exp(eta[1])) * phi),
+    ),
+    "logistic, scale by decoder": (
+        Logistic(scale="decoder"),
+        lambda eta, phi: stats.logistic(eta[0], (1e-3 + np.exp(eta[1])) * phi),
+    ),
     "bernoulli": (Bernoulli(), lambda eta, phi: Masses([0, eta[0] / mp.mpf(phi)])),
     "cb": (ContinuousBernoulli(), lambda eta, phi: ContinuousBernoulliByMpmath(eta[0] / mp.mpf(phi))),
     "beta": (Beta(clamp=0), exact_beta),
@@ -87,6 +110,10 @@ _ETAS = {
     "gaussian": [(0.0,), (-3.7,), (250.0,)],
     "gaussian, sigmoid link": [(0.0,), (-3.7,)],
     "laplace": [(0.0,), (-3.7,), (250.0,)],
+    "logistic": [(0.0,), (-3.7,), (250.0,)],
+    "gaussian, scale by decoder": [(0.3, -1.0), (-3.7, -40.0)],
+    "laplace, scale by decoder": [(0.3, -1.0)],
+    "logistic, scale by decoder": [(0.3, -1.0)],
     "bernoulli": _LOGITS,
     "cb": _LOGITS,
     # x next to 1 has only 16 digits, so β stays above 0.5; Beta's symmetry is tested apart

@@ -10,7 +10,16 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Logistic,
+)
 
 mp.mp.dps = 60
 LEVELS, CLAMP = 5, 1e-4
@@ -34,7 +43,7 @@ class Law:
 
     Args:
         likelihood: vaekl's.
-        energy: of (η, x).
+        energy: of (η, x, φ).
         log_prob: of (η, x, φ).
         moments: mean and variance, of (η, φ).
         sizes: the terms in E, in ln C, in dE/dη, in d ln C/dη, in the mean and in the variance, of (η, x, φ,
@@ -64,7 +73,7 @@ def location_scale(family, log_prob, power, link=identity):
 
     return Law(
         family("sigmoid" if link is sigmoid else "identity"),
-        lambda eta, x: abs(x - link(eta[0])) ** power / power,
+        lambda eta, x, phi: abs(x - link(eta[0])) ** power / power,
         lambda eta, x, phi: log_prob(x - link(eta[0]), phi),
         lambda eta, phi: (link(eta[0]), phi if power == 2 else 2 * phi**2),
         sizes,
@@ -81,7 +90,7 @@ def double_exponential(off, phi):
     return -abs(off) / phi - mp.log(2 * phi)
 
 
-def cross_entropy(eta, x):
+def cross_entropy(eta, x, phi):
     return softplus(eta[0]) - eta[0] * x
 
 
@@ -122,7 +131,7 @@ def beta_parameters(eta, phi):
     return [(softplus(value) + CLAMP - 1) / phi + 1 for value in eta]
 
 
-def beta_energy(eta, x):
+def beta_energy(eta, x, phi):
     alpha, beta = beta_parameters(eta, 1)
     return (1 - alpha) * mp.log(x) + (1 - beta) * mp.log(1 - x)
 
@@ -144,7 +153,7 @@ def beta_sizes(eta, x, phi, float64):
     (alpha, beta), (a, b) = beta_parameters(eta, 1), beta_parameters(eta, phi)
     ends = abs(mp.log(x)), abs(mp.log(1 - x))
     log_gammas = [abs(mp.loggamma(v)) for v in (a, b, a + b)]
-    constant = abs(beta_log_prob(eta, x, phi) + beta_energy(eta, x) / phi) + float64 * sum(log_gammas)
+    constant = abs(beta_log_prob(eta, x, phi) + beta_energy(eta, x, phi) / phi) + float64 * sum(log_gammas)
     constant += sum(v * abs(mp.digamma(a + b) - mp.digamma(v)) for v in (a, b))
     slopes = [abs(mp.digamma(v)) + v * mp.psi(1, v) for v in (a, b, a + b)]
     energy = (1 + alpha) * ends[0] + (1 + beta) * ends[1]
@@ -169,7 +178,57 @@ def categorical_sizes(eta, x, phi, float64):
     return energy, LEVELS * (1 + 1 / phi), LEVELS, LEVELS / phi, mean * rounded, (variance + mean) * rounded
 
 
+def logistic_energy(eta, x, phi):
+    return 2 * phi * mp.log(mp.cosh((x - eta[0]) / (2 * phi)))
+
+
+def logistic_log_prob(eta, x, phi):
+    u = abs(x - eta[0]) / phi
+    return -u - 2 * mp.log1p(mp.exp(-u)) - mp.log(phi)
+
+
+def logistic_sizes(eta, x, phi, float64):
+    return abs(x - eta[0]) + 2 * phi, 2 + abs(mp.log(phi)), 1, 0, abs(eta[0]), mp.pi**2 / 3 * phi**2
+
+
+FLOOR = mp.mpf("1e-3")
+
+
+def decoder_scale(raw):
+    return min(FLOOR + mp.exp(raw), mp.exp(32))
+
+
+def scaled_log_prob(eta, x, phi):
+    s = decoder_scale(eta[1])
+    return normal((x - eta[0]) / s, phi) - mp.log(s)
+
+
+def scaled_sizes(eta, x, phi, float64):
+    """ln s is added up of the floor's logarithm and η₂, and s loses as many digits as ln s has."""
+    s = decoder_scale(eta[1])
+    lost = 1 + abs(mp.log(FLOOR)) + abs(mp.log(s)) + abs(eta[1] - mp.log(FLOOR)) * mp.exp(eta[1]) / s * (s < mp.exp(32))
+    square = ((x - eta[0]) / s) ** 2
+    slope = abs(x - eta[0]) / s**2 + square
+    return lost * square, lost + abs(mp.log(phi)), lost * slope, lost, abs(eta[0]), lost * s**2 * phi
+
+
 LAWS = {
+    "logistic": Law(
+        Logistic(),
+        logistic_energy,
+        logistic_log_prob,
+        lambda eta, phi: (eta[0], mp.pi**2 / 3 * phi**2),
+        logistic_sizes,
+        "real",
+    ),
+    "gaussian, scale by decoder": Law(
+        Gaussian(scale="decoder"),
+        lambda eta, x, phi: ((x - eta[0]) / decoder_scale(eta[1])) ** 2 / 2,
+        scaled_log_prob,
+        lambda eta, phi: (eta[0], decoder_scale(eta[1]) ** 2 * phi),
+        scaled_sizes,
+        "real",
+    ),
     "gaussian": location_scale(Gaussian, normal, 2),
     "gaussian, sigmoid link": location_scale(Gaussian, normal, 2, sigmoid),
     "laplace": location_scale(Laplace, double_exponential, 1),
@@ -186,7 +245,7 @@ LAWS = {
     "beta": Law(Beta(CLAMP), beta_energy, beta_log_prob, beta_moments, beta_sizes, "unit", 0),
     "categorical": Law(
         Categorical(LEVELS),
-        lambda eta, x: -mp.log(masses(eta, 1)[int(x)]),
+        lambda eta, x, phi: -mp.log(masses(eta, 1)[int(x)]),
         lambda eta, x, phi: (eta[int(x)] - max(eta)) / phi - mp.log(sum(mp.exp((a - max(eta)) / phi) for a in eta)),
         categorical_moments,
         categorical_sizes,
@@ -216,11 +275,11 @@ def exact(name, eta, x, phi, float64):
     law, eta, x, phi = LAWS[name], [mp.mpf(v) for v in eta], mp.mpf(x), mp.mpf(phi)
 
     def constant(values):
-        return law.log_prob(values, x, phi) + law.energy(values, x) / phi
+        return law.log_prob(values, x, phi) + law.energy(values, x, phi) / phi
 
     sizes = law.sizes(eta, x, phi, float64)
-    slopes = [[slope(part, eta, i) for i in range(len(eta))] for part in (lambda v: law.energy(v, x), constant)]
-    found = [law.energy(eta, x), constant(eta), *slopes, *law.moments(eta, phi)]
+    slopes = [[slope(part, eta, i) for i in range(len(eta))] for part in (lambda v: law.energy(v, x, phi), constant)]
+    found = [law.energy(eta, x, phi), constant(eta), *slopes, *law.moments(eta, phi)]
     names = ("energy", "constant", "energy_slope", "constant_slope", "mean", "variance")
     pairs = {key: (np.array(value, float), float(size)) for key, value, size in zip(names, found, sizes, strict=True)}
     pairs["log_prob"] = float(law.log_prob(eta, x, phi)), float(sizes[0] / phi + sizes[1])

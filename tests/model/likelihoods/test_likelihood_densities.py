@@ -37,8 +37,10 @@ def test_log_prob_is_the_exact_one(case):
 
 @every_case
 def test_energy_is_minus_the_untempered_log_prob_up_to_a_constant(case):
+    """Where E has φ in it, it is φ times that of the density at φ."""
     x = case.points()
-    energy, exact = ask(case, "energy", x), Case(case.family, case.eta, 1.0).exact.logpdf(x.numpy())
+    phi = case.phi if case.likelihood.energy_depends_on_dispersion else 1.0
+    energy, exact = ask(case, "energy", x), phi * Case(case.family, case.eta, phi).exact.logpdf(x.numpy())
     assert_allclose(energy - energy[0], exact[0] - exact, rtol=1e-9, atol=1e-9)
     if case.discrete:
         assert_allclose(energy, -exact, rtol=1e-12, atol=1e-15)
@@ -130,8 +132,9 @@ def test_what_ln_c_depends_on():
 
 
 def test_scale_power_is_the_slope_of_ln_c_in_ln_phi():
-    for family in ("gaussian", "laplace"):
+    for family in ("gaussian", "laplace", "logistic"):
         likelihood, exact = EXACT[family]
         at_mean = [exact([0.0], phi).logpdf(0.0) for phi in (1.0, np.e)]
         assert likelihood.scale_power == pytest.approx(at_mean[0] - at_mean[1])
-    assert all(EXACT[family][0].scale_power is None for family in ("bernoulli", "cb", "beta", "categorical"))
+    others = ("bernoulli", "cb", "beta", "categorical", *(family for family in EXACT if family.endswith("by decoder")))
+    assert all(EXACT[family][0].scale_power is None for family in others)

@@ -47,7 +47,7 @@ DATA = {
 
 def at_kink(name, eta, x):
     """Whether Laplace's slope has either sign, within float32's rounding of μ."""
-    return "laplace" in name and LAWS[name].energy(eta, x) < 1e-6 * (1 + abs(x))
+    return "laplace" in name and LAWS[name].energy(eta, x, 1) < 1e-6 * (1 + abs(x))
 
 
 @st.composite
@@ -166,11 +166,16 @@ def sizes_between(least, most):
 
 
 LOCATIONS, LOGITS = st.tuples(st.floats(-100, 100)), st.tuples(st.floats(-300, 300))
+SCALED = st.tuples(st.floats(-20, 20), st.floats(-100, 2))
 #: (η, φ) where a trapezoid of `Case.measure` sees all of the density
 SEEN = {
     "gaussian": (LOCATIONS, sizes_between(-4, 4)),
     "gaussian, sigmoid link": (st.tuples(st.floats(-20, 20)), sizes_between(-4, 4)),
     "laplace": (LOCATIONS, sizes_between(-3, 2)),
+    "logistic": (LOCATIONS, sizes_between(-3, 2)),
+    "gaussian, scale by decoder": (SCALED, sizes_between(-2, 2)),
+    "laplace, scale by decoder": (SCALED, sizes_between(-2, 1)),
+    "logistic, scale by decoder": (SCALED, sizes_between(-2, 1)),
     "bernoulli": (LOGITS, sizes_between(-6, 6)),
     "cb": (LOGITS, sizes_between(-1, 6)),
     "beta": (st.tuples(*[sizes_between(-0.3, 3)] * 2).map(lambda sizes: beta_eta(*sizes)), sizes_between(0, 6)),

@@ -7,14 +7,14 @@ import torch
 from likelihood_cases import Case
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
 from vaekl.system.errors import VaeklError
 
 ONE = torch.ones(1, 1, 1)
-FAMILIES = {family.name: family for family in (Gaussian, Laplace, Bernoulli, ContinuousBernoulli, Beta, Categorical)}
+REALS = (Gaussian, Laplace, Logistic)
+FAMILIES = {family.name: family for family in (*REALS, Bernoulli, ContinuousBernoulli, Beta, Categorical)}
 ACCEPTS = {
-    "gaussian": {"real", "unit_interval", "binary"},
-    "laplace": {"real", "unit_interval", "binary"},
+    **{family.name: {"real", "unit_interval", "binary"} for family in REALS},
     "bernoulli": {"binary"},
     "cb": {"unit_interval"},
     "beta": {"unit_interval"},
@@ -67,7 +67,7 @@ def test_grey_values_are_no_integers(likelihood):
 def test_values_inside_the_support_pass():
     for likelihood in (Bernoulli(), ContinuousBernoulli(), Beta(clamp=1e-4), Categorical(2)):
         likelihood.check_support(torch.tensor([0.0, 1.0]))
-    for likelihood in (Gaussian(), Laplace()):
+    for likelihood in (Gaussian(), Laplace(), Logistic()):
         likelihood.check_support(torch.tensor([-1e30, 1e30]))
     Beta().check_support(torch.tensor([0.1, 0.9]))
 
@@ -86,6 +86,9 @@ BAD_OPTIONS = [
     ],
     *[(Beta, {"clamp": value}, "likelihood.clamp") for value in (0.7, -1e-4, "abc", float("nan"), True, None, 1e-12)],
     *[(family, {"link": value}, "likelihood.link") for family in (Gaussian, Laplace) for value in ("foo", None, 3)],
+    *[(Laplace, {"scale": value}, "likelihood.scale") for value in ("foo", None)],
+    *[(Gaussian, {"per": value}, "likelihood.per") for value in ("channel", 1)],
+    *[(Gaussian, {"min_scale": value}, "likelihood.min_scale") for value in (0, -1.0, "abc", float("nan"), True, None)],
 ]
 
 

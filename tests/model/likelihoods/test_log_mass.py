@@ -11,7 +11,16 @@ from likelihood_cases import beta_eta
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Likelihood
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Logistic,
+)
 
 INF = float("inf")
 
@@ -30,6 +39,15 @@ def gaussian_mass(eta, phi, lower, upper):
 
 def laplace_mass(eta, phi, lower, upper):
     return two_sided(eta[0], lower, upper, lambda x: mp.exp(x / phi) / 2)
+
+
+def logistic_mass(eta, phi, lower, upper):
+    return two_sided(eta[0], lower, upper, lambda x: mp.exp(x / phi) / (1 + mp.exp(x / phi)))
+
+
+def scaled(mass, power):
+    """Of a decoder that gives s = 1e-3 + exp(η₂)."""
+    return lambda eta, phi, lower, upper: mass(eta, phi * (mp.mpf("1e-3") + mp.exp(eta[1])) ** power, lower, upper)
 
 
 def cb_mass(eta, phi, lower, upper):
@@ -87,6 +105,15 @@ SIZES = [0.05, 0.4, 1.0, 2.5, 30.0, 1000.0]
 FAMILIES = {
     "gaussian": Family(Gaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), gaussian_mass),
     "laplace": Family(Laplace(), list(product(product(LOCATIONS), [1e-3, 0.02, 1.0, 1e2])), laplace_mass),
+    "logistic": Family(Logistic(), list(product(product(LOCATIONS), [1e-3, 0.02, 1.0, 1e2])), logistic_mass),
+    "gaussian, scale by decoder": Family(
+        Gaussian(scale="decoder"),
+        list(product(product([0.3, -40.0, 1.7], [0.0, -3.0, -50.0]), [1.0])),
+        scaled(gaussian_mass, 2),
+    ),
+    "laplace, scale by decoder": Family(
+        Laplace(scale="decoder"), list(product(product([0.3, -40.0], [0.0, -5.0]), [1.0])), scaled(laplace_mass, 1)
+    ),
     "cb": Family(
         ContinuousBernoulli(),
         [((a,), 1.0) for a in (0.0, 1e-30, 1e-4, -1e-4, 0.7, -1.9999, 2.5, 4.0, -11.0, 60.0, -60.0, 200.0, -200.0)]
@@ -163,6 +190,9 @@ def test_all_levels_together_have_mass_one_and_finite_gradients(family, eta, phi
 GRADIENTS = {
     "gaussian": [((0.3,), 0.04), ((0.5,), 1e-3), ((1.7,), 1.0), ((-40.0,), 1e4), ((250.0,), 1e-6)],
     "laplace": [((0.0,), 0.02), ((0.3,), 1e-3), ((1.7,), 1.0), ((-40.0,), 100.0)],
+    "logistic": [((0.0,), 0.02), ((0.3,), 1e-3), ((1.7,), 1.0), ((-40.0,), 100.0)],
+    "gaussian, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
+    "laplace, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
     "cb": [((0.0,), 1.0), ((1e-4,), 1.0), ((-1.9999,), 1.0), ((200.0,), 1.0), ((3.0,), 0.01)],
     "beta": [
         (beta_eta(alpha, beta), phi)
@@ -223,13 +253,18 @@ def test_max_logit_clips_the_mass_as_it_clips_the_density():
 def test_the_link_leads_to_the_location(link):
     eta = torch.tensor([-0.7]).double()
     location = eta.sigmoid() if link == "sigmoid" else eta
-    for family in (Gaussian, Laplace):
+    for family in (Gaussian, Laplace, Logistic):
         linked, plain = (Family(family(name), [], None) for name in (link, "identity"))
         phi = torch.tensor(0.1).double()
         assert_allclose(linked.log_mass(eta, phi, *RULERS[1]), plain.log_mass(location, phi, *RULERS[1]))
 
 
-EXTREMES = {"gaussian": [1e15, -1e10], "laplace": [1e15, -1e10], "cb": [1e4, -3e38], "beta": [1e4, -1e4]}
+EXTREMES = {
+    **{name: [1e15, -1e10] for name in ("gaussian", "laplace", "logistic")},
+    **{name: [1e10, -1e10] for name in ("gaussian, scale by decoder", "laplace, scale by decoder")},
+    "cb": [1e4, -3e38],
+    "beta": [1e4, -1e4],
+}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

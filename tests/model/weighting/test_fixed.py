@@ -53,6 +53,8 @@ def test_the_dispersion_is_saved_and_never_trained():
     [
         ("gaussian", "learned_precision", 1.0),
         ("laplace", "learned_precision", 1.0),
+        ("logistic", "learned_precision", 1.0),
+        ("by decoder", "fixed_dispersion", 1.0),
         ("cb", "cb_normalizer", 1.0),
         ("bernoulli", "fixed_dispersion", 1.0),
         ("beta", "fixed_dispersion", 1.0),
@@ -70,6 +72,8 @@ def test_auto_takes_what_the_theory_asks_for(likelihood, name, phi):
     ("weighting", "equation"),
     [
         (FixedBeta(LIKELIHOODS["gaussian"], SHAPE, 0.5), "½(x − μ)² + 0.5 · KL"),
+        (FixedBeta(LIKELIHOODS["logistic"], SHAPE, 0.5), "2φ ln cosh((x − μ)/2φ) + 0.5 · KL"),
+        (auto_weighting(LIKELIHOODS["by decoder"], SHAPE), "[½((x − μ)/s)²] − [−½ ln(2πs²φ)] + KL"),
         (FixedDispersion(LIKELIHOODS["bernoulli"], SHAPE), "[softplus(a) − a x] + KL"),
         (FixedDispersion(LIKELIHOODS["cb"], SHAPE, 0.5), "[softplus(a) − a x]/φ − [ln C(η, φ)] + KL"),
         (CBNormalizer(LIKELIHOODS["cb"], SHAPE), "[softplus(a) − a x] − [ln(a / tanh(a/2))] + KL"),
@@ -85,9 +89,9 @@ def test_the_loss_is_printed_as_the_equation_that_is_minimised(weighting, equati
 @pytest.mark.parametrize("beta", [1, 4])
 def test_dropping_a_constant_that_depends_on_the_decoder_is_called_what_it_is(beta):
     texts = {name: FixedBeta(likelihood, SHAPE, beta).explanation() for name, likelihood in LIKELIHOODS.items()}
-    assert {name for name, text in texts.items() if "changes the optimum" in text} == {"cb", "beta"}
-    assert {name for name, text in texts.items() if f"φ = {beta}" in text} >= {"gaussian", "laplace"}
-    assert all("φ = 1" in texts[name] for name in ("cb", "beta", "bernoulli", "categorical"))
+    assert {name for name, text in texts.items() if "changes the optimum" in text} == {"cb", "beta", "by decoder"}
+    assert {name for name, text in texts.items() if f"φ = {beta}" in text} >= {"gaussian", "laplace", "logistic"}
+    assert all("φ = 1" in texts[name] for name in ("cb", "beta", "by decoder", "bernoulli", "categorical"))
 
 
 def test_the_published_normalisation_is_of_latents_over_values():

@@ -12,13 +12,13 @@ FITS = {
     "fixed_beta": set(LIKELIHOODS),
     "fixed_dispersion": set(LIKELIHOODS),
     "cb_normalizer": {"cb"},
-    "learned_precision": {"gaussian", "laplace"},
-    "optimal_precision": {"gaussian", "laplace"},
+    "learned_precision": {"gaussian", "laplace", "logistic"},
+    "optimal_precision": {"gaussian", "laplace", "logistic"},
 }
 CURES = {
     "cb_normalizer": ("likelihood=cb", "weighting=auto"),
-    "learned_precision": ("weighting=auto", "likelihood=gaussian or laplace"),
-    "optimal_precision": ("weighting=auto", "likelihood=gaussian or laplace"),
+    "learned_precision": ("weighting=auto", "likelihood=gaussian, laplace or logistic"),
+    "optimal_precision": ("weighting=auto", "likelihood=gaussian, laplace or logistic"),
 }
 
 
@@ -41,7 +41,7 @@ def test_every_pair_builds_or_names_itself_and_the_cures(weighting, likelihood):
         assert build(LIKELIHOODS[likelihood], SHAPE).name == weighting
         return
     text = sentence(lambda: build(LIKELIHOODS[likelihood], SHAPE))
-    for part in (f"weighting={weighting}", f"likelihood={likelihood}", *CURES[weighting]):
+    for part in (f"weighting={weighting}", f"likelihood={LIKELIHOODS[likelihood].name}", *CURES[weighting]):
         assert part in text
 
 

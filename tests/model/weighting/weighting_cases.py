@@ -3,7 +3,7 @@
 import torch
 
 from vaekl.data import DataSpec
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
 from vaekl.model.nets import mlp
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
@@ -16,6 +16,8 @@ SHARED = {"scalar": (0, 1, 2, 3), "channel": (0, 2, 3), "pixel": (0,)}
 LIKELIHOODS = {
     "gaussian": Gaussian(),
     "laplace": Laplace(),
+    "logistic": Logistic(),
+    "by decoder": Gaussian(scale="decoder"),
     "bernoulli": Bernoulli(),
     "cb": ContinuousBernoulli(),
     "beta": Beta(),

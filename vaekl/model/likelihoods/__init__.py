@@ -6,5 +6,6 @@ from vaekl.model.likelihoods.beta import Beta
 from vaekl.model.likelihoods.categorical import Categorical
 from vaekl.model.likelihoods.gaussian import Gaussian
 from vaekl.model.likelihoods.laplace import Laplace
+from vaekl.model.likelihoods.logistic import Logistic
 
-__all__ = ["Bernoulli", "Beta", "Categorical", "ContinuousBernoulli", "Gaussian", "Laplace", "Likelihood"]
+__all__ = ["Bernoulli", "Beta", "Categorical", "ContinuousBernoulli", "Gaussian", "Laplace", "Likelihood", "Logistic"]

@@ -18,6 +18,9 @@ from torch.nn.functional import softplus
 from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
 from vaekl.system.checks import one_of, positive
 
+#: ln s at most: in float32, the square of a larger s, and so the variance, could be infinite
+_MOST = 32.0
+
 
 class LocationScale(Likelihood):
     """Base class; a family writes E, a draw, the mass of a bin, the variance and ln C, the last two at w = 1."""
@@ -61,20 +64,21 @@ class LocationScale(Likelihood):
     def protocol(self) -> str:
         if not self.by_decoder:
             return super().protocol
-        floor = "a learned floor" if self.min_scale == "learned" else f"at least {self.min_scale:g}"
-        return f"the decoder gives one scale per {self.per}, {floor}"
+        floor = "a learned floor" if self.min_scale == "learned" else f"{self.min_scale:g}"
+        return f"the decoder gives one scale per {self.per}, from {floor} to e^{_MOST:g}"
 
     def location(self, eta: Tensor) -> Tensor:
         """μ, [B, *S], of η [B, P, *S]."""
         return eta[:, 0].sigmoid() if self.link == "sigmoid" else eta[:, 0]
 
     def log_scale(self, eta: Tensor) -> Tensor:
-        """ln s of a decoder that gives it, [B, *S], of η [B, P, *S]: a smooth maximum of η₂ and the floor."""
+        """ln s of a decoder that gives it, [B, *S], of η [B, P, *S]: s = min_scale + exp(η₂), up to e³²."""
         raw = eta[:, 1]
         if self.per == "image":
             raw = raw.mean(tuple(range(1, raw.ndim)), keepdim=True).expand_as(raw)
         floor = self.log_floor if self.min_scale == "learned" else log(self.min_scale)
-        return floor + softplus(raw - floor)
+        # torch's default threshold, 20, is exact in float32 only
+        return (floor + softplus(raw - floor, threshold=40)).clamp(max=_MOST)
 
     def offset(self, eta: Tensor, x: Tensor) -> Tensor:
         """(x − μ)/s, [B, *S]."""
