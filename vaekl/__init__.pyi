@@ -1,6 +1,7 @@
 # vaekl's public names: `lazy_loader` imports each from the module named here when it is first used, and type checkers
 # read the same list. A new name needs one line here and, to be an option, a file in conf/.
 
+from . import distributions as distributions
 from .data.auto import AutoTransform as AutoTransform
 from .data.order import numpy_generator as numpy_generator
 from .data.sources.binarized import binarized_mnist as binarized_mnist

@@ -71,37 +71,37 @@ class Beta(Likelihood):
             )
 
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        alpha, beta = self._alpha_beta(eta)
+        alpha, beta = self.concentrations(eta)
         if self.clamp:
             x = x.clamp(self.clamp, 1 - self.clamp)
         return (1 - alpha) * x.log() + (1 - beta) * torch.log1p(-x)
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         # float64, since the terms nearly cancel: float32 is wrong by 6e-4 nats at α = 1,000 and by 1e-2 at 10,000
-        alpha, beta = (p.double() for p in self._alpha_beta(eta, dispersion))
+        alpha, beta = (p.double() for p in self.concentrations(eta, dispersion))
         return (torch.lgamma(alpha + beta) - torch.lgamma(alpha) - torch.lgamma(beta)).to(eta.dtype)
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        alpha, beta = self._alpha_beta(eta, dispersion)
+        alpha, beta = self.concentrations(eta, dispersion)
         return alpha / (alpha + beta)
 
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        alpha, beta = self._alpha_beta(eta, dispersion)
+        alpha, beta = self.concentrations(eta, dispersion)
         total = alpha + beta
         return alpha / total * (beta / total) / (total + 1)
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         # torch's samplers of gamma and beta take no generator
-        alpha, beta = (p.detach().cpu().double().numpy() for p in self._alpha_beta(eta, dispersion))
+        alpha, beta = (p.detach().cpu().double().numpy() for p in self.concentrations(eta, dispersion))
         return torch.from_numpy(np.asarray(numpy_generator(generator).beta(alpha, beta))).to(eta)
 
     def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
         """ln P(lower < X ≤ upper) as the base class says, under the beta density without its clamp."""
-        alpha, beta = self._alpha_beta(eta.double(), dispersion.double())
+        alpha, beta = self.concentrations(eta.double(), dispersion.double())
         bins = torch.broadcast_tensors(alpha, beta, lower.clamp(0, 1), upper.clamp(0, 1))
         return float32_at_least(beta_mass.log_mass(*bins), eta.dtype)
 
-    def _alpha_beta(self, eta: Tensor, dispersion: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def concentrations(self, eta: Tensor, dispersion: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """α and β of η [B, 2, *S], each [B, *S]; of the tempered density where there is a dispersion."""
         alpha, beta = (softplus(eta, threshold=_EXACT) + _FLOOR).unbind(1)
         if dispersion is None:

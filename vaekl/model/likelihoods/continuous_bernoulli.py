@@ -94,6 +94,30 @@ class _LogMass(torch.autograd.Function):
         return grad * (lower + width * mean(a * width) - mean(a)), None, None
 
 
+class _Quantile(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, u: Tensor) -> Tensor:
+        b = a.abs().clamp(min=_TINY)
+        # the distance of x from the end where the density is largest, 0 for a < 0 and else 1, loses no digits
+        distance = (-torch.log1p(torch.where(a < 0, u, 1 - u) * torch.expm1(-b)) / b).clamp(max=1)
+        ctx.save_for_backward(a, distance)
+        return torch.where(a < 0, distance, 1 - distance)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+        # dx/da = −(dP(X ≤ x)/da)/p(x), the same for a and −a at the same distance d from their end, where it is
+        # (d − (e^{bd} − 1)/(e^b − 1))/b, or (e^{bd} − 1)/b times the mean of −b less the mean of −b inside [0, d]
+        a, d = ctx.saved_tensors
+        b = a.abs()
+        near = b.clamp(min=_TINY, max=_NEAR)
+        near = torch.expm1(near * d) / near * (mean(-near) - d * mean(-near * d))
+        far = b.clamp(min=_NEAR)
+        far = (d - torch.exp(far * (d - 1)) * torch.expm1(-far * d) / torch.expm1(-far)) / far
+        to_u = grad * torch.exp(-log_prob(-b, d)) if ctx.needs_input_grad[1] else None
+        return grad * _choose(near, far, b, _NEAR), to_u
+
+
 class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, x: Tensor) -> Tensor:
@@ -214,8 +238,6 @@ def log_mass(a: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
 
 
 def quantile(a: Tensor, u: Tensor) -> Tensor:
-    """The x with P(X ≤ x) = u, ln(1 + u (e^a − 1))/a, for u in [0, 1) of the shape of a."""
-    b = a.abs().clamp(min=_TINY)
-    # the distance of x from the end where the density is largest, 0 for a < 0 and else 1, loses no digits
-    distance = -torch.log1p(torch.where(a < 0, u, 1 - u) * torch.expm1(-b)) / b
-    return torch.where(a < 0, distance, 1 - distance.clamp(max=1))
+    """The x with P(X ≤ x) = u, ln(1 + u (e^a − 1))/a, for u in [0, 1] of the shape of a."""
+    result: Tensor = _Quantile.apply(a, u)
+    return result

@@ -1,0 +1,125 @@
+"""vaekl's distributions with parameters, each beside the same law from SciPy or mpmath."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import torch
+from scipy import stats
+
+from vaekl.distributions import Beta, ContinuousBernoulli
+
+
+class ContinuousBernoulliByMpmath:
+    """p(x) = a eᵃˣ/(eᵃ − 1) on [0, 1], in 60 digits."""
+
+    def __init__(self, logits):
+        self.a = mp.mpf(logits)
+
+    def logpdf(self, x):
+        with mp.workdps(60):
+            return float(self.a * mp.mpf(x) - (mp.log(mp.expm1(self.a) / self.a) if self.a else 0))
+
+    def cdf(self, x):
+        with mp.workdps(60):
+            return float(mp.expm1(self.a * mp.mpf(x)) / mp.expm1(self.a)) if self.a else x
+
+    def mean(self):
+        with mp.workdps(60):
+            return float(1 / (1 - mp.exp(-self.a)) - 1 / self.a) if self.a else 0.5
+
+    def var(self):
+        with mp.workdps(60):
+            return float(1 / self.a**2 - 1 / (4 * mp.sinh(self.a / 2) ** 2)) if self.a else 1 / 12
+
+    def kl(self, other):
+        with mp.workdps(60):
+            log_constants = [mp.log(mp.expm1(a) / a) if a else mp.mpf(0) for a in (self.a, other.a)]
+            mean = 1 / (1 - mp.exp(-self.a)) - 1 / self.a if self.a else mp.mpf(0.5)
+            return float((self.a - other.a) * mean - log_constants[0] + log_constants[1])
+
+    def support(self):
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class Law:
+    """A class of distributions.
+
+    Args:
+        make: the class.
+        exact: the same law from an independent source, of the same parameters.
+        parameters: some of each, as one batch.
+        wrong: values that are refused.
+        outside: an x beyond the support, or None.
+    """
+
+    make: Callable[..., Any]
+    exact: Callable[..., Any]
+    parameters: dict[str, tuple[float, ...]]
+    wrong: dict[str, float]
+    outside: float | None
+
+    def batch(self, dtype=torch.float64, grad=False):
+        """The distributions, and their parameters."""
+        tensors = {name: torch.tensor(values, dtype=dtype) for name, values in self.parameters.items()}
+        for tensor in tensors.values():
+            tensor.requires_grad_(grad)
+        return self.make(**tensors), tensors
+
+    def each(self):
+        """The exact law of each in the batch."""
+        rows = zip(*self.parameters.values(), strict=True)
+        return [self.exact(**dict(zip(self.parameters, row, strict=True))) for row in rows]
+
+    def points(self):
+        """Some x [N, batch] in the bulk and in the tails, moved off whole numbers' halves."""
+        below = (1e-3, 0.1, 0.4, 0.5, 0.8, 0.99)
+        law = self.batch()[0]
+        if law.support.is_discrete:
+            columns = [[float(exact.ppf(u)) for u in below] for exact in self.each()]
+        else:
+            columns = [[quantile(exact, u) for u in below] for exact in self.each()]
+        return torch.tensor(columns, dtype=torch.float64).T
+
+
+def quantile(exact, u):
+    """The x with P(X ≤ x) = u, by bisection where the law has no ppf."""
+    if hasattr(exact, "ppf"):
+        return float(exact.ppf(u))
+    lower, upper = exact.support()
+    for _ in range(60):
+        middle = (lower + upper) / 2
+        lower, upper = (middle, upper) if exact.cdf(middle) < u else (lower, middle)
+    return middle
+
+
+def sigmoid(probability):
+    return float(np.log(probability / (1 - probability)))
+
+
+LAWS = {
+    "cb": Law(
+        ContinuousBernoulli,
+        ContinuousBernoulliByMpmath,
+        {"logits": (0.0, 1e-3, -0.7, 4.0, -11.0, 60.0, -300.0)},
+        {"logits": float("nan"), "probs": 1.5},
+        1.25,
+    ),
+    "cb, probs": Law(
+        ContinuousBernoulli,
+        lambda probs: ContinuousBernoulliByMpmath(sigmoid(probs)),
+        {"probs": (0.5, 0.501, 0.2, 0.999)},
+        {"probs": -0.5},
+        -0.25,
+    ),
+    "beta": Law(
+        Beta,
+        lambda concentration1, concentration0: stats.beta(concentration1, concentration0),
+        {"concentration1": (1.0, 0.7, 2.0, 900.0), "concentration0": (1.0, 0.5, 3.0, 700.0)},
+        {"concentration1": 0.0, "concentration0": -1.0},
+        1.25,
+    ),
+}

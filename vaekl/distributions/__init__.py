@@ -1,0 +1,12 @@
+"""vaekl's densities as `torch.distributions`, for PyTorch loops, Pyro and Lightning: the families' own formulas.
+
+Those that PyTorch computes as exactly itself (Normal, Laplace, Bernoulli, Categorical) are not here twice: `of` gives
+PyTorch's class for them.
+"""
+
+from vaekl.distributions.base import LikelihoodDistribution
+from vaekl.distributions.beta import Beta
+from vaekl.distributions.continuous_bernoulli import ContinuousBernoulli
+from vaekl.distributions.of import of
+
+__all__ = ["Beta", "ContinuousBernoulli", "LikelihoodDistribution", "of"]
