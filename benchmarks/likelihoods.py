@@ -20,17 +20,22 @@ from vaekl.model.likelihoods import (
     Beta,
     Categorical,
     ContinuousBernoulli,
+    DiscretizedLogistic,
     Gaussian,
     Laplace,
     Likelihood,
     Logistic,
+    LogisticMixture,
 )
 
 BATCH, SHAPE = 100, (1, 28, 28)
 ROUNDS = 20
 REPEATS = 5
 BCE = "binary_cross_entropy_with_logits"
-FAMILIES = [Gaussian(), Laplace(), Logistic(), Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(256)]
+FAMILIES = [
+    *[Gaussian(), Laplace(), Logistic(), Bernoulli(), ContinuousBernoulli(), Beta()],
+    *[Categorical(256), DiscretizedLogistic(levels=256), LogisticMixture(levels=256)],
+]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,11 +50,11 @@ def by_torch(eta: Tensor, x: Tensor) -> Tensor:
 
 def by_vaekl(likelihood: Likelihood) -> Loss:
     """Minus the sum of both parts at φ = 1; a scale φ is learned, so it takes a gradient."""
-    phi = torch.ones(1, 1, 1, requires_grad=likelihood.scale_power is not None)
-    tempered = likelihood.scale_power is not None
+    learned = likelihood.scale_power is not None or not likelihood.weighs_energy
+    phi = torch.ones(1, 1, 1, requires_grad=learned)
 
     def loss(eta: Tensor, x: Tensor) -> Tensor:
-        energy, log_norm_const = likelihood.parts(eta, x, phi, tempered)
+        energy, log_norm_const = likelihood.parts(eta, x, phi, learned)
         return ((energy / phi).flatten(1).sum(1) - log_norm_const).sum()
 
     return loss

@@ -6,15 +6,19 @@ LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") 
 WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic"}
+BY_NIGHT = {"logistic", "logistic_mixture"}
 
 #: what the theory allows: φ can be learned or solved only where it is a scale, and the cb's constant belongs to the cb
 _LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
 _SCALES = {"gaussian", "laplace", "logistic"}
+#: a φ that is a shape of the density can be learned, and not solved
+_SHAPES = {"discretized_logistic"}
 
 
 def fits(likelihood: str, weighting: str) -> bool:
     """Whether the pair trains."""
+    if weighting == "learned_precision" and likelihood in _SHAPES:
+        return True
     if weighting in _LEARN_OR_SOLVE:
         return likelihood in _SCALES
     return weighting != "cb_normalizer" or likelihood == "cb"

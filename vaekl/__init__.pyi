@@ -48,10 +48,12 @@ from .model.likelihoods import Bernoulli as Bernoulli
 from .model.likelihoods import Beta as Beta
 from .model.likelihoods import Categorical as Categorical
 from .model.likelihoods import ContinuousBernoulli as ContinuousBernoulli
+from .model.likelihoods import DiscretizedLogistic as DiscretizedLogistic
 from .model.likelihoods import Gaussian as Gaussian
 from .model.likelihoods import Laplace as Laplace
 from .model.likelihoods import Likelihood as Likelihood
 from .model.likelihoods import Logistic as Logistic
+from .model.likelihoods import LogisticMixture as LogisticMixture
 from .model.nets import Nets as Nets
 from .model.nets import conv as conv
 from .model.nets import linear as linear

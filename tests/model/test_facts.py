@@ -13,10 +13,12 @@ from vaekl.model.likelihoods import (
     Beta,
     Categorical,
     ContinuousBernoulli,
+    DiscretizedLogistic,
     Gaussian,
     Laplace,
     Likelihood,
     Logistic,
+    LogisticMixture,
 )
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision, Weighting
 from vaekl.system.errors import VaeklError
@@ -51,6 +53,8 @@ class Half(Gaussian):
     [
         (Bernoulli(), "{0, 1}", "the dispersion", True),
         (Categorical(4), "levels", "the dispersion", True),
+        (DiscretizedLogistic(levels=4), "levels", "the scale, where levels are k/(levels − 1)", True),
+        (LogisticMixture(levels=4), "levels", "1, as the decoder gives the scales", True),
         (ContinuousBernoulli(), "[0, 1]", "the dispersion", False),
         (Beta(), "[0, 1]", "the dispersion", False),
         (Gaussian(), "the real line", "the variance", False),

@@ -8,7 +8,17 @@ from scipy import stats
 from torch.testing import assert_close
 
 from vaekl.data import DataSpec
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Laplace,
+    Logistic,
+    LogisticMixture,
+)
 from vaekl.model.nets import Nets, linear
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision, auto_weighting
@@ -71,6 +81,8 @@ FAMILIES = [
     Bernoulli(),
     Beta(),
     Categorical(5),
+    DiscretizedLogistic(levels=5),
+    LogisticMixture(levels=5),
 ]
 
 
@@ -78,7 +90,7 @@ FAMILIES = [
 def test_the_elbo_is_log_prob_less_kl_for_every_family(likelihood):
     x = grey(5, SHAPE)
     if likelihood.discrete:
-        x = (x * likelihood.outputs).round() if likelihood.name == "categorical" else x.round()
+        x = (x * likelihood.bounds[1]).round()
     support = likelihood.accepts[-1]
     model = model_of(spec_of(x, support, levels=5), likelihood, auto_weighting(likelihood, SHAPE))
     terms, eta = model.terms(x, torch.randn(5, 3))

@@ -34,10 +34,12 @@ LIKELIHOODS = {
     "beta": (partial(likelihoods.Beta, clamp=1e-4), "unit_interval"),  # the images hold 0 and 1
     "categorical": (likelihoods.Categorical, "levels"),
     "cb": (likelihoods.ContinuousBernoulli, "unit_interval"),
+    "discretized_logistic": (likelihoods.DiscretizedLogistic, "levels"),
     "gaussian": (likelihoods.Gaussian, "unit_interval"),
     "laplace": (likelihoods.Laplace, "unit_interval"),
     "logistic": (likelihoods.Logistic, "unit_interval"),
     "gaussian by decoder": (partial(likelihoods.Gaussian, scale="decoder", min_scale="learned"), "unit_interval"),
+    "logistic_mixture": (likelihoods.LogisticMixture, "levels"),
 }
 WEIGHTINGS = {
     "auto": (weighting.auto_weighting, {}),
@@ -63,10 +65,12 @@ NETS = {"conv": (conv, (4, 16)), "linear": (linear, ()), "mlp": (mlp, ((16,),))}
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 #: whose φ is a scale
 SCALES = {"gaussian", "laplace", "logistic"}
+#: a φ that is a shape of the density can be learned, and not solved
+SHAPES = {"discretized_logistic"}
 #: whose support is the real line
 WHOLE_LINE = {*SCALES, "gaussian by decoder"}
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic"}
+BY_NIGHT = {"logistic", "logistic_mixture"}
 
 
 def uniform(generator, count):
@@ -155,6 +159,8 @@ def watched(trainer):
 
 def fits(family, how):
     """What the theory allows."""
+    if how.startswith("learned") and family in SHAPES:
+        return True
     if how.startswith(("learned", "optimal")):
         return family in SCALES
     return how != "cb_normalizer" or family == "cb"
@@ -253,6 +259,8 @@ TAKES = {
     "beta": {"unit_interval", "levels"},
     "categorical": {"levels", "binary"},
     "cb": {"unit_interval", "levels"},
+    "discretized_logistic": {"levels", "binary"},
+    "logistic_mixture": {"levels", "binary"},
     **{family: {*SUPPORTS} for family in WHOLE_LINE},
 }
 

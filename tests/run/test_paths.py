@@ -12,7 +12,17 @@ from torch import nn
 
 from vaekl.data import DataSpec
 from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, LearnedBeta, Mmd
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Laplace,
+    Logistic,
+    LogisticMixture,
+)
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.objective import Iwae
 from vaekl.model.vae import LEDGER, VAE, LossAndLedger
@@ -32,7 +42,10 @@ CASES = {
     "by_decoder": (lambda: Gaussian("sigmoid", scale="decoder", min_scale="learned"), FixedDispersion),
     "beta": (Beta, FixedDispersion),
     "categorical": (lambda: Categorical(5), FixedDispersion),
+    "discretized_logistic": (lambda: DiscretizedLogistic(levels=5), LearnedPrecision),
+    "logistic_mixture": (lambda: LogisticMixture(levels=5), FixedDispersion),
 }
+ON_LEVELS = ("categorical", "discretized_logistic", "logistic_mixture")
 #: cases with a control, whose state moves within the step
 CONTROLS = {
     "capacity": lambda *a: Capacity(*a, target=1.0),
@@ -60,9 +73,9 @@ def objective_of(case, net="mlp"):
     make_likelihood, make_weighting = CASES[case]
     likelihood = make_likelihood()
     x = grey(24, SHAPE).clamp(0.01, 0.99)
-    x = {"bernoulli": (x > 0.5).float(), "categorical": (5 * x).long()}.get(case, x)
-    support = {"bernoulli": "binary", "categorical": "levels"}.get(case, "unit_interval")
-    spec = DataSpec("grey", SHAPE, 5 if case == "categorical" else None, support)
+    x = {"bernoulli": (x > 0.5).float(), **dict.fromkeys(ON_LEVELS, (5 * x).long())}.get(case, x)
+    support = {"bernoulli": "binary", **dict.fromkeys(ON_LEVELS, "levels")}.get(case, "unit_interval")
+    spec = DataSpec("grey", SHAPE, 5 if case in ON_LEVELS else None, support)
     torch.manual_seed(3)
     nets = NETS[net](SHAPE, likelihood.outputs, LATENTS)
     control = CONTROLS[case](likelihood, spec, 100) if case in CONTROLS else None

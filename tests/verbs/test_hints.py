@@ -14,6 +14,7 @@ from vaekl.system.errors import VaeklError
         ("likelihood=MSE", "gaussian"),
         ("likelihood=l2", "gaussian"),
         ("likelihood=bce", "bernoulli or cb"),
+        ("likelihood=dmol", "logistic_mixture"),
         ("model=cnn", "conv"),
     ],
 )

@@ -11,6 +11,8 @@ _SYNONYMS = {
     **dict.fromkeys(("bce", "binary_cross_entropy", "sigmoid"), ("bernoulli", "cb")),
     **dict.fromkeys(("continuous_bernoulli", "continuousbernoulli"), ("cb",)),
     **dict.fromkeys(("ce", "cross_entropy", "softmax"), ("categorical",)),
+    **dict.fromkeys(("dlogistic", "discretised_logistic", "discretized_logistics"), ("discretized_logistic",)),
+    **dict.fromkeys(("dmol", "mol", "discretized_mix_logistic", "mixture_of_logistics"), ("logistic_mixture",)),
     **dict.fromkeys(("gpu", "nvidia"), ("cuda",)),
     **dict.fromkeys(("cnn", "convolutional"), ("conv",)),
     **dict.fromkeys(("fc", "dense"), ("mlp",)),

@@ -4,6 +4,7 @@ Nothing in `EXACT` calls vaekl: the tests compare the code with these, never wit
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
@@ -15,10 +16,12 @@ from vaekl.model.likelihoods import (
     Beta,
     Categorical,
     ContinuousBernoulli,
+    DiscretizedLogistic,
     Gaussian,
     Laplace,
     Likelihood,
     Logistic,
+    LogisticMixture,
 )
 
 mp.mp.dps = 60
@@ -80,6 +83,33 @@ def beta_eta(alpha, beta):
     return tuple(float(np.log(np.expm1(value - 1e-4))) if value < 30 else value - 1e-4 for value in (alpha, beta))
 
 
+def logistic_masses(location, scale):
+    """The logistic density over the bin of each level, where levels are k/(levels − 1); the end bins take the tails."""
+    edges = [-mp.inf, *((k - mp.mpf("0.5")) / (LEVELS - 1) for k in range(1, LEVELS)), mp.inf]
+    at = [(edge - mp.mpf(location)) / mp.mpf(scale) for edge in edges]
+
+    def between(a, b):  # in the tail where the difference keeps its digits
+        return 1 / (1 + mp.exp(-b)) - 1 / (1 + mp.exp(-a)) if a + b < 0 else 1 / (1 + mp.exp(a)) - 1 / (1 + mp.exp(b))
+
+    return [between(*pair) for pair in pairwise(at)]
+
+
+def logistic_law(location, scale):
+    return Masses([mp.log(mass) for mass in logistic_masses(location, scale)])
+
+
+def decoder_scale(raw):
+    """With a floor of 0.02."""
+    return mp.mpf("0.02") + mp.exp(min(raw, 5))
+
+
+def mixture_law(eta):
+    """Of η (two logits, two locations, two logarithms of scales)."""
+    parts = zip(eta[:2], eta[2:4], eta[4:], strict=True)
+    each = [[mp.exp(a) * m for m in logistic_masses(mu, decoder_scale(raw))] for a, mu, raw in parts]
+    return Masses([mp.log(sum(masses)) for masses in zip(*each, strict=True)])
+
+
 #: family -> (likelihood, the same law from an independent source as a function of η and φ)
 EXACT = {
     "gaussian": (Gaussian(), lambda eta, phi: stats.norm(eta[0], np.sqrt(phi))),
@@ -103,6 +133,12 @@ EXACT = {
     "cb": (ContinuousBernoulli(), lambda eta, phi: ContinuousBernoulliByMpmath(eta[0] / mp.mpf(phi))),
     "beta": (Beta(clamp=0), exact_beta),
     "categorical": (Categorical(LEVELS), lambda eta, phi: Masses([value / mp.mpf(phi) for value in eta])),
+    "discretized_logistic": (DiscretizedLogistic(levels=LEVELS), lambda eta, phi: logistic_law(eta[0], phi)),
+    "discretized_logistic, scale by decoder": (
+        DiscretizedLogistic("decoder", min_scale=0.02, levels=LEVELS),
+        lambda eta, phi: logistic_law(eta[0], decoder_scale(eta[1])),
+    ),
+    "logistic_mixture": (LogisticMixture(2, min_scale=0.02, levels=LEVELS), lambda eta, phi: mixture_law(eta)),
 }
 
 _LOGITS = [(0.0,), (1e-3,), (-0.7,), (1.9999,), (4.0,), (-11.0,), (60.0,), (-60.0,), (-2.5,)]
@@ -119,8 +155,16 @@ _ETAS = {
     # x next to 1 has only 16 digits, so β stays above 0.5; Beta's symmetry is tested apart
     "beta": [beta_eta(*ab) for ab in [(1, 1), (0.1, 0.5), (2, 3), (0.3, 40), (900, 700)]],
     "categorical": [(0.0,) * LEVELS, (60.0, -60.0, 0.0, 59.0, 1.0), (0.3, -1.0, 2.0, 0.0, -4.0)],
+    "discretized_logistic": [(25.0,), (0.0,), (0.4,), (-0.3,)],
+    "discretized_logistic, scale by decoder": [(0.4, -1.0), (1.3, -40.0), (-2.0, 1.0)],
+    "logistic_mixture": [(0.3, -1.0, 0.2, 0.9, -2.0, -1.0), (-30.0, 2.0, 1.5, -0.1, -50.0, 0.5)],
 }
-_DISPERSIONS = {family: [0.01, 0.3, 1.0, 4.0] for family in EXACT} | {"beta": [1.0, 1.7, 4.0]}
+#: where the decoder gives all, φ has nothing to say
+_DISPERSIONS = {family: [0.01, 0.3, 1.0, 4.0] for family in EXACT} | {
+    "beta": [1.0, 1.7, 4.0],
+    "discretized_logistic, scale by decoder": [1.0, 4.0],
+    "logistic_mixture": [1.0, 4.0],
+}
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def test_a_dispersion_broadcasts_as_its_scalars_do(family, shape):
     likelihood, _ = EXACT[family]
     torch.manual_seed(0)
     eta = torch.randn(4, likelihood.outputs, 3, 2, 2).double()
-    x = torch.randint(0, 2, (4, 3, 2, 2)).double() if family in ("bernoulli", "categorical") else torch.rand(4, 3, 2, 2)
+    x = torch.randint(0, 2, (4, 3, 2, 2)).double() if likelihood.discrete else torch.rand(4, 3, 2, 2)
     phi = 1 + torch.rand(shape).double()
     methods = {
         "log_norm_const": lambda p: likelihood.log_norm_const(eta, p),

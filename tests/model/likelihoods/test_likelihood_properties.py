@@ -180,6 +180,9 @@ SEEN = {
     "cb": (LOGITS, sizes_between(-1, 6)),
     "beta": (st.tuples(*[sizes_between(-0.3, 3)] * 2).map(lambda sizes: beta_eta(*sizes)), sizes_between(0, 6)),
     "categorical": (st.tuples(*[st.floats(-300, 300)] * LEVELS), sizes_between(-6, 6)),
+    "discretized_logistic": (LOCATIONS, sizes_between(-6, 6)),
+    "discretized_logistic, scale by decoder": (st.tuples(*[st.floats(-100, 100)] * 2), st.just(1.0)),
+    "logistic_mixture": (st.tuples(*[st.floats(-100, 100)] * 6), st.just(1.0)),
 }
 
 

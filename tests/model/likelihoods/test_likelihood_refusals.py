@@ -7,18 +7,31 @@ import torch
 from likelihood_cases import Case
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Laplace,
+    Logistic,
+    LogisticMixture,
+)
 from vaekl.system.errors import VaeklError
 
 ONE = torch.ones(1, 1, 1)
 REALS = (Gaussian, Laplace, Logistic)
-FAMILIES = {family.name: family for family in (*REALS, Bernoulli, ContinuousBernoulli, Beta, Categorical)}
+ON_LEVELS = (Categorical, DiscretizedLogistic, LogisticMixture)
+FAMILIES = {family.name: family for family in (*REALS, Bernoulli, ContinuousBernoulli, Beta, *ON_LEVELS)}
 ACCEPTS = {
     **{family.name: {"real", "unit_interval", "binary"} for family in REALS},
     "bernoulli": {"binary"},
     "cb": {"unit_interval"},
     "beta": {"unit_interval"},
     "categorical": {"levels"},
+    "discretized_logistic": {"levels"},
+    "logistic_mixture": {"levels"},
 }
 LEVELS = {"binary": 2, "levels": 17, "unit_interval": 256, "real": None}
 
@@ -84,6 +97,13 @@ BAD_OPTIONS = [
         for family in (Bernoulli, ContinuousBernoulli)
         for value in (-1, 0, "abc", float("nan"), float("inf"), True, [9.21])
     ],
+    *[(LogisticMixture, {"components": value}, "likelihood.components") for value in (0, 1.5, None, 10**9)],
+    *[
+        (family, {"min_scale": value}, "likelihood.min_scale")
+        for family in (DiscretizedLogistic, LogisticMixture)
+        for value in (0, None)
+    ],
+    (DiscretizedLogistic, {"scale": "decodr"}, "likelihood.scale"),
     *[(Beta, {"clamp": value}, "likelihood.clamp") for value in (0.7, -1e-4, "abc", float("nan"), True, None, 1e-12)],
     *[(family, {"link": value}, "likelihood.link") for family in (Gaussian, Laplace) for value in ("foo", None, 3)],
     *[(Laplace, {"scale": value}, "likelihood.scale") for value in ("foo", None)],
@@ -109,6 +129,8 @@ def test_bad_options_are_refused_by_name_and_value(family, options, key):
         ("cb", float("nan"), "positive"),
         ("gaussian", float("inf"), "finite"),
         ("beta", float("inf"), "finite"),
+        ("logistic_mixture", 0.5, "must be 1"),
+        ("logistic_mixture", 0.0, "positive"),
     ],
 )
 def test_a_dispersion_without_a_density_is_refused(family, dispersion, words):
@@ -118,18 +140,28 @@ def test_a_dispersion_without_a_density_is_refused(family, dispersion, words):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_usual_dispersions_pass(family):
-    for dispersion in (1.0, 4.0) if family == "beta" else (1e-4, 1.0, 4.0):
+    for dispersion in {"beta": (1.0, 4.0), "logistic_mixture": (1.0,)}.get(family, (1e-4, 1.0, 4.0)):
         FAMILIES[family]().check_dispersion(dispersion)
 
 
-def test_categorical_takes_its_levels_from_the_data_or_refuses_others():
+@pytest.mark.parametrize("family", ON_LEVELS)
+def test_levels_are_taken_from_the_data_or_refused(family):
     spec = DataSpec("digits", (1, 8, 8), 17, "levels")
-    likelihood = Categorical()
+    likelihood = family()
     likelihood.check_spec(spec)
-    assert likelihood.outputs == 17
-    Categorical(17).check_spec(spec)
-    message = refusal(Categorical(256).check_spec, spec)
+    assert likelihood.bounds == (0, 16)
+    assert likelihood.outputs == {"categorical": 17, "discretized_logistic": 1, "logistic_mixture": 15}[family.name]
+    family(levels=17).check_spec(spec)
+    message = refusal(family(levels=256).check_spec, spec)
     assert "levels=256" in message and "dataset=digits" in message and "17" in message
+
+
+def test_a_decoder_that_gives_the_scale_leaves_nothing_for_phi():
+    likelihood = DiscretizedLogistic("decoder")
+    likelihood.check_dispersion(1.0)
+    message = refusal(likelihood.check_dispersion, 0.5)
+    assert "must be 1, not 0.5" in message and "likelihood.scale=shared" in message
+    assert "at least 0.0005" in likelihood.protocol and "5 scales, at least 0.0005" in LogisticMixture().protocol
 
 
 @pytest.mark.parametrize("family", [Bernoulli, ContinuousBernoulli])

@@ -7,7 +7,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import beta_eta
+from likelihood_cases import CASES, beta_eta
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -325,3 +325,24 @@ def test_the_masses_of_discrete_families_are_sums_of_their_probabilities():
     ]:
         edges = (torch.full((1, 1, 1, 1), edge).double() for edge in (lower, upper))
         assert_allclose(Bernoulli().log_mass(logit, *edges, phi).item(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "logistic" in case.family and case.discrete], ids=str)
+def test_the_masses_of_bins_of_levels_are_sums_of_theirs(case):
+    masses = case.exact.masses
+    eta, phi = case.tensors(1)
+    for lower, upper, inside in [
+        (-0.5, 0.5, masses[:1]),
+        (0.5, 3.5, masses[1:4]),
+        (0.0, 2.0, masses[1:3]),
+        (2.5, INF, masses[3:]),
+        (-INF, 1.5, masses[:2]),
+        (-INF, INF, masses),
+        (0.2, 0.4, []),
+        (-INF, -0.5, []),
+        (4.0, INF, []),
+    ]:
+        edges = (torch.full((1, 1, 1, 1), edge).double() for edge in (lower, upper))
+        found = case.likelihood.log_mass(eta, *edges, phi).item()
+        expected = float(mp.log(mp.fsum(inside))) if inside else -INF
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9), (lower, upper)

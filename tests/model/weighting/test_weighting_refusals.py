@@ -12,7 +12,7 @@ FITS = {
     "fixed_beta": set(LIKELIHOODS),
     "fixed_dispersion": set(LIKELIHOODS),
     "cb_normalizer": {"cb"},
-    "learned_precision": {"gaussian", "laplace", "logistic"},
+    "learned_precision": {"gaussian", "laplace", "logistic", "discretized_logistic"},
     "optimal_precision": {"gaussian", "laplace", "logistic"},
 }
 CURES = {

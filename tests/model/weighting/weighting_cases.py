@@ -3,7 +3,17 @@
 import torch
 
 from vaekl.data import DataSpec
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Laplace,
+    Logistic,
+    LogisticMixture,
+)
 from vaekl.model.nets import mlp
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
@@ -22,6 +32,8 @@ LIKELIHOODS = {
     "cb": ContinuousBernoulli(),
     "beta": Beta(),
     "categorical": Categorical(5),
+    "discretized_logistic": DiscretizedLogistic(levels=5),
+    "logistic_mixture": LogisticMixture(2, levels=5),
 }
 WEIGHTINGS = {
     "fixed_beta": FixedBeta,

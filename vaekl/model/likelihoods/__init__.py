@@ -4,8 +4,21 @@ from vaekl.model.likelihoods.base import Likelihood
 from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from vaekl.model.likelihoods.beta import Beta
 from vaekl.model.likelihoods.categorical import Categorical
+from vaekl.model.likelihoods.discretized_logistic import DiscretizedLogistic
 from vaekl.model.likelihoods.gaussian import Gaussian
 from vaekl.model.likelihoods.laplace import Laplace
 from vaekl.model.likelihoods.logistic import Logistic
+from vaekl.model.likelihoods.logistic_mixture import LogisticMixture
 
-__all__ = ["Bernoulli", "Beta", "Categorical", "ContinuousBernoulli", "Gaussian", "Laplace", "Likelihood", "Logistic"]
+__all__ = [
+    "Bernoulli",
+    "Beta",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogistic",
+    "Gaussian",
+    "Laplace",
+    "Likelihood",
+    "Logistic",
+    "LogisticMixture",
+]

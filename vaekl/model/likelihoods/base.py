@@ -52,7 +52,7 @@ class Likelihood(nn.Module, ABC):
     energy_text: str
     log_norm_const_text: str
     #: the weighting that `weighting=auto` takes; None: learned_precision where φ is a scale, else fixed_dispersion
-    weighting: ClassVar[str | None] = None
+    weighting: str | None = None
     #: what to know of pictures of the mean, in words
     mean_note: ClassVar[str] = ""
     #: whether it is known to be a density: vaekl's own are, and a user's own is tried before its first step

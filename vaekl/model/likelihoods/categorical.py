@@ -4,12 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from vaekl.data.spec import DataSpec
-from vaekl.model.likelihoods.base import Likelihood
-from vaekl.system.errors import VaeklError
+from vaekl.model.likelihoods.levels import OnLevels
 
 
-class Categorical(Likelihood):
+class Categorical(OnLevels):
     """Categorical over {0..K−1}: E = −ln softmax(a)[x], ln C = 0 at φ = 1; tempered: logits a/φ.
 
     The decoder gives K logits for each value; K comes from the data, so call `check_spec` first.
@@ -20,30 +18,11 @@ class Categorical(Likelihood):
     """
 
     name = "categorical"
-    accepts = ("levels",)
-    discrete = True
     energy_text = "−ln softmax(a)[x]"
-    log_norm_const_text = "0"
 
-    def __init__(self, levels: int = 0) -> None:
-        """Fix the number of levels, or leave it to the data.
-
-        Args:
-            levels: K; 0 takes it from the data.
-        """
-        self._set_levels(levels)
-
-    def check_spec(self, spec: DataSpec) -> None:
-        super().check_spec(spec)
-        if self.outputs not in (0, spec.levels):
-            raise VaeklError(
-                f"likelihood.levels={self.outputs} does not fit dataset={spec.name}, which has {spec.levels} levels: "
-                "leave it at 0."
-            )
-        self._set_levels(spec.levels or 0)
-
-    def _set_levels(self, levels: int) -> None:
-        self.outputs, self.bounds = levels, (0.0, float(levels - 1))
+    def set_levels(self, levels: int) -> None:
+        super().set_levels(levels)
+        self.outputs = levels
 
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         return cross_entropy(eta, x.long(), reduction="none")
@@ -54,10 +33,10 @@ class Categorical(Likelihood):
         return shifted.logsumexp(1) / dispersion - (shifted / dispersion.unsqueeze(0)).logsumexp(1)
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return (self._mass(eta, dispersion) * self._levels(eta)).sum(1)
+        return (self._mass(eta, dispersion) * self.every_level(eta)).sum(1)
 
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        distance = self._levels(eta) - self.mean(eta, dispersion).unsqueeze(1)
+        distance = self.every_level(eta) - self.mean(eta, dispersion).unsqueeze(1)
         return (self._mass(eta, dispersion) * distance.square()).sum(1)
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -66,13 +45,9 @@ class Categorical(Likelihood):
         return draw.view(mass.shape[:-1])
 
     def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
-        levels = self._levels(eta)
+        levels = self.every_level(eta)
         inside = (levels > lower.unsqueeze(1)) & (levels <= upper.unsqueeze(1))
         return (eta / dispersion.unsqueeze(0)).log_softmax(1).masked_fill(~inside, -torch.inf).logsumexp(1)
-
-    def _levels(self, eta: Tensor) -> Tensor:
-        levels = torch.arange(self.outputs, device=eta.device, dtype=eta.dtype)
-        return levels.view(1, -1, *[1] * (eta.ndim - 2))
 
     def _mass(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return (eta / dispersion.unsqueeze(0)).softmax(1)

@@ -1,0 +1,180 @@
+"""The logistic density's mass of each level, and what a mixture of them takes from it."""
+
+from math import log, pi, sqrt
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.levels import OnLevels
+from vaekl.system.checks import one_of, positive
+
+#: e^5 = 148 times the range of the levels: half of the mass is at either end there
+_LARGEST_LOG_SCALE = 5.0
+#: values whose tails are held in memory at a time
+_AT_ONCE = 2**24
+
+
+class DiscretizedLogistic(OnLevels):
+    """P(k) = σ((k + ½ − μ)/s) − σ((k − ½ − μ)/s) on {0..K−1}, the tails in the end levels.
+
+    E = −φ ln P(k), ln C = 0. The decoder gives μ, and s is one for all or the decoder's too. Both are in units of the
+    range of the levels, as pictures are: in the equation they are (K−1)·η₁ and (K−1)·s. With s = φ, φ is a shape of the
+    distribution, which E/φ cannot express: it is learned, and the KL's effective weight is λ.
+
+    Source: Kingma et al. 2016 ("IAF"), section 5.2; Salimans et al. 2017 ("PixelCNN++"), section 2.1.
+
+    >>> eta, x, phi = torch.zeros(1, 1, 1, 1, 1), torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1), 0.5)
+    >>> round(DiscretizedLogistic(levels=3).log_prob(eta, x, phi).item(), 6)  # ln σ(½/(2 · 0.5))
+    -0.474077
+    """
+
+    name = "discretized_logistic"
+    weighs_energy = False
+    energy_depends_on_dispersion = True
+    weighting: str | None = "learned_precision"
+    dispersion_text = "the scale, where levels are k/(levels − 1)"
+    energy_text = "−ln[σ((x + ½ − μ)/s) − σ((x − ½ − μ)/s)]"
+
+    def __init__(
+        self, scale: Literal["shared", "decoder"] = "shared", min_scale: float = 5e-4, levels: int = 0
+    ) -> None:
+        """Fix whose the scale is.
+
+        Args:
+            scale: shared: s = φ, one for all; decoder: s is the decoder's second output, and φ = 1.
+            min_scale: the smallest s that the decoder can give, over the range of the levels; that of PixelCNN++.
+            levels: K; 0 takes it from the data.
+        """
+        super().__init__(levels)
+        self.by_decoder = one_of(scale, "likelihood.scale", ("shared", "decoder")) == "decoder"
+        self.min_scale = positive(min_scale, "likelihood.min_scale")
+        if self.by_decoder:
+            self.outputs, self.weighs_energy, self.weighting = 2, True, None
+            self.dispersion_text = "1, as the decoder gives the scale"
+
+    @property
+    def protocol(self) -> str:
+        return f"the decoder gives the scale, at least {self.min_scale:g}" if self.by_decoder else super().protocol
+
+    def check_dispersion(self, dispersion: float) -> None:
+        super().check_dispersion(dispersion)
+        if self.by_decoder:
+            self.refuse_dispersion(dispersion, "likelihood.scale=shared")
+
+    def logistic(self, eta: Tensor, dispersion: Tensor) -> "Logistics":
+        """The density whose mass the levels have; [B, *S]."""
+        log_scale = floored(eta[:, 1], self.min_scale) if self.by_decoder else dispersion.log()
+        return Logistics(eta[:, 0], log_scale, self.levels)
+
+    def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        return self.logistic(eta, dispersion).log_mass(x, x)
+
+    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        return -dispersion * self.log_prob(eta, x, dispersion)
+
+    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        return torch.zeros_like(eta[:, 0])
+
+    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        return self.logistic(eta, dispersion).moments()[0]
+
+    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
+        return self.logistic(eta, dispersion).moments()[1]
+
+    def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.logistic(eta, dispersion).draw(generator)
+
+    def log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor, dispersion: Tensor) -> Tensor:
+        logistic = self.logistic(eta.double(), dispersion.double())
+        return float32_at_least(logistic.log_mass_between(lower, upper), eta.dtype)
+
+    def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
+        # as for a Gaussian without a link, a location at the training mean is no help
+        if not self.by_decoder:
+            return None
+        spread = sqrt(3 * max(variance, 1e-12)) / pi / (self.levels - 1)
+        return torch.stack([torch.zeros_like(mean), torch.full_like(mean, log(spread))])
+
+
+class Logistics(NamedTuple):
+    """Logistic densities, in units of the range of the levels, each of whose masses the levels have.
+
+    Args:
+        location: μ, of any shape.
+        log_scale: ln s, which broadcasts against it.
+        levels: K.
+    """
+
+    location: Tensor
+    log_scale: Tensor
+    levels: int
+
+    def log_mass(self, first: Tensor, last: Tensor) -> Tensor:
+        """ln P(first ≤ X ≤ last) of levels that broadcast against μ, nats.
+
+        σ(b) − σ(a) is σ(b) σ(−a) (1 − e^(a − b)), whose factors keep their digits in both tails.
+        """
+        per_level = self._per_level
+        centre = self.location * (self.levels - 1)
+        below = logsigmoid((last + 0.5 - centre) * per_level)
+        above = logsigmoid((centre + 0.5 - first) * per_level)
+        log_width = -self.log_scale - log(self.levels - 1)
+        if first is not last:
+            log_width = log_width + (last - first + 1).log()
+        at_start, at_end = first <= 0, last >= self.levels - 1
+        inner = torch.where(at_start | at_end, 0.0, _log_one_minus_exp_of_minus_exp(log_width))
+        return below.masked_fill(at_end, 0.0) + above.masked_fill(at_start, 0.0) + inner
+
+    def log_mass_between(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """ln P(lower < X ≤ upper) of any edges; −∞ where no level lies between them."""
+        first = (lower.floor() + 1).clamp(0, self.levels - 1)
+        last = upper.floor().clamp(0, self.levels - 1)
+        empty = (last < first) | (lower >= self.levels - 1) | (upper < 0)
+        mass = self.log_mass(first, torch.maximum(first, last))
+        return mass.masked_fill(empty, -torch.inf)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance, in levels; sums over all levels of P(X < k) up to the middle c, and of P(X ≥ k) beyond.
+
+        E[X − c] is Σ P(X ≥ k) − Σ P(X < k), and E[(X − c)²] the sum of these with the weights 2|k − c − ½|, all of
+        them positive, so that neither a sure level nor a rare one loses its digits.
+        """
+        location, per_level = torch.broadcast_tensors(self.location * (self.levels - 1), self._per_level)
+        centre = location.round().clamp(0, self.levels - 1)
+        first, second = torch.zeros_like(location), torch.zeros_like(location)
+        many = max(1, _AT_ONCE // max(1, location.numel()))
+        for start in range(1, self.levels, many):
+            k = torch.arange(start, min(start + many, self.levels), device=location.device, dtype=location.dtype)
+            edge = k.view(-1, *[1] * location.ndim) - 0.5
+            sign = (edge > centre) * 2.0 - 1.0
+            tail = ((location - edge) * per_level * sign).sigmoid()
+            first += (tail * sign).sum(0)
+            second += (tail * (edge - centre).abs()).sum(0)
+        return centre + first, 2 * second - first.square()
+
+    def draw(self, generator: torch.Generator | None) -> Tensor:
+        """One level of each."""
+        location, per_level = torch.broadcast_tensors(self.location * (self.levels - 1), self._per_level)
+        u = torch.rand(location.shape, generator=generator, device=location.device, dtype=location.dtype)
+        # torch.rand may be exactly 0
+        draw: Tensor = location + torch.logit(u, eps=torch.finfo(u.dtype).tiny) / per_level
+        return draw.round().clamp(0, self.levels - 1)
+
+    @property
+    def _per_level(self) -> Tensor:
+        return (-self.log_scale).exp() / (self.levels - 1)
+
+
+def floored(raw: Tensor, least: float) -> Tensor:
+    """ln s = ln(least + e^raw) of a decoder's output, of any shape; e^raw is not above 148."""
+    above: Tensor = softplus(raw.clamp(max=_LARGEST_LOG_SCALE) - log(least), threshold=40)
+    return log(least) + above
+
+
+def _log_one_minus_exp_of_minus_exp(log_width: Tensor) -> Tensor:
+    """ln(1 − e^−d) of ln d, whose digits it keeps for small d; of any shape."""
+    width = log_width.clamp(-40, 6).exp()
+    return log_width.clamp(max=6) + (-torch.expm1(-width) / width).log()

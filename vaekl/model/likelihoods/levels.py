@@ -1,0 +1,54 @@
+"""What the distributions over a pixel's levels share: K comes from the data."""
+
+import torch
+from torch import Tensor
+
+from vaekl.data.spec import DataSpec
+from vaekl.model.likelihoods.base import Likelihood
+from vaekl.system.errors import VaeklError
+
+
+class OnLevels(Likelihood):
+    """Base class; K is known once `check_spec` has seen the data, or from the beginning where it is an option."""
+
+    accepts = ("levels",)
+    discrete = True
+    log_norm_const_text = "0"
+
+    def __init__(self, levels: int = 0) -> None:
+        """Fix the number of levels, or leave it to the data.
+
+        Args:
+            levels: K; 0 takes it from the data.
+        """
+        self.set_levels(levels)
+
+    def set_levels(self, levels: int) -> None:
+        """Take {0..K−1} for the support."""
+        self.levels, self.bounds = levels, (0.0, float(levels - 1))
+
+    def check_spec(self, spec: DataSpec) -> None:
+        super().check_spec(spec)
+        if self.levels not in (0, spec.levels):
+            raise VaeklError(
+                f"likelihood.levels={self.levels} does not fit dataset={spec.name}, which has {spec.levels} levels: "
+                "leave it at 0."
+            )
+        self.set_levels(spec.levels or 0)
+
+    def refuse_dispersion(self, dispersion: float, other: str) -> None:
+        """Refuse a φ other than 1, where the decoder gives all that there is to give.
+
+        Raises:
+            VaeklError: one sentence that says what has another.
+        """
+        if dispersion != 1:
+            raise VaeklError(
+                f"the dispersion of likelihood={self.name} must be 1, not {dispersion:g}, since the decoder gives "
+                f"each scale by itself: leave weighting.dispersion at 1, or use {other}."
+            )
+
+    def every_level(self, eta: Tensor) -> Tensor:
+        """0, 1, ..., K−1 along the axis of outputs of η [B, P, *S]; [1, K, 1, ...]."""
+        levels = torch.arange(self.levels, device=eta.device, dtype=eta.dtype)
+        return levels.view(1, -1, *[1] * (eta.ndim - 2))
