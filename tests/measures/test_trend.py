@@ -121,6 +121,21 @@ def test_validations_before_the_kl_has_its_full_weight_do_not_count(warm_up):
     assert (still.elbo is None) == (warm_up == 0), "patience would have ended the run that has no warm-up"
 
 
+def test_a_validation_knows_its_own_schedule():
+    """The warm-up ends after 1,000 steps; training logs every 300, the last time before that at 900."""
+    train = [
+        Row(step, "train", line(step, elbo_nats=step, schedule=min(1, step / 1000))) for step in range(30, 901, 30)
+    ]
+    train += [Row(step, "train", line(step, elbo_nats=step, schedule=1)) for step in range(1200, 2001, 10)]
+    best = line(1000, "valid", elbo_nats=100.0, schedule=1)
+    valid = [Row(1000, "valid", best), *rows("valid", elbo_nats=lambda step: 0.0, schedule=lambda step: step >= 1000)]
+    still = trend_of(sorted(train + valid, key=lambda row: row.step), fits=False)
+    assert still.past == 1000
+    # an earlier version's rows of validation do not say
+    old = [Row(row.step, "valid", line(row.step, "valid", elbo_nats=row.figures()["elbo_nats"])) for row in valid]
+    assert trend_of(sorted(train + old, key=lambda row: row.step), fits=False).past is None
+
+
 def test_of_several_samples_the_bound_counts_as_it_does_for_patience():
     """The ELBO of the validation images falls while L_K, which is the loss with another sign, rises."""
     logged = [

@@ -8,14 +8,19 @@ from helpers import data_of, grey, model_of, seeded, split_of, trainer_of
 from trainer_cases import byte_data
 
 from vaekl.measures.elbo import evaluate
+from vaekl.measures.importance import importance_bounds
+from vaekl.model.control import Capacity, Controller, Geco
 from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from vaekl.model.objective import Iwae
 from vaekl.model.weighting import FixedBeta
 from vaekl.run import summary
 
 
-def table_of(data, likelihood, beta=0.5, schedule=1.0):
+def table_of(data, likelihood, beta=0.5, schedule=1.0, control=None, objective=None):
     """The table's rows by their name, and the evaluation it shows."""
     model = model_of(data.spec, likelihood, FixedBeta(likelihood, data.spec.shape, beta))
+    model.control = control or model.control
+    model.objective = objective or model.objective
     trainer, _ = trainer_of(data, model)
     test = evaluate(model, data.test, seeded(), schedule)
     columns = [list(column.cells) for column in summary.end(trainer, test).columns]
@@ -71,3 +76,41 @@ def test_the_kl_s_weight_over_the_energy_s_is_shown(beta, schedule):
     rows, _ = table_of(byte_data(), Gaussian(), beta, schedule)
     assert number(rows["effective β_KL"][0]) == pytest.approx(beta * schedule)
     assert number(rows["dispersion φ"][0]) == pytest.approx(beta)
+
+
+def test_the_bound_of_several_samples_has_the_name_and_the_error_that_eval_gives_it():
+    data = replace(data_of(), test=split_of(grey(500)))
+    rows, test = table_of(data, Gaussian(), 1.0, objective=Iwae(4))
+    bound, error = (float(part) for part in rows["IWAE bound, K = 4"][0].replace(",", "").split(" ± "))
+    assert bound == pytest.approx(-test.loss, abs=1e-3)
+    model = model_of(data.spec, Gaussian(), FixedBeta(Gaussian(), data.spec.shape, 1.0))
+    measured = importance_bounds(model.eval(), data.test, model.log_prob, [4], seeded(3)).bound[4]
+    # other draws of z, the same images
+    assert error == pytest.approx(measured.std().item() / len(data.test) ** 0.5, rel=0.1)
+    assert not [name for name in table_of(data, Gaussian())[0] if "bound" in name]
+
+
+HELD = {
+    "KL": (Controller, {"target": 20.0}, lambda test: test.kl, "20"),
+    "the same": (Capacity, {"target": 0.25}, lambda test: test.kl, "0.25"),
+    "RMSE": (Geco, {"rmse": 0.14}, lambda test: test.rmse, "0.14"),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_target_stands_beside_what_was_reached(name):
+    kind, options, of, shown = HELD[name]
+    data = byte_data()
+    rows, test = table_of(data, Gaussian(), control=kind(Gaussian(), data.spec, 64, **options))
+    text = next(cells[0] for row, cells in rows.items() if row.endswith(", target"))
+    reached, target, percent = text.replace(" (", ", ").rstrip(")").split(", ")
+    assert float(reached) == pytest.approx(of(test), rel=1e-3) and target == shown
+    assert float(percent.removesuffix(" %")) == pytest.approx(100 * (of(test) / float(shown) - 1), abs=0.06)
+
+
+def test_a_distortion_s_distance_is_in_nats():
+    data = byte_data()
+    rows, test = table_of(data, Gaussian(), control=Geco(Gaussian(), data.spec, 64, nats=-3.0))
+    distortion = test.energy_nats - test.log_norm_const
+    assert rows["distortion, target"][0] == f"{distortion:,.3f}, -3 ({distortion + 3:+.3g} nats)"
+    assert not [row for row in table_of(data, Gaussian())[0] if "target" in row]

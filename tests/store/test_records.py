@@ -44,6 +44,7 @@ WRONG = {
 OPTIONAL = {
     "total_correlation_nats", "dimension_wise_kl_nats", "columns", "levels", "other_data",
     "git_revision", "level_width", "spread", "files", "implied_beta_kl", "target_kl_nats",
+    "target_rmse", "target_distortion_nats",
     "scale_power", "unit_sigma", "elbo_standard_error_nats", "bits_per_dim",
     "dispersions",
     "valid", "ruler", "ais", "reliability", "quality", "knn_accuracy", "features", "standard_error_nats",

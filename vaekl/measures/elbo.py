@@ -32,6 +32,8 @@ class Evaluation:
         elbo: of the implied density.
         elbo_standard_error: over images; None for a single one.
         loss: what training minimises, at the step's schedule.
+        loss_standard_error: over images, of an objective of K samples whose loss is minus a bound; None of others.
+        schedule: the KL's multiplier in the loss.
         bits_per_dim: see `vaekl.measures.bits.bits_per_dim`, which also says when there is none.
         dispersion: φ; a geometric mean where there are several.
         implied_sigma: the root of the density's average variance, on the scale of pictures, where levels are
@@ -52,6 +54,8 @@ class Evaluation:
     elbo: float
     elbo_standard_error: float | None
     loss: float
+    loss_standard_error: float | None
+    schedule: float
     bits_per_dim: float | None
     dispersion: float
     implied_sigma: float
@@ -64,7 +68,10 @@ class Evaluation:
     images: int
 
     def figures(self) -> dict[str, float]:
-        """The scalars that there are, under the names that TensorBoard, `metrics.csv` and `results.json` share."""
+        """The scalars that there are, under the names that TensorBoard, `metrics.csv` and `results.json` share.
+
+        Without what is said of the loss alone, its schedule and its standard error.
+        """
         named = {
             "energy_nats": self.energy_nats,
             "energy": self.energy,
@@ -137,15 +144,18 @@ def _judge(
         terms, eta = model.terms(x, noise)
         parts = torch.stack([terms.energy_nats, terms.total_energy, terms.log_norm_const, terms.elbo])
         mean, variance = model.moments(eta)
+        bounds = terms.elbo[:0]
         if not with_loss:
             loss = terms.elbo.new_full((), torch.nan)
         elif model.objective.samples == 1:
             loss = model.loss(terms, schedule) * len(x)
         else:  # the further samples have a stream of their own, so that the ELBO is that of any objective
-            loss = _loss_of_samples(model, x, noise, order.generator(f"loss {number}", seed, x.device), schedule)
+            further = order.generator(f"loss {number}", seed, x.device)
+            loss, bounds = _loss_of_samples(model, x, noise, further, schedule)
         square_error = (mean - model.spec.to_data(x)).square().flatten(1).mean(1)
-        judged.append((parts, terms.kl, terms.posterior.mean, loss, variance.flatten(1).mean(1), square_error))
-    columns, kl, posterior_means, losses, variances, square_errors = zip(*distributed.gathered(judged), strict=True)
+        judged.append((parts, terms.kl, terms.posterior.mean, loss, bounds, variance.flatten(1).mean(1), square_error))
+    figures = zip(*distributed.gathered(judged), strict=True)
+    columns, kl, posterior_means, losses, bounds_of, variances, square_errors = figures
     # averages over many images are taken in float64, which not every device has
     energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
     kl_per_latent = torch.cat(kl).cpu().double().mean(0)
@@ -158,8 +168,10 @@ def _judge(
         log_norm_const=log_norm_const.mean().item(),
         kl=kl_per_latent.sum().item(),
         elbo=elbo.mean().item(),
-        elbo_standard_error=elbo.std().item() / sqrt(images) if images > 1 else None,
+        elbo_standard_error=_standard_error(elbo),
         loss=torch.stack(losses).cpu().double().sum().item() / images,
+        loss_standard_error=_standard_error(torch.cat(bounds_of)),
+        schedule=schedule,
         bits_per_dim=bits_per_dim(elbo.mean().item(), model.spec, model.likelihood.discrete),
         dispersion=geometric.item(),
         implied_sigma=sqrt(torch.cat(variances).cpu().double().mean().item()),
@@ -173,10 +185,25 @@ def _judge(
     )
 
 
-def _loss_of_samples(model: VAE, x: Tensor, first: Tensor, further: torch.Generator, schedule: float) -> Tensor:
-    """The loss of an objective of K samples, summed over x [B, *S]: their noise begins with `first`, [B, Z]."""
+def _standard_error(values: Tensor) -> float | None:
+    """Of the mean of one value an image; None of fewer than two."""
+    return values.cpu().double().std().item() / sqrt(len(values)) if len(values) > 1 else None
+
+
+def _loss_of_samples(
+    model: VAE, x: Tensor, first: Tensor, further: torch.Generator, schedule: float
+) -> tuple[Tensor, Tensor]:
+    """The loss of an objective of K samples, summed over x [B, *S], and its bounds, [B], or [0] where it has none.
+
+    The samples' noise begins with `first`, [B, Z].
+    """
     samples = model.objective.samples
     noise = torch.stack([first, *(model.noise(len(x), further) for _ in range(samples - 1))], 1)
     at_once = max(1, len(x) // samples)
-    parts = zip(x.split(at_once), noise.split(at_once), strict=True)
-    return sum((model.loss(model(images, part), schedule) * len(images) for images, part in parts), first.new_zeros(()))
+    loss, bounds = first.new_zeros(()), [first.new_zeros(0)]
+    for images, part in zip(x.split(at_once), noise.split(at_once), strict=True):
+        terms = model(images, part)
+        loss = loss + model.loss(terms, schedule) * len(images)
+        own = model.objective.bounds(terms, schedule)
+        bounds += [own] if own is not None else []
+    return loss, torch.cat(bounds)

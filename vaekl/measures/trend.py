@@ -96,8 +96,8 @@ def trend(
     5 %, the ELBO where it changed by more than 0.01 bits for each value of an example; both only where the change is
     more than two standard errors of the difference, as the scatter of the rows says. Where a quarter has fewer than
     four rows, nothing is said of the ELBO; if φ did not move either, that was too short to tell. As with patience
-    only validations at which the KL has its full weight count, by the last row of training before them; those of an
-    objective of several samples by its bound L_K, which is its loss.
+    only validations at which the KL has its full weight count; those of an objective of several samples by its bound
+    L_K, which is its loss.
 
     Args:
         rows: gives the rows of metrics.csv, of all splits, in their order; it is called twice.
@@ -112,12 +112,12 @@ def trend(
     key, name = ("effective_beta_kl", "effective β_KL") if finds_beta else ("dispersion", "φ")
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     valid: list[tuple[float, int]] = []
-    has_full_kl = True
+    schedule = 1.0
     bound, sign = ("elbo_nats", 1) if samples == 1 else ("loss", -1)
     for row in rows():
-        if row.split == "train":
-            has_full_kl = row.figures().get("schedule", 1) == 1
-        if row.split == "valid" and has_full_kl and bound in (figures := row.figures()):
+        if row.split != "test":  # a validation of an earlier version has the schedule of the training before it
+            schedule = row.figures().get("schedule", schedule)
+        if row.split == "valid" and schedule == 1 and bound in (figures := row.figures()):
             valid.append((sign * figures[bound], row.step))
         if row.split == "train" and 2 * row.step > total:
             figures = row.figures()

@@ -12,8 +12,10 @@ from rich.table import Table
 from vaekl import __version__
 from vaekl.data import Data
 from vaekl.measures.elbo import Evaluation
+from vaekl.measures.held import held
 from vaekl.measures.trend import Trend, trend
 from vaekl.store import RunFolder
+from vaekl.store.schema import ControlFacts
 from vaekl.system import distributed
 from vaekl.system.terminal import command, printable
 from vaekl.training.trainer import Trainer
@@ -89,16 +91,24 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
         table.add_row(name, f"{nats:,.3f}", f"{-nats / (spec.dims * log(2)):+.4f}" if comparable else "")
     if spec.dequantized and spec.levels:
         table.add_row(f"bins of width 1/{spec.levels}", "", f"{log2(spec.levels):+.4f}")
-    error = f" ± {test.elbo_standard_error:,.3f}" if test.elbo_standard_error is not None else ""
     bits = f"{test.bits_per_dim:.4f}" if test.bits_per_dim is not None else ""
-    table.add_row("ELBO", f"{test.elbo:,.3f}{error}", bits, style="bold", end_section=True)
+    table.add_row("ELBO", with_error(test.elbo, test.elbo_standard_error, 3), bits, style="bold", end_section=True)
     if model.objective.samples > 1:
-        table.add_row(f"bound L_{model.objective.samples}", f"{-test.loss:,.3f}")
+        name = f"{model.objective.name.upper()} bound, K = {model.objective.samples:,}"
+        table.add_row(name, with_error(-test.loss, test.loss_standard_error, 3))
+    distortion = test.energy_nats - test.log_norm_const
+    if result := held(ControlFacts(**model.control.facts()), test.kl, test.rmse, distortion):
+        table.add_row(*result)
     table.add_row("dispersion φ", f"{test.dispersion:.5g}")
     table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
     table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")
     table.add_row("active units", f"{test.active_units} of {model.latents}")
     return table
+
+
+def with_error(value: float, error: float | None, digits: int) -> str:
+    """A figure with so many digits after the point, and ± its standard error where there is one."""
+    return f"{value:,.{digits}f}" + (f" ± {error:,.{digits}f}" if error is not None else "")
 
 
 def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path: Path) -> str:

@@ -82,6 +82,9 @@ class ControlFacts(Record):
     name: Text
     penalty: Text
     target_kl_nats: Positive | None
+    #: folders of earlier versions do not say what else is held
+    target_rmse: Positive | None = None
+    target_distortion_nats: Number | None = None
 
 
 class ObjectiveFacts(Record):

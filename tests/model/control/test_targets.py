@@ -11,9 +11,12 @@ from vaekl.model.control import Capacity, Controller, Geco
 from vaekl.model.likelihoods import Gaussian, Laplace
 from vaekl.system.errors import VaeklError
 
+#: Burgess et al. 2018
+SOURCE = {"width": None, "speed": None}
 
-def test_capacity_is_the_weighted_distance_of_the_batch_s_kl():
-    control = made(Capacity, target=4.0, gamma=10.0)
+
+def test_the_published_capacity_is_the_weighted_distance_of_the_batch_s_kl():
+    control = made(Capacity, target=4.0, gamma=10.0, **SOURCE)
     # mean KL 6, above C = 4; then 1.5, below; the schedule halves C
     above, below = terms_of([[5.0, 1.0], [2.0, 4.0]]), terms_of([[1.0, 0.0], [2.0, 0.0]])
     assert penalised(control, above).mean().item() == pytest.approx(10 * abs(6 - 4))
@@ -22,23 +25,44 @@ def test_capacity_is_the_weighted_distance_of_the_batch_s_kl():
     control.eval()
     coefficient, values = control.penalty(below, 1.0)
     assert (coefficient * values).mean().item() == pytest.approx(25)
+    assert control.multiplier(1.0) == 0
 
 
 def test_the_gradient_of_a_capacity_has_the_slope_of_the_whole_batch():
-    control = made(Capacity, target=4.0, gamma=10.0)
+    control = made(Capacity, target=4.0, gamma=10.0, **SOURCE)
     kl = torch.tensor([[1.0], [9.0]], requires_grad=True)
     penalised(control, terms_of(kl)).mean().backward()
     assert kl.grad.flatten().tolist() == [5.0, 5.0]
 
 
-def test_the_reported_weight_is_the_mean_slope():
-    control = made(Capacity, target=1.0, gamma=2.0, momentum=0.1)
-    slopes = [2.0, 2.0, -2.0, 2.0]
-    for slope in slopes:
-        penalised(control, terms_of([[2.0 if slope > 0 else 0.5]]))
-    weights = [0.1 * 0.9 ** (3 - i) for i in range(4)]
-    expected = sum(w * s for w, s in zip(weights, slopes, strict=True)) / sum(weights)
-    assert control.multiplier(0.3) == pytest.approx(expected, rel=1e-5)
+def test_a_capacity_adds_up_its_pushes():
+    """In plain numbers: the slope is λ and 2 · (KL − C)/3 within ±2, of which λ keeps a tenth, and −2 at least."""
+    control = made(Capacity, target=4.0, gamma=2.0, width=3.0, speed=0.1)
+    weight = 0.0
+    for mean in (4.0, 5.5, 9.0, 3.0, *[0.5] * 60, 5.0):
+        kl = torch.tensor([[mean - 0.25], [mean + 0.25]], requires_grad=True)
+        penalty = penalised(control, terms_of(kl)).mean()
+        penalty.backward()
+        distance = mean - 4
+        push = 2 * min(max(distance / 3, -1), 1)
+        weight = max(weight + 0.1 * push, -2)
+        excess = distance**2 / 6 if abs(distance) < 3 else abs(distance) - 1.5
+        assert penalty.item() == pytest.approx(weight * distance + 2 * excess, rel=1e-4)
+        assert kl.grad.sum().item() == pytest.approx(weight + push, rel=1e-4)
+        assert control.multiplier(0.3) == pytest.approx(max(weight, 0), rel=1e-4)
+    assert weight < -1.9
+
+
+def test_a_capacity_s_weight_at_rest_is_what_holds_the_kl():
+    """A KL that falls with its slope, 10 − ln(1 + slope), is at 8 where the slope is e² − 1: below γ or above it."""
+    for gamma, width in ((2.0, 1.0), (20.0, 10.0)):
+        control, kl = made(Capacity, target=8.0, gamma=gamma, width=width, speed=0.1), 12.0
+        for _ in range(400):
+            penalised(control, terms_of([[kl]]))
+            slope = control.multiplier(1.0) + gamma * min(max((kl - 8) / width, -1), 1)
+            kl += 0.2 * (10 - log(1 + max(slope, -0.9)) - kl)
+        assert kl == pytest.approx(8, rel=1e-3)
+        assert control.multiplier(1.0) == pytest.approx(exp(2) - 1, rel=1e-2)
 
 
 def published(errors, kp, ki, smallest=0.0, largest=None):

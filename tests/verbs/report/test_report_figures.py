@@ -264,3 +264,15 @@ def test_the_report_names_the_versions_that_the_figures_depend_on(made):
     for name in ("vaekl", "torch", "numpy"):
         assert f"- {name}: {packages[name]}" in text
     assert "- python: " in text and "- data protocol: " in text
+
+
+def test_what_a_group_s_control_holds_stands_beside_what_it_reached(sweep, undrawn):
+    for seed, kl in ((0, 19.0), (1, 23.0)):
+        run = sweep / f"cb_{seed}"
+        facts, results = load(run / "facts.json"), load(run / "results.json")
+        facts["control"]["target_kl_nats"], results["test"]["kl_nats"] = 20.0, kl
+        (run / "facts.json").write_text(json.dumps(facts))
+        (run / "results.json").write_text(json.dumps(results))
+    assert reported(sweep.parent, "sweep", "report.measure=false", "report.pictures=0").code == 0
+    text = (sweep / "report/report.md").read_text(encoding="utf-8")
+    assert text.count("holds a target") == 1 and "holds a target: KL, target: 21.000, 20 (+5.0 %)." in text

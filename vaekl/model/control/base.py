@@ -37,6 +37,9 @@ class Control(nn.Module, ABC):
     weighs: bool = True
     #: the KL that it holds, nats; None where it holds none
     target: float | None = None
+    #: the same of the RMSE, on the scale that is reported, and of the distortion E/φ − ln C, nats
+    target_rmse: float | None = None
+    target_distortion: float | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -86,36 +89,16 @@ class Control(nn.Module, ABC):
         """What is true of this control, as values of JSON: a run's folder holds it for those who have not the class.
 
         Returns:
-            `name`; `penalty`, what stands for the KL in the loss; `target_kl_nats`, the KL that it holds, or None.
+            `name`; `penalty`, what stands for the KL in the loss; `target_kl_nats`, `target_rmse` and
+            `target_distortion_nats`, what it holds, or None.
         """
-        return {"name": self.name, "penalty": self.equation(), "target_kl_nats": self.target}
-
-
-class RunningMean(nn.Module):
-    """An exponential mean of a number over the training steps, corrected for its start at 0; 0 before the first.
-
-    Args:
-        momentum: weight of the newest step, so that about 1/momentum of them count.
-    """
-
-    total: Tensor
-    weight: Tensor
-
-    def __init__(self, momentum: float) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("total", scalar(0))
-        self.register_buffer("weight", scalar(0))
-
-    def update(self, value: Tensor) -> None:
-        """Take in the newest step's, []."""
-        self.total.lerp_(value, self.momentum)
-        self.weight.lerp_(torch.ones_like(self.weight), self.momentum)
-
-    @property
-    def mean(self) -> float:
-        """As it is now."""
-        return float(self.total / self.weight.clamp(min=self.momentum))
+        return {
+            "name": self.name,
+            "penalty": self.equation(),
+            "target_kl_nats": self.target,
+            "target_rmse": self.target_rmse,
+            "target_distortion_nats": self.target_distortion,
+        }
 
 
 def batch_mean(values: Tensor) -> Tensor:

@@ -55,10 +55,10 @@ class Geco(Control):
         super().__init__(likelihood, spec, images)
         if (rmse is None) == (nats is None):
             raise VaeklError("control=geco holds one target: give control.rmse, or control.nats.")
-        self.rmse = optional(positive, rmse, "control.rmse")
-        self.nats = optional(number, nats, "control.nats", -1e9, 1e9)
-        self.energy = self._energy_at(self.rmse) if self.rmse is not None else None
-        if self.rmse is not None and self.energy is None:
+        self.target_rmse = optional(positive, rmse, "control.rmse")
+        self.target_distortion = optional(number, nats, "control.nats", -1e9, 1e9)
+        self.energy = self._energy_at(self.target_rmse) if self.target_rmse is not None else None
+        if self.target_rmse is not None and self.energy is None:
             raise VaeklError(
                 f"control.rmse does not fit likelihood={likelihood.name}, whose energy does not say the squared error: "
                 "give control.nats, the distortion."
@@ -83,8 +83,8 @@ class Geco(Control):
         if self.energy is not None:
             excess = batch_mean(terms.total_energy) / (self.energy * self.spec.dims) - 1
         else:
-            assert self.nats is not None
-            excess = (batch_mean(terms.energy_nats - terms.log_norm_const) - self.nats) / self.spec.dims
+            assert self.target_distortion is not None
+            excess = (batch_mean(terms.energy_nats - terms.log_norm_const) - self.target_distortion) / self.spec.dims
         self.excess.lerp_(excess.clamp(-1, _LARGEST_EXCESS), self.momentum)
         self.log_weight.sub_(self.speed * self.excess).clamp_(-_LARGEST_LOG, _LARGEST_LOG)
 
@@ -95,5 +95,6 @@ class Geco(Control):
         return float(self.log_weight.exp()) * schedule
 
     def explanation(self) -> str:
-        target = f"RMSE is {self.rmse:g}" if self.rmse is not None else f"distortion is {self.nats:g} nats"
-        return f"λ is moved until the {target}"
+        if self.target_rmse is not None:
+            return f"λ is moved until the RMSE is {self.target_rmse:g}"
+        return f"λ is moved until the distortion is {self.target_distortion:g} nats"

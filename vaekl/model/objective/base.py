@@ -37,6 +37,15 @@ class Objective(ABC):
             control: what stands for the KL.
         """
 
+    def bounds(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor | None:
+        """Each image's bound, [B], nats, for its standard error; None where the loss is not minus their mean.
+
+        Args:
+            terms: as of `loss`.
+            schedule: the KL's multiplier.
+        """
+        return None
+
     @abstractmethod
     def equation(self, weighting: Weighting, control: Control) -> str:
         """The loss as text."""

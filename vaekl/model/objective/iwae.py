@@ -43,6 +43,9 @@ class Iwae(Objective):
         needs_densities(self.name, weighting, control)
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float, weighting: Weighting, control: Control) -> Tensor:
+        return -self.bounds(terms, schedule).mean()
+
+    def bounds(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
         z, mean, log_std, noise = terms.posterior
         doubly = self.doubly and z.requires_grad
         if doubly:
@@ -55,7 +58,7 @@ class Iwae(Objective):
             weight = log_weight.detach().softmax(1).view(-1, 1)
             # of −ln Σ w the gradient of each sample holds its w̃ already, and lacks the second factor
             z.register_hook(lambda gradient: gradient * (1 - schedule + schedule * weight))
-        return log(self.samples) - log_weight.logsumexp(1).mean()
+        return log_weight.logsumexp(1) - log(self.samples)
 
     def equation(self, weighting: Weighting, control: Control) -> str:
         # a schedule is written behind it, and multiplies its last term

@@ -37,7 +37,7 @@ class MetricsCsv(Callback):
 
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         if evaluation is not None:
-            self._append(trainer.step, "valid", evaluation.figures())
+            self._append(trainer.step, "valid", evaluation.figures() | {"schedule": evaluation.schedule})
         self._flush()
 
     def paused(self, trainer: TrainerView) -> None:

@@ -113,7 +113,8 @@ class TensorBoard(Callback):
             # early stopping restored its best weights: the last point of the curves is theirs, as in the test
             for row in RunFolder(self.folder).metrics():
                 if row.split == "valid" and row.step == trainer.step:
-                    self._scalars("valid", row.figures(), self._last_step)
+                    kept = {tag: value for tag, value in row.figures().items() if tag in evaluation.figures()}
+                    self._scalars("valid", kept, self._last_step)
         self._compare(list(evaluation.figures()), trainer.step)
         self.writer.close()
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
+from vaekl.run.summary import with_error
 from vaekl.system.terminal import printable
 
 #: of how many channels, or values of a vector, σ and RMSE are printed
@@ -29,17 +30,17 @@ def run_table(report: dict[str, Any]) -> Table:
     table.add_row("ln C, nats", f"{elbo['log_norm_const_nats']:,.3f}")
     table.add_row("−KL, nats", f"{-elbo['kl_nats']:,.3f}")
     density = "; ".join((protocol["data"], protocol["likelihood"]))
-    table.add_row("ELBO, nats", _with_error(elbo["elbo_nats"], elbo.get("elbo_standard_error_nats"), 3), density)
+    table.add_row("ELBO, nats", with_error(elbo["elbo_nats"], elbo.get("elbo_standard_error_nats"), 3), density)
     for row in report["iwae"]:
-        table.add_row(f"IWAE bound, K = {row['k']:,}, nats", _with_error(row["nats"], row["standard_error_nats"], 3))
+        table.add_row(f"IWAE bound, K = {row['k']:,}, nats", with_error(row["nats"], row["standard_error_nats"], 3))
     if ais := report.get("ais"):
         few = f"the first {ais['images']:,} {examples}, whose IWAE bound is {ais['iwae_of_these_images_nats']:,.3f}"
         what = f"{ais['steps']:,} distributions; {few}"
-        table.add_row("AIS bound, nats", _with_error(ais["nats"], ais["standard_error_nats"], 3), what)
+        table.add_row("AIS bound, nats", with_error(ais["nats"], ais["standard_error_nats"], 3), what)
     if "bits_per_dim" in elbo:
         table.add_row("bits/dim from the ELBO", f"{elbo['bits_per_dim']:.4f}", protocol["bits_per_dim"])
     if ruler := report.get("ruler"):
-        bits = _with_error(ruler["bits_per_dim"], ruler["standard_error_bits_per_dim"], 4)
+        bits = with_error(ruler["bits_per_dim"], ruler["standard_error_bits_per_dim"], 4)
         table.add_row("bits/dim on the fair ruler", bits, protocol["ruler"], style="bold")
         for row in ruler["iwae"]:
             if row["k"] > 1:
@@ -74,7 +75,7 @@ def run_table(report: dict[str, Any]) -> Table:
         table.add_row("SSIM", f"{quality['ssim']:.4f}", "the same")
     if scores := report.get("features"):
         table.add_row("Fréchet distance", f"{scores['frechet']:,.3f}", scores["protocol"])
-        table.add_row("inception score", _with_error(scores["inception_mean"], scores["inception_std"], 3), "the same")
+        table.add_row("inception score", with_error(scores["inception_mean"], scores["inception_std"], 3), "the same")
     if report["moving"]:
         table.add_section()
         table.add_row("no answer yet", "", report["moving"])
@@ -121,10 +122,6 @@ def comparison(reports: list[dict[str, Any]]) -> Table:
 
 def _unfinished(report: dict[str, Any]) -> str:
     return "" if report["finished"] else f" (unfinished, step {report['step']:,})"
-
-
-def _with_error(value: float, error: float | None, digits: int) -> str:
-    return f"{value:,.{digits}f}" + (f" ± {error:,.{digits}f}" if error is not None else "")
 
 
 def _ratio(figures: dict[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 
+from vaekl.measures.held import held
 from vaekl.store.schema import Images
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import Group, example_of, repeats, swept
@@ -106,12 +108,27 @@ def notes(groups: Sequence[Group]) -> list[str]:
     integers = list(dict.fromkeys(group.counted[0].integers for group in groups if group.counted))
     lines.append(f"ELBOs here: {_sets(densities)}.")
     lines.append(f"Ruler here: {_sets(integers)}.")
+    lines += _targets(groups)
     lines += [
         f"σ/RMSE: implied σ over the RMSE of the density's mean on the test {word}s; 1 is calibrated. Active units: "
         "variance of the posterior mean above 0.01.",
         "Training, s: Σ steps · batch size / examples per second over the rows of metrics.csv, so without validation, "
         "test and pictures; examples per s are over the same time. Both depend on the machine and its load.",
     ]
+    return lines
+
+
+def _targets(groups: Sequence[Group]) -> list[str]:
+    """How near each group came to what its control holds, on average over its runs."""
+    lines = []
+    for group in groups:
+        tests = [run.test for run in group.counted]
+        control = next((run.facts.control for run in group.counted if run.facts), None)
+        if control is None:
+            continue
+        means = (fmean(getattr(one, key) for one in tests) for key in ("kl_nats", "rmse", "distortion_nats"))
+        if result := held(control, *means):
+            lines.append(f"{group.name} holds a target: {': '.join(result)}.")
     return lines
 
 
