@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mpmath as mp
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from vaekl.distributions import Beta, ContinuousBernoulli
+from vaekl.distributions import Beta, ContinuousBernoulli, DiscretizedLogistic, Logistic
 
 
 class ContinuousBernoulliByMpmath:
@@ -42,6 +43,15 @@ class ContinuousBernoulliByMpmath:
 
     def support(self):
         return 0.0, 1.0
+
+
+def discretized_logistic(loc, scale, levels=5):
+    """The masses that SciPy's logistic gives to the levels."""
+    exact, edges = stats.logistic(loc * (levels - 1), scale * (levels - 1)), np.arange(levels - 1) + 0.5
+    # of the tail that is smaller, so that its digits are not lost
+    below, above = exact.cdf(edges), exact.sf(edges)
+    inner = np.where(edges[1:] < exact.mean(), np.diff(below), -np.diff(above))
+    return stats.rv_discrete(values=(np.arange(levels), [below[0], *inner, above[-1]]))
 
 
 @dataclass(frozen=True)
@@ -121,5 +131,19 @@ LAWS = {
         {"concentration1": (1.0, 0.7, 2.0, 900.0), "concentration0": (1.0, 0.5, 3.0, 700.0)},
         {"concentration1": 0.0, "concentration0": -1.0},
         1.25,
+    ),
+    "logistic": Law(
+        Logistic,
+        lambda loc, scale: stats.logistic(loc, scale),
+        {"loc": (0.0, -3.7, 250.0), "scale": (1.0, 0.01, 30.0)},
+        {"loc": float("nan"), "scale": 0.0},
+        None,
+    ),
+    "discretized_logistic": Law(
+        partial(DiscretizedLogistic, levels=5),
+        discretized_logistic,
+        {"loc": (0.0, 0.4, 1.3, 0.5), "scale": (0.2, 0.05, 1.0, 20.0)},
+        {"loc": float("nan"), "scale": -1.0},
+        5.0,
     ),
 }

@@ -111,8 +111,19 @@ def test_icdf_is_the_inverse_of_the_cdf(law):
     (slope,) = torch.autograd.grad(x.sum(), below)
     assert_close(slope, (-batch.log_prob(x)).exp().sum(1, keepdim=True).detach())
     assert (batch.icdf(torch.tensor([[0.0], [1.0]])).diff(dim=0) > 0).all()
-    with pytest.raises(ValueError, match="support"):
+    with pytest.raises(ValueError, match="probabilities"):
         batch.icdf(torch.tensor(1.5))
+
+
+def test_levels_can_be_listed(law):
+    batch, _ = law.batch()
+    if not batch.has_enumerate_support:
+        with pytest.raises(NotImplementedError):
+            batch.enumerate_support()
+        return
+    levels = batch.enumerate_support()
+    assert levels.shape == (5, *batch.batch_shape) and batch.enumerate_support(expand=False).shape == (5, 1)
+    assert_close(batch.log_prob(levels).exp().sum(0), torch.ones_like(batch.mean))
 
 
 def test_entropy(law):

@@ -85,6 +85,20 @@ def test_it_has_the_gradients_of_the_family(drawn):
     assert_close(*slopes)
 
 
+def test_a_mixture_is_pytorchs_mixture_of_discretized_logistics():
+    family = likelihoods.LogisticMixture(components=3, levels=5, min_scale=1e-9)
+    eta = torch.randn(4, 9, *S, generator=torch.Generator().manual_seed(0)).double()
+    logits, loc, log_scale = (part.movedim(1, -1) for part in eta.chunk(3, 1))
+    mixture = distributions.MixtureSameFamily(
+        distributions.Categorical(logits=logits), ours.DiscretizedLogistic(loc, log_scale.exp(), levels=5)
+    )
+    law, x = ours.of(family, eta), torch.full((4, *S), 3.0).double()
+    assert_close(mixture.log_prob(x), law.log_prob(x))
+    assert_close(mixture.variance, law.variance)
+    assert_close(mixture.cdf(x), law.cdf(x))
+    assert law.entropy().shape == mixture.sample().shape == (4, *S)
+
+
 def test_a_number_is_a_dispersion():
     eta = torch.zeros(2, 1, *S)
     assert_close(ours.of(likelihoods.Gaussian(), eta, 4.0).stddev, torch.full((2, *S), 2.0))

@@ -1,6 +1,6 @@
 """A family of vaekl's as a PyTorch `Distribution`: the family has the formulas, and this class the shapes."""
 
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -95,6 +95,27 @@ class LikelihoodDistribution(Distribution):
     def _below(self, value: Tensor, shape: torch.Size) -> Tensor:
         """P(X ≤ value); float64 in."""
         return self._call("log_mass", shape, torch.full_like(value, -inf), value).exp()
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+        return self.likelihood.discrete and isfinite(self.likelihood.bounds[1])
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        if not self.has_enumerate_support:
+            raise NotImplementedError(f"{type(self).__name__} has no finite support.")
+        first, last = (round(bound) for bound in self.likelihood.bounds)
+        values = torch.arange(first, last + 1, dtype=self.mean.dtype, device=self.mean.device)
+        values = values.view(-1, *[1] * len(self.batch_shape))
+        return values.expand(-1, *self.batch_shape) if expand else values
+
+    def entropy(self) -> Tensor:
+        log_prob = self.log_prob(self.enumerate_support(expand=False))
+        return -(log_prob.exp() * log_prob).sum(0)
+
+    def _check_probability(self, value: Tensor) -> None:
+        """Refuse what is no probability, for an `icdf`."""
+        if self._validate_args and not constraints.unit_interval.check(value).all():
+            raise ValueError(f"The icdf of {type(self).__name__} takes probabilities in [0, 1].")
 
     def sample(self, sample_shape: Any = _ONE) -> Tensor:
         with torch.no_grad():

@@ -51,8 +51,7 @@ class ContinuousBernoulli(LikelihoodDistribution):
         return self.logits.unsqueeze(-1), torch.ones_like(self.logits)
 
     def icdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check_probability(value)
         return cb.quantile(*torch.broadcast_tensors(self.logits, value))
 
     def entropy(self) -> Tensor:
