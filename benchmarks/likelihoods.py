@@ -26,6 +26,7 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    StudentT,
 )
 
 BATCH, SHAPE = 100, (1, 28, 28)
@@ -33,7 +34,7 @@ ROUNDS = 20
 REPEATS = 5
 BCE = "binary_cross_entropy_with_logits"
 FAMILIES = [
-    *[Gaussian(), Laplace(), Logistic(), Bernoulli(), ContinuousBernoulli(), Beta()],
+    *[Gaussian(), Laplace(), Logistic(), StudentT(), Bernoulli(), ContinuousBernoulli(), Beta()],
     *[Categorical(256), DiscretizedLogistic(levels=256), LogisticMixture(levels=256)],
 ]
 

@@ -13,7 +13,16 @@ from vaekl.data.transforms import Dequantize, Levels, Scale
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.importance import importance_bounds
 from vaekl.measures.ruler import Ruler, log_mass, protocol, why_no_ruler
-from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Gaussian, Laplace, Logistic
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    Logistic,
+    StudentT,
+)
 from vaekl.model.weighting import FixedDispersion
 
 STORED = {17: DataSpec("digits", (1, 4, 4), 17, "levels"), 256: DataSpec("mnist", (1, 4, 4), 256, "levels")}
@@ -45,7 +54,9 @@ def test_every_value_lies_in_the_bin_of_its_level_and_the_bins_meet(transform, l
 
 
 @pytest.mark.parametrize(
-    "likelihood", [Gaussian(), Laplace(), Logistic(), ContinuousBernoulli(), Beta()], ids=lambda family: family.name
+    "likelihood",
+    [Gaussian(), Laplace(), Logistic(), StudentT(), ContinuousBernoulli(), Beta()],
+    ids=lambda family: family.name,
 )
 @pytest.mark.parametrize("transform", [Dequantize(), Scale()], ids=["dequantized", "scaled"])
 @pytest.mark.parametrize("levels", STORED)

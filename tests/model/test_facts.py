@@ -19,6 +19,7 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    StudentT,
 )
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision, Weighting
 from vaekl.system.errors import VaeklError
@@ -60,6 +61,7 @@ class Half(Gaussian):
         (Gaussian(), "the real line", "the variance", False),
         (Laplace(), "the real line", "the scale", False),
         (Logistic(), "the real line", "the scale", False),
+        (StudentT(), "the real line", "the squared scale", False),
         (Gaussian(scale="decoder"), "the real line", "a factor of the decoder's scale", False),
         (Half(), "[0, inf)", "the variance", False),
     ],
@@ -80,13 +82,23 @@ def test_sigma_follows_from_the_facts_alone(phi):
 
     assert sigma(Gaussian()) == pytest.approx(stats.norm(scale=sqrt(phi)).std())
     assert sigma(Laplace()) == pytest.approx(stats.laplace(scale=phi).std())
+    assert sigma(StudentT(df=3)) == pytest.approx(stats.t(3, scale=sqrt(phi)).std())
     assert sigma(Logistic()) == pytest.approx(stats.logistic(scale=phi).std())
     # the generalised normal distribution with exponent 4 and scale φ^¼
     assert sigma(Quartic()) == pytest.approx(stats.gennorm(4, scale=phi**0.25).std(), rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    "family", [Bernoulli(), ContinuousBernoulli(), Beta(), Categorical(4), Spread(), Laplace(scale="decoder")]
+    "family",
+    [
+        Bernoulli(),
+        ContinuousBernoulli(),
+        Beta(),
+        Categorical(4),
+        Spread(),
+        Laplace(scale="decoder"),
+        StudentT(df="learned"),
+    ],
 )
 def test_where_no_single_sigma_belongs_to_a_dispersion_none_is_given(family):
     assert family.facts()["unit_sigma"] is None

@@ -18,6 +18,7 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    StudentT,
 )
 from vaekl.model.nets import Nets, linear
 from vaekl.model.vae import VAE
@@ -77,6 +78,8 @@ FAMILIES = [
     Gaussian(scale="decoder"),
     Laplace(),
     Logistic(),
+    StudentT(),
+    StudentT(scale="decoder", df="decoder"),
     ContinuousBernoulli(),
     Bernoulli(),
     Beta(),

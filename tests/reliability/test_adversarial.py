@@ -38,6 +38,7 @@ LIKELIHOODS = {
     "gaussian": (likelihoods.Gaussian, "unit_interval"),
     "laplace": (likelihoods.Laplace, "unit_interval"),
     "logistic": (likelihoods.Logistic, "unit_interval"),
+    "student_t": (partial(likelihoods.StudentT, df="learned"), "unit_interval"),
     "gaussian by decoder": (partial(likelihoods.Gaussian, scale="decoder", min_scale="learned"), "unit_interval"),
     "logistic_mixture": (likelihoods.LogisticMixture, "levels"),
 }
@@ -64,13 +65,13 @@ OBJECTIVES = {"iwae": Iwae(3), "dreg": Iwae(3, "doubly_reparameterized")}
 NETS = {"conv": (conv, (4, 16)), "linear": (linear, ()), "mlp": (mlp, ((16,),))}
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 #: whose φ is a scale
-SCALES = {"gaussian", "laplace", "logistic"}
+SCALES = {"gaussian", "laplace", "logistic", "student_t"}
 #: a φ that is a shape of the density can be learned, and not solved
 SHAPES = {"discretized_logistic"}
 #: whose support is the real line
 WHOLE_LINE = {*SCALES, "gaussian by decoder"}
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic", "logistic_mixture"}
+BY_NIGHT = {"logistic", "student_t", "logistic_mixture"}
 
 
 def uniform(generator, count):
@@ -163,6 +164,8 @@ def fits(family, how):
         return True
     if how.startswith(("learned", "optimal")):
         return family in SCALES
+    if how == "fixed_beta" and family == "student_t":
+        return False
     return how != "cb_normalizer" or family == "cb"
 
 

@@ -22,6 +22,7 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    StudentT,
 )
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.objective import Iwae
@@ -39,6 +40,8 @@ CASES = {
     "gaussian_solved": (Gaussian, OptimalPrecision),
     "laplace": (Laplace, LearnedPrecision),
     "logistic_solved": (Logistic, OptimalPrecision),
+    "student_t": (lambda: StudentT(df="learned"), LearnedPrecision),
+    "student_t_by_decoder": (lambda: StudentT(scale="decoder", df="decoder"), FixedDispersion),
     "by_decoder": (lambda: Gaussian("sigmoid", scale="decoder", min_scale="learned"), FixedDispersion),
     "beta": (Beta, FixedDispersion),
     "categorical": (lambda: Categorical(5), FixedDispersion),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 _SYNONYMS = {
     **dict.fromkeys(("mse", "l2", "normal", "squared_error"), ("gaussian",)),
     **dict.fromkeys(("mae", "l1", "absolute_error"), ("laplace",)),
+    **dict.fromkeys(("t", "studentt", "student", "cauchy"), ("student_t",)),
     **dict.fromkeys(("logcosh", "log_cosh", "smooth_l1", "huber"), ("logistic",)),
     **dict.fromkeys(("bce", "binary_cross_entropy", "sigmoid"), ("bernoulli", "cb")),
     **dict.fromkeys(("continuous_bernoulli", "continuousbernoulli"), ("cb",)),

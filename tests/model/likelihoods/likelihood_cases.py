@@ -22,6 +22,7 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    StudentT,
 )
 
 mp.mp.dps = 60
@@ -129,6 +130,11 @@ EXACT = {
         Logistic(scale="decoder"),
         lambda eta, phi: stats.logistic(eta[0], (1e-3 + np.exp(eta[1])) * phi),
     ),
+    "student_t": (StudentT(), lambda eta, phi: stats.t(5, eta[0], np.sqrt(phi))),
+    "student_t, all by decoder": (
+        StudentT(scale="decoder", df="decoder"),
+        lambda eta, phi: stats.t(2.01 + np.exp(eta[2]), eta[0], (1e-3 + np.exp(eta[1])) * np.sqrt(phi)),
+    ),
     "bernoulli": (Bernoulli(), lambda eta, phi: Masses([0, eta[0] / mp.mpf(phi)])),
     "cb": (ContinuousBernoulli(), lambda eta, phi: ContinuousBernoulliByMpmath(eta[0] / mp.mpf(phi))),
     "beta": (Beta(clamp=0), exact_beta),
@@ -147,6 +153,8 @@ _ETAS = {
     "gaussian, sigmoid link": [(0.0,), (-3.7,)],
     "laplace": [(0.0,), (-3.7,), (250.0,)],
     "logistic": [(0.0,), (-3.7,), (250.0,)],
+    "student_t": [(0.0,), (-3.7,), (250.0,)],
+    "student_t, all by decoder": [(0.3, -1.0, 0.5), (-3.7, -40.0, 9.0)],
     "gaussian, scale by decoder": [(0.3, -1.0), (-3.7, -40.0)],
     "laplace, scale by decoder": [(0.3, -1.0)],
     "logistic, scale by decoder": [(0.3, -1.0)],

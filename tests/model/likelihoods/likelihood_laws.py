@@ -20,6 +20,7 @@ from vaekl.model.likelihoods import (
     Laplace,
     Likelihood,
     Logistic,
+    StudentT,
 )
 
 mp.mp.dps = 60
@@ -192,6 +193,21 @@ def logistic_sizes(eta, x, phi, float64):
     return abs(x - eta[0]) + 2 * phi, 2 + abs(mp.log(phi)), 1, 0, abs(eta[0]), mp.pi**2 / 3 * phi**2
 
 
+def student_t_energy(eta, x, phi):
+    return 3 * phi * mp.log1p((x - eta[0]) ** 2 / (5 * phi))
+
+
+def student_t_log_prob(eta, x, phi):
+    """(8/3π√5)/√φ · (1 + r²/5φ)^−3."""
+    return mp.log(8 / (3 * mp.pi * mp.sqrt(5 * phi))) - 3 * mp.log1p((x - eta[0]) ** 2 / (5 * phi))
+
+
+def student_t_sizes(eta, x, phi, float64):
+    off = abs(x - eta[0])
+    slope = 6 * phi * off / (5 * phi + off**2)
+    return student_t_energy(eta, x, phi), 1 + abs(mp.log(phi)), slope, 0, abs(eta[0]), 5 * phi / 3
+
+
 FLOOR = mp.mpf("1e-3")
 
 
@@ -286,6 +302,14 @@ LAWS = {
         logistic_log_prob,
         lambda eta, phi: (eta[0], mp.pi**2 / 3 * phi**2),
         logistic_sizes,
+        "real",
+    ),
+    "student_t": Law(
+        StudentT(),
+        student_t_energy,
+        student_t_log_prob,
+        lambda eta, phi: (eta[0], 5 * phi / 3),
+        student_t_sizes,
         "real",
     ),
     "gaussian, scale by decoder": Law(

@@ -132,7 +132,7 @@ def test_what_ln_c_depends_on():
 
 
 def test_scale_power_is_the_slope_of_ln_c_in_ln_phi():
-    for family in ("gaussian", "laplace", "logistic"):
+    for family in ("gaussian", "laplace", "logistic", "student_t"):
         likelihood, exact = EXACT[family]
         at_mean = [exact([0.0], phi).logpdf(0.0) for phi in (1.0, np.e)]
         assert likelihood.scale_power == pytest.approx(at_mean[0] - at_mean[1])

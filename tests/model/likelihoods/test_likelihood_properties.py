@@ -174,6 +174,11 @@ SEEN = {
     "laplace": (LOCATIONS, sizes_between(-3, 2)),
     "logistic": (LOCATIONS, sizes_between(-3, 2)),
     "gaussian, scale by decoder": (SCALED, sizes_between(-2, 2)),
+    "student_t": (LOCATIONS, sizes_between(-4, 2)),
+    "student_t, all by decoder": (
+        st.tuples(st.floats(-20, 20), st.floats(-100, 1), st.floats(0, 20)),
+        sizes_between(-2, 1),
+    ),
     "laplace, scale by decoder": (SCALED, sizes_between(-2, 1)),
     "logistic, scale by decoder": (SCALED, sizes_between(-2, 1)),
     "bernoulli": (LOGITS, sizes_between(-6, 6)),

@@ -17,11 +17,12 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    StudentT,
 )
 from vaekl.system.errors import VaeklError
 
 ONE = torch.ones(1, 1, 1)
-REALS = (Gaussian, Laplace, Logistic)
+REALS = (Gaussian, Laplace, Logistic, StudentT)
 ON_LEVELS = (Categorical, DiscretizedLogistic, LogisticMixture)
 FAMILIES = {family.name: family for family in (*REALS, Bernoulli, ContinuousBernoulli, Beta, *ON_LEVELS)}
 ACCEPTS = {
@@ -80,7 +81,7 @@ def test_grey_values_are_no_integers(likelihood):
 def test_values_inside_the_support_pass():
     for likelihood in (Bernoulli(), ContinuousBernoulli(), Beta(clamp=1e-4), Categorical(2)):
         likelihood.check_support(torch.tensor([0.0, 1.0]))
-    for likelihood in (Gaussian(), Laplace(), Logistic()):
+    for likelihood in (family() for family in REALS):
         likelihood.check_support(torch.tensor([-1e30, 1e30]))
     Beta().check_support(torch.tensor([0.1, 0.9]))
 
@@ -106,6 +107,10 @@ BAD_OPTIONS = [
     (DiscretizedLogistic, {"scale": "decodr"}, "likelihood.scale"),
     *[(Beta, {"clamp": value}, "likelihood.clamp") for value in (0.7, -1e-4, "abc", float("nan"), True, None, 1e-12)],
     *[(family, {"link": value}, "likelihood.link") for family in (Gaussian, Laplace) for value in ("foo", None, 3)],
+    *[
+        (StudentT, {"df": value}, "likelihood.df")
+        for value in (2, 1.5, -3, 1e7, "abc", float("nan"), float("inf"), True, None)
+    ],
     *[(Laplace, {"scale": value}, "likelihood.scale") for value in ("foo", None)],
     *[(Gaussian, {"per": value}, "likelihood.per") for value in ("channel", 1)],
     *[(Gaussian, {"min_scale": value}, "likelihood.min_scale") for value in (0, -1.0, "abc", float("nan"), True, None)],
@@ -185,3 +190,8 @@ def test_the_published_clip_caps_what_cb_can_report():
     for likelihood, a in ((ContinuousBernoulli(max_logit=9.21), 9.21), (ContinuousBernoulli(), 1600.0)):
         exact = Case("cb", (a,), 1.0).exact.logpdf([1.0])
         assert likelihood.log_prob(eta, x, ONE.double()).item() == pytest.approx(exact.item(), rel=1e-12)
+
+
+def test_degrees_of_the_decoder_take_its_scale_too():
+    assert "takes likelihood.scale=decoder too" in refusal(lambda: StudentT(df="decoder"))
+    assert StudentT(df="decoder", scale="decoder").outputs == 3

@@ -20,6 +20,7 @@ from vaekl.model.likelihoods import (
     Laplace,
     Likelihood,
     Logistic,
+    StudentT,
 )
 
 INF = float("inf")
@@ -45,6 +46,34 @@ def logistic_mass(eta, phi, lower, upper):
     return two_sided(eta[0], lower, upper, lambda x: mp.exp(x / phi) / (1 + mp.exp(x / phi)))
 
 
+def beta_below(alpha, beta, x):
+    """I_x(α, β) = xᵅ(1−x)ᵝ/(α B) Σ ∏ (α+β+k)/(α+1+k) x, whose terms are all positive (DLMF 8.17.8)."""
+    if x in (0, 1):
+        return x
+    term = total = mp.mpf(1)
+    k = 0
+    while term > total * mp.mpf(10) ** -50:
+        term *= (alpha + beta + k) / (alpha + 1 + k) * x
+        total, k = total + term, k + 1
+    log_beta = mp.loggamma(alpha) + mp.loggamma(beta) - mp.loggamma(alpha + beta)
+    return mp.exp(alpha * mp.log(x) + beta * mp.log1p(-x) - log_beta) * total / alpha
+
+
+def student_t_mass(eta, phi, lower, upper):
+    """By the beta density of ν/(ν + t²), or of t²/(ν + t²) near 0, where its series ends sooner; ν = 5."""
+    nu, half = mp.mpf(5), mp.mpf(1) / 2
+
+    def below(x):
+        if x == -mp.inf:
+            return mp.mpf(0)
+        t = x * x / phi
+        if t > nu / 10:
+            return beta_below(nu / 2, half, nu / (nu + t)) / 2
+        return (1 - beta_below(half, nu / 2, t / (nu + t))) / 2
+
+    return two_sided(eta[0], lower, upper, below)
+
+
 def scaled(mass, power):
     """Of a decoder that gives s = 1e-3 + exp(η₂)."""
     return lambda eta, phi, lower, upper: mass(eta, phi * (mp.mpf("1e-3") + mp.exp(eta[1])) ** power, lower, upper)
@@ -60,24 +89,12 @@ def beta_parameters(eta, phi):
 
 
 def beta_mass(eta, phi, lower, upper):
-    """Differences of I_x(α, β) = xᵅ(1−x)ᵝ/(α B) Σ ∏ (α+β+k)/(α+1+k) x, whose terms are all positive (DLMF 8.17.8)."""
+    """Differences of I_x(α, β)."""
     alpha, beta = beta_parameters(eta, phi)
     lower, upper = max(lower, mp.mpf(0)), min(upper, mp.mpf(1))
     if (lower + upper) / 2 > alpha / (alpha + beta):
         alpha, beta, lower, upper = beta, alpha, 1 - upper, 1 - lower
-
-    def below(x):
-        if x in (0, 1):
-            return x
-        term = total = mp.mpf(1)
-        k = 0
-        while term > total * mp.mpf(10) ** -50:
-            term *= (alpha + beta + k) / (alpha + 1 + k) * x
-            total, k = total + term, k + 1
-        log_beta = mp.loggamma(alpha) + mp.loggamma(beta) - mp.loggamma(alpha + beta)
-        return mp.exp(alpha * mp.log(x) + beta * mp.log1p(-x) - log_beta) * total / alpha
-
-    return below(upper) - below(lower)
+    return beta_below(alpha, beta, upper) - beta_below(alpha, beta, lower)
 
 
 @dataclass(frozen=True)
@@ -106,6 +123,9 @@ FAMILIES = {
     "gaussian": Family(Gaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), gaussian_mass),
     "laplace": Family(Laplace(), list(product(product(LOCATIONS), [1e-3, 0.02, 1.0, 1e2])), laplace_mass),
     "logistic": Family(Logistic(), list(product(product(LOCATIONS), [1e-3, 0.02, 1.0, 1e2])), logistic_mass),
+    "student_t": Family(
+        StudentT(), list(product(product([0.3, -40.0, 0.5, 250.0]), [1e-6, 0.04, 1.0])), student_t_mass
+    ),
     "gaussian, scale by decoder": Family(
         Gaussian(scale="decoder"),
         list(product(product([0.3, -40.0, 1.7], [0.0, -3.0, -50.0]), [1.0])),
@@ -134,8 +154,8 @@ def as_float32(eta, phi):
 
 
 def marks(name, index):
-    """Most series of a beta's mass, which take a second each, and half of the other points are left to nightly."""
-    return [pytest.mark.nightly] if index % (5 if name == "beta" else 2) else []
+    """Most series of a beta's or a t's mass, a second each, and half of the other points are left to nightly."""
+    return [pytest.mark.nightly] if index % (5 if name in ("beta", "student_t") else 2) else []
 
 
 POINTS = [
@@ -191,6 +211,7 @@ GRADIENTS = {
     "gaussian": [((0.3,), 0.04), ((0.5,), 1e-3), ((1.7,), 1.0), ((-40.0,), 1e4), ((250.0,), 1e-6)],
     "laplace": [((0.0,), 0.02), ((0.3,), 1e-3), ((1.7,), 1.0), ((-40.0,), 100.0)],
     "logistic": [((0.0,), 0.02), ((0.3,), 1e-3), ((1.7,), 1.0), ((-40.0,), 100.0)],
+    "student_t": [((0.3,), 0.04), ((0.5,), 1e-3), ((-40.0,), 1.0)],
     "gaussian, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
     "laplace, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
     "cb": [((0.0,), 1.0), ((1e-4,), 1.0), ((-1.9999,), 1.0), ((200.0,), 1.0), ((3.0,), 0.01)],
@@ -253,14 +274,14 @@ def test_max_logit_clips_the_mass_as_it_clips_the_density():
 def test_the_link_leads_to_the_location(link):
     eta = torch.tensor([-0.7]).double()
     location = eta.sigmoid() if link == "sigmoid" else eta
-    for family in (Gaussian, Laplace, Logistic):
+    for family in (Gaussian, Laplace, Logistic, StudentT):
         linked, plain = (Family(family(name), [], None) for name in (link, "identity"))
         phi = torch.tensor(0.1).double()
         assert_allclose(linked.log_mass(eta, phi, *RULERS[1]), plain.log_mass(location, phi, *RULERS[1]))
 
 
 EXTREMES = {
-    **{name: [1e15, -1e10] for name in ("gaussian", "laplace", "logistic")},
+    **{name: [1e15, -1e10] for name in ("gaussian", "laplace", "logistic", "student_t")},
     **{name: [1e10, -1e10] for name in ("gaussian, scale by decoder", "laplace, scale by decoder")},
     "cb": [1e4, -3e38],
     "beta": [1e4, -1e4],
@@ -346,3 +367,35 @@ def test_the_masses_of_bins_of_levels_are_sums_of_theirs(case):
         found = case.likelihood.log_mass(eta, *edges, phi).item()
         expected = float(mp.log(mp.fsum(inside))) if inside else -INF
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-9), (lower, upper)
+
+
+def test_the_mass_of_a_t_whose_degrees_are_learned_or_the_decoder_s():
+    """It is that of the same number, and has no gradient in ν rather than a wrong one."""
+    lower, upper = RULERS[1]
+    fixed, learned, decoder = (
+        Family(StudentT(**options), [], None)
+        for options in ({"df": 4.01, "scale": "decoder"}, {"df": "learned"}, {"df": "decoder", "scale": "decoder"})
+    )
+    one, log_two = torch.tensor(1.0), float(np.log(2))
+    eta = torch.tensor([0.3, -1.0, log_two], dtype=torch.float64)
+    exact = fixed.log_mass(eta[:2], one, lower, upper)
+    found = decoder.log_mass(eta.requires_grad_(), one, lower, upper)
+    assert_allclose(found.detach(), exact, rtol=1e-12)
+    scale = torch.tensor(1e-3 + np.exp(-1.0)) ** 2
+    learned.likelihood.log_excess.data.fill_(log_two)
+    assert_allclose(learned.log_mass(eta[:1].detach(), scale, lower, upper).detach(), exact, rtol=1e-6)
+    with pytest.raises(NotImplementedError, match="no gradient in ν"):
+        found.sum().backward()
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5, 3, 500])
+def test_the_mass_of_a_wide_bin_of_a_beta_is_scipys(alpha):
+    """With the peak inside and slow falls to both sides, as in the bins of Student's t around 0."""
+    for beta in (0.5, 2.5, 30):
+        law, family = stats.beta(alpha, beta), Family(Beta(), [], None)
+        eta = torch.tensor(beta_eta(alpha, beta), dtype=torch.float64)
+        edges = law.ppf([1e-4, 0.01, 0.5, 0.99, 1 - 1e-7])
+        for lower, upper in ((-INF, edges[3]), (-INF, edges[4]), (edges[0], INF), (edges[0], edges[4])):
+            exact = (law.cdf(upper) - law.cdf(lower)) if upper < INF else law.sf(lower)
+            found = family.log_mass(eta, torch.tensor(1.0), *(torch.tensor([edge]).double() for edge in (lower, upper)))
+            assert found.exp().item() == pytest.approx(exact, rel=1e-5), (beta, lower, upper)

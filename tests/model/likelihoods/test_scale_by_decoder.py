@@ -9,13 +9,18 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from vaekl.model.beginning import begin_at_data
-from vaekl.model.likelihoods import Gaussian, Laplace, Logistic
+from vaekl.model.likelihoods import Gaussian, Laplace, Logistic, StudentT
 from vaekl.model.nets import conv, mlp
 from vaekl.model.weighting import FixedBeta, FixedDispersion
 
 SHAPE, ONE = (2, 2, 3), torch.ones(1, 1, 1, dtype=torch.float64)
 mp.mp.dps = 60
-LAWS = {Gaussian: stats.norm, Laplace: stats.laplace, Logistic: stats.logistic}
+LAWS = {
+    Gaussian: stats.norm,
+    Laplace: stats.laplace,
+    Logistic: stats.logistic,
+    StudentT: lambda loc, scale: stats.t(5, loc, scale),
+}
 
 
 def batch(dtype=torch.float64):
@@ -55,6 +60,7 @@ def test_the_slopes_in_both_outputs_are_mpmaths(family):
         Gaussian: lambda u: -(u**2) / 2,
         Laplace: lambda u: -abs(u),
         Logistic: lambda u: -u - 2 * mp.log1p(mp.exp(-u)),
+        StudentT: lambda u: -3 * mp.log1p(u**2 / 5),
     }[family]
 
     def log_prob(x, mu, raw):
@@ -128,10 +134,13 @@ def test_the_loss_without_ln_c_has_no_least_value():
     assert "changes the optimum" in weighting.explanation() and weighting.equation() == "½((x − μ)/s)² + 1 · KL"
 
 
-WORDS = ("likelihood=gaussian", "likelihood.scale=decoder", "likelihood.min_scale=learned", "model.hidden=[4]")
+WORDS = (
+    *("likelihood=student_t", "likelihood.df=learned", "likelihood.scale=decoder", "likelihood.min_scale=learned"),
+    "model.hidden=[4]",
+)
 
 
-def test_a_learned_floor_is_trained_saved_and_goes_on(tmp_path):
+def test_a_learned_floor_and_learned_degrees_are_trained_saved_and_go_on(tmp_path):
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     whole = trained(tmp_path / "whole", *WORDS, "trainer.steps=6")
@@ -139,7 +148,8 @@ def test_a_learned_floor_is_trained_saved_and_goes_on(tmp_path):
     assert vaekl(tmp_path, "resume", str(parts), "trainer.steps=6").code == 0
     weights = [torch.load(run / "last.pt", weights_only=True)["state"]["model"] for run in (whole, parts)]
     assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())
-    (floor,) = [value for name, value in weights[0].items() if name.endswith("log_floor")]
+    floor, excess = (weights[0][f"likelihood.{name}"].item() for name in ("log_floor", "log_excess"))
     # Adam's first steps are as long as its learning rate, ten times that of the networks
-    assert abs(floor.item() - np.log(1e-3)) == pytest.approx(6 * 1e-2, rel=0.5)
+    for value, first in ((floor, np.log(1e-3)), (excess, np.log(5 - 2.01))):
+        assert abs(value - first) == pytest.approx(6 * 1e-2, rel=0.5)
     assert results(whole)["test"] == results(parts)["test"]

@@ -54,6 +54,7 @@ def test_the_dispersion_is_saved_and_never_trained():
         ("gaussian", "learned_precision", 1.0),
         ("laplace", "learned_precision", 1.0),
         ("logistic", "learned_precision", 1.0),
+        ("student_t", "learned_precision", 1.0),
         ("by decoder", "fixed_dispersion", 1.0),
         ("cb", "cb_normalizer", 1.0),
         ("bernoulli", "fixed_dispersion", 1.0),
@@ -92,7 +93,12 @@ def test_the_loss_is_printed_as_the_equation_that_is_minimised(weighting, equati
 def test_dropping_a_constant_that_depends_on_the_decoder_is_called_what_it_is(beta):
     texts = {name: FixedBeta(likelihood, SHAPE, beta).explanation() for name, likelihood in LIKELIHOODS.items()}
     assert {name for name, text in texts.items() if "changes the optimum" in text} == {"cb", "beta", "by decoder"}
-    assert {name for name, text in texts.items() if f"φ = {beta}" in text} >= {"gaussian", "laplace", "logistic"}
+    assert {name for name, text in texts.items() if f"φ = {beta}" in text} >= {
+        "gaussian",
+        "laplace",
+        "logistic",
+        "student_t",
+    }
     assert all("φ = 1" in texts[name] for name in ("cb", "beta", "by decoder", "bernoulli", "categorical"))
 
 

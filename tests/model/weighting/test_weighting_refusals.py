@@ -3,7 +3,7 @@
 import pytest
 from weighting_cases import LIKELIHOODS, SHAPE, WEIGHTINGS
 
-from vaekl.model.likelihoods import Gaussian
+from vaekl.model.likelihoods import Gaussian, StudentT
 from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 from vaekl.system.errors import VaeklError
 
@@ -12,13 +12,13 @@ FITS = {
     "fixed_beta": set(LIKELIHOODS),
     "fixed_dispersion": set(LIKELIHOODS),
     "cb_normalizer": {"cb"},
-    "learned_precision": {"gaussian", "laplace", "logistic", "discretized_logistic"},
-    "optimal_precision": {"gaussian", "laplace", "logistic"},
+    "learned_precision": {"gaussian", "laplace", "logistic", "student_t", "discretized_logistic"},
+    "optimal_precision": {"gaussian", "laplace", "logistic", "student_t"},
 }
 CURES = {
     "cb_normalizer": ("likelihood=cb", "weighting=auto"),
-    "learned_precision": ("weighting=auto", "likelihood=gaussian, laplace or logistic"),
-    "optimal_precision": ("weighting=auto", "likelihood=gaussian, laplace or logistic"),
+    "learned_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic or student_t"),
+    "optimal_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic or student_t"),
 }
 
 
@@ -77,3 +77,9 @@ def test_a_dispersion_under_which_beta_is_no_density_is_refused():
 def test_cb_normalizer_has_no_dispersion_to_tune():
     with pytest.raises(TypeError):
         CBNormalizer(LIKELIHOODS["cb"], SHAPE, 0.5)
+
+
+def test_a_loss_without_ln_c_is_refused_where_a_parameter_is_learned_from_it():
+    text = sentence(lambda: FixedBeta(StudentT(df="learned"), SHAPE, 0.3))
+    assert "likelihood=student_t" in text and "weighting=fixed_dispersion with weighting.dispersion=0.3" in text
+    assert FixedBeta(StudentT(df=7), SHAPE, 0.3).dispersion.item() == pytest.approx(0.3)

@@ -13,6 +13,7 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    StudentT,
 )
 from vaekl.model.nets import mlp
 from vaekl.model.vae import VAE
@@ -27,6 +28,7 @@ LIKELIHOODS = {
     "gaussian": Gaussian(),
     "laplace": Laplace(),
     "logistic": Logistic(),
+    "student_t": StudentT(),
     "by decoder": Gaussian(scale="decoder"),
     "bernoulli": Bernoulli(),
     "cb": ContinuousBernoulli(),

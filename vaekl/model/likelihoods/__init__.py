@@ -9,6 +9,7 @@ from vaekl.model.likelihoods.gaussian import Gaussian
 from vaekl.model.likelihoods.laplace import Laplace
 from vaekl.model.likelihoods.logistic import Logistic
 from vaekl.model.likelihoods.logistic_mixture import LogisticMixture
+from vaekl.model.likelihoods.student_t import StudentT
 
 __all__ = [
     "Bernoulli",
@@ -21,4 +22,5 @@ __all__ = [
     "Likelihood",
     "Logistic",
     "LogisticMixture",
+    "StudentT",
 ]

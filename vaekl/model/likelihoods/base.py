@@ -44,6 +44,8 @@ class Likelihood(nn.Module, ABC):
     weighs_energy: bool = True
     #: whether E depends on φ, so that the best φ is no closed form of E
     energy_depends_on_dispersion: bool = False
+    #: whether ln C depends on parameters of the family's own, so that a loss without it learns them wrongly
+    learns_constant: bool = False
     #: the learning rate of the family's own parameters, over that of the networks
     lr_factor: float = 10.0
     #: the smallest φ for which every η still gives a density

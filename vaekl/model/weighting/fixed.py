@@ -59,6 +59,12 @@ class FixedBeta(_Fixed):
                 raise VaeklError("weighting.beta_norm needs weighting.latents, the number of latents.")
             beta = positive(beta_norm, "weighting.beta_norm") * prod(shape) / latents
         beta = positive(beta, "weighting.beta")
+        if likelihood.learns_constant:
+            raise VaeklError(
+                f"weighting=fixed_beta drops ln C, without which likelihood={likelihood.name} cannot learn what it "
+                f"depends on: use weighting=fixed_dispersion with weighting.dispersion={beta:g}, whose loss is this "
+                "one with ln C, or a fixed number in the likelihood."
+            )
         super().__init__(likelihood, shape, beta if likelihood.scale_power is not None else 1.0, "weighting.beta")
         self.beta_kl = beta
         self.drops_constant = not likelihood.discrete

@@ -1,0 +1,176 @@
+"""Student's t density, and the masses of its bins."""
+
+from math import log
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from vaekl.data.order import numpy_generator
+from vaekl.model.likelihoods import beta_mass
+from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.location_scale import LocationScale
+from vaekl.system.checks import number
+from vaekl.system.errors import VaeklError
+
+#: the least ν that is learned, at which the variance is 201 times the squared scale: at ν = 2 it is infinite
+_LEAST = 2.01
+#: from here on it is a Gaussian, but for a millionth
+_MOST = 1e6
+#: ln(ν − 2.01) where learning begins: ν = 5
+_FIRST = log(5 - _LEAST)
+
+
+class StudentT(LocationScale):
+    """Student's t with squared scale φ: E = ½(ν + 1) φ ln(1 + (x − μ)²/νφ); its variance is νφ/(ν − 2).
+
+    ln C = ln Γ((ν + 1)/2) − ln Γ(ν/2) − ½ ln(πνφ). A value far off costs the logarithm of its distance, and not its
+    square; as ν grows it becomes the Gaussian of variance φ. With the decoder's scale s, of squared scale s²φ.
+
+    Source: Takahashi, Iwata, Yamanaka, Yamada, Yagi 2018, "Student-t variational autoencoder for robust density
+    estimation", where the decoder gives all three.
+
+    >>> eta, x, one = torch.zeros(1, 1, 1, 1, 1), torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1)
+    >>> round(StudentT().log_prob(eta, x, one).item(), 6)
+    -0.96862
+    """
+
+    name = "student_t"
+    dispersion_text = "the squared scale"
+    power = scale_power = 0.5
+    energy_depends_on_dispersion = True
+    energy_text = "½(ν + 1) φ ln(1 + (x − μ)²/νφ)"
+    log_norm_const_text = "ln Γ((ν + 1)/2) − ln Γ(ν/2) − ½ ln(πνφ)"
+    texts_by_decoder = ("½(ν + 1) φ ln(1 + ((x − μ)/s)²/νφ)", "ln Γ((ν + 1)/2) − ln Γ(ν/2) − ½ ln(πνs²φ)")
+
+    def __init__(
+        self,
+        link: Literal["identity", "sigmoid"] = "identity",
+        scale: Literal["shared", "decoder"] = "shared",
+        per: Literal["value", "image"] = "value",
+        min_scale: float | Literal["learned"] = 1e-3,
+        df: float | Literal["learned", "decoder"] = 5.0,
+    ) -> None:
+        """Fix the link, whose the scale is, and whose ν is.
+
+        Args:
+            link: how the decoder's output becomes μ; `sigmoid` keeps it inside (0, 1).
+            scale: shared: one for all, √φ; decoder: s is the decoder's second output.
+            per: whether the decoder gives one s for each value, or for each image.
+            min_scale: the smallest s that the decoder can give, or `learned`.
+            df: ν, above 2, so that there is a variance; `learned`: 2.01 + exp of one parameter, from 5; `decoder`:
+                2.01 + exp of the third output, which takes scale=decoder.
+        """
+        super().__init__(link, scale, per, min_scale)
+        if df not in ("learned", "decoder"):
+            number(df, "likelihood.df", 2, _MOST, also="learned, decoder or ")
+        if df == "decoder" and not self.by_decoder:
+            raise VaeklError(
+                "likelihood.df=decoder takes likelihood.scale=decoder too: a φ is no scale where ln C depends on the "
+                "decoder."
+            )
+        self.df = df
+        self.learns_constant = df == "learned"
+        if df == "learned":
+            self.log_excess = nn.Parameter(torch.tensor(_FIRST))
+        if df == "decoder":
+            self.outputs = 3
+
+    @property
+    def protocol(self) -> str:
+        span = f"from {_LEAST:g} to {_MOST:g}"
+        words = {"learned": f"ν is learned, {span}", "decoder": f"the decoder gives ν, {span}"}
+        nu = words.get(str(self.df), f"ν = {self.df}")
+        return f"{super().protocol}; {nu}" if self.by_decoder else nu
+
+    @property
+    def unit_sigma(self) -> float | None:
+        # that of a learned ν is another one after training
+        return None if self.df == "learned" else super().unit_sigma
+
+    def degrees(self, eta: Tensor) -> Tensor | float:
+        """ν, a number or [B, *S]."""
+        if not isinstance(self.df, str):
+            return float(self.df)
+        excess = self.log_excess if self.df == "learned" else eta[:, 2]
+        return _LEAST + excess.clamp(max=log(_MOST)).exp()
+
+    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        nu = self.degrees(eta)
+        return 0.5 * (nu + 1) * dispersion * torch.log1p(self.offset(eta, x).square() / (nu * dispersion))
+
+    def energy_slope(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        nu, square = self.degrees(eta), self.offset(eta, x).square()
+        return 0.5 * (nu + 1) * square / (nu + square / dispersion)
+
+    def unit_log_norm_const(self, eta: Tensor) -> Tensor:
+        # float64, since two logarithms of Γ nearly cancel where ν is large
+        constant = _log_norm_const(torch.as_tensor(self.degrees(eta), dtype=torch.float64, device=eta.device))
+        return float32_at_least(constant, eta.dtype)
+
+    def unit_variance(self, eta: Tensor) -> Tensor | float:
+        nu = self.degrees(eta)
+        return nu / (nu - 2)
+
+    def unit_draw(self, eta: Tensor, generator: torch.Generator | None) -> Tensor:
+        # torch's sampler of a t takes no generator
+        nu = self.degrees(eta)
+        numbers = nu.detach().cpu().double().numpy() if isinstance(nu, Tensor) else nu
+        draws = numpy_generator(generator).standard_t(numbers, size=tuple(eta[:, 0].shape))
+        return torch.from_numpy(np.asarray(draws)).to(eta)
+
+    def unit_log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        """ln P(lower < X ≤ upper); it has a gradient with respect to the edges, and so to μ and the scale, not to ν."""
+        nu = torch.as_tensor(self.degrees(eta), dtype=torch.float64, device=eta.device)
+        mass: Tensor = _LogMass.apply(*torch.broadcast_tensors(nu, lower, upper))
+        return mass
+
+    def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
+        first = super().first_eta(mean, variance)
+        if first is None or self.df != "decoder":
+            return first
+        return torch.cat([first, torch.full_like(first[:1], _FIRST)])
+
+
+def _log_norm_const(nu: Tensor) -> Tensor:
+    """ln Γ((ν + 1)/2) − ln Γ(ν/2) − ½ ln(πν); float64, any shape."""
+    return torch.lgamma((nu + 1) / 2) - torch.lgamma(nu / 2) - 0.5 * (torch.pi * nu).log()
+
+
+def _log_mass_of_distances(nu: Tensor, near: Tensor, far: Tensor) -> Tensor:
+    """ln P(near < |T| ≤ far) at μ = 0 and w = 1, all of one shape in float64.
+
+    |T|²/(ν + |T|²) has the beta density of ½ and ν/2, and the log-odds 2 ln|T| − ln ν, which keep their digits.
+    """
+    start, end = (2 * distance.log() - nu.log() for distance in (near, far))
+    return beta_mass.log_mass_by_log_odds(torch.full_like(nu, 0.5), nu / 2, start, end)
+
+
+class _LogMass(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, nu: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        around = ~(upper <= 0)
+        mass = _log_mass_of_distances(nu, (-upper).masked_fill(around, 0.0), -lower)
+        # a bin with 0 inside has both what lies below it and what lies above
+        if around.any():
+            above = _log_mass_of_distances(nu[around], torch.zeros_like(nu[around]), upper[around])
+            mass[around] = torch.logaddexp(mass[around], above)
+        mass = mass - log(2)
+        ctx.save_for_backward(nu, lower, upper, mass)
+        return mass
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor]:
+        if ctx.needs_input_grad[0]:
+            raise NotImplementedError("the mass of a bin under likelihood=student_t has no gradient in ν.")
+        nu, lower, upper, mass = ctx.saved_tensors
+
+        def over_mass(edge: Tensor) -> Tensor:
+            log_density = _log_norm_const(nu) - (nu + 1) / 2 * torch.log1p(edge.square() / nu)
+            slope: Tensor = grad * (log_density - mass).exp()
+            return slope
+
+        return None, -over_mass(lower), over_mass(upper)
