@@ -86,3 +86,10 @@ def test_the_beta_is_right_in_float32_where_pytorchs_loses_its_digits():
     exact = stats.beta(1e4, 1e4).logpdf(x.item())
     assert Beta(many, many).log_prob(x).item() == pytest.approx(exact, abs=1e-3)
     assert abs(distributions.Beta(many, many).log_prob(x).item() - exact) > 5e-3
+
+
+def test_the_beta_at_the_ends_is_as_pytorchs():
+    one, two, half = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(0.5)
+    for alpha, beta in ((one, one), (one, two), (two, one), (half, one), (two, two), (half, half)):
+        for x in (torch.tensor(0.0), torch.tensor(1.0)):
+            assert_close(Beta(alpha, beta).log_prob(x), distributions.Beta(alpha, beta).log_prob(x), atol=1e-6, rtol=0)

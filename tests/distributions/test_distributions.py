@@ -81,6 +81,17 @@ def test_log_prob(law):
     assert single.log_prob(x).dtype == torch.float64
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parameters_in_half_precision_are_computed_in_float32(law, dtype):
+    half = {name: torch.tensor(values[:2]).to(dtype) for name, values in law.parameters.items()}
+    batch, exact = law.make(**half), law.make(**{name: value.float() for name, value in half.items()})
+    x = exact.sample((20,))
+    assert batch.log_prob(x).dtype == torch.float32 and batch.sample((50,)).isfinite().all()
+    assert_close(batch.log_prob(x), exact.log_prob(x))
+    assert_close(batch.mean, exact.mean)
+    assert_close(batch.cdf(x), exact.cdf(x))
+
+
 def test_moments(law):
     batch, _ = law.batch()
     for moment, name in ((batch.mean, "mean"), (batch.variance, "var")):

@@ -9,6 +9,7 @@ from torch.distributions import Distribution, constraints
 from torch.distributions.utils import broadcast_all
 
 from vaekl.model.likelihoods import Likelihood
+from vaekl.model.likelihoods.base import float32_at_least
 
 _ONE = torch.Size()
 
@@ -20,7 +21,7 @@ class LikelihoodDistribution(Distribution):
 
     Args:
         likelihood: the family.
-        parameters: the values of those in `arg_constraints`, which broadcast against each other.
+        parameters: the values of those in `arg_constraints`, which broadcast against each other; float32 at least.
         validate_args: as in PyTorch.
     """
 
@@ -30,7 +31,7 @@ class LikelihoodDistribution(Distribution):
         self.likelihood = likelihood
         tensors = broadcast_all(*parameters.values())
         for name, tensor in zip(parameters, tensors, strict=True):
-            setattr(self, name, tensor)
+            setattr(self, name, float32_at_least(tensor, tensor.dtype))
         super().__init__(tensors[0].shape, validate_args=validate_args)
 
     def _eta(self) -> tuple[Tensor, Tensor]:
@@ -43,7 +44,7 @@ class LikelihoodDistribution(Distribution):
         return eta.expand(*shape, eta.shape[-1]).movedim(-1, 0).unsqueeze(0), dispersion.expand(shape)
 
     def _call(self, method: str, shape: torch.Size, *values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """What the family's method gives for values of a shape, with the parameters in a type at least this wide."""
+        """What the family's method gives for values of a shape, in a type as wide as theirs."""
         eta, dispersion = self._at(shape)
         eta = eta.to(torch.promote_types(eta.dtype, dtype or eta.dtype))
         images = [value.expand(shape).reshape(len(eta), *eta.shape[2:]) for value in values]

@@ -18,6 +18,13 @@ class _Concentrations(likelihoods.Beta):
         alpha, beta = eta.unbind(1)
         return alpha, beta
 
+    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
+        # where α = 1, (1 − α) ln x is 0 at x = 0 too, and so is (1 − β) ln(1 − x) at x = 1 where β = 1
+        alpha, beta = self.concentrations(eta)
+        inside = torch.finfo(x.dtype)
+        x = torch.where((x == 0) & (alpha == 1), inside.tiny, x)
+        return super().energy(eta, torch.where((x == 1) & (beta == 1), 1 - inside.eps, x), dispersion)
+
 
 class Beta(LikelihoodDistribution):
     """Beta(α, β), with a cdf, and with ln B(α, β) in float64.

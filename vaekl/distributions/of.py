@@ -13,6 +13,7 @@ from vaekl.distributions.continuous_bernoulli import ContinuousBernoulli
 from vaekl.distributions.location_scale import Logistic
 from vaekl.model import likelihoods
 from vaekl.model.likelihoods import Likelihood
+from vaekl.model.likelihoods.base import float32_at_least
 
 
 class OfDecoder(LikelihoodDistribution):
@@ -31,7 +32,7 @@ class OfDecoder(LikelihoodDistribution):
     def __init__(
         self, likelihood: Likelihood, eta: Tensor, dispersion: Tensor, validate_args: bool | None = None
     ) -> None:
-        self.eta, self._axes = eta, eta.ndim - 2
+        self.eta, self._axes = float32_at_least(eta, eta.dtype), eta.ndim - 2
         super().__init__(likelihood, {"dispersion": dispersion}, validate_args)
         self._batch_shape = eta[:, 0].shape
 
