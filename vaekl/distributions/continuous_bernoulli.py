@@ -50,6 +50,13 @@ class ContinuousBernoulli(LikelihoodDistribution):
     def _eta(self) -> tuple[Tensor, Tensor]:
         return self.logits.unsqueeze(-1), torch.ones_like(self.logits)
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        # as the family's at φ = 1, which it would look for
+        if self._validate_args:
+            self._validate_sample(value)
+        a = self.logits.to(torch.promote_types(self.logits.dtype, value.dtype))
+        return cb.log_prob(*torch.broadcast_tensors(a, value.to(a.dtype)))
+
     def icdf(self, value: Tensor) -> Tensor:
         self._check_probability(value)
         return cb.quantile(*torch.broadcast_tensors(self.logits, value))
