@@ -83,6 +83,14 @@ def test_metrics_and_results_agree(run):
     assert {name for name in FIELDS if not train[name]} == absent
 
 
+def test_a_row_of_validation_has_the_schedule_of_its_step(tmp_path):
+    found = rows(trained(tmp_path, "schedule=linear", "schedule.steps=3"))
+    train, valid = (
+        {row["step"]: row["schedule"] for row in found if row["split"] == one} for one in ("train", "valid")
+    )
+    assert valid == train and float(valid["2"]) < 1 == float(valid["4"])
+
+
 def test_without_validation_images_there_is_no_validation(tmp_path):
     run = trained(tmp_path, "valid=0")
     assert rows(run, "valid") == []
