@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from vaekl.distributions import Beta, ContinuousBernoulli, DiscretizedLogistic, Logistic
+from vaekl.distributions import Beta, ContinuousBernoulli, DiscretizedLogistic, Logistic, StudentT
 
 
 class ContinuousBernoulliByMpmath:
@@ -145,5 +145,12 @@ LAWS = {
         {"loc": (0.0, 0.4, 1.3, 0.5), "scale": (0.2, 0.05, 1.0, 20.0)},
         {"loc": float("nan"), "scale": -1.0},
         5.0,
+    ),
+    "student_t": Law(
+        StudentT,
+        lambda df, loc, scale: stats.t(df, loc, scale),
+        {"df": (2.5, 5.0, 70.0), "loc": (0.0, -3.7, 250.0), "scale": (1.0, 0.01, 30.0)},
+        {"df": 0.0, "loc": float("nan"), "scale": -1.0},
+        None,
     ),
 }

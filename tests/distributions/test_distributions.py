@@ -9,10 +9,11 @@ import torch
 from distribution_cases import LAWS, quantile
 from scipy import stats
 from scipy.integrate import quad
+from torch import distributions
 from torch.distributions import Independent
 from torch.testing import assert_close
 
-from vaekl.distributions import LikelihoodDistribution
+from vaekl.distributions import LikelihoodDistribution, StudentT
 
 
 @pytest.fixture(params=LAWS, scope="module")
@@ -180,6 +181,8 @@ def test_draws_have_the_gradient_of_the_quantile(law):
     step = 1e-5
     for name, tensor in parameters.items():
         (slope,) = torch.autograd.grad(draws.sum(), tensor, retain_graph=True)
+        if name == "df":  # of two random numbers, so that it is no quantile's
+            continue
         for index in range(len(tensor)):
             values = {other: value[index] for other, value in law.parameters.items()}
             size = step * max(1.0, abs(values[name]))
@@ -204,3 +207,20 @@ def test_log_prob_has_the_right_gradient(law):
                 float(getattr(beside[0], kind)(v)) - float(getattr(beside[1], kind)(v)) for v in x[:, index].tolist()
             )
             assert slope[index].item() == pytest.approx(change / (2 * size), rel=1e-5, abs=2e-5)
+
+
+def test_the_draws_of_a_t_have_a_gradient_in_its_degrees_of_freedom():
+    torch.manual_seed(0)
+    df = torch.tensor([1.5, 4.0, 30.0], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(StudentT(df).rsample((50_000,)).abs().log().mean(0).sum(), df)
+    # E ln|T| = ½ (ln ν + ψ(½) − ψ(ν/2))
+    exact = 0.5 * (1 / df - 0.5 * torch.special.polygamma(1, df / 2)).detach()
+    assert_close(slope, exact, rtol=0.05, atol=0)
+    assert StudentT(df.detach()).variance[0] == torch.inf and StudentT(1.0).mean.isnan()
+
+
+def test_the_t_is_right_in_float32_where_pytorchs_loses_its_digits():
+    x, many = torch.tensor(1.5), torch.tensor(1e6)
+    exact = stats.t(1e6).logpdf(1.5)
+    assert StudentT(many).log_prob(x).item() == pytest.approx(exact, abs=1e-6)
+    assert abs(distributions.StudentT(many).log_prob(x).item() - exact) > 0.05

@@ -19,6 +19,7 @@ EXTRA = {
     "gaussian, by decoder": likelihoods.Gaussian("sigmoid", scale="decoder"),
     "laplace, an image's scale": likelihoods.Laplace(scale="decoder", per="image"),
     "cb, clipped": likelihoods.ContinuousBernoulli(max_logit=2.0),
+    "student_t, all by decoder": likelihoods.StudentT(scale="decoder", df="decoder"),
     "beta, clamped": likelihoods.Beta(clamp=0.01),
 }
 CASES = {family.name: family for family in FAMILIES} | EXTRA

@@ -8,7 +8,7 @@ from vaekl.distributions.base import LikelihoodDistribution
 from vaekl.distributions.beta import Beta
 from vaekl.distributions.continuous_bernoulli import ContinuousBernoulli
 from vaekl.distributions.levels import DiscretizedLogistic
-from vaekl.distributions.location_scale import Logistic
+from vaekl.distributions.location_scale import Logistic, StudentT
 from vaekl.distributions.of import of
 
-__all__ = ["Beta", "ContinuousBernoulli", "DiscretizedLogistic", "LikelihoodDistribution", "Logistic", "of"]
+__all__ = ["Beta", "ContinuousBernoulli", "DiscretizedLogistic", "LikelihoodDistribution", "Logistic", "StudentT", "of"]

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, constraints
 from vaekl.distributions.base import LikelihoodDistribution
 from vaekl.distributions.beta import Beta
 from vaekl.distributions.continuous_bernoulli import ContinuousBernoulli
-from vaekl.distributions.location_scale import Logistic
+from vaekl.distributions.location_scale import Logistic, StudentT
 from vaekl.model import likelihoods
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.base import float32_at_least
@@ -70,6 +70,9 @@ _KNOWN: dict[type[Likelihood], Callable[[Any, Tensor, Tensor], Distribution]] = 
     likelihoods.Gaussian: lambda family, eta, phi: distributions.Normal(family.location(eta), family.width(eta, phi)),
     likelihoods.Laplace: lambda family, eta, phi: distributions.Laplace(family.location(eta), family.width(eta, phi)),
     likelihoods.Logistic: lambda family, eta, phi: Logistic(family.location(eta), family.width(eta, phi)),
+    likelihoods.StudentT: lambda family, eta, phi: StudentT(
+        family.degrees(eta), family.location(eta), family.width(eta, phi)
+    ),
 }
 
 
