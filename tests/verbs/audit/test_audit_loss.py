@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
 from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Laplace
-from vaekl.model.weighting import FixedBeta
+from vaekl.model.weighting import FixedBeta, auto_weighting
 from vaekl.verbs.audit.densities import ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY, SQUARE
 from vaekl.verbs.audit.loss import Loss
 from vaekl.verbs.audit.parse import read_loss
@@ -61,6 +61,9 @@ BY_HAND = [
     ("reconstruction=bce beta_norm=0.001 data=binary shape=[1,64,64] latents=10", 0.4096, 0.4096, 0.001),
     ("reconstruction=bce kl_weight=0.5 beta=4 shape=[1,28,28]", 2.0, 2.0, None),
     ("reconstruction=bce reduction=mean shape=[1,28,28]", 784.0, 784.0, None),
+    # a predicted variance leaves the KL's weight what it is, an information weight, whatever the range
+    ("reconstruction=gaussian_nll kl_weight=3 range=[-1,1]", 3.0, 3.0, None),
+    ("reconstruction=gaussian_nll full=true reduction=mean kl_weight=0.001 shape=[1,10,10] latents=4", 0.1, 0.1, 0.004),
 ]  # fmt: skip
 
 
@@ -181,3 +184,25 @@ def test_the_least_constant_of_the_continuous_bernoulli(phi):
     a = torch.linspace(-60, 60, 4001, dtype=torch.float64).view(-1, 1, 1, 1, 1)
     constant = ContinuousBernoulli().log_norm_const(a, torch.full((1, 1, 1), phi, dtype=torch.float64))
     assert constant.min().item() == pytest.approx(math.log(2) / phi, abs=1e-9)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_torch_s_gaussian_nll_is_the_elbo_of_a_decoder_that_gives_the_scale(full, reduction):
+    """Up to N/2 ln(2π), by SciPy, and by vaekl's own loss at η₂ = ln(σ − 0.001)."""
+    generator = torch.Generator().manual_seed(0)
+    x, out, draw = torch.rand(3, B, *SHAPE, generator=generator, dtype=torch.float64)
+    mean, log_std = torch.randn(2, B, Z, generator=generator, dtype=torch.float64)
+    kl, std = gaussian_kl(mean, log_std), 0.1 + draw
+    loss = Loss("gaussian_nll", full=full, reduction=reduction, kl_weight=1 if reduction == "sum" else 1 / 24, **SIZES)
+    assert loss.exact and not loss.moves_optimum and loss.sigma is None
+    error = functional.gaussian_nll_loss(out, x, std**2, full=full, reduction="none").flatten(1)
+    typed = (reduced(error, reduction, 1) + loss.kl_weight * kl.sum(1)).mean().item()
+    elbo = (stats.norm(out.numpy(), std.numpy()).logpdf(x.numpy()).sum() - kl.sum().item()) / B
+    assert -elbo == pytest.approx(typed / loss.kl_factor - loss.log_norm_const, rel=1e-9)
+
+    family = Gaussian(scale="decoder")
+    weighting = auto_weighting(family, SHAPE)
+    energy, constant = family.parts(torch.stack([out, (std - 1e-3).log()], 1), x, weighting.dispersion)
+    terms = ElboTerms(energy, constant, kl, weighting.dispersion.double(), PosteriorSample(*[mean] * 4))
+    assert weighting.loss(terms, 1.0).item() == pytest.approx(-elbo, rel=1e-6)

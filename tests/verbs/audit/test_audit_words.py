@@ -58,6 +58,11 @@ def test_the_issue_s_own_command(capsys):
         ("reconstruction=mse kl_weight=1e-6", ["less than a single grey level"]),
         ("reconstruction=mse range=[0,255] kl_weight=1250", ["√φ = 25 = 25 grey levels of 255 on data in [0, 255]"]),
         ("reconstruction=mse range=[-1,1] kl_weight=2", ["σ = 1 = 128 grey levels of 255: coarse"]),
+        (
+            "reconstruction=gaussian_nll shape=[1,28,28]",
+            ["no decoder changes", "loss + 720.45 nats", "the floor of v", "likelihood.scale=decoder weighting=auto "],
+        ),
+        ("reconstruction=gaussian_nll full=true kl_weight=4", ["ln(2πv)", "λ = 4", "control.weight=4"]),
         ("reconstruction=mse range=[-1,1] kl_weight=3", ["more than any data in [-1, 1] can scatter (1 at most)"]),
     ],
 )
@@ -95,6 +100,16 @@ def test_the_train_line_builds_a_run_with_that_beta(words, capsys, tmp_path):
     assert run.trainer.model.latents == 3
 
 
+@pytest.mark.parametrize("weight", [1, 3])
+def test_the_train_line_of_a_predicted_variance_keeps_its_constant(weight, capsys, tmp_path):
+    line = re.search(
+        r"vaekl train (.*)", printed(capsys, f"reconstruction=gaussian_nll kl_weight={weight} shape=[1,8,8] latents=3")
+    )
+    model = built(tmp_path, *line[1].split()).trainer.model
+    assert model.likelihood.by_decoder and model.weighting.name == "fixed_dispersion"
+    assert model.control.weight == weight
+
+
 def test_the_train_line_of_numbers_leaves_them_as_they_are(capsys, tmp_path):
     np.savez(tmp_path / "mine.npz", x_train=np.random.default_rng(0).uniform(0, 3000, (60, 7)))
     card = printed(capsys, "reconstruction=mse shape=[7] latents=3 range=[0,3000]")
@@ -110,6 +125,7 @@ def test_the_train_line_of_numbers_leaves_them_as_they_are(capsys, tmp_path):
         ("--shape", ["unknown option --shape", "--help"]),
         ("reduction=mean", ["reconstruction is missing", "mse"]),
         ("reconstruction=mes", ["reconstruction", "mes", "did you mean mse?"]),
+        ("reconstruction=mse full=true", ["full=true", "gaussian_nll"]),
         ("reconstruction=mse reconstuction=l1", ["reconstuction", "did you mean reconstruction?"]),
         ("reconstruction=mse kl_wieght=2", ["kl_wieght", "did you mean kl_weight?"]),
         ("reconstruction=mse 0.5", ["cannot read '0.5'", "key=value"]),

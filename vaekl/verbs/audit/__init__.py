@@ -9,7 +9,7 @@ from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import show
 
 HELP = """\
-vaekl audit reconstruction=mse|l1|bce [key=value ...]     what a loss assumes: no run needed, nothing is written
+vaekl audit reconstruction=NAME [key=value ...]           what a loss assumes: no run needed, nothing is written
 vaekl audit RUN                                           the same for a run
 vaekl audit dataset=NAME [key=value ...]                  how many latents of a linear VAE survive each β_KL
 
@@ -22,8 +22,9 @@ Examples
   vaekl audit dataset=mnist latents=20 beta_kl=[0.01,0.1,1]
 
 A loss
-  reconstruction        mse: (x − x̂)²; l1: |x − x̂|; bce: binary cross-entropy
+  reconstruction        mse: (x − x̂)²; l1: |x − x̂|; bce: binary cross-entropy; gaussian_nll: torch's GaussianNLLLoss
   half=false            true: ½ before the square
+  full=false            true: gaussian_nll with its ½ ln(2π)
   reduction=sum         over an image's values: sum or mean
   kl_reduction=sum      over the latents: sum or mean
   batch_reduction=mean  of the reconstruction over the batch: mean or sum

@@ -39,7 +39,14 @@ def train_line(loss: Loss) -> str:
     """The `vaekl train` command that minimises the same loss: of pictures scaled to [0, 1], of numbers as they are."""
     is_picture = loss.range in _RANGES_OF_PICTURES
     beta = loss.beta_kl if is_picture else loss.phi
-    words = [f"likelihood={loss.density.likelihood}", "weighting=fixed_beta", f"weighting.beta={beta:.8g}"]
+    words = [f"likelihood={loss.density.likelihood}", *loss.density.options]
+    if not loss.density.options:
+        words += ["weighting=fixed_beta", f"weighting.beta={beta:.8g}"]
+    else:  # whose ln C holds what the decoder gives, and which fixed_beta would drop
+        words += [
+            "weighting=auto",
+            *([] if beta == 1 else ["control=information_weight", f"control.weight={beta:.8g}"]),
+        ]
     if loss.latents:
         words.append(f"model.latents={loss.latents}")
     if not is_picture:
@@ -104,6 +111,8 @@ def _likelihood(loss: Loss) -> str:
 
 
 def _sigma(loss: Loss) -> str:
+    if loss.sigma is None and not loss.density.largest_sigma:
+        return "each value has its own, √v"
     if loss.sigma is None:
         most = loss.scale.words(loss.density.largest_sigma)
         return f"each pixel has its own, at most {most} ({loss.density.largest_where})"
@@ -121,8 +130,15 @@ def _beta(loss: Loss) -> str:
 
 
 def _dropped(loss: Loss) -> str:
+    if loss.density.exact and loss.density.unit_log_norm_const:
+        text = f"{loss.density.constant_text}, a number that no decoder changes: the optimum stays where it is"
+        if loss.exact and (constant := loss.log_norm_const) is not None:
+            text += f"\nnegative ELBO = {_divided(loss)} + {number(-constant)} nats per {loss.example}"
+        return text
     if loss.exact:
         return f"nothing: the negative ELBO is {_divided(loss)}"
+    if loss.density.options:
+        return "nothing: ln(2πv) is the constant of the density"
     if loss.density.exact:
         return "nothing: the probabilities sum to 1 as they are"
     if loss.moves_optimum:
@@ -164,6 +180,8 @@ def _notes(loss: Loss) -> str:
         notes.append("At λ = 1 this is the ELBO; another λ trades rate for distortion, and says nothing of the pixels.")
     if loss.moves_optimum and not loss.density.exact:
         notes.append("Cross-entropy on grey values without its constant: the error of Loaiza-Ganem, Cunningham 2019.")
+    if loss.density.note:
+        notes.append(loss.density.note)
     return "\n".join(notes)
 
 
@@ -178,6 +196,8 @@ def _verdict(loss: Loss) -> str:
 
 
 def _better(loss: Loss) -> str:
+    if loss.density.options:
+        return f"likelihood={loss.density.likelihood} weighting=auto learns one φ for all: `vaekl eval` compares them"
     if loss.exact:
         return ""
     if loss.density.scale_power is not None:

@@ -1,9 +1,9 @@
-"""The densities that a typed reconstruction term implies: mse, l1, and bce on grey or binary data.
+"""The densities that a typed reconstruction term implies: mse, l1, bce on grey or binary data, and gaussian_nll.
 
 Their names are those of `likelihood=`; what stands here is what a card says of a loss before torch is imported.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, pi, sqrt
 
 
@@ -17,14 +17,16 @@ class Density:
         energy: E, as vaekl writes it.
         text: the density in words.
         constant_text: ln C of an image in a formula.
-        exact: whether nothing is lacking at φ = 1, since exp(−E) already sums to 1.
+        exact: whether exp(−E) at φ = 1 already has the integral 1, or a number that no decoder changes.
         scale_power: s where φ is a scale, so that σ = unit_sigma · φ^s and ln C = unit_log_norm_const − s ln φ; None
             where φ is no scale and ln C depends on the decoder.
         unit_sigma: σ at φ = 1 of a scale.
-        unit_log_norm_const: ln C at φ = 1 of a scale, nats.
+        unit_log_norm_const: ln C at φ = 1 of a scale, or of what is exact up to a number, nats.
         sigma_text: σ of a scale in a formula.
-        largest_sigma: σ at most, where each value has its own.
+        largest_sigma: σ at most, where each value has its own; 0 where it may have any.
         largest_where: where σ is so large.
+        options: further options of `vaekl train`.
+        note: what else is to be known of it.
     """
 
     likelihood: str
@@ -39,6 +41,8 @@ class Density:
     sigma_text: str = ""
     largest_sigma: float = 0.0
     largest_where: str = ""
+    options: tuple[str, ...] = ()
+    note: str = ""
 
 
 SQUARE = Density(
@@ -81,4 +85,25 @@ CROSS_ENTROPY_GREY = Density(
     constant_text="−ln C(a), with ln C = ln(a / tanh(a/2)) a pixel",
     largest_sigma=1 / sqrt(12),  # of the uniform density, which scatters most of its family
     largest_where="at a = 0",
+)
+PREDICTED_VARIANCE = Density(
+    likelihood="gaussian",
+    error="½(ln v + (x − x̂)²/v)",
+    energy="½(ln v + (x − x̂)²/v)",
+    text="Gaussian, p(x|z) = N(x; x̂, v), with a variance v that the decoder predicts",
+    constant_text="−(N/2) ln(2π)",
+    exact=True,
+    unit_log_norm_const=-0.5 * log(2 * pi),
+    options=("likelihood.scale=decoder",),
+    note=(
+        "A value that is said exactly lowers the loss without end as v → 0: it ends at the floor of v, torch's eps = "
+        "1e-6 (σ = 0.001)."
+    ),
+)
+FULL_PREDICTED_VARIANCE = replace(
+    PREDICTED_VARIANCE,
+    error="½(ln(2πv) + (x − x̂)²/v)",
+    energy="½(ln(2πv) + (x − x̂)²/v)",
+    constant_text="0",
+    unit_log_norm_const=0.0,
 )

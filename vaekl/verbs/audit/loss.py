@@ -11,7 +11,15 @@ from math import isclose, log, prod
 from typing import Literal
 
 from vaekl.system.errors import VaeklError
-from vaekl.verbs.audit.densities import ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY, SQUARE, Density
+from vaekl.verbs.audit.densities import (
+    ABSOLUTE,
+    CROSS_ENTROPY_BINARY,
+    CROSS_ENTROPY_GREY,
+    FULL_PREDICTED_VARIANCE,
+    PREDICTED_VARIANCE,
+    SQUARE,
+    Density,
+)
 from vaekl.verbs.audit.sigma import PixelScale
 from vaekl.verbs.audit.text import one
 
@@ -23,8 +31,10 @@ class Loss:
     """What the user minimises; `vaekl audit --help` lists the words.
 
     Args:
-        reconstruction: mse for squares, l1 for absolute differences, bce for binary cross-entropy.
+        reconstruction: mse for squares, l1 for absolute differences, bce for binary cross-entropy,
+            gaussian_nll for torch's GaussianNLLLoss, with a predicted variance.
         half: whether there is a ½ before the square.
+        full: whether gaussian_nll has its ½ ln(2π).
         reduction: of the reconstruction over an image's values.
         kl_reduction: of the KL over the latents.
         batch_reduction: of the reconstruction over the images.
@@ -45,8 +55,9 @@ class Loss:
         VaeklError: a number is missing, or does not fit another.
     """
 
-    reconstruction: Literal["mse", "l1", "bce"]
+    reconstruction: Literal["mse", "l1", "bce", "gaussian_nll"]
     half: bool = False
+    full: bool = False
     reduction: Reduction = "sum"
     kl_reduction: Reduction = "sum"
     batch_reduction: Reduction = "mean"
@@ -66,6 +77,10 @@ class Loss:
     def __post_init__(self) -> None:
         if self.half and self.reconstruction != "mse":
             raise VaeklError(f"half=true is the ½ of a square, and reconstruction={self.reconstruction} has none.")
+        if self.full and self.reconstruction != "gaussian_nll":
+            raise VaeklError(
+                f"full=true is the constant of gaussian_nll, and reconstruction={self.reconstruction} has none."
+            )
         if self.reconstruction == "bce" and self.range != (0.0, 1.0):
             raise VaeklError("reconstruction=bce takes data in [0, 1] alone: leave range away, or audit mse or l1.")
         if self.reduction == "mean":
@@ -101,7 +116,8 @@ class Loss:
         """The density whose energy the reconstruction is."""
         if self.reconstruction == "bce":
             return CROSS_ENTROPY_BINARY if self.data == "binary" else CROSS_ENTROPY_GREY
-        return {"mse": SQUARE, "l1": ABSOLUTE}[self.reconstruction]
+        predicted = FULL_PREDICTED_VARIANCE if self.full else PREDICTED_VARIANCE
+        return {"mse": SQUARE, "l1": ABSOLUTE, "gaussian_nll": predicted}[self.reconstruction]
 
     @property
     def scale(self) -> PixelScale:
@@ -199,7 +215,7 @@ class Loss:
 
     @property
     def exact(self) -> bool:
-        """Whether the loss is the negative ELBO: nothing is dropped, and the KL has the weight 1."""
+        """Whether the loss is the negative ELBO, up to a number at most, with the KL at the weight 1."""
         # people write 1/784 with a few digits
         return self.density.exact and isclose(self.phi, 1, rel_tol=1e-4)
 
@@ -216,7 +232,8 @@ class Loss:
         -0.918939
         """
         if self.exact:
-            return 0.0
+            constant = self.density.unit_log_norm_const
+            return self.values * constant if self.values else None if constant else 0.0
         power = self.density.scale_power
         if self.values is None or power is None:
             return None
