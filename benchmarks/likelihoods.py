@@ -26,16 +26,22 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    NegativeBinomial,
+    Poisson,
     StudentT,
+    ZeroInflatedNegativeBinomial,
 )
 
 BATCH, SHAPE = 100, (1, 28, 28)
 ROUNDS = 20
 REPEATS = 5
+#: the largest of counts
+MOST = 100
 BCE = "binary_cross_entropy_with_logits"
 FAMILIES = [
     *[Gaussian(), Laplace(), Logistic(), StudentT(), Bernoulli(), ContinuousBernoulli(), Beta()],
     *[Categorical(256), DiscretizedLogistic(levels=256), LogisticMixture(levels=256)],
+    *[Poisson(), NegativeBinomial(), ZeroInflatedNegativeBinomial()],
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -50,7 +56,7 @@ def by_torch(eta: Tensor, x: Tensor) -> Tensor:
 
 
 def by_vaekl(likelihood: Likelihood) -> Loss:
-    """Minus the sum of both parts at φ = 1; a scale φ is learned, so it takes a gradient."""
+    """Minus the sum of both parts at φ = 1; a φ that is learned takes a gradient."""
     learned = likelihood.scale_power is not None or not likelihood.weighs_energy
     phi = torch.ones(1, 1, 1, requires_grad=learned)
 
@@ -73,7 +79,7 @@ def batch(likelihood: Likelihood) -> tuple[Tensor, Tensor]:
     eta = 4 * torch.randn(BATCH, likelihood.outputs, *SHAPE, generator=generator)
     x = torch.rand(BATCH, *SHAPE, generator=generator)
     if likelihood.discrete:
-        x = (x * (likelihood.bounds[1])).round()
+        x = (x * min(likelihood.bounds[1], MOST)).round()
     return eta.requires_grad_(), x
 
 

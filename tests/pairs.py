@@ -6,13 +6,18 @@ LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") 
 WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic", "student_t", "logistic_mixture"}
+BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "poisson", "zinb"}
 
 #: what the theory allows: φ can be learned or solved only where it is a scale, and the cb's constant belongs to the cb
 _LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
 _SCALES = {"gaussian", "laplace", "logistic", "student_t"}
 #: a φ that is a shape of the density can be learned, and not solved
-_SHAPES = {"discretized_logistic"}
+_SHAPES = {"discretized_logistic", "negative_binomial", "zinb"}
+
+
+#: what a run must be told for data that it takes, where grey digits are none
+DATA = {"bernoulli": ("transform=binarize",)}
+DATA |= dict.fromkeys(("negative_binomial", "poisson", "zinb"), ("dataset=digits_counts",))
 
 
 def fits(likelihood: str, weighting: str) -> bool:

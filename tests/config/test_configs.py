@@ -8,7 +8,7 @@ import pytest
 import torch
 from cli_helpers import SMALL, Answer, real_data, refused, results, rows, same_weights, trained, vaekl, weights
 from omegaconf import OmegaConf
-from pairs import BY_NIGHT, LIKELIHOODS, WEIGHTINGS, fits
+from pairs import BY_NIGHT, DATA, LIKELIHOODS, WEIGHTINGS, fits
 
 from vaekl.config.groups import CONF
 
@@ -97,9 +97,8 @@ def test_the_spread_has_every_likelihood_and_every_weighting_that_fits_one():
 )
 def test_every_pair_trains_or_refuses(likelihood, weighting, tmp_path):
     pair = [f"likelihood={likelihood}", f"weighting={weighting}"]
-    binary = ["transform=binarize"] if likelihood == "bernoulli" else []
     small = ["model.hidden=[4]", "trainer.steps=1", "hydra.run.dir=run"]
-    answer = vaekl(tmp_path, "train", *pair, *binary, *small)
+    answer = vaekl(tmp_path, "train", *pair, *DATA.get(likelihood, ()), *small)
     if fits(likelihood, weighting):
         assert answer.code == 0, answer.err
         test = results(tmp_path / "run")["test"]

@@ -19,6 +19,8 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    NegativeBinomial,
+    Poisson,
     StudentT,
 )
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision, Weighting
@@ -63,6 +65,9 @@ class Half(Gaussian):
         (Logistic(), "the real line", "the scale", False),
         (StudentT(), "the real line", "the squared scale", False),
         (Gaussian(scale="decoder"), "the real line", "a factor of the decoder's scale", False),
+        (Poisson(), "{0, 1, 2, ...}", "1", True),
+        (NegativeBinomial(), "{0, 1, 2, ...}", "the overdispersion: the variance is μ + φμ²", True),
+        (NegativeBinomial("decoder"), "{0, 1, 2, ...}", "1: the decoder gives the overdispersion", True),
         (Half(), "[0, inf)", "the variance", False),
     ],
     ids=lambda value: getattr(value, "name", None),

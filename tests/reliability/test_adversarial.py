@@ -41,6 +41,10 @@ LIKELIHOODS = {
     "student_t": (partial(likelihoods.StudentT, df="learned"), "unit_interval"),
     "gaussian by decoder": (partial(likelihoods.Gaussian, scale="decoder", min_scale="learned"), "unit_interval"),
     "logistic_mixture": (likelihoods.LogisticMixture, "levels"),
+    "negative_binomial": (likelihoods.NegativeBinomial, "counts"),
+    "poisson": (likelihoods.Poisson, "counts"),
+    "zinb": (likelihoods.ZeroInflatedNegativeBinomial, "counts"),
+    "zinb by decoder": (partial(likelihoods.ZeroInflatedNegativeBinomial, "decoder"), "counts"),
 }
 WEIGHTINGS = {
     "auto": (weighting.auto_weighting, {}),
@@ -67,11 +71,11 @@ DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 #: whose φ is a scale
 SCALES = {"gaussian", "laplace", "logistic", "student_t"}
 #: a φ that is a shape of the density can be learned, and not solved
-SHAPES = {"discretized_logistic"}
+SHAPES = {"discretized_logistic", "negative_binomial", "zinb"}
 #: whose support is the real line
 WHOLE_LINE = {*SCALES, "gaussian by decoder"}
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic", "student_t", "logistic_mixture"}
+BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "poisson", "zinb", "zinb by decoder"}
 
 
 def uniform(generator, count):
@@ -96,7 +100,8 @@ IMAGES = {
     "huge uniform": lambda generator, count: 1e4 * (2 * uniform(generator, count) - 1),
 }
 REALS = ("large", "huge", "huge uniform")
-SUPPORTS = ("binary", "unit_interval", "levels", "real")
+SUPPORTS = ("binary", "unit_interval", "levels", "real", "counts")
+OF_COUNTS = {family for family, (_, support) in LIKELIHOODS.items() if support == "counts"}
 
 
 def source(kind, support):
@@ -106,6 +111,8 @@ def source(kind, support):
     spec = DataSpec(kind, SHAPE, {"binary": 2, "levels": LEVELS}.get(support), support)
     if support in ("binary", "levels"):
         train, test = ((images * (spec.levels - 1)).round().to(torch.uint8) for images in (train, test))
+    if support == "counts":
+        train, test = ((images.abs() * 9).round() for images in (train, test))
     return Source(spec, train, test)
 
 
@@ -171,7 +178,7 @@ def fits(family, how):
 
 def kinds(family):
     """The images that its support has: those of any size for densities on the reals alone."""
-    return [kind for kind in IMAGES if family in WHOLE_LINE or kind not in REALS]
+    return [kind for kind in IMAGES if family in WHOLE_LINE | OF_COUNTS or kind not in REALS]
 
 
 PAIRS = list(product(LIKELIHOODS, WEIGHTINGS))
@@ -192,7 +199,7 @@ def marked(case):
 
 @pytest.mark.parametrize(("family", "how", "net", "dtype", "kind"), [marked(case) for case in CASES])
 def test_training_stays_finite(family, how, net, dtype, kind):
-    support = "real" if kind in REALS else LIKELIHOODS[family][1]
+    support = "real" if kind in REALS and family not in OF_COUNTS else LIKELIHOODS[family][1]
     trainer, recorder = trainer_for((family, how, net, dtype), kind, support)
     broken = watched(trainer)
     trainer.fit()
@@ -264,7 +271,8 @@ TAKES = {
     "cb": {"unit_interval", "levels"},
     "discretized_logistic": {"levels", "binary"},
     "logistic_mixture": {"levels", "binary"},
-    **{family: {*SUPPORTS} for family in WHOLE_LINE},
+    **{family: {*SUPPORTS} - {"counts"} for family in WHOLE_LINE},
+    **{family: {"counts"} for family in OF_COUNTS},
 }
 
 
@@ -278,7 +286,7 @@ def test_data_outside_the_support_are_refused(family, support):
         return
     with pytest.raises(VaeklError) as refusal:
         data_for(likelihood, kind, support)
-    one_sentence(refusal.value, f"likelihood={family} takes", f"dataset={kind}", "use ")
+    one_sentence(refusal.value, f"likelihood={family.split()[0]} takes", f"dataset={kind}", "use ")
 
 
 @pytest.mark.parametrize("family", sorted({*LIKELIHOODS} - WHOLE_LINE))
@@ -286,4 +294,4 @@ def test_huge_values_that_call_themselves_grey_are_refused(family):
     likelihood, images = LIKELIHOODS[family][0](), IMAGES["huge"](torch.Generator().manual_seed(0), 4)
     with pytest.raises(VaeklError) as refusal:
         likelihood.check_support(images)
-    one_sentence(refusal.value, f"likelihood={family} has support [0, ", "data reach from -")
+    one_sentence(refusal.value, f"likelihood={family.split()[0]} has support [0, ", "data reach from -")

@@ -10,7 +10,7 @@ import pytest
 from cli_helpers import finished, fresh_process, refused, results
 from killed import BACK, HUNG, PLACES
 from kills import KILLED, OUTSIDE, Killer, Tally, command, differences, in_order, possible, start, undisturbed
-from pairs import LIKELIHOODS, WEIGHTINGS, fits
+from pairs import DATA, LIKELIHOODS, WEIGHTINGS, fits
 
 #: they share the run that nobody stopped
 pytestmark = pytest.mark.xdist_group("kills")
@@ -220,7 +220,7 @@ CONTROLS = {
     "free_bits": (), "learned_beta": (), "decomposed": (), "mmd": (), "information_weight": ("control.weight=2",),
 }  # fmt: skip
 PAIRS = [
-    (f"likelihood={likelihood}", f"weighting={weighting}")
+    (f"likelihood={likelihood}", f"weighting={weighting}", *DATA.get(likelihood, ()))
     for likelihood, weighting in product(LIKELIHOODS, WEIGHTINGS)
     if fits(likelihood, weighting)
 ]
@@ -266,9 +266,8 @@ def work(seed, whose, folder):
 def commands():
     """Every pair, the other kinds of state, and sweeps."""
     for words in PAIRS + OTHERS:
-        binary = ("transform=binarize",) if "likelihood=bernoulli" in words else ()
         free = [word for word in SHORT if not (word.startswith("model.hidden") and "model=conv" in words)]
-        yield " ".join(words), ("train", "hydra.run.dir=run", *free, *binary, *words)
+        yield " ".join(words), ("train", "hydra.run.dir=run", *free, *words)
     for number in range(3):
         yield f"sweep {number}", SWEEP
 

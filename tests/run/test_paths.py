@@ -22,7 +22,10 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    NegativeBinomial,
+    Poisson,
     StudentT,
+    ZeroInflatedNegativeBinomial,
 )
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.objective import Iwae
@@ -47,8 +50,12 @@ CASES = {
     "categorical": (lambda: Categorical(5), FixedDispersion),
     "discretized_logistic": (lambda: DiscretizedLogistic(levels=5), LearnedPrecision),
     "logistic_mixture": (lambda: LogisticMixture(levels=5), FixedDispersion),
+    "poisson": (Poisson, FixedDispersion),
+    "negative_binomial": (NegativeBinomial, lambda *a: LearnedPrecision(*a, "pixel")),
+    "zinb": (lambda: ZeroInflatedNegativeBinomial("decoder"), FixedDispersion),
 }
 ON_LEVELS = ("categorical", "discretized_logistic", "logistic_mixture")
+OF_COUNTS = ("poisson", "negative_binomial", "zinb")
 #: cases with a control, whose state moves within the step
 CONTROLS = {
     "capacity": lambda *a: Capacity(*a, target=1.0),
@@ -76,8 +83,10 @@ def objective_of(case, net="mlp"):
     make_likelihood, make_weighting = CASES[case]
     likelihood = make_likelihood()
     x = grey(24, SHAPE).clamp(0.01, 0.99)
-    x = {"bernoulli": (x > 0.5).float(), **dict.fromkeys(ON_LEVELS, (5 * x).long())}.get(case, x)
-    support = {"bernoulli": "binary", **dict.fromkeys(ON_LEVELS, "levels")}.get(case, "unit_interval")
+    whole = dict.fromkeys(ON_LEVELS, (5 * x).long()) | dict.fromkeys(OF_COUNTS, (9 * x).round())
+    x = {"bernoulli": (x > 0.5).float(), **whole}.get(case, x)
+    supports = dict.fromkeys(ON_LEVELS, "levels") | dict.fromkeys(OF_COUNTS, "counts")
+    support = {"bernoulli": "binary", **supports}.get(case, "unit_interval")
     spec = DataSpec("grey", SHAPE, 5 if case in ON_LEVELS else None, support)
     torch.manual_seed(3)
     nets = NETS[net](SHAPE, likelihood.outputs, LATENTS)

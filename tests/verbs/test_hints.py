@@ -15,6 +15,7 @@ from vaekl.system.errors import VaeklError
         ("likelihood=l2", "gaussian"),
         ("likelihood=bce", "bernoulli or cb"),
         ("likelihood=dmol", "logistic_mixture"),
+        ("likelihood=nb", "negative_binomial"),
         ("model=cnn", "conv"),
     ],
 )

@@ -139,10 +139,14 @@ class DataSpec:
         }
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """[B, *S] as the networks and the pictures see it: levels become k/(levels−1), all else stays."""
+        """[B, *S] as the pictures and most networks see it: levels become k/(levels−1), all else stays."""
         if self.support == "levels" and self.levels is not None:
             return x.float() / (self.levels - 1)
         return x
+
+    def to_encoder(self, x: Tensor) -> Tensor:
+        """[B, *S] as the encoder sees it: counts, which may be of any size, become ln(1 + x)."""
+        return x.float().log1p() if self.support == "counts" else self.to_unit(x)
 
     def to_data(self, x: Tensor) -> Tensor:
         """[B, *S] on the scale that is reported: of pictures, and of the user's own values where these are real."""

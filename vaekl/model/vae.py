@@ -141,7 +141,7 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x), each [B, Z], float32; x [B, *S]."""
         with self._precision(x):
-            mean, log_std = self.encoder(self.spec.to_unit(x))
+            mean, log_std = self.encoder(self.spec.to_encoder(x))
         return mean.float(), log_std.float()
 
     def decode(self, z: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ _SYNONYMS = {
     **dict.fromkeys(("ce", "cross_entropy", "softmax"), ("categorical",)),
     **dict.fromkeys(("dlogistic", "discretised_logistic", "discretized_logistics"), ("discretized_logistic",)),
     **dict.fromkeys(("dmol", "mol", "discretized_mix_logistic", "mixture_of_logistics"), ("logistic_mixture",)),
+    **dict.fromkeys(("nb", "nbinom", "neg_binomial", "negativebinomial"), ("negative_binomial",)),
+    **dict.fromkeys(("zero_inflated_negative_binomial", "zi_nb"), ("zinb",)),
     **dict.fromkeys(("gpu", "nvidia"), ("cuda",)),
     **dict.fromkeys(("cnn", "convolutional"), ("conv",)),
     **dict.fromkeys(("fc", "dense"), ("mlp",)),

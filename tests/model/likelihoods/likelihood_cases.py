@@ -22,7 +22,10 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    NegativeBinomial,
+    Poisson,
     StudentT,
+    ZeroInflatedNegativeBinomial,
 )
 
 mp.mp.dps = 60
@@ -47,6 +50,22 @@ class Masses:
     def var(self):
         mean = mp.fsum(k * mass for k, mass in enumerate(self.masses))
         return float(mp.fsum((k - mean) ** 2 * mass for k, mass in enumerate(self.masses)))
+
+
+class Counts(Masses):
+    """A law on {0, 1, 2, ...} with mean μ and variance μ + φμ², and zeros in place of a share π of its draws."""
+
+    def __init__(self, log_mean, phi=0, logit=None):
+        mean, phi = mp.exp(mp.mpf(log_mean)), mp.mpf(phi)
+        mass = mp.exp(-mp.log1p(phi * mean) / phi if phi else -mean)
+        self.masses = []
+        while len(self.masses) <= max(mean, 30) or mass > mp.mpf(10) ** -25:
+            self.masses.append(mass)
+            k = len(self.masses)
+            mass *= mean * (1 + phi * (k - 1)) / (k * (1 + phi * mean))
+        if logit is not None:
+            more = 1 / (1 + mp.exp(-mp.mpf(logit)))
+            self.masses = [(1 - more) * mass + more * (k == 0) for k, mass in enumerate(self.masses)]
 
 
 class ContinuousBernoulliByMpmath:
@@ -138,6 +157,12 @@ EXACT = {
     "bernoulli": (Bernoulli(), lambda eta, phi: Masses([0, eta[0] / mp.mpf(phi)])),
     "cb": (ContinuousBernoulli(), lambda eta, phi: ContinuousBernoulliByMpmath(eta[0] / mp.mpf(phi))),
     "beta": (Beta(clamp=0), exact_beta),
+    "poisson": (Poisson(), lambda eta, phi: Counts(eta[0])),
+    "negative_binomial": (NegativeBinomial(), lambda eta, phi: Counts(eta[0], phi)),
+    "zinb, φ by decoder": (
+        ZeroInflatedNegativeBinomial("decoder"),
+        lambda eta, phi: Counts(eta[0], 1e-6 + np.exp(eta[1]), eta[2]),
+    ),
     "categorical": (Categorical(LEVELS), lambda eta, phi: Masses([value / mp.mpf(phi) for value in eta])),
     "discretized_logistic": (DiscretizedLogistic(levels=LEVELS), lambda eta, phi: logistic_law(eta[0], phi)),
     "discretized_logistic, scale by decoder": (
@@ -162,6 +187,9 @@ _ETAS = {
     "cb": _LOGITS,
     # x next to 1 has only 16 digits, so β stays above 0.5; Beta's symmetry is tested apart
     "beta": [beta_eta(*ab) for ab in [(1, 1), (0.1, 0.5), (2, 3), (0.3, 40), (900, 700)]],
+    "poisson": [(0.0,), (-3.0,), (3.5,)],
+    "negative_binomial": [(-3.0,), (1.0,)],
+    "zinb, φ by decoder": [(1.0, -1.2, 0.3), (3.0, -30.0, -1.0)],
     "categorical": [(0.0,) * LEVELS, (60.0, -60.0, 0.0, 59.0, 1.0), (0.3, -1.0, 2.0, 0.0, -4.0)],
     "discretized_logistic": [(25.0,), (0.0,), (0.4,), (-0.3,)],
     "discretized_logistic, scale by decoder": [(0.4, -1.0), (1.3, -40.0), (-2.0, 1.0)],
@@ -172,6 +200,9 @@ _DISPERSIONS = {family: [0.01, 0.3, 1.0, 4.0] for family in EXACT} | {
     "beta": [1.0, 1.7, 4.0],
     "discretized_logistic, scale by decoder": [1.0, 4.0],
     "logistic_mixture": [1.0, 4.0],
+    "negative_binomial": [0.3, 1.0, 4.0],
+    "poisson": [1.0],
+    "zinb, φ by decoder": [1.0],
 }
 
 

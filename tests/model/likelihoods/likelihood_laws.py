@@ -20,6 +20,7 @@ from vaekl.model.likelihoods import (
     Laplace,
     Likelihood,
     Logistic,
+    Poisson,
     StudentT,
 )
 
@@ -50,7 +51,7 @@ class Law:
         moments: mean and variance, of (η, φ).
         sizes: the terms in E, in ln C, in dE/dη, in d ln C/dη, in the mean and in the variance, of (η, x, φ,
             float64), see `exact`.
-        data: "real", "unit", "binary" or "levels".
+        data: "real", "unit", "binary", "counts" or "levels".
         least: the smallest exponent of ten of φ.
     """
 
@@ -160,6 +161,21 @@ def beta_sizes(eta, x, phi, float64):
     slopes = [abs(mp.digamma(v)) + v * mp.psi(1, v) for v in (a, b, a + b)]
     energy = (1 + alpha) * ends[0] + (1 + beta) * ends[1]
     return energy, constant, max(ends), max(slopes) / phi, *beta_moments(eta, phi)
+
+
+def log_mean(eta):
+    return min(eta, mp.mpf(17)) + mp.log1p(max(eta - 17, 0))
+
+
+def poisson_energy(eta, x, phi):
+    return mp.exp(log_mean(eta[0])) - x * log_mean(eta[0]) + mp.loggamma(x + 1)
+
+
+def poisson_sizes(eta, x, phi, float64):
+    """η is rounded, and with it μ."""
+    mean, rounded = mp.exp(log_mean(eta[0])), 2 + abs(log_mean(eta[0]))
+    off, size = abs(mean - x), mean * rounded
+    return 2 + poisson_energy(eta, x, phi) + off * rounded, 0, size + off, 0, size, size
 
 
 def masses(eta, phi):
@@ -352,6 +368,14 @@ LAWS = {
     ),
     "cb": Law(ContinuousBernoulli(), cross_entropy, cb_log_prob, cb_moments, cb_sizes, "unit"),
     "beta": Law(Beta(CLAMP), beta_energy, beta_log_prob, beta_moments, beta_sizes, "unit", 0),
+    "poisson": Law(
+        Poisson(),
+        poisson_energy,
+        lambda eta, x, phi: -poisson_energy(eta, x, phi) / phi,
+        lambda eta, phi: (mp.exp(log_mean(eta[0])),) * 2,
+        poisson_sizes,
+        "counts",
+    ),
     "categorical": Law(
         Categorical(LEVELS),
         lambda eta, x, phi: -mp.log(masses(eta, 1)[int(x)]),

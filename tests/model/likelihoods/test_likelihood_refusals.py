@@ -17,16 +17,21 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    NegativeBinomial,
+    Poisson,
     StudentT,
+    ZeroInflatedNegativeBinomial,
 )
 from vaekl.system.errors import VaeklError
 
 ONE = torch.ones(1, 1, 1)
 REALS = (Gaussian, Laplace, Logistic, StudentT)
 ON_LEVELS = (Categorical, DiscretizedLogistic, LogisticMixture)
-FAMILIES = {family.name: family for family in (*REALS, Bernoulli, ContinuousBernoulli, Beta, *ON_LEVELS)}
+COUNTS = (NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial)
+FAMILIES = {family.name: family for family in (*REALS, *COUNTS, Bernoulli, ContinuousBernoulli, Beta, *ON_LEVELS)}
 ACCEPTS = {
     **{family.name: {"real", "unit_interval", "binary"} for family in REALS},
+    **{family.name: {"counts"} for family in COUNTS},
     "bernoulli": {"binary"},
     "cb": {"unit_interval"},
     "beta": {"unit_interval"},
@@ -34,7 +39,7 @@ ACCEPTS = {
     "discretized_logistic": {"levels"},
     "logistic_mixture": {"levels"},
 }
-LEVELS = {"binary": 2, "levels": 17, "unit_interval": 256, "real": None}
+LEVELS = {"binary": 2, "levels": 17, "unit_interval": 256, "real": None, "counts": None}
 
 
 def refusal(act, *arguments):
@@ -57,13 +62,22 @@ def test_data_of_another_support_are_refused_with_a_cure(family, support):
     *transforms, families = message.split("use ", 1)[1].removesuffix(".").split(", or ")
     named = families.removeprefix("likelihood=").replace(" or ", ", ").split(", ")
     assert set(named) == {name for name, supports in ACCEPTS.items() if support in supports}
+    as_numbers = support == "counts" and "real" in ACCEPTS[family]
+    assert ("dataset.kind=real to treat them as numbers" in transforms) == as_numbers
     assert ("transform=levels" in transforms) == (LEVELS[support] is not None and "levels" in ACCEPTS[family])
     assert ("transform=dequantize" in transforms) == (support == "levels" and "unit_interval" in ACCEPTS[family])
 
 
 @pytest.mark.parametrize(
     ("family", "low", "high"),
-    [("bernoulli", -1, 1), ("cb", 0, 255), ("beta", -0.1, 1), ("categorical", 0, 17), ("cb", 0, float("nan"))],
+    [
+        ("bernoulli", -1, 1),
+        ("cb", 0, 255),
+        ("beta", -0.1, 1),
+        ("categorical", 0, 17),
+        ("poisson", -1, 3),
+        ("cb", 0, float("nan")),
+    ],
 )
 def test_values_outside_the_support_are_refused(family, low, high):
     likelihood = Categorical(17) if family == "categorical" else FAMILIES[family]()
@@ -76,6 +90,12 @@ def test_grey_values_are_no_integers(likelihood):
     likelihood.check_support(torch.tensor([0.0, 1.0]))
     message = refusal(likelihood.check_support, torch.tensor([0.0, 0.37, 1.0]))
     assert f"likelihood={likelihood.name}" in message and "0.37" in message and "likelihood=cb" in message
+
+
+def test_fractions_are_no_counts():
+    Poisson().check_support(torch.tensor([0.0, 2.0**24]))
+    message = refusal(Poisson().check_support, torch.tensor([0.0, 3.5]))
+    assert "likelihood=poisson takes whole numbers" in message and "3.5" in message and "likelihood=gaussian" in message
 
 
 def test_values_inside_the_support_pass():
@@ -111,6 +131,12 @@ BAD_OPTIONS = [
         (StudentT, {"df": value}, "likelihood.df")
         for value in (2, 1.5, -3, 1e7, "abc", float("nan"), float("inf"), True, None)
     ],
+    *[
+        (family, {"dispersion": value}, "likelihood.dispersion")
+        for family in COUNTS
+        if family is not Poisson
+        for value in ("value", None, 2)
+    ],
     *[(Laplace, {"scale": value}, "likelihood.scale") for value in ("foo", None)],
     *[(Gaussian, {"per": value}, "likelihood.per") for value in ("channel", 1)],
     *[(Gaussian, {"min_scale": value}, "likelihood.min_scale") for value in (0, -1.0, "abc", float("nan"), True, None)],
@@ -129,6 +155,8 @@ def test_bad_options_are_refused_by_name_and_value(family, options, key):
     ("family", "dispersion", "words"),
     [
         ("beta", 0.5, "at least 1"),
+        ("poisson", 2.0, "likelihood=negative_binomial"),
+        ("negative_binomial", 0.0, "positive"),
         ("gaussian", 0.0, "positive"),
         ("laplace", -1.0, "positive"),
         ("cb", float("nan"), "positive"),
@@ -145,7 +173,7 @@ def test_a_dispersion_without_a_density_is_refused(family, dispersion, words):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_usual_dispersions_pass(family):
-    for dispersion in {"beta": (1.0, 4.0), "logistic_mixture": (1.0,)}.get(family, (1e-4, 1.0, 4.0)):
+    for dispersion in {"beta": (1.0, 4.0), "logistic_mixture": (1.0,), "poisson": (1.0,)}.get(family, (1e-4, 1.0, 4.0)):
         FAMILIES[family]().check_dispersion(dispersion)
 
 

@@ -62,6 +62,8 @@ def test_the_dispersion_is_saved_and_never_trained():
         ("categorical", "fixed_dispersion", 1.0),
         ("discretized_logistic", "learned_precision", 1.0),
         ("logistic_mixture", "fixed_dispersion", 1.0),
+        ("poisson", "fixed_dispersion", 1.0),
+        ("negative_binomial", "learned_precision", 1.0),
     ],
 )
 def test_auto_takes_what_the_theory_asks_for(likelihood, name, phi):

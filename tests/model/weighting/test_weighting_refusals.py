@@ -12,7 +12,15 @@ FITS = {
     "fixed_beta": set(LIKELIHOODS),
     "fixed_dispersion": set(LIKELIHOODS),
     "cb_normalizer": {"cb"},
-    "learned_precision": {"gaussian", "laplace", "logistic", "student_t", "discretized_logistic"},
+    "learned_precision": {
+        "gaussian",
+        "laplace",
+        "logistic",
+        "student_t",
+        "discretized_logistic",
+        "negative_binomial",
+        "zinb",
+    },
     "optimal_precision": {"gaussian", "laplace", "logistic", "student_t"},
 }
 CURES = {

@@ -13,7 +13,10 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    NegativeBinomial,
+    Poisson,
     StudentT,
+    ZeroInflatedNegativeBinomial,
 )
 from vaekl.model.nets import mlp
 from vaekl.model.vae import VAE
@@ -36,6 +39,9 @@ LIKELIHOODS = {
     "categorical": Categorical(5),
     "discretized_logistic": DiscretizedLogistic(levels=5),
     "logistic_mixture": LogisticMixture(2, levels=5),
+    "poisson": Poisson(),
+    "negative_binomial": NegativeBinomial(),
+    "zinb": ZeroInflatedNegativeBinomial(),
 }
 WEIGHTINGS = {
     "fixed_beta": FixedBeta,

@@ -9,7 +9,10 @@ from vaekl.model.likelihoods.gaussian import Gaussian
 from vaekl.model.likelihoods.laplace import Laplace
 from vaekl.model.likelihoods.logistic import Logistic
 from vaekl.model.likelihoods.logistic_mixture import LogisticMixture
+from vaekl.model.likelihoods.negative_binomial import NegativeBinomial
+from vaekl.model.likelihoods.poisson import Poisson
 from vaekl.model.likelihoods.student_t import StudentT
+from vaekl.model.likelihoods.zinb import ZeroInflatedNegativeBinomial
 
 __all__ = [
     "Bernoulli",
@@ -22,5 +25,8 @@ __all__ = [
     "Likelihood",
     "Logistic",
     "LogisticMixture",
+    "NegativeBinomial",
+    "Poisson",
     "StudentT",
+    "ZeroInflatedNegativeBinomial",
 ]

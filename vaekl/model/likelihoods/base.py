@@ -102,6 +102,8 @@ class Likelihood(nn.Module, ABC):
         """The values that x may have, in words."""
         lower, upper = self.bounds
         if self.discrete:
+            if "counts" in self.accepts:
+                return "{0, 1, 2, ...}"
             return "levels" if "levels" in self.accepts else "{0, 1}"
         if (lower, upper) == (-inf, inf):
             return "the real line"
@@ -262,10 +264,12 @@ class Likelihood(nn.Module, ABC):
                 "support is the real line."
             )
         if self.discrete and (fractions := x[x != x.round()]).numel():
+            whole, support = "make them whole with transform=binarize or levels, or use ", "unit_interval"
+            if "counts" in self.accepts:
+                whole, support = "use ", "real"
             raise VaeklError(
-                f"likelihood={self.name} takes whole numbers, but the data hold {fractions[0].item():.4g}: make them "
-                "whole with transform=binarize or levels, or use "
-                f"{families_that(lambda family: 'unit_interval' in family.accepts)}."
+                f"likelihood={self.name} takes whole numbers, but the data hold {fractions[0].item():.4g}: "
+                f"{whole}{families_that(lambda family: support in family.accepts)}."
             )
 
     def check_dispersion(self, dispersion: float) -> None:

@@ -41,7 +41,8 @@ def cures(spec: DataSpec, accepts: tuple[Support, ...]) -> str:
         transforms.append("dequantize")
     if spec.support in ("levels", "unit_interval") and "binary" in accepts:
         transforms.append("binarize")
-    if not any(spec.support in family.accepts for family in FAMILIES):
-        return "dataset.kind=real to treat them as numbers, since no likelihood here accepts such data yet"
     families = families_that(lambda family: spec.support in family.accepts)
-    return ", or ".join([*(f"transform={name}" for name in transforms), families])
+    as_numbers = (
+        ["dataset.kind=real to treat them as numbers"] if spec.support == "counts" and "real" in accepts else []
+    )
+    return ", or ".join([*(f"transform={name}" for name in transforms), *as_numbers, families])
