@@ -16,11 +16,12 @@ import math
 
 import pytest
 import torch
-from scipy import stats
+from numpy.testing import assert_allclose
+from scipy import special, stats
 from torch.nn import functional
 
 from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
-from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Laplace, NegativeBinomial, Poisson
 from vaekl.model.weighting import FixedBeta, auto_weighting
 from vaekl.verbs.audit.densities import ABSOLUTE, CROSS_ENTROPY_BINARY, CROSS_ENTROPY_GREY, SQUARE
 from vaekl.verbs.audit.loss import Loss
@@ -63,6 +64,8 @@ BY_HAND = [
     ("reconstruction=bce reduction=mean shape=[1,28,28]", 784.0, 784.0, None),
     # a predicted variance leaves the KL's weight what it is, an information weight, whatever the range
     ("reconstruction=gaussian_nll kl_weight=3 range=[-1,1]", 3.0, 3.0, None),
+    ("reconstruction=poisson kl_weight=3 range=[0,9]", 3.0, 3.0, None),
+    ("reconstruction=nb reduction=mean kl_weight=0.01 shape=[100] latents=5", 1.0, 1.0, 0.05),
     ("reconstruction=gaussian_nll full=true reduction=mean kl_weight=0.001 shape=[1,10,10] latents=4", 0.1, 0.1, 0.004),
 ]  # fmt: skip
 
@@ -206,3 +209,21 @@ def test_torch_s_gaussian_nll_is_the_elbo_of_a_decoder_that_gives_the_scale(full
     energy, constant = family.parts(torch.stack([out, (std - 1e-3).log()], 1), x, weighting.dispersion)
     terms = ElboTerms(energy, constant, kl, weighting.dispersion.double(), PosteriorSample(*[mean] * 4))
     assert weighting.loss(terms, 1.0).item() == pytest.approx(-elbo, rel=1e-6)
+
+
+def test_torch_s_poisson_loss_lacks_ln_x_factorial_and_scvi_s_negative_binomial_nothing():
+    """Σ ln x! by SciPy; scvi-tools' log_nb_positive, which is SciPy's law of n = θ and p = θ/(θ + μ)."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 30, (B, *SHAPE), generator=generator).double()
+    a, log_theta = torch.randn(2, B, *SHAPE, generator=generator, dtype=torch.float64)
+    typed = functional.poisson_nll_loss(a, x, reduction="none")
+    exact = Poisson().energy(a.unsqueeze(1), x, torch.ones(1, 1, 1))
+    assert_allclose(exact - typed, special.gammaln(x.numpy() + 1), rtol=1e-9, atol=1e-9)
+    stirling = functional.poisson_nll_loss(a, x, full=True, reduction="none")
+    assert 0.041 < (exact - stirling).max() < 0.042
+    law = stats.nbinom(log_theta.exp().numpy(), 1 / (1 + (a - log_theta).exp().numpy()))
+    energy = NegativeBinomial("decoder").energy(
+        torch.stack([a, ((-log_theta).exp() - 1e-6).log()], 1), x, torch.ones(1, 1, 1)
+    )
+    assert_allclose(-energy, law.logpmf(x.numpy()), rtol=1e-8)
+    assert Loss("poisson", **SIZES).log_norm_const is None and Loss("nb", **SIZES).log_norm_const == 0

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from cli_helpers import built
 
 from vaekl.system.errors import VaeklError
@@ -62,6 +63,9 @@ def test_the_issue_s_own_command(capsys):
             "reconstruction=gaussian_nll shape=[1,28,28]",
             ["no decoder changes", "loss + 720.45 nats", "the floor of v", "likelihood.scale=decoder weighting=auto "],
         ),
+        ("reconstruction=poisson", ["(eᵃ − x a)", "Σ ln x!", "no probability", "up to what is dropped", "σ  "]),
+        ("reconstruction=poisson full=true", ["+ ln x!", "0.041 nats too small", "exact: "]),
+        ("reconstruction=nb", ["μ + μ²/θ", "dispersion=gene", "exact: ", "likelihood=zinb"]),
         ("reconstruction=gaussian_nll full=true kl_weight=4", ["ln(2πv)", "λ = 4", "control.weight=4"]),
         ("reconstruction=mse range=[-1,1] kl_weight=3", ["more than any data in [-1, 1] can scatter (1 at most)"]),
     ],
@@ -108,6 +112,17 @@ def test_the_train_line_of_a_predicted_variance_keeps_its_constant(weight, capsy
     model = built(tmp_path, *line[1].split()).trainer.model
     assert model.likelihood.by_decoder and model.weighting.name == "fixed_dispersion"
     assert model.control.weight == weight
+
+
+@pytest.mark.parametrize("name", ["poisson", "nb"])
+def test_the_train_line_of_counts_builds_that_run(name, capsys, tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=np.random.default_rng(0).poisson(3, (60, 7)))
+    card = printed(capsys, f"reconstruction={name} shape=[7] latents=3 kl_weight=2")
+    words = re.search(r"vaekl train (.*)", card)[1].replace("FILE.npz", str(tmp_path / "mine.npz")).split()
+    model = built(tmp_path, *words).trainer.model
+    learns = model.weighting.name == "learned_precision" and model.weighting.dispersion.shape == (7,)
+    assert learns == (name == "nb") and model.spec.support == "counts"
+    assert model.effective_beta_kl(torch.ones(1), 1.0).item() == 2
 
 
 def test_the_train_line_of_numbers_leaves_them_as_they_are(capsys, tmp_path):

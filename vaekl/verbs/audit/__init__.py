@@ -22,9 +22,10 @@ Examples
   vaekl audit dataset=mnist latents=20 beta_kl=[0.01,0.1,1]
 
 A loss
-  reconstruction        mse: (x − x̂)²; l1: |x − x̂|; bce: binary cross-entropy; gaussian_nll: torch's GaussianNLLLoss
+  reconstruction        mse: (x − x̂)²; l1: |x − x̂|; bce: binary cross-entropy; gaussian_nll: torch's GaussianNLLLoss;
+                        poisson: torch's PoissonNLLLoss, of log_input; nb: the negative binomial of scvi-tools
   half=false            true: ½ before the square
-  full=false            true: gaussian_nll with its ½ ln(2π)
+  full=false            true: gaussian_nll with its ½ ln(2π), poisson with its ln x!
   reduction=sum         over an image's values: sum or mean
   kl_reduction=sum      over the latents: sum or mean
   batch_reduction=mean  of the reconstruction over the batch: mean or sum

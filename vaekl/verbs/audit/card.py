@@ -42,19 +42,19 @@ def train_line(loss: Loss) -> str:
     words = [f"likelihood={loss.density.likelihood}", *loss.density.options]
     if not loss.density.options:
         words += ["weighting=fixed_beta", f"weighting.beta={beta:.8g}"]
-    else:  # whose ln C holds what the decoder gives, and which fixed_beta would drop
-        words += [
-            "weighting=auto",
-            *([] if beta == 1 else ["control=information_weight", f"control.weight={beta:.8g}"]),
-        ]
+    elif beta != 1:  # fixed_beta would drop a ln C that holds what the decoder gives, or fix what is learned
+        words += ["control=information_weight", f"control.weight={beta:.8g}"]
     if loss.latents:
         words.append(f"model.latents={loss.latents}")
-    if not is_picture:
+    dataset = _DATASETS.get(loss.shape) if is_picture and loss.shape else None
+    if loss.density.counts:
+        dataset = "digits_counts" if dataset == "digits" else None
+        words += [] if dataset else ["dataset.kind=counts"]
+    elif not is_picture:
         words += ["transform=as_stored", "dataset.kind=real"]
     else:
         is_binary = loss.data == "binary" and loss.reconstruction == "bce"
         words.append("transform=binarize" if is_binary else "transform=scale")
-    dataset = _DATASETS.get(loss.shape) if is_picture and loss.shape else None
     words.append(f"dataset={dataset or 'npz dataset.path=FILE.npz'}")
     if loss.batch_size:
         words.append(f"trainer.batch_size={loss.batch_size}")
@@ -112,7 +112,7 @@ def _likelihood(loss: Loss) -> str:
 
 def _sigma(loss: Loss) -> str:
     if loss.sigma is None and not loss.density.largest_sigma:
-        return "each value has its own, √v"
+        return f"each value has its own, {loss.density.sigma_text}"
     if loss.sigma is None:
         most = loss.scale.words(loss.density.largest_sigma)
         return f"each pixel has its own, at most {most} ({loss.density.largest_where})"
@@ -130,6 +130,8 @@ def _beta(loss: Loss) -> str:
 
 
 def _dropped(loss: Loss) -> str:
+    if loss.density.lacks:
+        return loss.density.lacks
     if loss.density.exact and loss.density.unit_log_norm_const:
         text = f"{loss.density.constant_text}, a number that no decoder changes: the optimum stays where it is"
         if loss.exact and (constant := loss.log_norm_const) is not None:
@@ -137,7 +139,7 @@ def _dropped(loss: Loss) -> str:
         return text
     if loss.exact:
         return f"nothing: the negative ELBO is {_divided(loss)}"
-    if loss.density.options:
+    if loss.reconstruction == "gaussian_nll":
         return "nothing: ln(2πv) is the constant of the density"
     if loss.density.exact:
         return "nothing: the probabilities sum to 1 as they are"
@@ -188,6 +190,8 @@ def _notes(loss: Loss) -> str:
 def _verdict(loss: Loss) -> str:
     if loss.sigma is not None:
         return loss.scale.verdict(loss.sigma)
+    if loss.exact and loss.density.lacks:
+        return "the negative ELBO up to what is dropped, and there is nothing to tune"
     if loss.exact:
         return "exact: the loss is the negative ELBO, and there is nothing to tune"
     if loss.density.exact:
@@ -196,8 +200,8 @@ def _verdict(loss: Loss) -> str:
 
 
 def _better(loss: Loss) -> str:
-    if loss.density.options:
-        return f"likelihood={loss.density.likelihood} weighting=auto learns one φ for all: `vaekl eval` compares them"
+    if loss.density.better:
+        return loss.density.better
     if loss.exact:
         return ""
     if loss.density.scale_power is not None:

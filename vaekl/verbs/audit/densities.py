@@ -1,4 +1,5 @@
-"""The densities that a typed reconstruction term implies: mse, l1, bce on grey or binary data, and gaussian_nll.
+"""The densities that a typed reconstruction term implies: mse, l1, bce on grey or binary data, gaussian_nll, poisson
+and nb.
 
 Their names are those of `likelihood=`; what stands here is what a card says of a loss before torch is imported.
 """
@@ -27,6 +28,9 @@ class Density:
         largest_where: where σ is so large.
         options: further options of `vaekl train`.
         note: what else is to be known of it.
+        lacks: what the term lacks though it depends on the data alone, in words.
+        better: what to try instead, where that is no other weighting.
+        counts: whether the data are 0, 1, 2, ...
     """
 
     likelihood: str
@@ -43,6 +47,9 @@ class Density:
     largest_where: str = ""
     options: tuple[str, ...] = ()
     note: str = ""
+    lacks: str = ""
+    better: str = ""
+    counts: bool = False
 
 
 SQUARE = Density(
@@ -94,7 +101,9 @@ PREDICTED_VARIANCE = Density(
     constant_text="−(N/2) ln(2π)",
     exact=True,
     unit_log_norm_const=-0.5 * log(2 * pi),
-    options=("likelihood.scale=decoder",),
+    sigma_text="√v",
+    options=("likelihood.scale=decoder", "weighting=auto"),
+    better="likelihood=gaussian weighting=auto learns one φ for all: `vaekl eval` compares them",
     note=(
         "A value that is said exactly lowers the loss without end as v → 0: it ends at the floor of v, torch's eps = "
         "1e-6 (σ = 0.001)."
@@ -106,4 +115,39 @@ FULL_PREDICTED_VARIANCE = replace(
     energy="½(ln(2πv) + (x − x̂)²/v)",
     constant_text="0",
     unit_log_norm_const=0.0,
+)
+POISSON = Density(
+    likelihood="poisson",
+    error="(eᵃ − x a)",
+    energy="(eᵃ − x a)",
+    text="Poisson on {0, 1, 2, ...} with mean eᵃ",
+    constant_text="0",
+    exact=True,
+    sigma_text="√μ",
+    lacks=(
+        "Σ ln x!, which no decoder changes: the optimum stays where it is, but exp(−loss) is no probability, and the "
+        "negative ELBO is so much larger"
+    ),
+    better="likelihood=negative_binomial, unless the variance is the mean: it learns by how much it is larger",
+    counts=True,
+)
+FULL_POISSON = replace(
+    POISSON,
+    error="(eᵃ − x a + ln x!)",
+    energy="(eᵃ − x a + ln x!)",
+    lacks="",
+    note="For ln x! torch's full=True takes Stirling's formula, which is 0.041 nats too small at x = 2.",
+)
+NEGATIVE_BINOMIAL = Density(
+    likelihood="negative_binomial",
+    error="−ln NB(x; μ, θ)",
+    energy="−ln NB(x; μ, θ)",
+    text="negative binomial on {0, 1, 2, ...} with mean μ and variance μ + μ²/θ; vaekl's φ is 1/θ",
+    constant_text="0",
+    exact=True,
+    sigma_text="√(μ + μ²/θ)",
+    options=("weighting=learned_precision", "weighting.per=value"),
+    note="One θ for each value, as scvi-tools' dispersion=gene; its gene-cell is likelihood.dispersion=decoder.",
+    better="likelihood=zinb where the data have more zeros: `vaekl eval` compares them",
+    counts=True,
 )

@@ -15,7 +15,10 @@ from vaekl.verbs.audit.densities import (
     ABSOLUTE,
     CROSS_ENTROPY_BINARY,
     CROSS_ENTROPY_GREY,
+    FULL_POISSON,
     FULL_PREDICTED_VARIANCE,
+    NEGATIVE_BINOMIAL,
+    POISSON,
     PREDICTED_VARIANCE,
     SQUARE,
     Density,
@@ -32,9 +35,10 @@ class Loss:
 
     Args:
         reconstruction: mse for squares, l1 for absolute differences, bce for binary cross-entropy,
-            gaussian_nll for torch's GaussianNLLLoss, with a predicted variance.
+            gaussian_nll for torch's GaussianNLLLoss, with a predicted variance, poisson for its PoissonNLLLoss, nb for
+            the negative binomial of scvi-tools.
         half: whether there is a ½ before the square.
-        full: whether gaussian_nll has its ½ ln(2π).
+        full: whether gaussian_nll has its ½ ln(2π), and poisson its ln x!.
         reduction: of the reconstruction over an image's values.
         kl_reduction: of the KL over the latents.
         batch_reduction: of the reconstruction over the images.
@@ -55,7 +59,7 @@ class Loss:
         VaeklError: a number is missing, or does not fit another.
     """
 
-    reconstruction: Literal["mse", "l1", "bce", "gaussian_nll"]
+    reconstruction: Literal["mse", "l1", "bce", "gaussian_nll", "poisson", "nb"]
     half: bool = False
     full: bool = False
     reduction: Reduction = "sum"
@@ -77,9 +81,10 @@ class Loss:
     def __post_init__(self) -> None:
         if self.half and self.reconstruction != "mse":
             raise VaeklError(f"half=true is the ½ of a square, and reconstruction={self.reconstruction} has none.")
-        if self.full and self.reconstruction != "gaussian_nll":
+        if self.full and self.reconstruction not in ("gaussian_nll", "poisson"):
             raise VaeklError(
-                f"full=true is the constant of gaussian_nll, and reconstruction={self.reconstruction} has none."
+                f"full=true is the constant of gaussian_nll or poisson, and reconstruction={self.reconstruction} has "
+                "none."
             )
         if self.reconstruction == "bce" and self.range != (0.0, 1.0):
             raise VaeklError("reconstruction=bce takes data in [0, 1] alone: leave range away, or audit mse or l1.")
@@ -117,7 +122,14 @@ class Loss:
         if self.reconstruction == "bce":
             return CROSS_ENTROPY_BINARY if self.data == "binary" else CROSS_ENTROPY_GREY
         predicted = FULL_PREDICTED_VARIANCE if self.full else PREDICTED_VARIANCE
-        return {"mse": SQUARE, "l1": ABSOLUTE, "gaussian_nll": predicted}[self.reconstruction]
+        counted = FULL_POISSON if self.full else POISSON
+        return {
+            "mse": SQUARE,
+            "l1": ABSOLUTE,
+            "gaussian_nll": predicted,
+            "poisson": counted,
+            "nb": NEGATIVE_BINOMIAL,
+        }[self.reconstruction]
 
     @property
     def scale(self) -> PixelScale:
@@ -231,6 +243,8 @@ class Loss:
         >>> round(Loss("mse", half=True, shape=(1, 1, 1)).log_norm_const, 6)  # −½ ln(2π)
         -0.918939
         """
+        if self.density.lacks:
+            return None
         if self.exact:
             constant = self.density.unit_log_norm_const
             return self.values * constant if self.values else None if constant else 0.0

@@ -52,7 +52,7 @@ def read_loss(words: Sequence[str]) -> Loss:
     if {"beta", "beta_norm"} <= values.keys():
         raise VaeklError("beta and beta_norm are one number, β and β·Z/N: leave one of them away.")
     if "reconstruction" not in values:
-        raise VaeklError("reconstruction is missing: say reconstruction=mse, l1, bce or gaussian_nll.")
+        raise VaeklError("reconstruction is missing: say reconstruction=mse, l1, bce, gaussian_nll, poisson or nb.")
     options = {key: _READERS[key](key, value) for key, value in values.items() if key in _READERS}
     for key in named:
         text = values[key]
@@ -130,7 +130,7 @@ def _range(key: str, text: str) -> tuple[float, float]:
 _WEIGHTS = ("kl_weight", "kld_weight", "M_N")
 _OF_THE_KL = (*_WEIGHTS, "beta", "beta_norm", "beta_kl")
 _READERS: dict[str, Reader] = {
-    "reconstruction": _one_of("mse", "l1", "bce", "gaussian_nll"),
+    "reconstruction": _one_of("mse", "l1", "bce", "gaussian_nll", "poisson", "nb"),
     "half": _flag,
     "full": _flag,
     "reduction": _one_of("sum", "mean"),
