@@ -26,9 +26,11 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    LogitNormal,
     NegativeBinomial,
     Poisson,
     StudentT,
+    TruncatedGaussian,
     ZeroInflatedNegativeBinomial,
 )
 
@@ -42,6 +44,7 @@ FAMILIES = [
     *[Gaussian(), Laplace(), Logistic(), StudentT(), Bernoulli(), ContinuousBernoulli(), Beta()],
     *[Categorical(256), DiscretizedLogistic(levels=256), LogisticMixture(levels=256)],
     *[Poisson(), NegativeBinomial(), ZeroInflatedNegativeBinomial()],
+    *[TruncatedGaussian(), LogitNormal()],
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -57,7 +60,7 @@ def by_torch(eta: Tensor, x: Tensor) -> Tensor:
 
 def by_vaekl(likelihood: Likelihood) -> Loss:
     """Minus the sum of both parts at φ = 1; a φ that is learned takes a gradient."""
-    learned = likelihood.scale_power is not None or not likelihood.weighs_energy
+    learned = likelihood.scale_power is not None or likelihood.weighting == "learned_precision"
     phi = torch.ones(1, 1, 1, requires_grad=learned)
 
     def loss(eta: Tensor, x: Tensor) -> Tensor:

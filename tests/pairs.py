@@ -6,13 +6,13 @@ LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") 
 WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "poisson", "zinb"}
+BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "poisson", "zinb", "logit_normal"}
 
 #: what the theory allows: φ can be learned or solved only where it is a scale, and the cb's constant belongs to the cb
 _LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
-_SCALES = {"gaussian", "laplace", "logistic", "student_t"}
-#: a φ that is a shape of the density can be learned, and not solved
-_SHAPES = {"discretized_logistic", "negative_binomial", "zinb"}
+_SCALES = {"gaussian", "laplace", "logistic", "student_t", "logit_normal"}
+#: a φ that is a shape of the density, or in a constant that depends on η, can be learned, and not solved
+_SHAPES = {"discretized_logistic", "negative_binomial", "truncated_gaussian", "zinb"}
 
 
 #: what a run must be told for data that it takes, where grey digits are none

@@ -54,9 +54,11 @@ from .model.likelihoods import Laplace as Laplace
 from .model.likelihoods import Likelihood as Likelihood
 from .model.likelihoods import Logistic as Logistic
 from .model.likelihoods import LogisticMixture as LogisticMixture
+from .model.likelihoods import LogitNormal as LogitNormal
 from .model.likelihoods import NegativeBinomial as NegativeBinomial
 from .model.likelihoods import Poisson as Poisson
 from .model.likelihoods import StudentT as StudentT
+from .model.likelihoods import TruncatedGaussian as TruncatedGaussian
 from .model.likelihoods import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
 from .model.nets import Nets as Nets
 from .model.nets import conv as conv

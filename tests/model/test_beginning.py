@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 import torch
 from cli_helpers import built
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from vaekl.model.beginning import begin_at_data
-from vaekl.model.likelihoods import Bernoulli, Beta, ContinuousBernoulli, Gaussian, Laplace
+from vaekl.model.likelihoods import (
+    Bernoulli,
+    Beta,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Laplace,
+    LogitNormal,
+    TruncatedGaussian,
+)
 from vaekl.model.nets import conv, linear, mlp
 from vaekl.model.weighting import FixedDispersion, LearnedPrecision
 
@@ -30,6 +39,26 @@ def test_phi_is_that_of_what_the_mean_leaves(family, per, x):
     weighting = LearnedPrecision(family(), SHAPE, per)
     begin_at_data(weighting.likelihood, weighting, None, x)
     np.testing.assert_allclose(weighting.dispersion.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_a_phi_that_is_no_scale_begins_near_the_best(x):
+    """At the variance around the mean; of levels at the scale of a logistic density with it."""
+    left = (x.numpy() - x.numpy().mean(0)).var()
+    for likelihood, values, expected in [
+        (TruncatedGaussian(), x, left),
+        (DiscretizedLogistic(levels=17), 16 * x, np.sqrt(3 * left) / np.pi),
+    ]:
+        weighting = LearnedPrecision(likelihood, SHAPE)
+        begin_at_data(likelihood, weighting, None, values)
+        assert weighting.dispersion.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_scale_of_logits_begins_at_what_their_mean_leaves(x):
+    weighting = LearnedPrecision(LogitNormal(), SHAPE)
+    begin_at_data(weighting.likelihood, weighting, None, x.clamp(1e-3, 1 - 1e-3))
+    at_mean = logit(x.clamp(1e-3, 1 - 1e-3).numpy().mean(0))
+    left = logit(x.clamp(1e-3, 1 - 1e-3).double().numpy()) - at_mean
+    assert weighting.dispersion.item() == pytest.approx(np.square(left).mean(), rel=1e-4)
 
 
 def test_a_phi_that_is_given_stays():

@@ -19,9 +19,11 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    LogitNormal,
     NegativeBinomial,
     Poisson,
     StudentT,
+    TruncatedGaussian,
 )
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision, Weighting
 from vaekl.system.errors import VaeklError
@@ -60,6 +62,8 @@ class Half(Gaussian):
         (LogisticMixture(levels=4), "levels", "1, as the decoder gives the scales", True),
         (ContinuousBernoulli(), "[0, 1]", "the dispersion", False),
         (Beta(), "[0, 1]", "the dispersion", False),
+        (TruncatedGaussian(), "[0, 1]", "the variance before the truncation", False),
+        (LogitNormal(), "[0, 1]", "the variance of the logits", False),
         (Gaussian(), "the real line", "the variance", False),
         (Laplace(), "the real line", "the scale", False),
         (Logistic(), "the real line", "the scale", False),
@@ -103,6 +107,8 @@ def test_sigma_follows_from_the_facts_alone(phi):
         Spread(),
         Laplace(scale="decoder"),
         StudentT(df="learned"),
+        TruncatedGaussian(),
+        LogitNormal(),
     ],
 )
 def test_where_no_single_sigma_belongs_to_a_dispersion_none_is_given(family):

@@ -18,9 +18,11 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    LogitNormal,
     NegativeBinomial,
     Poisson,
     StudentT,
+    TruncatedGaussian,
     ZeroInflatedNegativeBinomial,
 )
 from vaekl.model.nets import Nets, linear
@@ -92,6 +94,8 @@ FAMILIES = [
     Poisson(),
     NegativeBinomial(),
     ZeroInflatedNegativeBinomial("decoder"),
+    TruncatedGaussian(),
+    LogitNormal(),
 ]
 
 

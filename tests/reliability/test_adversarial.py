@@ -45,6 +45,8 @@ LIKELIHOODS = {
     "poisson": (likelihoods.Poisson, "counts"),
     "zinb": (likelihoods.ZeroInflatedNegativeBinomial, "counts"),
     "zinb by decoder": (partial(likelihoods.ZeroInflatedNegativeBinomial, "decoder"), "counts"),
+    "truncated_gaussian": (likelihoods.TruncatedGaussian, "unit_interval"),
+    "logit_normal": (likelihoods.LogitNormal, "levels"),  # which are dequantized: 0 and 1 are no values of it
 }
 WEIGHTINGS = {
     "auto": (weighting.auto_weighting, {}),
@@ -69,13 +71,13 @@ OBJECTIVES = {"iwae": Iwae(3), "dreg": Iwae(3, "doubly_reparameterized")}
 NETS = {"conv": (conv, (4, 16)), "linear": (linear, ()), "mlp": (mlp, ((16,),))}
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 #: whose φ is a scale
-SCALES = {"gaussian", "laplace", "logistic", "student_t"}
-#: a φ that is a shape of the density can be learned, and not solved
-SHAPES = {"discretized_logistic", "negative_binomial", "zinb"}
+SCALES = {"gaussian", "laplace", "logistic", "student_t", "logit_normal"}
+#: a φ that is a shape of the density, or in a constant that depends on η, can be learned, and not solved
+SHAPES = {"discretized_logistic", "negative_binomial", "truncated_gaussian", "zinb"}
 #: whose support is the real line
-WHOLE_LINE = {*SCALES, "gaussian by decoder"}
+WHOLE_LINE = {*SCALES, "gaussian by decoder"} - {"logit_normal"}
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "poisson", "zinb", "zinb by decoder"}
+BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "logit_normal", "poisson", "zinb", "zinb by decoder"}
 
 
 def uniform(generator, count):
@@ -273,6 +275,8 @@ TAKES = {
     "logistic_mixture": {"levels", "binary"},
     **{family: {*SUPPORTS} - {"counts"} for family in WHOLE_LINE},
     **{family: {"counts"} for family in OF_COUNTS},
+    "truncated_gaussian": {"unit_interval", "levels"},
+    "logit_normal": {"unit_interval", "levels"},
 }
 
 

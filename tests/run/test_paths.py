@@ -22,9 +22,11 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    LogitNormal,
     NegativeBinomial,
     Poisson,
     StudentT,
+    TruncatedGaussian,
     ZeroInflatedNegativeBinomial,
 )
 from vaekl.model.nets import conv, linear, mlp
@@ -49,6 +51,9 @@ CASES = {
     "beta": (Beta, FixedDispersion),
     "categorical": (lambda: Categorical(5), FixedDispersion),
     "discretized_logistic": (lambda: DiscretizedLogistic(levels=5), LearnedPrecision),
+    "truncated_gaussian": (TruncatedGaussian, LearnedPrecision),
+    "logit_normal": (LogitNormal, LearnedPrecision),
+    "logit_normal_solved": (LogitNormal, lambda *a: OptimalPrecision(*a, "channel")),
     "logistic_mixture": (lambda: LogisticMixture(levels=5), FixedDispersion),
     "poisson": (Poisson, FixedDispersion),
     "negative_binomial": (NegativeBinomial, lambda *a: LearnedPrecision(*a, "pixel")),

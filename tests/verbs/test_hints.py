@@ -16,6 +16,7 @@ from vaekl.system.errors import VaeklError
         ("likelihood=bce", "bernoulli or cb"),
         ("likelihood=dmol", "logistic_mixture"),
         ("likelihood=nb", "negative_binomial"),
+        ("likelihood=truncnorm", "truncated_gaussian"),
         ("model=cnn", "conv"),
     ],
 )

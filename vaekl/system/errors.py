@@ -13,6 +13,8 @@ _SYNONYMS = {
     **dict.fromkeys(("continuous_bernoulli", "continuousbernoulli"), ("cb",)),
     **dict.fromkeys(("ce", "cross_entropy", "softmax"), ("categorical",)),
     **dict.fromkeys(("dlogistic", "discretised_logistic", "discretized_logistics"), ("discretized_logistic",)),
+    **dict.fromkeys(("truncnorm", "truncated_normal", "tobit"), ("truncated_gaussian",)),
+    **dict.fromkeys(("logitnormal", "logistic_normal"), ("logit_normal",)),
     **dict.fromkeys(("dmol", "mol", "discretized_mix_logistic", "mixture_of_logistics"), ("logistic_mixture",)),
     **dict.fromkeys(("nb", "nbinom", "neg_binomial", "negativebinomial"), ("negative_binomial",)),
     **dict.fromkeys(("zero_inflated_negative_binomial", "zi_nb"), ("zinb",)),

@@ -4,12 +4,14 @@ Nothing in `EXACT` calls vaekl: the tests compare the code with these, never wit
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
 import torch
 from scipy import stats
+from scipy.special import logit
 
 from vaekl.model.likelihoods import (
     Bernoulli,
@@ -22,9 +24,11 @@ from vaekl.model.likelihoods import (
     Likelihood,
     Logistic,
     LogisticMixture,
+    LogitNormal,
     NegativeBinomial,
     Poisson,
     StudentT,
+    TruncatedGaussian,
     ZeroInflatedNegativeBinomial,
 )
 
@@ -130,6 +134,79 @@ def mixture_law(eta):
     return Masses([mp.log(sum(masses)) for masses in zip(*each, strict=True)])
 
 
+def normal_mass(a, b):
+    """Φ(b) − Φ(a), in the tail where the difference keeps its digits."""
+    a, b = (a, b) if a + b < 0 else (-b, -a)
+    return mp.ncdf(b) - mp.ncdf(a)
+
+
+class TruncatedByMpmath:
+    """N(μ, φ) on [0, 1] by the textbook's formulas, in 60 digits."""
+
+    discrete = False
+
+    def __init__(self, mu, phi):
+        self.mu, self.sigma = mp.mpf(float(mu)), mp.sqrt(mp.mpf(phi))
+        self.a, self.b = -self.mu / self.sigma, (1 - self.mu) / self.sigma
+        self.total = normal_mass(self.a, self.b)
+        self.off = (mp.npdf(self.a) - mp.npdf(self.b)) / self.total
+
+    def logpdf(self, x):
+        at = [(mp.mpf(float(value)) - self.mu) / self.sigma for value in np.ravel(x)]
+        return np.array([float(mp.log(mp.npdf(z) / self.total / self.sigma)) for z in at])
+
+    def cdf(self, x):
+        a, b, z = float(self.a), float(self.b), (np.ravel(x) - float(self.mu)) / float(self.sigma)
+        return stats.truncnorm(a, b).cdf(z)
+
+    def mean(self):
+        return float(self.mu + self.sigma * self.off)
+
+    def var(self):
+        ends = (self.a * mp.npdf(self.a) - self.b * mp.npdf(self.b)) / self.total
+        return float(self.sigma**2 * (1 + ends - self.off**2))
+
+
+@cache
+def logit_normal_moments(mu, sigma):
+    """Mean and variance by quadrature."""
+    with mp.workdps(25):
+        mu, sigma = mp.mpf(mu), mp.mpf(sigma)
+        step = min(max(-mu / sigma, -35), 35)
+        ends = sorted({-40, *range(-10, 11, 2), 40, step, *(step + s * 10 / sigma for s in (-1, 1))})
+
+        def expected(function):
+            return mp.quad(lambda z: function(1 / (1 + mp.exp(-mu - sigma * z))) * mp.npdf(z), ends)
+
+        mean = expected(lambda x: x)
+        return float(mean), float(expected(lambda x: (x - mean) ** 2))
+
+
+class LogitNormalByMpmath:
+    """sigmoid(N(μ, σ²))."""
+
+    discrete = False
+
+    def __init__(self, mu, sigma):
+        self.mu, self.sigma = float(mu), float(sigma)
+
+    def z(self, x):
+        return (mp.log(x) - mp.log(1 - x) - self.mu) / self.sigma
+
+    def logpdf(self, x):
+        values = [mp.mpf(float(value)) for value in np.ravel(x)]
+        return np.array([float(mp.log(mp.npdf(self.z(v)) / self.sigma / v / (1 - v))) for v in values])
+
+    def cdf(self, x):
+        return stats.norm(self.mu, self.sigma).cdf(logit(np.ravel(x)))
+
+    def mean(self):
+        return logit_normal_moments(self.mu, self.sigma)[0]
+
+    def var(self):
+        return logit_normal_moments(self.mu, self.sigma)[1]
+
+
 #: family -> (likelihood, the same law from an independent source as a function of η and φ)
 EXACT = {
     "gaussian": (Gaussian(), lambda eta, phi: stats.norm(eta[0], np.sqrt(phi))),
@@ -170,6 +247,12 @@ EXACT = {
         lambda eta, phi: logistic_law(eta[0], decoder_scale(eta[1])),
     ),
     "logistic_mixture": (LogisticMixture(2, min_scale=0.02, levels=LEVELS), lambda eta, phi: mixture_law(eta)),
+    "truncated_gaussian": (TruncatedGaussian(), lambda eta, phi: TruncatedByMpmath(eta[0], phi)),
+    "logit_normal": (LogitNormal(), lambda eta, phi: LogitNormalByMpmath(eta[0], np.sqrt(phi))),
+    "logit_normal, scale by decoder": (
+        LogitNormal("decoder", min_scale=0.02),
+        lambda eta, phi: LogitNormalByMpmath(eta[0], (0.02 + np.exp(eta[1])) * np.sqrt(phi)),
+    ),
 }
 
 _LOGITS = [(0.0,), (1e-3,), (-0.7,), (1.9999,), (4.0,), (-11.0,), (60.0,), (-60.0,), (-2.5,)]
@@ -193,6 +276,9 @@ _ETAS = {
     "categorical": [(0.0,) * LEVELS, (60.0, -60.0, 0.0, 59.0, 1.0), (0.3, -1.0, 2.0, 0.0, -4.0)],
     "discretized_logistic": [(25.0,), (0.0,), (0.4,), (-0.3,)],
     "discretized_logistic, scale by decoder": [(0.4, -1.0), (1.3, -40.0), (-2.0, 1.0)],
+    "truncated_gaussian": [(0.3,), (-0.5,), (1.8,), (-30.0,)],
+    "logit_normal": [(0.0,), (1.2,), (-3.0,)],
+    "logit_normal, scale by decoder": [(0.4, -1.0)],
     "logistic_mixture": [(0.3, -1.0, 0.2, 0.9, -2.0, -1.0), (-30.0, 2.0, 1.5, -0.1, -50.0, 0.5)],
 }
 #: where the decoder gives all, φ has nothing to say
@@ -242,7 +328,7 @@ class Case:
         if self.discrete:
             return torch.arange(len(self.exact.masses)).double(), torch.ones(len(self.exact.masses)).double()
         step = 0.02
-        if self.family in ("cb", "beta"):
+        if self.likelihood.bounds == (0, 1):
             t = torch.arange(-400, 36, step, dtype=torch.float64)
             return t.sigmoid(), step * t.sigmoid() * (-t).sigmoid()
         t = torch.arange(-40, 8, step, dtype=torch.float64)
@@ -252,7 +338,7 @@ class Case:
         """A few x from the bulk and the tails."""
         if self.discrete:
             return self.measure()[0]
-        if self.family in ("cb", "beta"):
+        if self.likelihood.bounds == (0, 1):
             return torch.tensor([1e-9, 0.003, 0.25, 0.5, 0.8, 0.9999]).double()
         offsets = torch.tensor([-6, -1, -0.1, 0, 0.2, 3, 5]).double()
         return self.exact.mean() + float(self.exact.std()) * offsets

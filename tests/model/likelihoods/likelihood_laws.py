@@ -9,6 +9,7 @@ from functools import cache
 
 import mpmath as mp
 import numpy as np
+from likelihood_cases import logit_normal_moments
 
 from vaekl.model.likelihoods import (
     Bernoulli,
@@ -20,8 +21,10 @@ from vaekl.model.likelihoods import (
     Laplace,
     Likelihood,
     Logistic,
+    LogitNormal,
     Poisson,
     StudentT,
+    TruncatedGaussian,
 )
 
 mp.mp.dps = 60
@@ -51,7 +54,7 @@ class Law:
         moments: mean and variance, of (η, φ).
         sizes: the terms in E, in ln C, in dE/dη, in d ln C/dη, in the mean and in the variance, of (η, x, φ,
             float64), see `exact`.
-        data: "real", "unit", "binary", "counts" or "levels".
+        data: "real", "unit", "open" (without the ends), "binary", "counts" or "levels".
         least: the smallest exponent of ten of φ.
     """
 
@@ -311,7 +314,70 @@ def decoder_sizes(eta, x, phi, float64):
     return phi * nats, 0, phi * slope * (1 + far), 0, *logistics.moment_sizes()
 
 
+def normal_mass(a, b):
+    a, b = (a, b) if a + b < 0 else (-b, -a)
+    return mp.ncdf(b) - mp.ncdf(a)
+
+
+def truncated_log_prob(eta, x, phi):
+    sigma = mp.sqrt(phi)
+    total = normal_mass(-eta[0] / sigma, (1 - eta[0]) / sigma)
+    return normal(x - eta[0], phi) - mp.log(total)
+
+
+def truncated_moments(eta, phi):
+    """The formulas lose as many digits as μ²/φ has, and as φ has."""
+    with mp.workdps(150):
+        sigma = mp.sqrt(phi)
+        a, b = -eta[0] / sigma, (1 - eta[0]) / sigma
+        total = normal_mass(a, b)
+        off = (mp.npdf(a) - mp.npdf(b)) / total
+        return eta[0] + sigma * off, phi * (1 + (a * mp.npdf(a) - b * mp.npdf(b)) / total - off**2)
+
+
+def truncated_sizes(eta, x, phi, float64):
+    """The rule of nodes is right to 3e-13, which is more than float64's rounding."""
+    rule = 3000 if float64 == 1 else 10
+    peak = min(max(eta[0], 0), 1)
+    far, (mean, variance) = abs(peak - eta[0]), truncated_moments(eta, phi)
+    spread = mp.sqrt(variance + (mean - peak) ** 2)
+    constant = far**2 / phi + 1 + rule + abs(mp.log(spread))
+    slope = (far + rule * spread) / phi
+    return (x - eta[0]) ** 2, constant, abs(x - eta[0]), slope, mean + rule * spread, rule * variance
+
+
+def logit_normal_log_prob(eta, x, phi):
+    return normal(mp.log(x) - mp.log(1 - x) - eta[0], phi) - mp.log(x) - mp.log(1 - x)
+
+
+def logit_normal_sizes(eta, x, phi, float64):
+    ends = abs(mp.log(x)) + abs(mp.log(1 - x))
+    off = abs(mp.log(x) - mp.log(1 - x) - eta[0])
+    energy = off**2 + off * (ends + abs(eta[0])) + phi * ends
+    mean, variance = logit_normal_moments(float(eta[0]), float(mp.sqrt(phi)))
+    # μ is rounded before it is divided by σ, which moves the step of a sigmoid
+    moved = 40 * (1 + abs(eta[0]))
+    return energy, 1 + abs(mp.log(phi)), ends + off + abs(eta[0]), 0, mean * moved + 1e-14, variance * moved + 1e-12
+
+
 LAWS = {
+    "truncated_gaussian": Law(
+        TruncatedGaussian(),
+        lambda eta, x, phi: (x - eta[0]) ** 2 / 2,
+        truncated_log_prob,
+        truncated_moments,
+        truncated_sizes,
+        "unit",
+    ),
+    "logit_normal": Law(
+        LogitNormal(),
+        lambda eta, x, phi: (mp.log(x) - mp.log(1 - x) - eta[0]) ** 2 / 2 + phi * mp.log(x * (1 - x)),
+        logit_normal_log_prob,
+        lambda eta, phi: logit_normal_moments(float(eta[0]), float(mp.sqrt(phi))),
+        logit_normal_sizes,
+        "open",
+        -3,
+    ),
     "logistic": Law(
         Logistic(),
         logistic_energy,
@@ -387,6 +453,11 @@ LAWS = {
 }
 
 
+def learned(likelihood):
+    """Whether φ may be learned."""
+    return likelihood.scale_power is not None or likelihood.weighting == "learned_precision"
+
+
 def slope(function, values, i):
     """The central difference in the i-th value, whose error is its step squared."""
     step = mp.mpf(10) ** -20
@@ -418,7 +489,7 @@ def exact(name, eta, x, phi, float64):
     pairs["log_prob"] = float(law.log_prob(eta, x, phi)), float(sizes[0] / phi + sizes[1])
     total = np.array([of_constant - of_energy / phi for of_energy, of_constant in zip(*slopes, strict=True)], float)
     pairs["log_prob_slope"] = total, float(sizes[2] / phi + sizes[3])
-    if law.likelihood.scale_power is not None:
+    if learned(law.likelihood):
         by_phi = slope(lambda v: law.log_prob(eta, x, v[0]), [phi], 0)
-        pairs["dispersion_slope"] = float(by_phi), float(sizes[0] / phi**2 + 1 / phi)
+        pairs["dispersion_slope"] = float(by_phi), float((sizes[0] / phi + sizes[1] + 1) / phi)
     return pairs

@@ -17,9 +17,11 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    LogitNormal,
     NegativeBinomial,
     Poisson,
     StudentT,
+    TruncatedGaussian,
     ZeroInflatedNegativeBinomial,
 )
 from vaekl.system.errors import VaeklError
@@ -28,13 +30,13 @@ ONE = torch.ones(1, 1, 1)
 REALS = (Gaussian, Laplace, Logistic, StudentT)
 ON_LEVELS = (Categorical, DiscretizedLogistic, LogisticMixture)
 COUNTS = (NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial)
-FAMILIES = {family.name: family for family in (*REALS, *COUNTS, Bernoulli, ContinuousBernoulli, Beta, *ON_LEVELS)}
+BOUNDED = (ContinuousBernoulli, Beta, TruncatedGaussian, LogitNormal)
+FAMILIES = {family.name: family for family in (*REALS, *COUNTS, Bernoulli, *BOUNDED, *ON_LEVELS)}
 ACCEPTS = {
     **{family.name: {"real", "unit_interval", "binary"} for family in REALS},
     **{family.name: {"counts"} for family in COUNTS},
     "bernoulli": {"binary"},
-    "cb": {"unit_interval"},
-    "beta": {"unit_interval"},
+    **{family.name: {"unit_interval"} for family in BOUNDED},
     "categorical": {"levels"},
     "discretized_logistic": {"levels"},
     "logistic_mixture": {"levels"},
@@ -74,6 +76,7 @@ def test_data_of_another_support_are_refused_with_a_cure(family, support):
         ("bernoulli", -1, 1),
         ("cb", 0, 255),
         ("beta", -0.1, 1),
+        ("truncated_gaussian", 0, 2),
         ("categorical", 0, 17),
         ("poisson", -1, 3),
         ("cb", 0, float("nan")),
@@ -103,13 +106,18 @@ def test_values_inside_the_support_pass():
         likelihood.check_support(torch.tensor([0.0, 1.0]))
     for likelihood in (family() for family in REALS):
         likelihood.check_support(torch.tensor([-1e30, 1e30]))
-    Beta().check_support(torch.tensor([0.1, 0.9]))
+    TruncatedGaussian().check_support(torch.tensor([0.0, 1.0]))
+    for likelihood in (Beta(), LogitNormal()):
+        likelihood.check_support(torch.tensor([1e-30, 1 - 2**-24]))
 
 
 @pytest.mark.parametrize("x", [0.0, 1.0])
-def test_beta_without_a_clamp_refuses_the_ends(x):
+def test_open_supports_refuse_the_ends(x):
     message = refusal(Beta().check_support, torch.tensor([0.5, x]))
     assert all(cure in message for cure in ("clamp=1e-4", "likelihood=cb", "transform=dequantize"))
+    message = refusal(LogitNormal().check_support, torch.tensor([0.5, x]))
+    assert "likelihood=logit_normal" in message and "transform=dequantize" in message and "clamp" not in message
+    assert "truncated_gaussian" in message and "beta" not in message
 
 
 BAD_OPTIONS = [

@@ -7,7 +7,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import CASES, beta_eta
+from likelihood_cases import CASES, beta_eta, normal_mass
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -20,7 +20,9 @@ from vaekl.model.likelihoods import (
     Laplace,
     Likelihood,
     Logistic,
+    LogitNormal,
     StudentT,
+    TruncatedGaussian,
 )
 
 INF = float("inf")
@@ -97,6 +99,17 @@ def beta_mass(eta, phi, lower, upper):
     return beta_below(alpha, beta, upper) - beta_below(alpha, beta, lower)
 
 
+def truncated_mass(eta, phi, lower, upper):
+    mu, sigma = eta[0], mp.sqrt(phi)
+    edges = [(min(max(edge, mp.mpf(0)), mp.mpf(1)) - mu) / sigma for edge in (lower, upper, -mp.inf, mp.inf)]
+    return normal_mass(*edges[:2]) / normal_mass(*edges[2:])
+
+
+def logit_normal_mass(eta, phi, lower, upper):
+    ends = [-mp.inf if edge <= 0 else mp.inf if edge >= 1 else mp.log(edge / (1 - edge)) for edge in (lower, upper)]
+    return normal_mass(*((end - eta[0]) / mp.sqrt(phi) for end in ends))
+
+
 @dataclass(frozen=True)
 class Family:
     """A density, the (η, φ) that it is tried at, and its mass between two edges according to mpmath."""
@@ -133,6 +146,12 @@ FAMILIES = {
     ),
     "laplace, scale by decoder": Family(
         Laplace(scale="decoder"), list(product(product([0.3, -40.0], [0.0, -5.0]), [1.0])), scaled(laplace_mass, 1)
+    ),
+    "truncated_gaussian": Family(
+        TruncatedGaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), truncated_mass
+    ),
+    "logit_normal": Family(
+        LogitNormal(), list(product(product([0.0, 0.3, -4.0, 12.0]), [1e-3, 0.04, 1.0, 100.0])), logit_normal_mass
     ),
     "cb": Family(
         ContinuousBernoulli(),
@@ -214,6 +233,8 @@ GRADIENTS = {
     "student_t": [((0.3,), 0.04), ((0.5,), 1e-3), ((-40.0,), 1.0)],
     "gaussian, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
     "laplace, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
+    "truncated_gaussian": [((0.3,), 0.04), ((0.5,), 1e-3), ((1.7,), 1.0), ((-40.0,), 0.01), ((-40.0,), 1e4)],
+    "logit_normal": [((0.3,), 0.04), ((-4.0,), 1.0), ((12.0,), 100.0)],
     "cb": [((0.0,), 1.0), ((1e-4,), 1.0), ((-1.9999,), 1.0), ((200.0,), 1.0), ((3.0,), 0.01)],
     "beta": [
         (beta_eta(alpha, beta), phi)
@@ -255,7 +276,7 @@ def test_the_reference_for_beta_is_scipys():
 
 def test_edges_beyond_the_unit_interval_are_its_ends():
     one = torch.tensor(1.0)
-    for family in (FAMILIES["cb"], FAMILIES["beta"]):
+    for family in (FAMILIES[name] for name in ("cb", "beta", "truncated_gaussian", "logit_normal")):
         eta = torch.tensor([0.3, -0.4])[: family.likelihood.outputs]
         lower, upper = torch.tensor([-INF, -3.0, 0.0]).double(), torch.full((3,), 0.25).double()
         assert family.log_mass(eta, one, lower, upper).unique().numel() == 1
@@ -283,6 +304,8 @@ def test_the_link_leads_to_the_location(link):
 EXTREMES = {
     **{name: [1e15, -1e10] for name in ("gaussian", "laplace", "logistic", "student_t")},
     **{name: [1e10, -1e10] for name in ("gaussian, scale by decoder", "laplace, scale by decoder")},
+    "truncated_gaussian": [1e4, -1e4],
+    "logit_normal": [1e15, -1e10],
     "cb": [1e4, -3e38],
     "beta": [1e4, -1e4],
 }

@@ -64,6 +64,8 @@ def test_the_dispersion_is_saved_and_never_trained():
         ("logistic_mixture", "fixed_dispersion", 1.0),
         ("poisson", "fixed_dispersion", 1.0),
         ("negative_binomial", "learned_precision", 1.0),
+        ("truncated_gaussian", "learned_precision", 1.0),
+        ("logit_normal", "learned_precision", 1.0),
     ],
 )
 def test_auto_takes_what_the_theory_asks_for(likelihood, name, phi):
@@ -94,14 +96,16 @@ def test_the_loss_is_printed_as_the_equation_that_is_minimised(weighting, equati
 @pytest.mark.parametrize("beta", [1, 4])
 def test_dropping_a_constant_that_depends_on_the_decoder_is_called_what_it_is(beta):
     texts = {name: FixedBeta(likelihood, SHAPE, beta).explanation() for name, likelihood in LIKELIHOODS.items()}
-    assert {name for name, text in texts.items() if "changes the optimum" in text} == {"cb", "beta", "by decoder"}
+    changed = {"cb", "beta", "by decoder", "truncated_gaussian"}
+    assert {name for name, text in texts.items() if "changes the optimum" in text} == changed
     assert {name for name, text in texts.items() if f"φ = {beta}" in text} >= {
         "gaussian",
         "laplace",
         "logistic",
         "student_t",
+        "logit_normal",
     }
-    assert all("φ = 1" in texts[name] for name in ("cb", "beta", "by decoder", "bernoulli", "categorical"))
+    assert all("φ = 1" in texts[name] for name in (*changed, "bernoulli", "categorical"))
 
 
 def test_the_published_normalisation_is_of_latents_over_values():

@@ -17,16 +17,18 @@ FITS = {
         "laplace",
         "logistic",
         "student_t",
+        "logit_normal",
         "discretized_logistic",
+        "truncated_gaussian",
         "negative_binomial",
         "zinb",
     },
-    "optimal_precision": {"gaussian", "laplace", "logistic", "student_t"},
+    "optimal_precision": {"gaussian", "laplace", "logistic", "student_t", "logit_normal"},
 }
 CURES = {
     "cb_normalizer": ("likelihood=cb", "weighting=auto"),
-    "learned_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic or student_t"),
-    "optimal_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic or student_t"),
+    "learned_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic, logit_normal or student_t"),
+    "optimal_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic, logit_normal or student_t"),
 }
 
 

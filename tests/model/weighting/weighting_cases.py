@@ -13,9 +13,11 @@ from vaekl.model.likelihoods import (
     Laplace,
     Logistic,
     LogisticMixture,
+    LogitNormal,
     NegativeBinomial,
     Poisson,
     StudentT,
+    TruncatedGaussian,
     ZeroInflatedNegativeBinomial,
 )
 from vaekl.model.nets import mlp
@@ -36,6 +38,8 @@ LIKELIHOODS = {
     "bernoulli": Bernoulli(),
     "cb": ContinuousBernoulli(),
     "beta": Beta(),
+    "truncated_gaussian": TruncatedGaussian(),
+    "logit_normal": LogitNormal(),
     "categorical": Categorical(5),
     "discretized_logistic": DiscretizedLogistic(levels=5),
     "logistic_mixture": LogisticMixture(2, levels=5),

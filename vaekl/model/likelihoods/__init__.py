@@ -9,9 +9,11 @@ from vaekl.model.likelihoods.gaussian import Gaussian
 from vaekl.model.likelihoods.laplace import Laplace
 from vaekl.model.likelihoods.logistic import Logistic
 from vaekl.model.likelihoods.logistic_mixture import LogisticMixture
+from vaekl.model.likelihoods.logit_normal import LogitNormal
 from vaekl.model.likelihoods.negative_binomial import NegativeBinomial
 from vaekl.model.likelihoods.poisson import Poisson
 from vaekl.model.likelihoods.student_t import StudentT
+from vaekl.model.likelihoods.truncated_gaussian import TruncatedGaussian
 from vaekl.model.likelihoods.zinb import ZeroInflatedNegativeBinomial
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "Likelihood",
     "Logistic",
     "LogisticMixture",
+    "LogitNormal",
     "NegativeBinomial",
     "Poisson",
     "StudentT",
+    "TruncatedGaussian",
     "ZeroInflatedNegativeBinomial",
 ]

@@ -34,6 +34,8 @@ class Likelihood(nn.Module, ABC):
     discrete: ClassVar[bool] = False
     #: the smallest and the largest value of x
     bounds: tuple[float, float] = (0.0, 1.0)
+    #: whether they are no values of x themselves, since E is infinite there
+    open_support: ClassVar[bool] = False
     #: decoder outputs P for each value of x
     outputs: int = 1
     #: s in ln C = −s ln φ + const where φ is a scale, which can be learned or solved; None where another φ is the same
@@ -141,6 +143,14 @@ class Likelihood(nn.Module, ABC):
 
         Returns:
             [P, ...].
+        """
+        return None
+
+    def first_dispersion(self, variance: float) -> float | None:
+        """A φ at which learning may begin, for a φ that is learned and no scale; None to begin at 1.
+
+        Args:
+            variance: the average variance of a value of x.
         """
         return None
 
@@ -270,6 +280,23 @@ class Likelihood(nn.Module, ABC):
             raise VaeklError(
                 f"likelihood={self.name} takes whole numbers, but the data hold {fractions[0].item():.4g}: "
                 f"{whole}{families_that(lambda family: support in family.accepts)}."
+            )
+
+    def check_open(self, x: Tensor, also: str = "") -> None:
+        """Refuse 0 and 1 where E is infinite.
+
+        Args:
+            x: of any shape.
+            also: what else would work, for the end of the sentence.
+
+        Raises:
+            VaeklError: one sentence that says what would work.
+        """
+        if x.min().item() <= 0 or x.max().item() >= 1:
+            others = families_that(lambda family: "unit_interval" in family.accepts and not family.open_support)
+            raise VaeklError(
+                f"likelihood={self.name} has the open support (0, 1), but the data hold 0 or 1 exactly, where its "
+                f"energy is infinite: use transform=dequantize if they are whole numbers, or {others}{also}."
             )
 
     def check_dispersion(self, dispersion: float) -> None:

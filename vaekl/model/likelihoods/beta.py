@@ -9,7 +9,6 @@ from vaekl.data.order import numpy_generator
 from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods import beta_mass
 from vaekl.model.likelihoods.base import Likelihood, float32_at_least
-from vaekl.model.likelihoods.choices import families_that
 from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
 
@@ -31,6 +30,7 @@ class Beta(Likelihood):
 
     name = "beta"
     accepts = ("unit_interval",)
+    open_support = True
     outputs = 2
     min_dispersion = 1.0
     energy_text = "−(α−1) ln x − (β−1) ln(1−x)"
@@ -62,13 +62,8 @@ class Beta(Likelihood):
 
     def check_support(self, x: Tensor) -> None:
         super().check_support(x)
-        if not self.clamp and (x.min().item() <= 0 or x.max().item() >= 1):
-            others = families_that(lambda family: "unit_interval" in family.accepts and family is not Beta)
-            raise VaeklError(
-                f"likelihood={self.name} has the open support (0, 1), but the data hold 0 or 1 exactly, where its "
-                f"energy is infinite: use transform=dequantize if they are whole numbers, or {others}, or set "
-                "likelihood.clamp=1e-4, with which p does not integrate to 1."
-            )
+        if not self.clamp:
+            self.check_open(x, ", or set likelihood.clamp=1e-4, with which p does not integrate to 1")
 
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         alpha, beta = self.concentrations(eta)

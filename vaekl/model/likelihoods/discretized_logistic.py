@@ -91,12 +91,18 @@ class DiscretizedLogistic(OnLevels):
         logistic = self.logistic(eta.double(), dispersion.double())
         return float32_at_least(logistic.log_mass_between(lower, upper), eta.dtype)
 
+    def eta_of_mean(self, mean: Tensor) -> Tensor | None:
+        return None if self.by_decoder else (mean / (self.levels - 1)).unsqueeze(0)
+
     def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
         # as for a Gaussian without a link, a location at the training mean is no help
         if not self.by_decoder:
             return None
-        spread = sqrt(3 * max(variance, 1e-12)) / pi / (self.levels - 1)
-        return torch.stack([torch.zeros_like(mean), torch.full_like(mean, log(spread))])
+        return torch.stack([torch.zeros_like(mean), torch.full_like(mean, log(self.first_dispersion(variance)))])
+
+    def first_dispersion(self, variance: float) -> float:
+        """The scale of a logistic density of this variance."""
+        return sqrt(3 * max(variance, 1e-10)) / pi / max(self.levels - 1, 1)
 
 
 class Logistics(NamedTuple):

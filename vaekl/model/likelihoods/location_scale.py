@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from vaekl.data.spec import Support
 from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
 from vaekl.system.checks import one_of, positive
 
@@ -25,7 +26,7 @@ _MOST = 32.0
 class LocationScale(Likelihood):
     """Base class; a family writes E, a draw, the mass of a bin, the variance and ln C, the last two at w = 1."""
 
-    accepts = ("real", "unit_interval", "binary")
+    accepts: ClassVar[tuple[Support, ...]] = ("real", "unit_interval", "binary")
     bounds = (-inf, inf)
     #: p, as of the class: `scale_power` is None where the decoder gives the scale
     power: ClassVar[float]

@@ -141,7 +141,8 @@ def check_scale(likelihood: Likelihood, weighting: str) -> None:
         VaeklError: one sentence that names the families whose φ is one.
     """
     if likelihood.scale_power is None:
-        why = "cannot be told apart from the decoder's output scale" if likelihood.weighs_energy else "is no scale"
+        decoders = likelihood.weighs_energy and likelihood.weighting != "learned_precision"
+        why = "cannot be told apart from the decoder's output scale" if decoders else "is no scale"
         raise VaeklError(
             f"weighting={weighting} does not fit likelihood={likelihood.name}, whose dispersion {why}: use "
             f"weighting=auto, or {families_that(lambda family: family.scale_power is not None)}."

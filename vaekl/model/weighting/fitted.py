@@ -26,11 +26,12 @@ class LearnedPrecision(Weighting):
     """loss = E/φ − ln C(φ) + KL with ln φ a parameter: one for all, per channel or per value.
 
     Args:
-        likelihood: its dispersion must be a scale, or a shape of the density.
+        likelihood: its dispersion must be a scale, a shape of the density, or another that no η stands for, as the
+            family's own `weighting` says.
         shape: S, the shape of one example.
         per: scalar (one φ), channel or value.
         init: the first φ. None: before training, `begin` gives all of them the best φ of a decoder that takes every x
-            for the mean of the training data; without `begin`, and where φ is a shape, 1.
+            for the mean of the training data, or near it where φ is no scale; without `begin`, 1.
         lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by about its learning rate in
             a step at most: at 1e-3, three orders of magnitude in φ would take 7,000 steps.
 
@@ -48,7 +49,7 @@ class LearnedPrecision(Weighting):
         lr_factor: float = 10.0,
     ) -> None:
         super().__init__(likelihood, shape)
-        if likelihood.weighs_energy:
+        if likelihood.weighs_energy and likelihood.weighting != self.name:
             check_scale(likelihood, self.name)
         self.lr_factor = positive(lr_factor, "weighting.lr_factor")
         self.init = optional(positive, init, "weighting.init")
@@ -61,9 +62,13 @@ class LearnedPrecision(Weighting):
     @torch.no_grad()
     def begin(self, eta: Tensor, x: Tensor) -> None:
         # one number also where each value gets its own: beginning at its own, values that hardly vary drown the rest
-        if self.init is None and self.likelihood.scale_power is not None:
+        if self.init is not None:
+            return
+        if self.likelihood.scale_power is not None:
             one = x.new_ones((1,) * (x.ndim - 1), dtype=torch.float32)
             self.log_dispersion.fill_(best_dispersion(self.likelihood, eta, x, one).log().item())
+        elif first := self.likelihood.first_dispersion(x.float().var(0, correction=0).mean().item()):
+            self.log_dispersion.fill_(log(first))
 
     def explanation(self) -> str:
         return f"ln φ is learned ({self.log_dispersion.numel()} of them)"
