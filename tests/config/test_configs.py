@@ -178,7 +178,7 @@ def test_a_class_that_is_not_there_gets_a_sentence(target, tmp_path):
 
 OWN_MISTAKES = """
 import torch
-from vaekl import Gaussian, Weighting
+from vaekl import Control, Gaussian, Weighting
 
 class Half(Weighting):
     @property
@@ -189,11 +189,42 @@ class Less(Weighting):
     pass
 
 class Broken(Gaussian):
-    def __init__(self):
+    def __init__(self, **settings):
         raise KeyError("oops")
 
 def pair(shape, outputs, latents):
     return torch.nn.Identity(), torch.nn.Identity()
+
+class Own(Control):
+    def __init__(self, *args, target=1.0, **objects):
+        super().__init__(*args, **objects)
+        self.register_buffer("steps", torch.tensor(0))
+    def observe(self, terms, schedule):
+        self.steps += 1
+        if self.steps == 4:
+            terms.total_enrgy
+    def penalty(self, terms, schedule):
+        return schedule, terms.total_kl
+    def multiplier(self, schedule):
+        return schedule
+
+class Typed(Own):
+    def observe(self, terms):
+        pass
+
+class NoMultiplier(Control):
+    def penalty(self, terms, schedule):
+        return schedule, terms.total_kl
+    def multiplyer(self, schedule):
+        return schedule
+
+class Bare(Own):
+    def __init__(self, likelihood, spec, images, target=1.0):
+        self.target = target
+
+class Unready(Own):
+    def __init__(self, likelihood, spec, images, target=1.0):
+        self.register_buffer("steps", torch.tensor(0))
 """
 
 
@@ -206,6 +237,14 @@ def pair(shape, outputs, latents):
         ("likelihood._target_=MINE", ["MINE is no class or function"]),
         ("weighting._target_=MINE.Less", ["MINE.Less gives no dispersion"]),
         ("model._target_=MINE.pair ~model.hidden ~model.activation", ["a tuple", "vaekl.Nets"]),
+        ("control._target_=MINE.Typed", ["control=Typed failed when it was tried", "TypeError", "takes 2 positional"]),
+        (
+            "control._target_=MINE.NoMultiplier",
+            ["MINE.NoMultiplier has no method `multiplier` (did you mean multiplye"],
+        ),
+        ("control._target_=MINE.Bare", ["let super().__init__(likelihood, spec, images) be the first line"]),
+        ("control._target_=MINE.Unready", ["let super().__init__(likelihood, spec, images) be the first line"]),
+        ("control._target_=MINE.Unready +control.taget=2", ["no setting control.taget (did you mean control.target?)"]),
         ("optim._target_=torch.optim.RMSprop", ["no optim.fused", "~optim.betas ~optim.fused"]),
     ],
     ids=str,
@@ -218,6 +257,13 @@ def test_mistakes_in_a_users_own_classes(words, parts, tmp_path, request):
     answer = vaekl(tmp_path, "train", "likelihood=gaussian", *without, *SMALL[1:], *words)
     refused(answer, *(part.replace("MINE", module) for part in parts))
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_users_own_class_that_fails_in_training_is_named(tmp_path):
+    (tmp_path / "later_mistake.py").write_text(OWN_MISTAKES)
+    answer = vaekl(tmp_path, "train", *SMALL, "control._target_=later_mistake.Own")
+    line = OWN_MISTAKES.splitlines().index("            terms.total_enrgy") + 1
+    refused(answer, "Own.observe failed (AttributeError: ", f"line {line} of", "later_mistake.py", "--debug")
 
 
 def test_the_least_that_a_weighting_needs_and_its_own_name(tmp_path):

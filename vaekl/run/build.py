@@ -214,7 +214,8 @@ def _check_own_classes(model: VAE, data: Data) -> None:
     if not _is_vaekls(model.control):
         x = data.train.batch(slice(0, 8), noise)
         with evaluating(model), torch.no_grad():
-            check_control(model.control, model(x, model.noise(len(x), noise)))
+            terms = model(x, model.noise(len(x), noise))
+        check_control(model.control, terms)
 
 
 def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:

@@ -1,7 +1,10 @@
 """The errors that reach a user: a sentence saying what is wrong, where, and what to do."""
 
 import difflib
+import os
+import sysconfig
 from collections.abc import Iterable
+from traceback import walk_tb
 
 #: what other programs call things, and the names that they have here
 _SYNONYMS = {
@@ -45,6 +48,22 @@ class StoppedError(VaeklError):
     """A run was interrupted and has saved its state."""
 
 
+def users_line(error: BaseException) -> tuple[str, str] | None:
+    """Where an error came out of code that is no part of vaekl, of Python or of an installed library, if it did.
+
+    Returns:
+        The innermost such function, as in "Mine.observe", and "line 3 of FILE".
+    """
+    paths = sysconfig.get_paths()
+    libraries = [os.path.dirname(os.path.dirname(__file__)), *(paths[key] for key in ("stdlib", "purelib", "platlib"))]
+    users = None
+    for frame, line in walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith(("<", *(f"{folder}{os.sep}" for folder in libraries))):
+            users = frame.f_code.co_qualname, f"line {line} of {file}"
+    return users
+
+
 def sentence(error: Exception) -> str:
     """The sentence that is printed for an error, whoever raised it."""
     if isinstance(error, VaeklError):
@@ -55,6 +74,10 @@ def sentence(error: Exception) -> str:
     if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "map segment" in first):
         what = f"to load a library ({first})" if isinstance(error, ImportError) else "for this"
         return f"the memory of this process is too small {what}: free some, or raise the limit (`ulimit -v`)."
+    if users := users_line(error):
+        return (
+            f"{users[0]} failed ({type(error).__name__}: {first}, {users[1]}): check it; --debug shows the traceback."
+        )
     return f"unexpected {type(error).__name__}: {first}; add --debug for the traceback, and please report it."
 
 

@@ -7,14 +7,13 @@ mean, its variance, its draws, its bins and of φ as a scale is compared with th
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import inf, isfinite, log
-from traceback import extract_tb
 
 import torch
 from torch import Tensor
 
 from vaekl.data.spec import Shape
 from vaekl.model.likelihoods.base import Likelihood
-from vaekl.system.errors import VaeklError, first_line
+from vaekl.system.errors import VaeklError, first_line, users_line
 
 #: by how much an integral may differ from 1: of a smooth density, and of one with steps, which is summed up no better
 _SMOOTH, _TOLERANCE = 1e-4, 0.01
@@ -104,10 +103,10 @@ def check_density(
     except VaeklError:
         raise
     except Exception as error:
-        place = extract_tb(error.__traceback__)[-1]
+        function, place = users_line(error) or ("a method", "in a library")
         raise VaeklError(
-            f"likelihood={likelihood.name} failed when it was tried ({type(error).__name__}: {first_line(error)}, line "
-            f"{place.lineno} of {place.filename}): check it; --debug shows the traceback."
+            f"likelihood={likelihood.name} failed when it was tried ({function}: {type(error).__name__}: "
+            f"{first_line(error)}, {place}): check it; --debug shows the traceback."
         ) from error
 
 
