@@ -212,7 +212,7 @@ class Trainer:
             **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
             "information_weight": self.model.control.multiplier(schedule),
-            **({"target_kl_nats": target} if (target := self.model.control.target) is not None else {}),
+            **({"target_kl_nats": target} if (target := self.model.control.target_kl) is not None else {}),
             "learning_rate": self._rates(self.step - 1)[0],
             **({"restores": self.restores} if self.restores else {}),
             "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,

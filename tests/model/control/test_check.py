@@ -166,6 +166,14 @@ def test_a_fault_of_what_moves_is_named(fault):
     assert control.weight.item() == 0.5
 
 
+def test_a_target_of_its_own_is_no_kl():
+    control = own()
+    control.target = 0.15
+    assert set(control.facts().values()) == {"Own", "λ · KL", None}
+    control.target_kl = 20.0
+    assert control.facts()["target_kl_nats"] == 20.0
+
+
 def test_a_method_that_is_missing_is_named():
     class Half(Control):
         def penalty(self, terms, schedule):

@@ -21,6 +21,9 @@ from vaekl.system import distributed
 class Control(nn.Module, ABC):
     """Base class. Its buffers and parameters are part of the model, and so of every checkpoint.
 
+    What it holds, where it holds something, is in `target_kl`, `target_rmse` or `target_distortion`: runs log it and
+    reports compare it with what was reached.
+
     Args:
         likelihood: of p(x|z).
         spec: the data as the likelihood sees them.
@@ -36,7 +39,7 @@ class Control(nn.Module, ABC):
     #: whether λ may differ from 1, so that the loss is not the ELBO's
     weighs: bool = True
     #: the KL that it holds, nats; None where it holds none
-    target: float | None = None
+    target_kl: float | None = None
     #: the same of the RMSE, on the scale that is reported, and of the distortion E/φ − ln C, nats
     target_rmse: float | None = None
     target_distortion: float | None = None
@@ -95,7 +98,7 @@ class Control(nn.Module, ABC):
         return {
             "name": self.name,
             "penalty": self.equation(),
-            "target_kl_nats": self.target,
+            "target_kl_nats": self.target_kl,
             "target_rmse": self.target_rmse,
             "target_distortion_nats": self.target_distortion,
         }

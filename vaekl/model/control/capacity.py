@@ -32,7 +32,7 @@ class Capacity(Control):
     """
 
     name = "capacity"
-    target: float
+    target_kl: float
     weight: Tensor
     distance: Tensor
 
@@ -47,7 +47,7 @@ class Capacity(Control):
         speed: float | None = 0.03,
     ) -> None:
         super().__init__(likelihood, spec, images)
-        self.target = positive(target, "control.target")
+        self.target_kl = positive(target, "control.target")
         self.gamma = positive(gamma, "control.gamma")
         self.width = optional(positive, width, "control.width")
         self.speed = optional(number, speed, "control.speed", 0, 1)
@@ -55,13 +55,13 @@ class Capacity(Control):
         self.register_buffer("distance", scalar(0))
 
     def observe(self, terms: ElboTerms, schedule: Tensor | float) -> None:
-        self.distance.copy_(batch_mean(terms.total_kl) - self.target * schedule)
+        self.distance.copy_(batch_mean(terms.total_kl) - self.target_kl * schedule)
         if self.speed is not None:
             push = self.distance.sign() if self.width is None else (self.distance / self.width).clamp(-1, 1)
             self.weight.add_(self.speed * self.gamma * push).clamp_(min=-self.gamma)
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
-        distance = terms.total_kl.mean() - self.target * schedule
+        distance = terms.total_kl.mean() - self.target_kl * schedule
         if self.training:  # the value is that of the whole batch, the gradient that of this process's share
             distance = self.distance.clone() + distance - distance.detach()
         penalty = self.weight.clone() * distance + self.gamma * self._rounded(distance)
@@ -81,4 +81,4 @@ class Capacity(Control):
         return f"{multiplied}{self.gamma:g} · |KL − C|"
 
     def explanation(self) -> str:
-        return f"the KL is held at C = {self.target:g} nats, and λ is what that costs"
+        return f"the KL is held at C = {self.target_kl:g} nats, and λ is what that costs"

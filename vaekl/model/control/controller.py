@@ -31,7 +31,7 @@ class Controller(Control):
     """
 
     name = "controller"
-    target: float
+    target_kl: float
     weight: Tensor
     integral: Tensor
 
@@ -47,7 +47,7 @@ class Controller(Control):
         largest: float | None = None,
     ) -> None:
         super().__init__(likelihood, spec, images)
-        self.target = positive(target, "control.target")
+        self.target_kl = positive(target, "control.target")
         self.kp, self.ki = positive(kp, "control.kp"), positive(ki, "control.ki")
         self.largest = optional(positive, largest, "control.largest")
         if not is_number(smallest) or not 0 <= smallest < (self.largest or float("inf")):
@@ -57,9 +57,9 @@ class Controller(Control):
         self.register_buffer("integral", scalar(0))
 
     def observe(self, terms: ElboTerms, schedule: Tensor | float) -> None:
-        error = self.target * schedule - batch_mean(terms.total_kl)
+        error = self.target_kl * schedule - batch_mean(terms.total_kl)
         most = self.largest - self.smallest if self.largest is not None else None
-        limited = error.clamp(-10 * self.target, 10 * self.target)
+        limited = error.clamp(-10 * self.target_kl, 10 * self.target_kl)
         self.integral.sub_(self.ki * limited).clamp_(-self.kp, most)
         now = self.smallest + self.kp * (-error).sigmoid() + self.integral
         self.weight.copy_(now.clamp(self.smallest, self.largest))
@@ -71,4 +71,4 @@ class Controller(Control):
         return float(self.weight)
 
     def explanation(self) -> str:
-        return f"λ is moved until the KL is {self.target:g} nats"
+        return f"λ is moved until the KL is {self.target_kl:g} nats"
