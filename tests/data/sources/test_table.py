@@ -241,3 +241,18 @@ def test_embedded_tables_are_sklearn_s(make, count, shape, classes):
     by_row = {tuple(row): label for row, label in zip(expected.tolist(), bunch.target, strict=True)}
     assert all(by_row[tuple(row)] == label for row, label in zip(rows.tolist(), labels, strict=True))
     assert len(set(labels.tolist())) == classes
+
+
+def test_a_table_of_counts_is_one_where_the_user_says_so(tmp_path):
+    counts = {"a": [0, 3, 1, 2] * 5, "b": [0, 1] * 10, "c": [70_000, 5] * 10}
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "\n".join([",".join(counts), *(",".join(map(str, row)) for row in zip(*counts.values(), strict=True))])
+    )
+    source = table(str(path), kind="counts")
+    assert (source.spec.support, source.spec.levels) == ("counts", None)
+    assert sorted(map(tuple, every_row(source).tolist())) == sorted(zip(*counts.values(), strict=True))
+    assert table(str(path)).spec.support == "real"
+    path.write_text(path.read_text().replace("70000", "0.5"))
+    with pytest.raises(VaeklError, match=r"dataset\.kind=counts takes whole numbers"):
+        table(str(path), kind="counts")

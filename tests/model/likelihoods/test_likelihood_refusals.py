@@ -66,6 +66,8 @@ def test_data_of_another_support_are_refused_with_a_cure(family, support):
     assert set(named) == {name for name, supports in ACCEPTS.items() if support in supports}
     as_numbers = support == "counts" and "real" in ACCEPTS[family]
     assert ("dataset.kind=real to treat them as numbers" in transforms) == as_numbers
+    of_counts = support == "real" and "counts" in ACCEPTS[family]
+    assert ("dataset.kind=counts if they are whole numbers" in transforms) == of_counts
     assert ("transform=levels" in transforms) == (LEVELS[support] is not None and "levels" in ACCEPTS[family])
     assert ("transform=dequantize" in transforms) == (support == "levels" and "unit_interval" in ACCEPTS[family])
 

@@ -37,6 +37,7 @@ def table(
     decimal: str | None = None,
     test_fraction: float | None = 0.1,
     test_seed: int = 0,
+    kind: str = "real",
 ) -> Source:
     """The rows of a table as vectors of real numbers; a column of categories becomes a 0 or 1 for each of them.
 
@@ -47,7 +48,7 @@ def table(
         split: the column that says of each row whether it is to train, to validate or to test.
         label: the column of classes, which is no part of the rows.
         numeric: columns of numbers; this and the next ones overrule the guess of a column's kind.
-        count: columns of 0, 1, 2, ..., which are numbers until there is a likelihood for counts.
+        count: columns of 0, 1, 2, ..., which are numbers like others unless all are counts.
         binary: columns of two values, which become 0 and 1.
         categorical: columns of several values.
         ignore: columns that are left out.
@@ -57,15 +58,17 @@ def table(
         decimal: "point" or "comma", the decimal sign of a .csv file, where that is not plain.
         test_fraction: how much to cut off as a test split where nothing else says which rows that is.
         test_seed: which rows that cuts.
+        kind: "real", or "counts" where all values are, for a likelihood of counts.
 
     Returns:
-        The source: binary if every column is, else real.
+        The source: binary if every column is, else real, or counts as the user says.
 
     Raises:
         VaeklError: a file is missing or unreadable, a column is not there or not of its kind, or values are missing.
     """
     place = existing_path(path, "table", "path=FILE.csv")
     one_of(missing, "dataset.missing", ("refuse", "drop"))
+    one_of(kind, "dataset.kind", ("real", "counts"))
     for value, key in ((split, "split"), (label, "label"), (separator, "separator"), (test_path, "test_path")):
         optional(text, value, f"dataset.{key}")
     written = Format(
@@ -93,7 +96,7 @@ def table(
         inventory.origins = {str(part): f"{split}={part}" for part in np.unique(rows)}
     elif test_path is not None:
         inventory.origins["test"] = str(files["test"])
-    return source_of(name, kinds, rows, labels, kept, inventory, test_fraction, test_seed)
+    return source_of(name, kinds, rows, labels, kept, inventory, test_fraction, test_seed, kind)
 
 
 def source_of(
@@ -105,6 +108,7 @@ def source_of(
     inventory: Inventory,
     test_fraction: float | None,
     test_seed: int,
+    kind: str = "real",
 ) -> Source:
     """Columns -> a source of vectors.
 
@@ -117,6 +121,7 @@ def source_of(
         inventory: what is known of where they are from.
         test_fraction: how much of train to cut off where there are no rows to test on.
         test_seed: which rows that cuts.
+        kind: real or counts.
     """
     values: dict[str, Array] = {}
     for column in columns:
@@ -136,8 +141,8 @@ def source_of(
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
     # a table of nothing but binary columns is binary
-    levels = 2 if ((matrix == 0) | (matrix == 1)).all() else None
-    source = build_source(name, parts, levels, inventory, "levels" if levels else "real")
+    levels = 2 if kind == "real" and ((matrix == 0) | (matrix == 1)).all() else None
+    source = build_source(name, parts, levels, inventory, "levels" if levels else kind)
     return replace(source, spec=source.spec.with_(columns=tuple(values)))
 
 

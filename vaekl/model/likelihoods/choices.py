@@ -42,7 +42,9 @@ def cures(spec: DataSpec, accepts: tuple[Support, ...]) -> str:
     if spec.support in ("levels", "unit_interval") and "binary" in accepts:
         transforms.append("binarize")
     families = families_that(lambda family: spec.support in family.accepts)
-    as_numbers = (
-        ["dataset.kind=real to treat them as numbers"] if spec.support == "counts" and "real" in accepts else []
-    )
-    return ", or ".join([*(f"transform={name}" for name in transforms), *as_numbers, families])
+    choices = [f"transform={name}" for name in transforms]
+    if spec.support == "counts" and "real" in accepts:
+        choices.append("dataset.kind=real to treat them as numbers")
+    if spec.support == "real" and "counts" in accepts:
+        choices.append("dataset.kind=counts if they are whole numbers")
+    return ", or ".join([*choices, families])
