@@ -12,9 +12,9 @@ import yaml
 
 from vaekl.config.groups import CONF
 from vaekl.store import RunFolder
+from vaekl.store.config import targets
 from vaekl.system.errors import VaeklError, first_line
 
-_TARGET = "_target_"
 #: those that take a step without being handed a function
 _OPTIMISERS = (
     "Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
@@ -76,8 +76,8 @@ def config(path: Path, own: Any = None) -> dict[str, Any]:
     """
     run = RunFolder(path)
     content, file = run.config(), run.config_file
-    allowed = _shipped() | {name for _, name in _targets(own) if isinstance(name, str)}
-    for key, name in _targets(content):
+    allowed = _shipped() | {name for _, name in targets(own) if isinstance(name, str)}
+    for key, name in targets(content):
         if not isinstance(name, str) or (name not in allowed and not _is_vouched(name, key)):
             module = str(name).rpartition(".")[0]
             if _is_module(module) and not _is_library(module):
@@ -103,7 +103,7 @@ def import_own(group: str, node: Any) -> None:
     Raises:
         VaeklError: there is no such module, or no class or function of that name in it.
     """
-    for key, name in _targets(node, group):
+    for key, name in targets(node, group):
         if isinstance(name, str) and is_own(name) and not callable(_imported(name, key)):
             raise VaeklError(f"{key}={name} is no class or function: name one in it.")
 
@@ -169,23 +169,10 @@ def _is_below(name: str) -> bool:
 def _shipped() -> frozenset[str]:
     """Every name that an option in `conf/` has called."""
     contents = [yaml.safe_load(file.read_text("utf-8")) for file in CONF.glob("*/*.yaml")]
-    names = {str(name) for content in contents for _, name in _targets(content)}
+    names = {str(name) for content in contents for _, name in targets(content)}
     return frozenset(
         {name for name in names if name.startswith("vaekl.")} | {f"torch.optim.{name}" for name in _OPTIMISERS}
     )
-
-
-def _targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted key and the name of what would be called, however deep it lies."""
-    if isinstance(node, dict):
-        for key, child in node.items():
-            if key == _TARGET:
-                yield f"{path}.{key}", child
-            else:
-                yield from _targets(child, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, list | tuple):
-        for child in node:
-            yield from _targets(child, path)
 
 
 def _texts(node: Any) -> Iterator[str]:

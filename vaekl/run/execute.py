@@ -19,7 +19,7 @@ from vaekl.system import distributed
 from vaekl.system.console import Console
 from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import unwritable
-from vaekl.system.terminal import command, silence
+from vaekl.system.terminal import silence
 from vaekl.system.workers import in_worker
 from vaekl.training.trainer import Trainer
 
@@ -67,7 +67,7 @@ def _trained_and_tested(run: Run) -> float | None:
         with _stops_at_signals(trainer):
             trainer.fit()
         if not trainer.finished:
-            stopped = f"stopped at step {trainer.step}: `{command('vaekl', 'resume', run.path)}` goes on from there."
+            stopped = f"stopped at step {trainer.step}: `{RunFolder(run.path).command('resume')}` goes on from there."
             raise output.lost.followed_by(stopped) if output.lost else StoppedError(stopped)
         weights = _take_best(run)
         data, schedule = trainer.data, trainer.schedule(trainer.step - 1)

@@ -248,7 +248,7 @@ def checkpoint_of(folder: RunFolder, results: Results | None, which: str | None)
         )
     if results is not None:
         raise VaeklError(f"{folder.path} has no {name}: take checkpoint={others[0]}, which is there.")
-    raise VaeklError(f"{folder.path} has no {name} yet: go on with it by `{command('vaekl', 'resume', folder.path)}`.")
+    raise VaeklError(f"{folder.path} has no {name} yet: go on with it by `{folder.command('resume')}`.")
 
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:

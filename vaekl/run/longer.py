@@ -8,7 +8,7 @@ from vaekl.run.build import build_plan, build_schedules
 from vaekl.run.config import RunConfig
 from vaekl.store import LAST, RunFolder, checkpoint
 from vaekl.system.errors import VaeklError
-from vaekl.system.terminal import command, setting
+from vaekl.system.terminal import setting
 from vaekl.training.trainer import Trainer
 
 #: of the steps that were taken so many are compared
@@ -73,7 +73,7 @@ def check_length(trainer: Trainer, former: RunConfig, path: Path) -> None:
     if steps <= before:
         raise VaeklError(
             f"{path} is a run of {before:,} steps, and would have {steps:,}: give more, or go on with it as it is by "
-            f"`{command('vaekl', 'resume', path)}`."
+            f"`{RunFolder(path).command('resume')}`."
         )
 
 

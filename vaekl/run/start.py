@@ -22,7 +22,7 @@ from vaekl.system.devices import enough_memory
 from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.files import inner_folder, open_regular, unwritable
 from vaekl.system.places import check_name, check_place
-from vaekl.system.terminal import command, printable
+from vaekl.system.terminal import printable
 from vaekl.system.workers import in_worker
 from vaekl.training.divergence import DivergedError
 from vaekl.training.saved_state import MOST_RESTORES
@@ -199,7 +199,7 @@ def _complete(runs: list[Run], cfg: RunConfig, path: Path, console: Console) -> 
         if is_stopping:  # there may be no time to look further
             if cfg.training.on_nan == "stop":
                 raise diverged
-            goes_on = command("vaekl", "resume", path)
+            goes_on = RunFolder(path).command("resume")
             raise StoppedError(f"stopped as it diverged ({diverged.what}): `{goes_on}` goes on from there.")
         diverged = _explained(diverged, restores, cfg, path, console)
         if cfg.training.on_nan == "stop":

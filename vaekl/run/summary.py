@@ -116,7 +116,7 @@ def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path
     spec, likelihood = trainer.data.spec, trainer.model.likelihood
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
     result = distributed.on_first(lambda: _trend(trainer, path))
-    longer = command("vaekl", "resume", path, f"trainer.steps={2 * trainer.plan.total_steps}")
+    longer = RunFolder(path).command("resume", f"trainer.steps={2 * trainer.plan.total_steps}")
     unfinished = f"{result.sentence}: {longer}" if _may_go_on(trainer, choices, result) else result.sentence
     lines = {
         "protocol": f"{spec.protocol}; {likelihood.full_protocol}{none}",

@@ -1,5 +1,6 @@
 """`config.yaml`: the resolved config of a run, whose presence makes a folder a run's."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from os.path import lexists
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from vaekl.system.files import replacing, sync, unwritable
 from vaekl.system.terminal import printable
 
 CONFIG = "config.yaml"
+_TARGET = "_target_"
 #: bytes
 _MOST = 1 << 18
 _GROUPS = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
@@ -35,6 +37,30 @@ def read(folder: Path) -> dict[str, Any]:
     if lacking:
         raise UnreadableError(f"{printable(str(file))} lacks {lacking[0]}: {_CURE}.")
     return content
+
+
+def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted key and the name of everything that a config would have called, however deep it lies."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            if key == _TARGET:
+                yield f"{path}.{key}", child
+            else:
+                yield from targets(child, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for child in node:
+            yield from targets(child, path)
+
+
+def trust_words(contents: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The words without which a verb refuses runs of these configs: `--trust MODULE` for each of the user's own.
+
+    >>> trust_words([{"control": {"_target_": "mine.Own"}, "optim": {"_target_": "torch.optim.Adam"}}])
+    ['--trust', 'mine']
+    """
+    names = [str(name) for content in contents for _, name in targets(content)]
+    modules = [name.rpartition(".")[0] for name in names if not name.startswith(("vaekl.", "torch."))]
+    return [word for module in dict.fromkeys(modules) if module for word in ("--trust", module)]
 
 
 def check(text: str) -> None:

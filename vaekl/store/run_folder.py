@@ -52,6 +52,10 @@ class RunFolder(RunFiles):
         with sole_user(self.path):
             yield
 
+    def command(self, verb: str, *words: str) -> str:
+        """`vaekl VERB` of this run as it is typed in a shell, with `--trust` for modules of the user's own."""
+        return command("vaekl", verb, self.path, *words, *configs.trust_words([self.config()]))
+
     def claim(
         self,
         config_yaml: str,
@@ -73,7 +77,7 @@ class RunFolder(RunFiles):
         if self.holds_run():
             raise VaeklError(
                 f"{self.path} holds a run already, of another config: go on with it by "
-                f"`{command('vaekl', 'resume', self.path)}`, or choose another folder."
+                f"`{self.command('resume')}`, or choose another folder."
             )
         if left := self.leftovers():
             raise VaeklError(

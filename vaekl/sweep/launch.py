@@ -1,17 +1,18 @@
 """`vaekl train -m`: every run of a sweep in its folder, whoever launches it; a run that fails stops no other."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import DictConfig
 
 from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.config.files import files_digest
 from vaekl.store import RunFolder, manifest
+from vaekl.store.config import trust_words
 from vaekl.store.schema import Results
 from vaekl.sweep import display, parse, plan, slurm, workers
 from vaekl.system.console import Console
@@ -73,11 +74,18 @@ def _sweep(sweep: parse.Sweep) -> None:
         console.print(f"  best        {best}")
     ended = manifest.of_session(path, task.session)
     console.print(f"{manifest.summary(ended)}\n  tensorboard {command('tensorboard', '--logdir', path)}")
-    console.print(f"  report      {command('vaekl', 'report', path)}")
+    console.print(f"  report      {command('vaekl', 'report', path, *trust_words(_configs(path, ended)))}")
     if failures := manifest.failures(ended):
         raise VaeklError(f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more.")
     if not sweep.searches and (left := runs - sum(run.status == "finished" for run in ended.values())):
         raise VaeklError(f"{left} of {runs} runs were stopped, or did not begin: the same command goes on with them.")
+
+
+def _configs(path: Path, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Those of a sweep's runs that can be read."""
+    for name in names:
+        with suppress(VaeklError):
+            yield RunFolder(path / name).config()
 
 
 _Where = Literal["here", "worker", "job"]
