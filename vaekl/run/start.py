@@ -205,7 +205,8 @@ def _complete(runs: list[Run], cfg: RunConfig, path: Path, console: Console) -> 
         if cfg.training.on_nan == "stop":
             raise diverged
         if restores >= MOST_RESTORES:
-            raise DivergedError(f"{diverged.what}, after {restores} times with half the learning rate", diverged.step)
+            what = f"{diverged.what}, after {restores} times with half the learning rate"
+            raise DivergedError(what, diverged.step, cure=diverged.cure)
         times = f"half the learning rate ({restores + 1} of {MOST_RESTORES})"
         console.print(f"  {diverged.what}: back to the last checkpoint with {times}.")
         runs.append(_restored(cfg, path, console))

@@ -9,6 +9,12 @@ from torch import Tensor
 from vaekl.model.vae import LEDGER, VAE
 from vaekl.system.errors import VaeklError
 
+#: where the data or the steps may be the cause
+_CURE = (
+    "train afresh with values of about 1 (rescale the data), a lower optim.lr, trainer.clip_norm or "
+    "trainer.on_nan=restore"
+)
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -30,19 +36,17 @@ class DivergedError(VaeklError):
         what: is not finite, in words.
         step: at which it was seen.
         part: the part of the ledger that is not finite, if it is one.
+        cure: what to do.
     """
 
     outcome = "diverged"
 
-    def __init__(self, what: str, step: int, part: str | None = None) -> None:
-        super().__init__(what, step, part)
-        self.what, self.step, self.part = what, step, part
+    def __init__(self, what: str, step: int, part: str | None = None, cure: str = _CURE) -> None:
+        super().__init__(what, step, part, cure)
+        self.what, self.step, self.part, self.cure = what, step, part, cure
 
     def __str__(self) -> str:
-        return (
-            f"{self.what}; what was saved before is kept: train afresh with values of about 1 (rescale the data), a "
-            "lower optim.lr, trainer.clip_norm or trainer.on_nan=restore."
-        )
+        return f"{self.what}; what was saved before is kept: {self.cure}."
 
     def beginning_with(self, fault: Fault | None) -> "DivergedError":
         """The same error, with what was the first to be not finite unless it says so already."""
@@ -67,8 +71,17 @@ def check_rows(rows: Tensor, step: int, model: VAE) -> None:
         return
     first = int(broken.any(1).nonzero()[0])
     part = LEDGER[int(broken[first].nonzero()[0])]
-    bad = _not_finite(model)
     bad_step = step - len(rows) + first + 1
+    if part == "loss":
+        maker = f"control={model.control.name}" if model.control.weighs else f"weighting={model.weighting.name}"
+        raise DivergedError(
+            f"training diverged: what {maker} makes of the ELBO's parts is not finite at step {bad_step}, though they "
+            "are",
+            bad_step,
+            part,
+            f"check {maker} and its settings",
+        )
+    bad = _not_finite(model)
     raise DivergedError(
         f"training diverged: {part} is not finite at step {bad_step}"
         f"{f' and parameter {bad} followed' if bad else ', with every parameter still finite'}",

@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from vaekl.data import Data, batches_of, generator
 from vaekl.measures.bits import bits_per_dim
 from vaekl.measures.elbo import Evaluation, evaluate, judge
+from vaekl.model.control.check import checked_multiplier
 from vaekl.model.vae import LEDGER, VAE, LossAndLedger, ledger_means
 from vaekl.system import distributed
 from vaekl.training.callback import Callback
@@ -78,8 +79,7 @@ class Trainer:
         self.compiler = Compiler(self._objective, self.device, plan.compile)
         self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
         self.step = self.restores = 0
-        self.best_elbo, self.stale_validations = -inf, 0
-        self.stop_requested = False
+        self.best_elbo, self.stale_validations, self.stop_requested = -inf, 0, False
         self._gradient_norm: Tensor | None = None
         self._last_x = torch.empty(0)
         self._clock, self._timer = (0, time.perf_counter()), Timer(plan.save_minutes)
@@ -211,7 +211,7 @@ class Trainer:
         figures |= {
             **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
-            "information_weight": self.model.control.multiplier(schedule),
+            "information_weight": checked_multiplier(self.model.control, schedule, f" at step {self.step}"),
             **({"target_kl_nats": target} if (target := self.model.control.target_kl) is not None else {}),
             "learning_rate": self._rates(self.step - 1)[0],
             **({"restores": self.restores} if self.restores else {}),

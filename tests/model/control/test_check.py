@@ -153,7 +153,10 @@ MOVING = {
         {"penalty": lambda self, terms, schedule: (self.weight.add_(1).clone() * schedule, terms.total_kl)},
         "changes weight: only `observe` may",
     ),
-    "by reporting": ({"multiplier": setting("note", lambda self: 1)}, "changes note: only `observe` may"),
+    "by reporting": (
+        {"multiplier": lambda self, schedule: setattr(self, "note", 1) or self.weight.item() * schedule},
+        "changes note: only `observe` may",
+    ),
 }
 
 

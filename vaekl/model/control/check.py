@@ -46,22 +46,28 @@ def check_control(control: Control, terms: ElboTerms) -> None:
         _check_methods(control, terms, f" after `observe` has seen {len(_SCHEDULES)} batches")
 
 
-def check_multiplier(control: Control, multiplier: float, when: str) -> None:
-    """Refuse a λ that is no finite number from 0.
+def checked_multiplier(control: Control, schedule: float, when: str) -> float:
+    """λ, which must be a finite number from 0.
 
     Args:
         control: whose it is.
-        multiplier: λ.
+        schedule: the KL's multiplier.
         when: in words, as in " at step 100".
 
     Raises:
         VaeklError: names the control.
     """
+    multiplier = control.multiplier(schedule)
+    if not is_number(multiplier):
+        raise VaeklError(
+            f"`multiplier` of control={control.name} gives a {type(multiplier).__name__}, not a number: return a float."
+        )
     if not isfinite(multiplier) or multiplier < 0:
         raise VaeklError(
             f"control={control.name} reports λ = {multiplier:.6g}{when}: keep it a finite number from 0, such as the "
             "exp() of a buffer, or one that `observe` holds by clamp_(min=0)."
         )
+    return multiplier
 
 
 def _check_names(control: Control) -> None:
@@ -82,18 +88,12 @@ def _check_methods(control: Control, terms: ElboTerms, when: str) -> None:
         with torch.enable_grad():
             penalty = _tried(control, partial(control.penalty, terms, schedule))
         coefficient, values = _checked_penalty(control, penalty, terms)
-        multiplier = _tried(control, partial(control.multiplier, schedule))
+        multiplier = _tried(control, partial(checked_multiplier, control, schedule, when))
         if names := changed(before | buffers, attributes_of(control) | tensors_of(control)):
             raise VaeklError(
                 f"`penalty` or `multiplier` of control={control.name} changes {', '.join(names)}: only `observe` may, "
                 "because evaluations call the others too."
             )
-        if not is_number(multiplier):
-            raise VaeklError(
-                f"`multiplier` of control={control.name} gives a {type(multiplier).__name__}, not a number: return a "
-                "float."
-            )
-        check_multiplier(control, multiplier, when)
         weight = _weight_of_kl(coefficient, values, terms)
         if weight is not None and not isclose(weight, multiplier, rel_tol=1e-5, abs_tol=1e-9):
             raise VaeklError(
