@@ -2,15 +2,17 @@
 
 from vaekl.config.groups import CONF
 
-LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem != "custom")
+#: that need a class or data of one's own
+_OTHERS = {"custom", "auto", "columns"}
+LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem not in _OTHERS)
 WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 
 #: whose kind another one stands for by day
-BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "poisson", "zinb", "logit_normal"}
+BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "mixture", "poisson", "zinb", "logit_normal"}
 
 #: what the theory allows: φ can be learned or solved only where it is a scale, and the cb's constant belongs to the cb
 _LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
-_SCALES = {"gaussian", "laplace", "logistic", "student_t", "logit_normal"}
+_SCALES = {"gaussian", "laplace", "logistic", "mixture", "student_t", "logit_normal"}
 #: a φ that is a shape of the density, or in a constant that depends on η, can be learned, and not solved
 _SHAPES = {"discretized_logistic", "negative_binomial", "truncated_gaussian", "zinb"}
 

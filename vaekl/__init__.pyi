@@ -44,9 +44,11 @@ from .model.control import InformationWeight as InformationWeight
 from .model.control import LearnedBeta as LearnedBeta
 from .model.control import Mmd as Mmd
 from .model.ledger import ElboTerms as ElboTerms
+from .model.likelihoods import AutoLikelihood as AutoLikelihood
 from .model.likelihoods import Bernoulli as Bernoulli
 from .model.likelihoods import Beta as Beta
 from .model.likelihoods import Categorical as Categorical
+from .model.likelihoods import Columns as Columns
 from .model.likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from .model.likelihoods import DiscretizedLogistic as DiscretizedLogistic
 from .model.likelihoods import Gaussian as Gaussian
@@ -55,6 +57,7 @@ from .model.likelihoods import Likelihood as Likelihood
 from .model.likelihoods import Logistic as Logistic
 from .model.likelihoods import LogisticMixture as LogisticMixture
 from .model.likelihoods import LogitNormal as LogitNormal
+from .model.likelihoods import Mixture as Mixture
 from .model.likelihoods import NegativeBinomial as NegativeBinomial
 from .model.likelihoods import Poisson as Poisson
 from .model.likelihoods import StudentT as StudentT

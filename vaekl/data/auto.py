@@ -23,7 +23,7 @@ class AutoTransform:
         return self._pick(spec, accepts).resolve(spec, accepts)
 
     def _pick(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
-        if spec.support == "real" and "real" in accepts:
+        if spec.support == "real" and ("real" in accepts or ("mixed" in accepts and spec.kinds)):
             return Standardize()
         if spec.support in ("counts", "unit_interval", "real"):
             return AsStored()

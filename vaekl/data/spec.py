@@ -5,12 +5,13 @@ from hashlib import blake2b
 from math import prod
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 
-Support = Literal["binary", "levels", "counts", "unit_interval", "real"]
+Support = Literal["binary", "levels", "counts", "unit_interval", "real", "mixed"]
 #: of one example: (D,), (C, T), (C, H, W) or (C, D, H, W); written S where it stands beside other axes, as in [B, *S]
 Shape = tuple[int, ...]
 #: what one example is called, by how many axes it has
@@ -25,11 +26,13 @@ class Scaling:
         center: m, float32, of a shape that broadcasts to S.
         spread: s > 0, of the same shape.
         per: what each of them belongs to: data, channel or value.
+        mixed: whether they are 0 and 1 for the counts and categories of a table.
     """
 
     center: Tensor
     spread: Tensor
     per: str
+    mixed: bool = False
 
     def standard(self, x: Tensor) -> Tensor:
         """(x − m)/s of [B, *S]."""
@@ -43,6 +46,11 @@ class Scaling:
         """Σ ln s over the values of S, nats: ln p of the user's values is that of the standard ones less this."""
         return float(self.spread.double().log().expand(shape).sum())
 
+    def log_volume_present(self, x: Tensor) -> Tensor:
+        """The same over the values of x [B, *S] that are not missing, [B]."""
+        volume = self.spread.to(x.device).log().expand(x.shape)
+        return volume.masked_fill(x.isnan(), 0).flatten(1).sum(1)
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -54,12 +62,15 @@ class DataSpec:
         name: the data set, as the user typed it.
         shape: S, which is (D,) of a vector, (C, T) of a signal, (C, H, W) of an image, (C, D, H, W) of a volume.
         levels: how many values a pixel can take (256 for 8-bit data, 2 for binary data), or None.
-        support: "binary" {0, 1}, "levels" {0..levels−1}, "counts" {0, 1, 2, ...}, "unit_interval" [0, 1], or "real".
+        support: "binary" {0, 1}, "levels" {0..levels−1}, "counts" {0, 1, 2, ...}, "unit_interval" [0, 1], "real",
+            or "mixed": columns of a table, each of its own kind.
         protocol: what was done to the stored values, as every reported figure must name it.
         scaling: how real values were standardized, or None.
         dequantized: whether the values are `(k + U)/levels`, so that log2(levels) turns a density's bits/dim
             into a bound on those of the integers.
         columns: the names of a vector's values where it is the row of a table; () where they have none.
+        kinds: of each column of that table numeric, count, binary or categorical, and how many values it has in a row.
+        has_missing: whether values may be NaN, which stands for a missing one.
 
     >>> DataSpec("digits", (1, 8, 8), levels=17, support="levels").dims
     64
@@ -73,6 +84,8 @@ class DataSpec:
     dequantized: bool = False
     scaling: Scaling | None = field(default=None, compare=False)
     columns: tuple[str, ...] = ()
+    kinds: tuple[tuple[str, int], ...] = ()
+    has_missing: bool = False
 
     @property
     def dims(self) -> int:
@@ -104,7 +117,7 @@ class DataSpec:
     @property
     def is_bounded(self) -> bool:
         """Whether the values have two ends, which are 0 and 1 on the scale of pictures."""
-        return self.support not in ("counts", "real")
+        return self.support not in ("counts", "real", "mixed")
 
     @property
     def level_width(self) -> float | None:
@@ -124,8 +137,9 @@ class DataSpec:
             `name`; `shape`, S; `example`, what one is called; `support`, as above; `level_width`, a number or None;
             `spread`, the root of the mean square of what the values were divided by, or None; `protocol`;
             `levels`, how many values a pixel can take, or None; `columns`, a digest of the names of a table's columns
-            in their order, or None.
+            in their order, and of their kinds where each is modelled as its own, or None.
         """
+        columns = (self.columns, self.kinds) if self.support == "mixed" else self.columns
         return {
             "name": self.name,
             "shape": list(self.shape),
@@ -135,7 +149,7 @@ class DataSpec:
             "spread": None if self.scaling is None else self.scaling.spread.double().square().mean().sqrt().item(),
             "protocol": self.protocol,
             "levels": self.levels,
-            "columns": blake2b(repr(self.columns).encode(), digest_size=8).hexdigest() if self.columns else None,
+            "columns": blake2b(repr(columns).encode(), digest_size=8).hexdigest() if self.columns else None,
         }
 
     def to_unit(self, x: Tensor) -> Tensor:
@@ -145,8 +159,17 @@ class DataSpec:
         return x
 
     def to_encoder(self, x: Tensor) -> Tensor:
-        """[B, *S] as the encoder sees it: counts, which may be of any size, become ln(1 + x)."""
-        return x.float().log1p() if self.support == "counts" else self.to_unit(x)
+        """[B, *S] as the encoder sees it: counts, which may be of any size, become ln(1 + x), missing values 0.
+
+        0 is the mean of a column of numbers.
+        """
+        if self.support == "counts":
+            return x.float().log1p()
+        seen = self.to_unit(x)
+        if self.support == "mixed" and any(kind == "count" for kind, _ in self.kinds):
+            is_count = [kind == "count" for kind, width in self.kinds for _ in range(width)]
+            seen = torch.where(torch.tensor(is_count, device=x.device), seen.clamp(min=0).log1p(), seen)
+        return seen.nan_to_num(nan=0.0) if self.has_missing else seen
 
     def to_data(self, x: Tensor) -> Tensor:
         """[B, *S] on the scale that is reported: of pictures, and of the user's own values where these are real."""

@@ -1,14 +1,14 @@
 """Real values as networks and priors like them, mean 0 and standard deviation 1, and back to the user's scale."""
 
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Generator, Tensor
 
 from vaekl.data.ondisk import OnDisk
-from vaekl.data.spec import DataSpec, Scaling, Shape
+from vaekl.data.spec import DataSpec, Scaling, Shape, Support
 from vaekl.data.together import Together, gathered
 from vaekl.data.transforms import Transform, after, refusal
 from vaekl.system.checks import one_of
@@ -28,15 +28,23 @@ class Standardize(Transform):
     Args:
         per: one m and one s for all values ("data"), for each channel or for each value; "auto" is "value" for
             vectors, whose columns are quantities of their own, and "data" for all else.
+        numeric: which values of a table's row are numbers, where counts and categories stay as they are; `resolve`
+            fills it in for a likelihood of columns. None for all of them.
 
     Raises:
         VaeklError: an unknown word.
     """
 
     per: Per = "auto"
+    numeric: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
         one_of(self.per, "transform.per", get_args(Per))
+
+    def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
+        if "mixed" not in accepts or not spec.kinds:
+            return self
+        return replace(self, numeric=tuple(kind == "numeric" for kind, width in spec.kinds for _ in range(width)))
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         raise TypeError("Standardize has not seen the data: use what fitted(images) returns")
@@ -44,7 +52,7 @@ class Standardize(Transform):
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.support != "real":
             raise refusal("standardize", spec, "real values")
-        return spec
+        return spec if self.numeric is None else spec.with_(support="mixed")
 
     def fitted(self, images: Tensor | OnDisk | Together) -> "Standardized":
         """The transform with the moments of these images.
@@ -54,9 +62,13 @@ class Standardize(Transform):
         """
         shape = tuple(images.shape[1:])
         per = ("value" if len(shape) == 1 else "data") if self.per == "auto" else self.per
-        mean, std = moments(images, per)
+        mean, std = moments(images, per, has_missing=self.numeric is not None)
         # a column that never varies stays as it is, around 0
-        return Standardized(Scaling(mean, torch.where(std > 0, std, 1.0), per))
+        std = torch.where(std > 0, std, 1.0)
+        if self.numeric is None:
+            return Standardized(Scaling(mean, std, per))
+        numeric = torch.tensor(self.numeric)
+        return Standardized(Scaling(torch.where(numeric, mean, 0.0), torch.where(numeric, std, 1.0), per, mixed=True))
 
 
 @dataclass(frozen=True)
@@ -78,25 +90,38 @@ class Standardized(Transform):
             rule = f"standardized (x − {scaling.center.item():.6g})/{scaling.spread.item():.6g}"
         else:
             rule = f"standardized by the mean and deviation of each {scaling.per} of the training data"
+        if scaling.mixed:
+            rule = (
+                "numbers standardized by the mean and deviation of each column of the training data, others as stored"
+            )
+            rule += ", missing values left out" if spec.has_missing else ""
+            spec = spec.with_(support="mixed")
         return spec.with_(scaling=scaling, protocol=after(spec, rule))
 
 
-def moments(images: Tensor | OnDisk | Together, per: str) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (of the population) of [N, *S], float32, each of a shape that broadcasts to S."""
+def moments(images: Tensor | OnDisk | Together, per: str, has_missing: bool = False) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (of the population) of [N, *S], float32, each of a shape that broadcasts to S.
+
+    Args:
+        images: [N, *S].
+        per: data, channel or value, for which there is one of each.
+        has_missing: whether NaN stands for a missing value, which is left out.
+    """
     shape = tuple(images.shape[1:])
     axes = _shared(shape, per)
-    count = len(images) * prod(shape[axis - 1] for axis in axes if axis)
     slices = [slice(start, start + _AT_ONCE) for start in range(0, len(images), _AT_ONCE)]
 
-    def total(of: Tensor | None) -> Tensor:
-        parts = []
+    def mean_of(power: Callable[[Tensor], Tensor]) -> Tensor:
+        sums, counts = [], []
         for part in slices:
-            values = gathered(images, part).double()
-            parts.append((values if of is None else (values - of).square()).sum(axes, keepdim=True)[0])
-        return torch.stack(parts).sum(0) / count
+            values = power(gathered(images, part).double())
+            there = ~values.isnan() if has_missing else torch.ones_like(values, dtype=torch.bool)
+            sums.append(values.masked_fill(~there, 0).sum(axes, keepdim=True)[0])
+            counts.append(there.sum(axes, keepdim=True)[0])
+        return torch.stack(sums).sum(0) / torch.stack(counts).sum(0).clamp(min=1)
 
-    mean = total(None)
-    return mean.float(), total(mean).sqrt().float()
+    mean = mean_of(lambda values: values)
+    return mean.float(), mean_of(lambda values: (values - mean).square()).sqrt().float()
 
 
 def _shared(shape: Shape, per: str) -> list[int]:

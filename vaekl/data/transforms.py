@@ -180,7 +180,7 @@ class Binarize(_OfLevels):
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.support == "binary":
             return spec
-        if spec.support == "real" or (spec.support == "counts" and self.mode == "stochastic"):
+        if spec.support in ("real", "mixed") or (spec.support == "counts" and self.mode == "stochastic"):
             raise refusal("binarize", spec, "levels or values in [0, 1]")
         value = f"k/{spec.levels - 1}" if spec.support == "levels" and spec.levels is not None else "x"
         rule = f"1[{value} >= {self.threshold:g}]" if self.mode == "threshold" else f"Bernoulli({value}) at each draw"

@@ -60,16 +60,18 @@ def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibra
     Returns:
         Lists whose first entry is over all channels, followed by one for each channel.
     """
-    sums = torch.zeros(3, model.spec.shape[0], dtype=torch.float64)
+    sums = torch.zeros(4, model.spec.shape[0], dtype=torch.float64)
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
         eta = model.decode(model.sample_posterior(x, generator).z)
         mean, variance = model.moments(eta)
         energy = model.likelihood.energy(eta, x, model.weighting.dispersion)
-        columns = (variance, (mean - model.spec.to_data(x)).square(), energy)
-        sums += torch.stack([column.double().sum((0, *range(2, column.ndim))).cpu() for column in columns])
-    sums /= len(split) * model.spec.dims / model.spec.shape[0]
-    variance, square_error, energy = torch.cat([sums.mean(1, keepdim=True), sums], 1)
+        missing = x.isnan()
+        columns = (variance, (mean - model.spec.to_data(x)).square(), energy, torch.ones_like(mean))
+        kept = [column.masked_fill(missing, 0) for column in columns]
+        sums += torch.stack([column.double().sum((0, *range(2, column.ndim))).cpu() for column in kept])
+    *totals, count = torch.cat([sums.sum(1, keepdim=True), sums], 1)
+    variance, square_error, energy = (total / count.clamp(min=1) for total in totals)
     power = None if model.likelihood.energy_depends_on_dispersion else model.likelihood.scale_power
     return Calibration(
         implied_sigma=variance.sqrt().tolist(),

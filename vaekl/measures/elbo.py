@@ -38,7 +38,8 @@ class Evaluation:
         dispersion: φ; a geometric mean where there are several.
         implied_sigma: the root of the density's average variance, on the scale of pictures, where levels are
             k/(levels − 1).
-        rmse: root mean square error of the density's mean, on the same scale; φ is calibrated where the two are equal.
+        rmse: root mean square error of the density's mean, on the same scale, missing values left out; φ is calibrated
+            where the two are equal.
         beta_kl: the KL's coefficient in the loss.
         effective_beta_kl: the KL's weight over the energy's; a geometric mean where there are several φ.
         active_units: latents whose posterior mean has variance above 0.01.
@@ -152,8 +153,9 @@ def _judge(
         else:  # the further samples have a stream of their own, so that the ELBO is that of any objective
             further = order.generator(f"loss {number}", seed, x.device)
             loss, bounds = _loss_of_samples(model, x, noise, further, schedule)
-        square_error = (mean - model.spec.to_data(x)).square().flatten(1).mean(1)
-        judged.append((parts, terms.kl, terms.posterior.mean, loss, bounds, variance.flatten(1).mean(1), square_error))
+        square_error = (mean - model.spec.to_data(x)).square().flatten(1).nanmean(1)
+        variance = variance.masked_fill(x.isnan(), torch.nan).flatten(1).nanmean(1)
+        judged.append((parts, terms.kl, terms.posterior.mean, loss, bounds, variance, square_error))
     figures = zip(*distributed.gathered(judged), strict=True)
     columns, kl, posterior_means, losses, bounds_of, variances, square_errors = figures
     # averages over many images are taken in float64, which not every device has
@@ -174,8 +176,8 @@ def _judge(
         schedule=schedule,
         bits_per_dim=bits_per_dim(elbo.mean().item(), model.spec, model.likelihood.discrete),
         dispersion=geometric.item(),
-        implied_sigma=sqrt(torch.cat(variances).cpu().double().mean().item()),
-        rmse=sqrt(torch.cat(square_errors).cpu().double().mean().item()),
+        implied_sigma=sqrt(torch.cat(variances).cpu().double().nanmean().item()),
+        rmse=sqrt(torch.cat(square_errors).cpu().double().nanmean().item()),
         beta_kl=model.weighting.beta_kl,
         effective_beta_kl=model.effective_beta_kl(geometric, schedule).item(),
         active_units=int((torch.cat(posterior_means).var(0) > ACTIVE_VARIANCE).sum()) if images > 1 else 0,

@@ -4,6 +4,7 @@ Images are drawn as they are, of volumes the middle slice, signals as lines (a s
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ _MOST_BARS = 48
 _MOST_STRIPS, _LEAST_STRIP = 8, 24
 #: points of a line for each pixel of its width
 _POINTS = 4
+#: how the ends of values are taken, and what stands for a missing one
+_ENDS = ((torch.amin, inf), (torch.amax, -inf))
 #: how many ends of values a caption names
 _MOST_NAMED = 16
 
@@ -53,12 +56,15 @@ class Tiles:
         if spec.is_bounded:
             return cls(spec, torch.zeros(shape, dtype=torch.float64), torch.ones(shape, dtype=torch.float64))
         values = inputs.cpu().double().reshape(len(inputs), channels, -1)
-        low, high = values.amin((0, 2)).view(shape), values.amax((0, 2)).view(shape)
+        # a missing value is no end
+        low, high = (end(values.nan_to_num(nan=out), (0, 2)).view(shape) for end, out in _ENDS)
         return cls(spec, low, torch.maximum(high, low + 1e-6))
 
     def drawn(self, examples: Tensor) -> Tensor:
         """Pictures [N, 1 or 3, H, W] in [0, 1] of examples [N, *S] on the scale of pictures; float32, on the CPU."""
-        shades = ((examples.float().cpu() - self.low.float()) / (self.high - self.low).float()).clamp(0, 1)
+        shades = (
+            ((examples.float().cpu() - self.low.float()) / (self.high - self.low).float()).nan_to_num(0).clamp(0, 1)
+        )
         axes = len(self.spec.shape)
         if axes == 1 and shades.shape[1] <= _MOST_BARS:
             return _bars(shades)

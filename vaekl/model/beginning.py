@@ -17,14 +17,14 @@ def begin_at_data(likelihood: Likelihood, weighting: Weighting, last_bias: nn.Pa
         last_bias: what the decoder adds to η last, [P·D] or [P·C]; None to leave it as it is.
         x: some training data, [B, *S].
     """
-    mean = x.float().mean(0)
+    mean = x.float().nanmean(0).nan_to_num()  # of the values that are not missing
     eta = likelihood.eta_of_mean(mean)
     # a family of a user's own may have the `eta_of_mean` of one with fewer outputs
     if eta is not None and len(eta) == likelihood.outputs:
         weighting.begin(eta.expand(len(x), *eta.shape), x)
     if last_bias is None:
         return
-    variance = (x.float() - mean).square().mean().item()
+    variance = (x.float() - mean).square().nanmean().item()
     eta = likelihood.first_eta(mean, variance)
     if eta is not None and last_bias.numel() != eta.numel():  # one bias for all values of a channel
         eta = likelihood.first_eta(mean.flatten(1).mean(1), variance)

@@ -82,7 +82,7 @@ class VAE(nn.Module):
         dispersion = self.weighting.dispersion
         energy, log_norm_const = self.likelihood.parts(eta, x, dispersion, self.weighting.tempered)
         if self.spec.scaling is not None:
-            log_norm_const = log_norm_const - self.log_volume
+            log_norm_const = log_norm_const - self._log_volume(x)
         terms = ElboTerms(
             energy=energy,
             log_norm_const=log_norm_const,
@@ -168,7 +168,12 @@ class VAE(nn.Module):
             x: [B, *S], as the likelihood sees them.
         """
         density = self.likelihood.log_prob(eta, x, self.weighting.dispersion).flatten(1).sum(1)
-        return density - self.spec.log_volume
+        return density - self._log_volume(x)
+
+    def _log_volume(self, x: Tensor) -> Tensor | float:
+        if self.spec.has_missing and self.spec.scaling is not None:
+            return self.spec.scaling.log_volume_present(x)
+        return self.log_volume
 
     def _precision(self, x: Tensor) -> AbstractContextManager[Any]:
         if self.autocast is None:

@@ -16,7 +16,7 @@ from vaekl.data.transforms import Transform
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
 from vaekl.model.control.check import check_control
-from vaekl.model.likelihoods import Likelihood
+from vaekl.model.likelihoods import AutoLikelihood, Likelihood
 from vaekl.model.likelihoods.density_check import check_density
 from vaekl.model.modes import evaluating
 from vaekl.model.nets import Nets
@@ -59,8 +59,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     device = pick_device(cfg.machine.device)
     prepare(device, tf32=cfg.machine.tf32)
     take_threads(cfg.machine.threads)
-    likelihood = build_likelihood(cfg.model)
-    data = build_data(cfg.data, likelihood)
+    likelihood, data = build_likelihood_and_data(cfg)
     model = build_model(cfg.model, likelihood, data)
     _check_own_classes(model, data)
     model, data = model.to(device), data.to(device)
@@ -84,28 +83,43 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     return Run(trainer, cfg.choices, path, console, notes=notes)
 
 
-def build_likelihood(cfg: ModelConfig) -> Likelihood:
-    """The family of p(x|z)."""
-    likelihood: Likelihood = make("likelihood", cfg.likelihood, Likelihood)
-    likelihood.checked = cfg.check or _is_vaekls(likelihood)
-    return likelihood
-
-
-def build_data(cfg: DataConfig, likelihood: Likelihood, to_train: bool = True) -> Data:
-    """The data set as the likelihood sees it, on the CPU.
+def build_likelihood_and_data(cfg: RunConfig, to_train: bool = True) -> tuple[Likelihood, Data]:
+    """The family of p(x|z), and the data set as it sees it, on the CPU.
 
     Args:
-        cfg: which one.
-        likelihood: what its values must suit.
-        to_train: whether a model is to be trained on it, for which it must hold images.
+        cfg: which they are.
+        to_train: whether a model is to be trained on the data, for which they must hold images.
 
     Raises:
         VaeklError: values lie outside the likelihood's support, or the data set has no name.
     """
+    made: Likelihood | AutoLikelihood = make("likelihood", cfg.model.likelihood, (Likelihood, AutoLikelihood))
+    source, transform = _source_and_transform(cfg.data)
+    if isinstance(made, AutoLikelihood):
+        is_chosen = isinstance(transform, Transform)
+        seen = transform.resolve(source.spec, ()).spec(source.spec) if is_chosen else source.spec
+        likelihood = made.resolve(seen, is_chosen)
+    else:
+        likelihood = made
+    likelihood.checked = cfg.model.check or _is_vaekls(likelihood)
+    return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train)
+
+
+def build_data(cfg: DataConfig, likelihood: Likelihood, to_train: bool = True) -> Data:
+    """The same for a likelihood that there is already."""
+    return _data_for(likelihood, *_source_and_transform(cfg), cfg, to_train)
+
+
+def _source_and_transform(cfg: DataConfig) -> tuple[Source, Transform | AutoTransform]:
     source: Source = make("dataset", cfg.dataset, Source)
     if not isinstance(source.spec.name, str):
         raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")
-    transform: Transform | AutoTransform = make("transform", cfg.transform, (Transform, AutoTransform))
+    return source, make("transform", cfg.transform, (Transform, AutoTransform))
+
+
+def _data_for(
+    likelihood: Likelihood, source: Source, transform: Transform | AutoTransform, cfg: DataConfig, to_train: bool
+) -> Data:
     data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed, to_train)
     likelihood.check_spec(data.spec)
     noise = generator("support", 0)

@@ -13,10 +13,9 @@ from vaekl.data import Data, Split
 from vaekl.data.inventory import some_of
 from vaekl.data.spec import Scaling
 from vaekl.data.standardize import Standardized
-from vaekl.model.likelihoods import Likelihood
 from vaekl.model.vae import VAE
 from vaekl.run import same_images
-from vaekl.run.build import build_data, build_likelihood, build_model
+from vaekl.run.build import build_likelihood_and_data, build_model
 from vaekl.run.config import RunConfig
 from vaekl.run.lost import lost_weights
 from vaekl.store import BEST, LAST, RunFolder, check_file, checkpoint
@@ -61,6 +60,16 @@ class TrainedRun:
     def path(self) -> Path:
         """The run folder."""
         return self.folder.path
+
+    @property
+    def title(self) -> str:
+        """How figures of it name it."""
+        return str(self.path)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was trained to its end."""
+        return self.results is not None
 
     @property
     def device(self) -> torch.device:
@@ -131,11 +140,15 @@ def load(
     prepare(place)
     state = checkpoint.load(file)
     cfg = RunConfig.of(changed(content, changes, whole), folder.config_file)
-    likelihood = build_likelihood(cfg.model)
-    data = build_data(cfg.data, likelihood, to_train=False)
+    likelihood, data = build_likelihood_and_data(cfg, to_train=False)
+    if likelihood.name != (own := folder.facts().likelihood.name):
+        raise VaeklError(
+            f"likelihood=auto takes {likelihood.name} for these data, and {folder.path} has {own}: give data "
+            "of the kind that the run was trained on."
+        )
     has_other_data = any(change.startswith("dataset") for change in changes)
     if has_other_data:
-        data = _on_levels_of(folder, data, cfg, likelihood, changes)
+        data = _on_levels_of(folder, data, cfg, changes)
     else:
         where = cfg.data.dataset.get("path")
         word = setting("dataset.path", where) if where else f"dataset={cfg.choices['dataset']}"
@@ -167,7 +180,7 @@ def load(
     if (scaling := data.spec.scaling) is not None:
         # of the images that the run was trained on, also where others are looked at
         center, spread = model.get_buffer("center"), model.get_buffer("spread")
-        data = data.standardized(Standardized(Scaling(center, spread, scaling.per)))
+        data = data.standardized(Standardized(Scaling(center, spread, scaling.per, scaling.mixed)))
         model.report_as(data.spec)
     content, step = dict(cfg.content), state["step"]
     return TrainedRun(
@@ -175,16 +188,13 @@ def load(
     )
 
 
-def _on_levels_of(
-    folder: RunFolder, data: Data, cfg: RunConfig, likelihood: Likelihood, changes: Sequence[str]
-) -> Data:
+def _on_levels_of(folder: RunFolder, data: Data, cfg: RunConfig, changes: Sequence[str]) -> Data:
     """Other data of grey levels on the levels of a run, of which white and black are the same values.
 
     Args:
         folder: of the run.
         data: with as many levels as they need by themselves.
         cfg: how they were built.
-        likelihood: of the run.
         changes: a number of levels among them is taken as it is.
 
     Raises:
@@ -212,7 +222,8 @@ def _on_levels_of(
             f"{name} has values beyond those of the run, 0 to {own - 1:,} ({words}): give values on its scale, or add "
             f"dataset.levels={levels} if {levels - 1:,} is white."
         )
-    return build_data(replace(cfg.data, dataset={**settings, "levels": own}), likelihood, to_train=False)
+    on_own = replace(cfg, data=replace(cfg.data, dataset={**settings, "levels": own}))
+    return build_likelihood_and_data(on_own, to_train=False)[1]
 
 
 def _other_kinds(folder: RunFolder, data: Data) -> str:

@@ -11,7 +11,7 @@ from vaekl.config import trust
 from vaekl.config.files import files_digest
 from vaekl.config.job import Job
 from vaekl.run import longer, recovery, same_images, warm_start
-from vaekl.run.build import build, build_data, build_likelihood, facts
+from vaekl.run.build import build, build_likelihood_and_data, facts
 from vaekl.run.config import RunConfig
 from vaekl.run.execute import Run, execute
 from vaekl.run.lost import lost_weights
@@ -155,7 +155,7 @@ def _check_finished(folder: RunFolder, cfg: RunConfig, console: Console) -> None
     if facts.files == files_digest(dataset) and (own or facts.files is not None):
         return
     try:
-        data = build_data(cfg.data, build_likelihood(cfg.model))
+        data = build_likelihood_and_data(cfg)[1]
     except VaeklError as error:
         console.print(printable(f"  its images cannot be compared with what it began with: {error}"))
         return

@@ -33,6 +33,8 @@ def start(
     counts = f"{len(data.train):,} train, {len(data.valid or []):,} valid, {len(data.test):,} test"
     parameters = sum(p.numel() for p in model.parameters())
     name = f"auto → {weighting.name}" if choices["weighting"] == "auto" else weighting.name
+    why = likelihood.chosen_because
+    family = f"auto → {likelihood.name}, since {why}" if why else likelihood.name
     machine = trainer.device.type + (f", threads: {torch.get_num_threads()}" if trainer.device.type == "cpu" else "")
     if model.autocast is not None:
         machine += f", {str(model.autocast).removeprefix('torch.')}"
@@ -47,7 +49,7 @@ def start(
         "data": f"{choices['dataset']}: {counts} {examples} of {shape}; {data.spec.protocol}",
         "model": f"{choices['model']}, {model.latents} latents, {parameters:,} parameters",
         **({"init": f"the networks begin with the weights of {init}"} if init else {}),
-        "likelihood": f"{likelihood.name}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
+        "likelihood": f"{family}: E = {likelihood.energy_text}, ln C = {likelihood.log_norm_const_text}"
         f"; {likelihood.full_protocol}",
         "loss": model.equation() + multiplied + f", averaged over {examples}",
         "weighting": f"{name}: {weighting.explanation()}",

@@ -35,7 +35,7 @@ class DataFacts(Record):
 
     name: Text
     shape: Annotated[tuple[AtLeastOne, ...], Meta(min_length=1, max_length=8)]
-    support: Literal["binary", "levels", "counts", "unit_interval", "real"]
+    support: Literal["binary", "levels", "counts", "unit_interval", "real", "mixed"]
     level_width: Positive | None
     spread: Positive | None
     protocol: Text

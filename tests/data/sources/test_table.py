@@ -98,7 +98,7 @@ WRONG = {
     "label": ({"label": "town"}, ["dataset.label=town", "city"]),
     "split": ({"split": "town"}, ["dataset.split=town", "city"]),
     "not a split": ({"split": "sex"}, ["sex", "'F'", "train, valid or test"]),
-    "missing": ({"missing": "fill"}, ["dataset.missing", "refuse or drop", "'fill'"]),
+    "missing": ({"missing": "fill"}, ["dataset.missing", "refuse, drop or mask", "'fill'"]),
     "no path": ({"path": None}, ["dataset=table", "dataset.path"]),
     "no number": ({"label": 3}, ["dataset.label"]),
     "nothing left": (

@@ -41,6 +41,7 @@ def build_source(
     levels: int | None = None,
     inventory: Inventory | None = None,
     kind: str = "auto",
+    has_missing: bool = False,
 ) -> Source:
     """Check the splits and say what their values are.
 
@@ -52,6 +53,7 @@ def build_source(
             of 16 bits, and floats have none.
         inventory: what is known of where the images are from.
         kind: what the values stand for, as `support_of` has it.
+        has_missing: whether NaN stands for a missing value.
 
     Returns:
         The source, its images uint8, uint16 (int32 from a file, and of large counts) or float32.
@@ -66,7 +68,9 @@ def build_source(
     for part in parts.values():
         _check_shape(part, like)
     is_open, shape = kind in ("auto", "image"), tuple(like.images.shape[1:])
-    values = {split: values_of(part.images, part.title, levels, not is_open) for split, part in parts.items()}
+    values = {
+        split: values_of(part.images, part.title, levels, not is_open, has_missing) for split, part in parts.items()
+    }
     if is_open and levels is None and not all(part_values.binary for part_values in values.values()):
         for split, part_values in values.items():
             _check_same("type", _kind(part_values), _kind(values[first]), parts[split], like)
@@ -79,7 +83,7 @@ def build_source(
         inventory,
     )
     return Source(
-        spec=DataSpec(name, shape, levels, support),
+        spec=DataSpec(name, shape, levels, support, has_missing=has_missing),
         train=tensors["train"] if "train" in parts else tensors["test"][:0],
         test=tensors["test"],
         valid=tensors.get("valid"),

@@ -49,12 +49,18 @@ class Column:
         return list(np.unique(self.values[~self.missing]))
 
     def numbers(self) -> dict[str, Array]:
-        """What the column is in a row, by name: itself, a 0 or 1, or a 0 or 1 for each category; float64 [N] each."""
+        """What the column is in a row, by name: itself, a 0 or 1, or a 0 or 1 for each category; float64 [N] each.
+
+        A missing value is NaN.
+        """
         if self.kind in ("numeric", "count"):
             return {self.name: self.values}
         categories = self.categories
         shown = categories[1:] if self.kind == "binary" else categories
-        return {f"{self.name}={_word(category)}": (self.values == category).astype(float) for category in shown}
+        return {
+            f"{self.name}={_word(category)}": np.where(self.missing, np.nan, self.values == category)
+            for category in shown
+        }
 
     def words(self) -> str:
         """The column in a line of the head: its kind, and which values it has."""

@@ -48,11 +48,12 @@ def table(
         split: the column that says of each row whether it is to train, to validate or to test.
         label: the column of classes, which is no part of the rows.
         numeric: columns of numbers; this and the next ones overrule the guess of a column's kind.
-        count: columns of 0, 1, 2, ..., which are numbers like others unless all are counts.
+        count: columns of 0, 1, 2, ..., which likelihood=columns models as counts, and others as numbers unless all are.
         binary: columns of two values, which become 0 and 1.
         categorical: columns of several values.
         ignore: columns that are left out.
-        missing: "refuse", or "drop" to leave out the rows in which a value is missing.
+        missing: "refuse"; "drop" to leave out the rows in which a value is missing; or "mask" to leave out these values
+            alone, which likelihood=columns can.
         separator: between the columns of a .csv file, where its first line does not tell.
         header: whether the first line of a .csv file names its columns, where that is not plain.
         decimal: "point" or "comma", the decimal sign of a .csv file, where that is not plain.
@@ -67,7 +68,7 @@ def table(
         VaeklError: a file is missing or unreadable, a column is not there or not of its kind, or values are missing.
     """
     place = existing_path(path, "table", "path=FILE.csv")
-    one_of(missing, "dataset.missing", ("refuse", "drop"))
+    one_of(missing, "dataset.missing", ("refuse", "drop", "mask"))
     one_of(kind, "dataset.kind", ("real", "counts"))
     for value, key in ((split, "split"), (label, "label"), (separator, "separator"), (test_path, "test_path")):
         optional(text, value, f"dataset.{key}")
@@ -124,8 +125,12 @@ def source_of(
         kind: real or counts.
     """
     values: dict[str, Array] = {}
+    kinds = []
     for column in columns:
-        values |= column.numbers() if column.kind in KINDS else {}
+        if column.kind in KINDS:
+            numbers = column.numbers()
+            values |= numbers
+            kinds.append((column.kind, len(numbers)))
     if not values:
         reasons = some_of(f"{column.name} ({column.reason})" for column in columns)
         raise VaeklError(f"no column of {inventory.place} can be used: {reasons}.")
@@ -142,8 +147,9 @@ def source_of(
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
     # a table of nothing but binary columns is binary
     levels = 2 if kind == "real" and ((matrix == 0) | (matrix == 1)).all() else None
-    source = build_source(name, parts, levels, inventory, "levels" if levels else kind)
-    return replace(source, spec=source.spec.with_(columns=tuple(values)))
+    has_missing = bool(np.isnan(matrix[kept]).any())
+    source = build_source(name, parts, levels, inventory, "levels" if levels else kind, has_missing)
+    return replace(source, spec=source.spec.with_(columns=tuple(values), kinds=tuple(kinds)))
 
 
 def _named(kinds: Mapping[str, Names]) -> dict[str, str]:
@@ -231,8 +237,15 @@ def _kept(columns: Sequence[Column], missing: str, place: Path, inventory: Inven
         counts = some_of(f"{name} ({int(rows.sum()):,})" for name, rows in lacking.items())
         raise VaeklError(
             f"{place} has missing values in {counts}: set dataset.missing=drop to leave out {int(dropped.sum()):,} of "
-            f"{len(dropped):,} rows, or dataset.ignore=[NAME,...] to leave out columns."
+            f"{len(dropped):,} rows, dataset.missing=mask with likelihood=columns to leave out these values alone, or "
+            "dataset.ignore=[NAME,...] to leave out columns."
         )
+    if lacking and missing == "mask":
+        values = sum(int(rows.sum()) for rows in lacking.values())
+        inventory.remarks.append(
+            f"{values:,} missing values in {int(dropped.sum()):,} of {len(dropped):,} rows are masked"
+        )
+        return np.ones(len(dropped), bool)
     if dropped.any():
         inventory.left_out.append(f"{int(dropped.sum()):,} rows in which a value is missing: dataset.missing=drop")
     return ~dropped

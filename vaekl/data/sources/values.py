@@ -40,7 +40,7 @@ class Values:
     bits: int
 
 
-def values_of(images: Array | OnDisk, title: str, levels: int | None, exact: bool) -> Values:
+def values_of(images: Array | OnDisk, title: str, levels: int | None, exact: bool, has_missing: bool = False) -> Values:
     """The range of a split's values, some images at a time.
 
     Where it is not wanted exactly, bytes are looked at until one is as bright as a picture of 8 bits.
@@ -50,6 +50,7 @@ def values_of(images: Array | OnDisk, title: str, levels: int | None, exact: boo
         title: how a sentence names them.
         levels: how many values there can be, where that is known or the user says so.
         exact: whether the range must be that of all values.
+        has_missing: whether NaN stands for a missing value, which is left out.
 
     Raises:
         VaeklError: the values are no numbers, or not finite.
@@ -61,6 +62,10 @@ def values_of(images: Array | OnDisk, title: str, levels: int | None, exact: boo
         return Values(0, 255, False, True, kind, bits)
     low, high, binary, whole, nans, infinite = np.inf, -np.inf, True, True, 0, 0
     for piece in pieces(images):
+        if has_missing:
+            piece = piece[~np.isnan(piece)]
+            if not piece.size:
+                continue
         low, high = min(low, piece.min()), max(high, piece.max())
         binary = binary and bool(((piece == 0) | (piece == 1)).all())
         whole = whole and (kind == "i" or bool((piece == np.round(piece)).all()))

@@ -29,9 +29,9 @@ class Likelihood(nn.Module, ABC):
     #: what the family is called; a class that sets no name of its own is called as the class
     name: ClassVar[str]
     #: the supports of data that it fits
-    accepts: ClassVar[tuple[Support, ...]]
+    accepts: tuple[Support, ...]
     #: whether x is a whole number
-    discrete: ClassVar[bool] = False
+    discrete: bool = False
     #: the smallest and the largest value of x
     bounds: tuple[float, float] = (0.0, 1.0)
     #: whether they are no values of x themselves, since E is infinite there
@@ -61,20 +61,24 @@ class Likelihood(nn.Module, ABC):
     mean_note: ClassVar[str] = ""
     #: whether it is known to be a density: vaekl's own are, and a user's own is tried before its first step
     checked: bool = True
+    #: whether a NaN of x is a missing value that is left out of E and ln C
+    leaves_out_missing: bool = False
+    #: how many φ a weighting that fits them gives it: "scalar", "channel" or "value"
+    dispersion_per: str = "scalar"
+    chosen_because: str = ""  # by `likelihood=auto`
     #: what φ is
     dispersion_text: str = "the dispersion"
 
     def __new__(cls, *options: Any, **named: Any) -> "Likelihood":
-        # as a module, so that a family may have parameters to learn; a subclass need not call __init__
         likelihood: Likelihood = super().__new__(cls)
-        nn.Module.__init__(likelihood)
+        nn.Module.__init__(likelihood)  # here, so that a subclass need not
         return likelihood
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
             cls.name = cls.__name__
-        elif cls.__module__.startswith(f"{__package__}."):
+        elif cls.__module__.startswith(f"{__package__}.") and not cls.__name__.startswith("_"):
             FAMILIES.append(cls)
 
     def facts(self) -> dict[str, Any]:
@@ -250,6 +254,11 @@ class Likelihood(nn.Module, ABC):
             raise VaeklError(
                 f"likelihood={self.name} takes {data_words(*self.accepts)}, but dataset={spec.name} ({spec.protocol}) "
                 f"holds {data_words(spec.support)}: use {cures(spec, self.accepts)}."
+            )
+        if spec.has_missing and not self.leaves_out_missing:
+            raise VaeklError(
+                f"likelihood={self.name} has no law for missing values, which dataset.missing=mask keeps: "
+                "use likelihood=columns, which leaves them out, or dataset.missing=drop."
             )
 
     def needs_every_value(self, spec: DataSpec) -> bool:

@@ -13,6 +13,7 @@ _WORDS: dict[Support, str] = {
     "counts": "counts {0, 1, 2, ...}",
     "unit_interval": "grey values in [0, 1]",
     "real": "real values",
+    "mixed": "rows of a table whose columns are of several kinds",
 }
 
 

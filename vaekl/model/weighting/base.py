@@ -19,8 +19,8 @@ from vaekl.model.likelihoods.choices import families_that
 from vaekl.system.checks import one_of
 from vaekl.system.errors import VaeklError
 
-#: pixel: value, as runs of images may have it in their config
-Per = Literal["scalar", "channel", "value", "pixel"]
+#: auto: as the likelihood says; pixel: value, as runs of images may have it in their config
+Per = Literal["auto", "scalar", "channel", "value", "pixel"]
 
 
 class Weighting(nn.Module):
@@ -149,12 +149,18 @@ def check_scale(likelihood: Likelihood, weighting: str) -> None:
         )
 
 
-def dispersion_shape(per: Per, shape: Shape) -> Shape:
+def dispersion_shape(per: Per, shape: Shape, auto: str = "scalar") -> Shape:
     """The shape of φ when there is one for all values, per channel (which is a column of vectors) or per value.
+
+    Args:
+        per: which of them.
+        shape: S.
+        auto: what "auto" stands for.
 
     >>> dispersion_shape("channel", (3, 32, 32))
     (3, 1, 1)
     """
     ones = (1,) * len(shape)
     shapes: dict[str, Shape] = {"scalar": ones, "channel": (shape[0], *ones[1:]), "value": shape}
-    return shapes[one_of("value" if per == "pixel" else per, "weighting.per", tuple(shapes))]
+    word = {"auto": auto, "pixel": "value"}.get(per, per)
+    return shapes[one_of(word, "weighting.per", tuple(shapes))]

@@ -29,7 +29,7 @@ class LearnedPrecision(Weighting):
         likelihood: its dispersion must be a scale, a shape of the density, or another that no η stands for, as the
             family's own `weighting` says.
         shape: S, the shape of one example.
-        per: scalar (one φ), channel or value.
+        per: scalar (one φ), channel or value; auto: scalar, but value where each column has its own likelihood.
         init: the first φ. None: before training, `begin` gives all of them the best φ of a decoder that takes every x
             for the mean of the training data, or near it where φ is no scale; without `begin`, 1.
         lr_factor: ln φ's learning rate over that of the networks. Adam moves a parameter by about its learning rate in
@@ -44,7 +44,7 @@ class LearnedPrecision(Weighting):
         self,
         likelihood: Likelihood,
         shape: Shape,
-        per: Per = "scalar",
+        per: Per = "auto",
         init: float | None = None,
         lr_factor: float = 10.0,
     ) -> None:
@@ -53,7 +53,9 @@ class LearnedPrecision(Weighting):
             check_scale(likelihood, self.name)
         self.lr_factor = positive(lr_factor, "weighting.lr_factor")
         self.init = optional(positive, init, "weighting.init")
-        self.log_dispersion = nn.Parameter(torch.full(dispersion_shape(per, shape), log(self.init or 1.0)))
+        self.log_dispersion = nn.Parameter(
+            torch.full(dispersion_shape(per, shape, likelihood.dispersion_per), log(self.init or 1.0))
+        )
 
     @property
     def dispersion(self) -> Tensor:
@@ -94,13 +96,13 @@ class OptimalPrecision(Weighting):
     running_phi: Tensor
     running_weight: Tensor
 
-    def __init__(self, likelihood: Likelihood, shape: Shape, per: Per = "scalar", momentum: float = 0.05) -> None:
+    def __init__(self, likelihood: Likelihood, shape: Shape, per: Per = "auto", momentum: float = 0.05) -> None:
         super().__init__(likelihood, shape)
         check_scale(likelihood, self.name)
         self.momentum = positive(momentum, "weighting.momentum")
         if self.momentum > 1:
             raise VaeklError(f"weighting.momentum must be at most 1, not {momentum!r}.")
-        group = dispersion_shape(per, shape)
+        group = dispersion_shape(per, shape, likelihood.dispersion_per)
         self.register_buffer("batch_phi", torch.ones(group))
         self.register_buffer("running_phi", torch.zeros(group))
         self.register_buffer("running_weight", torch.zeros(()))

@@ -170,11 +170,10 @@ def _data(words: list[str]) -> "Data":
 
     job = single([*words, "likelihood=gaussian", "model=linear"])
 
-    from vaekl.run.build import build_data, build_likelihood
+    from vaekl.run.build import build_likelihood_and_data
     from vaekl.run.config import RunConfig
 
-    cfg = RunConfig.of(job.content)
-    return build_data(cfg.data, build_likelihood(cfg.model))
+    return build_likelihood_and_data(RunConfig.of(job.content))[1]
 
 
 def _spectrum(data: "Data") -> "tuple[Vector, int]":

@@ -48,7 +48,7 @@ class PixelScale:
         Args:
             facts: `DataSpec.facts()`, which stand in a run's folder too.
         """
-        return cls(None if facts["support"] in ("counts", "real") else (0.0, 1.0), facts["level_width"])
+        return cls(None if facts["support"] in ("counts", "real", "mixed") else (0.0, 1.0), facts["level_width"])
 
     @property
     def width(self) -> float | None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.config import trust, verb_options
 from vaekl.run.load import load
+from vaekl.run.own_model import is_own_model, own_model
 from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
 from vaekl.system.console import Console
 from vaekl.system.cores import allowed_cores, memory_kills
@@ -30,18 +31,19 @@ _TABLE_WIDTH = 170
 def main(words: verb_options.Words) -> int:
     """Measure the runs, write `eval.json` into each, print a table; returns the exit code."""
     options = EvalOptions.checked(words.options)
-    runs = list(dict.fromkeys(run for path in words.runs for run in find_runs(path)))
+    runs = list(
+        dict.fromkeys(run for path in words.runs for run in ([path] if is_own_model(path) else find_runs(path)))
+    )
     console = Console()
     # in a narrow terminal lines wrap, and no figure is cut
     console.width = max(console.width, _TABLE_WIDTH)
-    for link in (link for path in words.runs for link in linked_runs(path)):
+    for link in (link for path in words.runs if not is_own_model(path) for link in linked_runs(path)):
         console.print(f"{printable(str(link))} is left out: {LINKED}.")
     if len(runs) == 1:
         report = measure_and_write(runs[0], options, words.changes, console)
         console.print(run_table(report))
         _show_left_out([report], console)
-        folder = RunFolder(runs[0].parent if runs[0].is_file() else runs[0])
-        file = folder.evaluation_file(_label(runs[0], options, words.changes))
+        file = _folder(runs[0]).evaluation_file(_label(runs[0], options, words.changes))
         console.print(f"  written     {printable(str(file))}")
         return 0
     jobs, at_a_time = jobs_for(len(runs), options)
@@ -114,7 +116,7 @@ def measure_and_write(
     """The figures of a run, which are then in its `eval.json`.
 
     Args:
-        path: the run's folder, or one of its checkpoints.
+        path: the run's folder, one of its checkpoints, or FILE.py:NAME of a model of one's own.
         options: what to measure, on which images.
         changes: Hydra overrides of the run's data.
         console: where to show how far it is, if there is one.
@@ -126,7 +128,11 @@ def measure_and_write(
     prior_threads = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
-        run = load(path, options.device, options.checkpoint, changes, trusted=trusted, whole=options.split == "all")
+        run = (
+            own_model(path, options.device, changes)
+            if is_own_model(path)
+            else load(path, options.device, options.checkpoint, changes, trusted=trusted, whole=options.split == "all")
+        )
         with (
             enough_memory(f"measuring {path}", "set eval.chunk to fewer passes at once, or lower eval.images"),
             Progress(
@@ -143,7 +149,7 @@ def measure_and_write(
     finally:
         torch.set_num_threads(prior_threads)
     report["changes"] = list(changes)
-    run.folder.write_evaluation(report, _label(path, options, changes))
+    _folder(path).write_evaluation(report, _label(path, options, changes))
     return report
 
 
@@ -165,10 +171,19 @@ def _report_or_sentence(
         return sentence(error)
 
 
+def _folder(path: Path) -> RunFolder:
+    """Where the figures of a run, a checkpoint or a model of somebody's own are written."""
+    if is_own_model(path):
+        return RunFolder(Path.cwd())
+    return RunFolder(path.parent if path.is_file() else path)
+
+
 def _label(path: Path, options: EvalOptions, changes: tuple[str, ...]) -> str:
     """Of the file that is written: none for all of the run's own test images, else what makes it not comparable."""
     other = [path.name if path.is_file() else None, options.checkpoint, options.images, *sorted(changes)]
     parts = [] if options.split == "test" else [options.split]
     if any(part is not None for part in other):
         parts.append(blake2b(repr(other).encode(), digest_size=3).hexdigest())
+    if is_own_model(path):
+        parts.insert(0, "".join(letter if letter.isalnum() else "_" for letter in str(path)))
     return "_".join(parts)

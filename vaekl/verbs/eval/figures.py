@@ -14,6 +14,7 @@ from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, 
 from vaekl.measures.trend import run_trend
 from vaekl.model.vae import VAE
 from vaekl.run.load import TrainedRun
+from vaekl.run.own_model import OwnModel
 from vaekl.system.errors import VaeklError
 from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.left_out import left_out
@@ -51,23 +52,23 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         return importance_bounds(model, split, log_likelihood, ks, test_stream(), options.chunk, advance)
 
     try:
-        moving = run_trend(run.folder, run.folder.facts(), run.config).sentence
+        moving = "" if isinstance(run, OwnModel) else run_trend(run.folder, run.folder.facts(), run.config).sentence
     except VaeklError as unreadable:  # a log is not needed for what is measured here
         moving = f"whether it still moved cannot be said: {unreadable}"
     start_bar("ELBO", 0)
     ledger = evaluate(model, split, test_stream())
     if not isfinite(ledger.elbo):
-        raise VaeklError(f"the ELBO of {run.path} is not finite: its weights or its data are not either.")
+        raise VaeklError(f"the ELBO of {run.title} is not finite: its weights or its data are not either.")
     density = bounds(ruler.log_density(model), options.k, "importance-weighted bound")
     no_ruler = ruler.why_no_ruler(spec, likelihood)
     report: dict[str, Any] = {
-        "run": str(run.path),
+        "run": run.title,
         "choices": run.choices,
         "weighting": model.weighting.name,
         "run_seed": run.config["seed"],
         "weights": run.weights,
         "step": run.step,
-        "finished": run.results is not None,
+        "finished": run.is_finished,
         "moving": moving,
         "split": options.split,
         "images": len(split),

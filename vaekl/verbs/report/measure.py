@@ -195,7 +195,7 @@ def theory(run: TrainedRun, name: str) -> Theory:
 def _has_theory(model: VAE) -> bool:
     """Whether the optimum is probabilistic PCA's: linear networks, and a Gaussian around their output with one φ."""
     likelihood = model.likelihood
-    gaussian = type(likelihood) is Gaussian and likelihood.link == "identity"
+    gaussian = type(likelihood) is Gaussian and likelihood.link == "identity" and not likelihood.by_decoder
     return gaussian and isinstance(model.encoder, LinearEncoder) and model.weighting.dispersion.numel() == 1
 
 

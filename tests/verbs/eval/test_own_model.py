@@ -1,0 +1,82 @@
+"""A model that was trained elsewhere: its figures are those of the run whose weights it has."""
+
+import json
+
+import pytest
+from cli_helpers import refused, trained, vaekl
+
+THEIRS = """
+import vaekl
+
+run = vaekl.load({run!r})
+
+class Model:
+    latents, likelihood = run.model.latents, vaekl.Gaussian()
+    dispersion = run.model.weighting.dispersion.item()
+
+    def encode(self, x):
+        return run.model.encoder(x)
+
+    def decode(self, z):
+        return run.model.decoder(z)
+
+model = Model()
+
+class Short(Model):
+    def encode(self, x):
+        return x.flatten(1)[:, :2], x.flatten(1)[:, :2]
+
+class Failing(Model):
+    def decode(self, z):
+        raise KeyError("oops")
+
+class Density(Model):
+    class Wrong(vaekl.Gaussian):
+        def log_norm_const(self, eta, dispersion):
+            return super().log_norm_const(eta, dispersion) + 1
+
+    likelihood = Wrong()
+
+nothing = 3
+"""
+FIGURES = ("energy_nats", "log_norm_const_nats", "kl_nats", "elbo_nats", "rmse", "bits_per_dim")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    run = trained(folder, "dataset=digits", "likelihood=gaussian", "trainer.steps=20")
+    (folder / "theirs.py").write_text(THEIRS.format(run=str(run)), encoding="utf-8")
+    return folder, run
+
+
+def test_its_figures_are_those_of_the_same_weights_as_a_run(place):
+    folder, run = place
+    options = ["eval.k=1,3", "eval.images=50", "eval.knn=false"]
+    assert vaekl(folder, "eval", str(run), *options).code == 0
+    for word in ("theirs.py:model", "theirs.py:Model"):
+        answer = vaekl(folder, "eval", word, "dataset=digits", *options)
+        assert answer.code == 0 and word in answer.out, answer
+        (own,) = folder.glob(f"eval_{word.replace('.', '_').replace(':', '_')}*.json")
+        (of_run,) = run.glob("eval_*.json")
+        ours, theirs = (json.loads(file.read_text()) for file in (own, of_run))
+        assert theirs["images"] == ours["images"] == 50
+        for name in FIGURES:
+            assert ours["elbo"][name] == pytest.approx(theirs["elbo"][name], rel=1e-5), name
+        assert ours["ruler"]["nats"] == pytest.approx(theirs["ruler"]["nats"], rel=1e-5)
+        assert ours["iwae"][1]["nats"] == pytest.approx(theirs["iwae"][1]["nats"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("theirs.py:Short", ["encode of theirs.py:Short returns the shape (2, 2), not (2, 4)"]),
+        ("theirs.py:Failing", ["decode of theirs.py:Failing failed on two images (KeyError: 'oops')"]),
+        ("theirs.py:Density", ["likelihood=Wrong is not the density that it says it is", "integral 2.718"]),
+        ("theirs.py:nothing", ["theirs.py:nothing has no latents"]),
+        ("theirs.py:nope", ["theirs.py has no nope"]),
+        ("other.py:model", ["there is no file other.py"]),
+    ],
+)
+def test_what_is_no_such_model_is_one_sentence(place, word, parts):
+    refused(vaekl(place[0], "eval", word, "dataset=digits"), *parts)
