@@ -26,7 +26,7 @@ _MOST = 32.0
 class LocationScale(Likelihood):
     """Base class; a family writes E, a draw, the mass of a bin, the variance and ln C, the last two at w = 1."""
 
-    accepts: ClassVar[tuple[Support, ...]] = ("real", "unit_interval", "binary")
+    accepts: tuple[Support, ...] = ("real", "unit_interval", "binary")
     bounds = (-inf, inf)
     #: p, as of the class: `scale_power` is None where the decoder gives the scale
     power: ClassVar[float]

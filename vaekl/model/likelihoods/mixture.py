@@ -46,7 +46,9 @@ class Mixture(Likelihood):
         self.weighting = part.weighting
         self.scale_power = part.scale_power
         # where a φ that is no scale is learned, it is a shape of the mixture
-        self.weighs_energy = self.scale_power is not None or (part.weighs_energy and part.weighting != "learned_precision")
+        self.weighs_energy = self.scale_power is not None or (
+            part.weighs_energy and part.weighting != "learned_precision"
+        )
         self.energy_depends_on_dispersion = self.scale_power is not None
         self.dispersion_text = part.dispersion_text
         of = f"of {self.components} {part.name}"
