@@ -4,7 +4,7 @@ Trains three seeds of each, measures them on the ruler, and prints a row for eac
 again it goes on where it was stopped.
 """
 
-import csv
+import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -18,11 +18,12 @@ SWEEPS = (
     ["-m", "likelihood=gaussian", "weighting=fixed_beta", "weighting.beta_norm=0.001"],
 )
 SETTINGS = ["dataset=mnist", "trainer.epochs=2", "seed=0,1,2"]
-#: column of runs.csv -> its head, and the digits after the point
-COLUMNS = {
-    "ruler_bits_per_dim": ("bits/dim, fair ruler", 3),
+#: the ruler is that of the first 2,000 test images; such figures are in a file of their own, eval_*.json
+MEASURED = ["eval.k=1", "eval.images=2000", "eval.knn=false"]
+HEADS = {
+    "ruler": ("bits/dim, fair ruler", 3),
     "elbo_nats": ("test ELBO, nats", 1),
-    "rate_nats": ("KL", 1),
+    "kl_nats": ("KL", 1),
     "rmse": ("RMSE", 4),
     "dispersion": ("φ", 4),
     "effective_beta_kl": ("effective β_KL", 4),
@@ -37,18 +38,22 @@ def vaekl(*words: str) -> None:
 def main(out: Path, more: list[str]) -> None:
     for sweep in SWEEPS:
         vaekl("train", *sweep, *SETTINGS, f"output_dir={out}", *more)
-    sweeps = [str(folder) for folder in sorted(out.glob("sweep_*"))]
-    for folder in sweeps:
-        vaekl("eval", folder, "eval.k=1", "eval.images=2000", "eval.knn=false", *more)
-    vaekl("report", *sweeps, "report.measure=false", "report.pictures=0", f"report.output={out}/report")
+    runs = sorted(file.parent for file in out.glob("sweep_*/*/results.json"))
+    if left := [str(run) for run in runs if not any(run.glob("eval_*.json"))]:
+        vaekl("eval", *left, *MEASURED, *more)
     groups = defaultdict(list)
-    with (out / "report" / "runs.csv").open(newline="") as file:
-        for run in csv.DictReader(file):
-            groups[run["group"]].append(run)
-    print("| control |", " | ".join(head for head, _ in COLUMNS.values()), "|")
-    print("|---|" + "---:|" * len(COLUMNS))
-    for name, runs in groups.items():
-        cells = [cell([float(run[key]) for run in runs], digits) for key, (_, digits) in COLUMNS.items()]
+    for run in runs:
+        results = json.loads((run / "results.json").read_text())
+        (measured,) = run.glob("eval_*.json")
+        test = results["test"]
+        test["sigma_over_rmse"] = test["implied_sigma"] / test["rmse"]
+        test["ruler"] = json.loads(measured.read_text())["ruler"]["bits_per_dim"]
+        control = results["choices"]["control"]
+        groups[f"`{control}`" if control != "none" else f"none: `{results['weighting']}`"].append(test)
+    print("| control |", " | ".join(head for head, _ in HEADS.values()), "|")
+    print("|---|" + "---:|" * len(HEADS))
+    for name, tests in sorted(groups.items()):
+        cells = [cell([test[key] for test in tests], digits) for key, (_, digits) in HEADS.items()]
         print(f"| {name} |", " | ".join(cells), "|")
 
 
