@@ -153,3 +153,22 @@ def test_a_learned_floor_and_learned_degrees_are_trained_saved_and_go_on(tmp_pat
     for value, first in ((floor, np.log(1e-3)), (excess, np.log(5 - 2.01))):
         assert abs(value - first) == pytest.approx(6 * 1e-2, rel=0.5)
     assert results(whole)["test"] == results(parts)["test"]
+
+
+@pytest.mark.parametrize("raw", [-30.0, -1.0, 0.5, 3.0, 13.0])
+def test_the_slope_in_the_decoder_s_degrees_is_mpmaths(raw):
+    """Of ln p with ν = 2.01 + exp(η₃), by central differences."""
+
+    def log_prob(x, raw):
+        nu, u = mp.mpf(2.01) + mp.exp(raw), x / (mp.mpf(1e-3) + 1)
+        constant = mp.loggamma((nu + 1) / 2) - mp.loggamma(nu / 2) - mp.log(mp.pi * nu) / 2
+        return constant - mp.log(mp.mpf(1e-3) + 1) - (nu + 1) / 2 * mp.log1p(u**2 / nu)
+
+    for x in (0.0, 0.7, 40.0):
+        eta = torch.tensor([0.0, 0.0, raw], dtype=torch.float64).view(1, 3, 1, 1, 1).requires_grad_()
+        found = StudentT(scale="decoder", df="decoder").log_prob(eta, torch.full((1, 1, 1, 1), x).double(), ONE)
+        (slope,) = torch.autograd.grad(found.sum(), eta)
+        at, step = mp.mpf(torch.tensor(x).item()), mp.mpf(10) ** -20
+        exact = (log_prob(at, mp.mpf(raw) + step) - log_prob(at, mp.mpf(raw) - step)) / (2 * step)
+        assert found.item() == pytest.approx(float(log_prob(at, mp.mpf(raw))), rel=1e-9)
+        assert slope.flatten()[2].item() == pytest.approx(float(exact), rel=1e-7, abs=1e-11)

@@ -13,13 +13,12 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from vaekl.data.spec import Support
 from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
 from vaekl.system.checks import one_of, positive
 
-#: ln s at most: in float32, the square of a larger s, and so the variance, could be infinite
+#: where the output that gives ln s ends: in float32, the square of a larger s, and so the variance, could be infinite
 _MOST = 32.0
 
 
@@ -47,8 +46,8 @@ class LocationScale(Likelihood):
             scale: shared: one for all, φ^p; decoder: s is the decoder's second output.
             per: whether the decoder gives one s for each value, or one for each image, the geometric mean of its
                 second outputs.
-            min_scale: the smallest s that the decoder can give, without which ln p has no upper bound: of a value that
-                it can say exactly, ln p grows as −ln s. `learned`: one parameter, which begins at 1e-3.
+            min_scale: what is added to exp of the decoder's output to give s. Without it ln p has no upper bound: of a
+                value that the decoder can say exactly, it grows as −ln s. `learned`: a parameter, from 1e-3.
         """
         self.link = one_of(link, "likelihood.link", ("identity", "sigmoid"))
         self.by_decoder = one_of(scale, "likelihood.scale", ("shared", "decoder")) == "decoder"
@@ -72,24 +71,23 @@ class LocationScale(Likelihood):
         """μ, [B, *S], of η [B, P, *S]."""
         return eta[:, 0].sigmoid() if self.link == "sigmoid" else eta[:, 0]
 
-    def log_scale(self, eta: Tensor) -> Tensor:
-        """ln s of a decoder that gives it, [B, *S], of η [B, P, *S]: s = min_scale + exp(η₂), up to e³²."""
+    def scale(self, eta: Tensor) -> Tensor:
+        """s of a decoder that gives it, which broadcasts against [B, *S], of η [B, P, *S]."""
         raw = eta[:, 1]
         if self.per == "image":
-            raw = raw.mean(tuple(range(1, raw.ndim)), keepdim=True).expand_as(raw)
-        floor = self.log_floor if self.min_scale == "learned" else log(self.min_scale)
-        # torch's default threshold, 20, is exact in float32 only
-        return (floor + softplus(raw - floor, threshold=40)).clamp(max=_MOST)
+            raw = raw.mean(tuple(range(1, raw.ndim)), keepdim=True)
+        floor = self.log_floor.exp() if self.min_scale == "learned" else self.min_scale
+        return floor + raw.clamp(max=_MOST).exp()
 
     def offset(self, eta: Tensor, x: Tensor) -> Tensor:
         """(x − μ)/s, [B, *S]."""
         off = x - self.location(eta)
-        return off * (-self.log_scale(eta)).exp() if self.by_decoder else off
+        return off / self.scale(eta) if self.by_decoder else off
 
     def width(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         """w = s·φ^p; broadcasts against [B, *S]."""
         width = dispersion if self.power == 1 else dispersion**self.power
-        return self.log_scale(eta).exp() * width if self.by_decoder else width
+        return self.scale(eta) * width if self.by_decoder else width
 
     @abstractmethod
     def unit_log_norm_const(self, eta: Tensor) -> Tensor | float:
@@ -110,7 +108,7 @@ class LocationScale(Likelihood):
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         constant = self.unit_log_norm_const(eta) - self.power * dispersion.log()
         if self.by_decoder:
-            constant = constant - self.log_scale(eta)
+            constant = constant - self.scale(eta).log()
         return constant.expand_as(eta[:, 0])
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
