@@ -22,7 +22,8 @@ EXTRA = {
     "student_t, all by decoder": likelihoods.StudentT(scale="decoder", df="decoder"),
     "beta, clamped": likelihoods.Beta(clamp=0.01),
 }
-CASES = {family.name: family for family in FAMILIES} | EXTRA
+#: all but that of a table, which wants the kinds of its columns
+CASES = {family.name: family for family in FAMILIES if family is not likelihoods.Columns} | EXTRA
 #: PyTorch's own classes, which are exact
 THEIRS = {
     "bernoulli": distributions.Bernoulli,

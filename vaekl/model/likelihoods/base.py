@@ -7,18 +7,18 @@ integrate to 1; a loss may drop it only where it does not depend on η.
 """
 
 from abc import ABC, abstractmethod
-from math import inf, sqrt
+from math import sqrt
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vaekl.data.spec import DataSpec, Support
-from vaekl.model.likelihoods.choices import FAMILIES, cures, data_words, families_that
+from vaekl.model.likelihoods.choices import FAMILIES
+from vaekl.model.likelihoods.support import Supported
 from vaekl.system.errors import VaeklError
 
 
-class Likelihood(nn.Module, ABC):
+class Likelihood(Supported, nn.Module, ABC):
     """Base class of the families; a subclass writes the methods for each value of x, and this class sums them.
 
     Shapes: η is the decoder's output [B, P, *S] with P = `outputs` and S the shape of one example, such as (C, H, W);
@@ -26,16 +26,6 @@ class Likelihood(nn.Module, ABC):
     one per value). Every method returns [B, *S] on the scale of x, log-probabilities in nats.
     """
 
-    #: what the family is called; a class that sets no name of its own is called as the class
-    name: ClassVar[str]
-    #: the supports of data that it fits
-    accepts: tuple[Support, ...]
-    #: whether x is a whole number
-    discrete: bool = False
-    #: the smallest and the largest value of x
-    bounds: tuple[float, float] = (0.0, 1.0)
-    #: whether they are no values of x themselves, since E is infinite there
-    open_support: ClassVar[bool] = False
     #: decoder outputs P for each value of x
     outputs: int = 1
     #: s in ln C = −s ln φ + const where φ is a scale, which can be learned or solved; None where another φ is the same
@@ -61,8 +51,6 @@ class Likelihood(nn.Module, ABC):
     mean_note: ClassVar[str] = ""
     #: whether it is known to be a density: vaekl's own are, and a user's own is tried before its first step
     checked: bool = True
-    #: whether a NaN of x is a missing value that is left out of E and ln C
-    leaves_out_missing: bool = False
     #: how many φ a weighting that fits them gives it: "scalar", "channel" or "value"
     dispersion_per: str = "scalar"
     chosen_because: str = ""  # by `likelihood=auto`
@@ -102,18 +90,6 @@ class Likelihood(nn.Module, ABC):
             "scale_power": self.scale_power,
             "unit_sigma": self.unit_sigma,
         }
-
-    @property
-    def support_text(self) -> str:
-        """The values that x may have, in words."""
-        lower, upper = self.bounds
-        if self.discrete:
-            if "counts" in self.accepts:
-                return "{0, 1, 2, ...}"
-            return "levels" if "levels" in self.accepts else "{0, 1}"
-        if (lower, upper) == (-inf, inf):
-            return "the real line"
-        return f"{'(' if lower == -inf else '['}{lower:g}, {upper:g}{')' if upper == inf else ']'}"
 
     @property
     def unit_sigma(self) -> float | None:
@@ -243,70 +219,6 @@ class Likelihood(nn.Module, ABC):
     def has_log_mass(self) -> bool:
         """Whether this family has a `log_mass`: whether its class has overridden it."""
         return type(self).log_mass is not Likelihood.log_mass
-
-    def check_spec(self, spec: DataSpec) -> None:
-        """Refuse data whose support this family does not have.
-
-        Raises:
-            VaeklError: one sentence that names the data, what the family accepts and what would work.
-        """
-        if spec.support not in self.accepts:
-            raise VaeklError(
-                f"likelihood={self.name} takes {data_words(*self.accepts)}, but dataset={spec.name} ({spec.protocol}) "
-                f"holds {data_words(spec.support)}: use {cures(spec, self.accepts)}."
-            )
-        if spec.has_missing and not self.leaves_out_missing:
-            raise VaeklError(
-                f"likelihood={self.name} has no law for missing values, which dataset.missing=mask keeps: "
-                "use likelihood=columns, which leaves them out, or dataset.missing=drop."
-            )
-
-    def needs_every_value(self, spec: DataSpec) -> bool:
-        """Whether the support is checked on all images, not on the first of each split: one value may be fatal."""
-        return False
-
-    def check_support(self, x: Tensor) -> None:
-        """Refuse values outside the support.
-
-        Args:
-            x: of any shape.
-
-        Raises:
-            VaeklError: one sentence with the range of the values.
-        """
-        low, high = x.min().item(), x.max().item()
-        lower, upper = self.bounds
-        if not (lower <= low and high <= upper):
-            raise VaeklError(
-                f"likelihood={self.name} has support [{lower:g}, {upper:g}], but the data reach from {low:g} to "
-                f"{high:g}: rescale them, or use {families_that(lambda family: 'real' in family.accepts)}, whose "
-                "support is the real line."
-            )
-        if self.discrete and (fractions := x[x != x.round()]).numel():
-            whole, support = "make them whole with transform=binarize or levels, or use ", "unit_interval"
-            if "counts" in self.accepts:
-                whole, support = "use ", "real"
-            raise VaeklError(
-                f"likelihood={self.name} takes whole numbers, but the data hold {fractions[0].item():.4g}: "
-                f"{whole}{families_that(lambda family: support in family.accepts)}."
-            )
-
-    def check_open(self, x: Tensor, also: str = "") -> None:
-        """Refuse 0 and 1 where E is infinite.
-
-        Args:
-            x: of any shape.
-            also: what else would work, for the end of the sentence.
-
-        Raises:
-            VaeklError: one sentence that says what would work.
-        """
-        if x.min().item() <= 0 or x.max().item() >= 1:
-            others = families_that(lambda family: "unit_interval" in family.accepts and not family.open_support)
-            raise VaeklError(
-                f"likelihood={self.name} has the open support (0, 1), but the data hold 0 or 1 exactly, where its "
-                f"energy is infinite: use transform=dequantize if they are whole numbers, or {others}{also}."
-            )
 
     def check_dispersion(self, dispersion: float) -> None:
         """Refuse a fixed φ under which some η give no density.
