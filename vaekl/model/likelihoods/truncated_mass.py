@@ -15,7 +15,8 @@ from torch.autograd.function import once_differentiable
 
 #: nodes, and the drop of g where the rule ends: relative errors of 3e-13 and 2e-9 for σ from 1e-4 to 1e3 and any μ
 _RULES = {torch.float64: (40, 38.0), torch.float32: (24, 24.0)}
-_NODES = {count: np.polynomial.legendre.leggauss(count) for count, _ in _RULES.values()}
+#: as floats, which torch.compile can follow
+_NODES = {count: [part.tolist() for part in np.polynomial.legendre.leggauss(count)] for count, _ in _RULES.values()}
 
 
 def log_integral(mean: Tensor, variance: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +54,7 @@ def _nodes(
     reach = 2 * fall / (slope.abs() + (slope.square() + 4 * fall).sqrt())
     left, right = -torch.minimum(reach, peak - lower), torch.minimum(reach, upper - peak)
     centre, half, rate = (left + right) / 2, (right - left) / 2, -0.5 / variance
-    for node, weight in zip(*(part.tolist() for part in _NODES[count]), strict=True):
+    for node, weight in zip(*_NODES[count], strict=True):
         t = torch.add(centre, half, alpha=node)
         g = (t + slope).mul_(t).mul_(rate)
         yield t, g.exp().mul_(half).mul_(weight), g
