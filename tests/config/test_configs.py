@@ -192,6 +192,11 @@ class Broken(Gaussian):
     def __init__(self, **settings):
         raise KeyError("oops")
 
+class Unscaled(Gaussian):
+    scale_power = None
+    def __init__(self, **settings):
+        super().__init__()
+
 def pair(shape, outputs, latents):
     return torch.nn.Identity(), torch.nn.Identity()
 
@@ -207,6 +212,10 @@ class Own(Control):
         return schedule, terms.total_kl
     def multiplier(self, schedule):
         return schedule
+
+class Swept(Own):
+    def observe(self, terms, schedule):
+        pass
 
 class Typed(Own):
     def observe(self, terms):
@@ -245,6 +254,8 @@ class Unready(Own):
         ("control._target_=MINE.Bare", ["let super().__init__(likelihood, spec, images) be the first line"]),
         ("control._target_=MINE.Unready", ["let super().__init__(likelihood, spec, images) be the first line"]),
         ("control._target_=MINE.Unready +control.taget=2", ["no setting control.taget (did you mean control.target?)"]),
+        ("control._target_=MINE.Own control.target=2", ["no key control.target: an option", "as in +control.target=2"]),
+        ("likelihood._target_=MINE.Unscaled weighting=learned_precision", ["Unscaled, whose class has no scale_power"]),
         ("optim._target_=torch.optim.RMSprop", ["no optim.fused", "~optim.betas ~optim.fused"]),
     ],
     ids=str,
@@ -264,6 +275,24 @@ def test_a_users_own_class_that_fails_in_training_is_named(tmp_path):
     answer = vaekl(tmp_path, "train", *SMALL, "control._target_=later_mistake.Own")
     line = OWN_MISTAKES.splitlines().index("            terms.total_enrgy") + 1
     refused(answer, "Own.observe failed (AttributeError: ", f"line {line} of", "later_mistake.py", "--debug")
+
+
+def test_the_report_of_a_sweep_of_ones_own_wants_the_trust_that_its_command_has(tmp_path, monkeypatch):
+    (tmp_path / "swept_control.py").write_text(OWN_MISTAKES)
+    words = [
+        "control._target_=swept_control.Swept",
+        "+control.target=1,2",
+        "hydra.sweep.dir=sweep",
+        "hydra/launcher=basic",
+    ]
+    answer = vaekl(tmp_path, "train", "-m", *SMALL, *words)
+    assert answer.code == 0, answer.err
+    assert answer.out.endswith("  report      vaekl report " + str(tmp_path / "sweep") + " --trust swept_control\n")
+    assert "trainer.steps=8 --trust swept_control" in answer.out
+    refused(
+        vaekl(tmp_path, "report", "sweep"), "of 2 finished runs none could be measured", "add --trust swept_control"
+    )
+    assert (tmp_path / "sweep" / "report" / "report.html").exists()
 
 
 def test_the_least_that_a_weighting_needs_and_its_own_name(tmp_path):

@@ -31,9 +31,18 @@ def unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None
         key = word.split("=")[0].split("@")[0]
         if "=" not in word or key[:1] in "+~-" or key in (*names, *keys) or key.startswith("hydra"):
             continue
+        group = key.partition(".")[0]
+        if group in names and _has_own_class(group, words):
+            return f"there is no key {key}: an option of a class of your own is added by a +, as in +{shortened(word)}."
         hint = _home(key, keys, directories) or _similar(key, keys, directories)
         return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
     return None
+
+
+def _has_own_class(group: str, words: Sequence[str]) -> bool:
+    """Whether the words put a class into a group that is none of vaekl's."""
+    target = f"{group}._target_="
+    return any(word.startswith(target) and not word.startswith(f"{target}vaekl.") for word in words)
 
 
 def unread_key(words: Sequence[str], cfg: DictConfig, directories: Sequence[Path]) -> str | None:

@@ -141,6 +141,11 @@ def check_scale(likelihood: Likelihood, weighting: str) -> None:
         VaeklError: one sentence that names the families whose φ is one.
     """
     if likelihood.scale_power is None:
+        if not type(likelihood).__module__.startswith("vaekl."):
+            raise VaeklError(
+                f"weighting={weighting} does not fit likelihood={likelihood.name}, whose class has no scale_power: "
+                "give it one if ln C = −scale_power · ln φ + const for any η, or use weighting=auto."
+            )
         decoders = likelihood.weighs_energy and likelihood.weighting != "learned_precision"
         why = "cannot be told apart from the decoder's output scale" if decoders else "is no scale"
         raise VaeklError(

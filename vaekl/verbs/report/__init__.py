@@ -8,7 +8,7 @@ from vaekl.system.checks import flag, optional, whole
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, made_folder, refuse_link, replacing
 from vaekl.system.terminal import printable, show
-from vaekl.verbs.report.collect import collect
+from vaekl.verbs.report.collect import NOT_MEASURED, collect
 
 
 def main(words: verb_options.Words) -> int:
@@ -16,7 +16,8 @@ def main(words: verb_options.Words) -> int:
 
     Raises:
         VaeklError: one sentence for a mistake in the words, for paths without runs, and for a folder that cannot be
-            written. A run that is missing or broken is no error: the report lists it.
+            written; and, when the page is there, where no finished run could be measured. One run of several that is
+            missing, broken or not measured is no error: the report lists it.
     """
     options = words.options
     if words.changes:
@@ -37,13 +38,20 @@ def main(words: verb_options.Words) -> int:
     # torch and matplotlib are only needed once there is something to show
     from vaekl.verbs.report import build
 
-    build.build([_folder_name(path) for path in words.runs], runs, folder, measure, count, seed, device, jobs)
+    runs = build.build([_folder_name(path) for path in words.runs], runs, folder, measure, count, seed, device, jobs)
     statuses = Counter(run.status for run in runs)
     show(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
     for run in runs:
         if not run.finished:
             show(printable(f"  {run.name}: {run.status}: {run.reason}"))
     show(printable(f"  {folder / 'report.html'}"))
+    finished = [run for run in runs if run.finished]
+    reasons = [run.unmeasured for run in finished if run.unmeasured.startswith(NOT_MEASURED)]
+    if reasons and not any(run.evaluation for run in finished):
+        raise VaeklError(
+            f"of {len(finished)} finished runs none could be measured, so that the page has only what training logged: "
+            f"{reasons[0].removeprefix(NOT_MEASURED)}"
+        )
     return 0
 
 

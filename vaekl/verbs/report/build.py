@@ -22,7 +22,7 @@ def build(
     seed: int,
     device: str,
     jobs: int | None,
-) -> list[Group]:
+) -> list[Run]:
     """Measure what is missing, draw, and write every file whole or not at all.
 
     Args:
@@ -34,6 +34,9 @@ def build(
         seed: of the pictures.
         device: auto, cpu or cuda.
         jobs: how many runs are measured at the same time; None for as many as the machine allows.
+
+    Returns:
+        The runs as they were measured.
     """
     if measuring:
         runs = measure.measured(runs, device, jobs)
@@ -64,7 +67,7 @@ def build(
     for old in (folder / "figures").iterdir():
         if old.stem in prose.captions([], 0, 0, "") and f"figures/{old.name}" not in files:
             old.unlink()
-    return groups
+    return list(runs)
 
 
 def _pictures(groups: Sequence[Group], shown: measure.Shown, colours: style.Colours, seed: int) -> list[Picture]:

@@ -22,6 +22,10 @@ _KEPT = ("implied_sigma", "rmse")
 _MOST_ROWS = 200
 
 
+#: how the reason begins where a measurement was tried
+NOT_MEASURED = "could not be measured: "
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of a report: what its folder holds, and what became of it.

@@ -22,7 +22,7 @@ from vaekl.verbs.audit.spectrum import Vector
 from vaekl.verbs.audit.text import one
 from vaekl.verbs.eval import jobs_for, measure_all
 from vaekl.verbs.eval.options import EvalOptions
-from vaekl.verbs.report.collect import Run, again
+from vaekl.verbs.report.collect import NOT_MEASURED, Run, again
 from vaekl.verbs.report.groups import Group
 
 #: values of an example above which no covariance is computed here
@@ -107,7 +107,7 @@ def measured(runs: Sequence[Run], device: str, jobs: int | None) -> list[Run]:
         if sentences[run.path]:
             show(printable(f"  {run.name} could not be measured: {sentences[run.path]}"))
     return [
-        again(run, f"could not be measured: {answer}" if (answer := sentences[run.path]) else "")
+        again(run, f"{NOT_MEASURED}{answer}" if (answer := sentences[run.path]) else "")
         if run.path in sentences
         else run
         for run in runs
