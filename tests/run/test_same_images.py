@@ -93,7 +93,7 @@ def test_files_that_nobody_touched_are_not_read_again(folder, monkeypatch):
 
     facts["data"]["files"] = files_digest({"path": str(folder / "a.npz")})
     (folder / "run" / "facts.json").write_text(json.dumps(facts))
-    monkeypatch.setattr("vaekl.run.start.build_data", None)
+    monkeypatch.setattr("vaekl.run.start.build_likelihood_and_data", None)
     assert "nothing to resume" in vaekl(folder, "resume", "run").out
 
 

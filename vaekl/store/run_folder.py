@@ -54,7 +54,9 @@ class RunFolder(RunFiles):
 
     def command(self, verb: str, *words: str) -> str:
         """`vaekl VERB` of this run as it is typed in a shell, with `--trust` for modules of the user's own."""
-        return command("vaekl", verb, self.path, *words, *configs.trust_words([self.config()]))
+        return command(
+            "vaekl", verb, self.path, *words, *(configs.trust_words([self.config()]) if self.holds_run() else [])
+        )
 
     def claim(
         self,
