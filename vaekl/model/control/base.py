@@ -85,8 +85,12 @@ class Control(nn.Module, ABC):
         return "λ · KL"
 
     def explanation(self) -> str:
-        """What this control does with λ, in one line."""
-        return "λ is no fixed number"
+        """What this control does with λ, in one line; here with the numbers and words that it was made with."""
+        options = [f"{name}={value}" for name, value in vars(self).items() if self._is_option(name, value)]
+        return "λ is no fixed number" + (f" ({', '.join(options)})" if options else "")
+
+    def _is_option(self, name: str, value: object) -> bool:
+        return name[0] != "_" and name not in ("training", "images") and isinstance(value, int | float | str)
 
     def facts(self) -> dict[str, Any]:
         """What is true of this control, as values of JSON: a run's folder holds it for those who have not the class.

@@ -25,7 +25,7 @@ from vaekl.verbs.eval.figures import figures_of
 from vaekl.verbs.eval.options import EvalOptions
 from vaekl.verbs.eval.table import comparison, run_table
 
-_TABLE_WIDTH = 170
+_TABLE_WIDTH = 200
 
 
 def main(words: verb_options.Words) -> int:

@@ -63,7 +63,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
     no_ruler = ruler.why_no_ruler(spec, likelihood)
     report: dict[str, Any] = {
         "run": run.title,
-        "choices": run.choices,
+        "choices": run.choices | _own_names(model, run.choices),
         "weighting": model.weighting.name,
         "run_seed": run.config["seed"],
         "weights": run.weights,
@@ -119,6 +119,12 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
     if options.features != "none":
         report["features"] = _feature_scores(run, options, split, stream("features"))
     return report
+
+
+def _own_names(model: VAE, choices: dict[str, str]) -> dict[str, str]:
+    """What classes of the user's own are called, where the option is only `custom`."""
+    named = {"likelihood": model.likelihood.name, "control": model.control.name, "weighting": model.weighting.name}
+    return {group: name for group, name in named.items() if choices.get(group) == "custom"}
 
 
 def _bound_rows(bounds: Bounds) -> list[dict[str, Any]]:

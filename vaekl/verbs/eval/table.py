@@ -82,6 +82,10 @@ def run_table(report: dict[str, Any]) -> Table:
     return table
 
 
+def _control(report: dict[str, Any]) -> str:
+    return str(report["choices"].get("control") or "none")
+
+
 def comparison(reports: list[dict[str, Any]]) -> Table:
     """A line for each run, best on the fair ruler first.
 
@@ -93,7 +97,8 @@ def comparison(reports: list[dict[str, Any]]) -> Table:
     iwae = f"IWAE, K = {samples.pop():,}"
     # where the table is too narrow, names are folded and figures are not cut
     table.add_column("run", overflow="fold", min_width=20)
-    for name in ("likelihood", "weighting", "seed"):
+    controlled = any(_control(report) != "none" for report in reports)
+    for name in ("likelihood", "weighting", *(["control", "effective β_KL"] if controlled else []), "seed"):
         table.add_column(name, no_wrap=True)
     for name in ("bits/dim, ruler", "from the ELBO", "ELBO", iwae, "KL", "active", "σ/RMSE", "15-NN", "PSNR", "SSIM"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -105,6 +110,7 @@ def comparison(reports: list[dict[str, Any]]) -> Table:
             printable(report["run"].rsplit("/", 1)[-1]) + _unfinished(report),
             report["choices"]["likelihood"],
             report["weighting"],
+            *([printable(_control(report)), f"{elbo['effective_beta_kl']:.4g}"] if controlled else []),
             str(report["run_seed"]),
             f"{report['ruler']['bits_per_dim']:.4f}" if "ruler" in report else "none",
             f"{elbo['bits_per_dim']:.4f}" if "bits_per_dim" in elbo else "none",

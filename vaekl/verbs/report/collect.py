@@ -94,6 +94,18 @@ class Run:
         return self.facts.weighting.name if self.facts else str(self.config.get("choices", {}).get("weighting"))
 
     @property
+    def strategy(self) -> str:
+        """Likelihood, weighting, any control and any objective but the ELBO, by their names."""
+        choices = self.config["choices"]
+        control = choices.get("control")
+        if control == "custom" and self.facts and self.facts.control:
+            control = self.facts.control.name
+        named = [(control, "none"), (choices.get("objective"), "elbo")]
+        return " · ".join(
+            [self.likelihood, self.weighting, *(str(one) for one, usual in named if (one or usual) != usual)]
+        )
+
+    @property
     def data(self) -> str:
         """The data set by its name and whatever of its options is set."""
         options = {key: value for key, value in sorted(_part(self.config, "dataset").items()) if value is not None}

@@ -127,11 +127,7 @@ class Group:
     def strategy(self) -> str:
         """Likelihood, weighting, any control and any objective but the ELBO, which decide the colour."""
         first = (self.counted or self.runs)[0]
-        choices = first.config["choices"]
-        named = [(choices.get("control"), "none"), (choices.get("objective"), "elbo")]
-        return " · ".join(
-            [first.likelihood, first.weighting, *(str(one) for one, usual in named if (one or usual) != usual)]
-        )
+        return first.strategy
 
     @property
     def series(self) -> str:

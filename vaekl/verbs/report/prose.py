@@ -162,6 +162,7 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     begun = [one.init and f"{one.init.run}, {one.init.weights} at step {one.init.step:,}" for one in run_facts]
     if any(begun):
         tallies["first weights"] = _tallied([init or "their own" for init in begun])
+    tallies["strategy"] = _tallied([run.strategy for run in runs if run.config]) or ["unknown"]
     tallies["data protocol"] = _tallied([run.density for run in runs if run.finished]) or ["unknown"]
     rulers = [run.evaluation.protocol.ruler for run in runs if run.evaluation]
     tallies["fair ruler"] = _tallied(rulers) or ["not measured"]

@@ -60,7 +60,7 @@ def runs_csv(runs: Sequence[Run], groups: Sequence[Group]) -> str:
         group = of.get(run.path)
         settings = [group.settings[key] if group else "" for key in keys]
         row: list[Any] = [run.name, run.status, run.reason, group.name if group else "", *settings, run.seed]
-        row += [group is not None and run in group.counted, f"{run.likelihood} · {run.weighting}" if run.config else ""]
+        row += [group is not None and run in group.counted, run.strategy if run.config else ""]
         done = run.finished
         row += [run.results.step if run.results else None, run.integers if done else "", run.density if done else ""]
         row += [column.of(run) if done else None for column in COLUMNS]
