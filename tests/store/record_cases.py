@@ -68,6 +68,7 @@ FACTS = {
         "dispersion": 0.5,
         "implied_beta_kl": 0.5,
         "drops_constant": True,
+        "dispersions": 1,
     },
     "control": {
         "name": "information_weight",

@@ -153,15 +153,18 @@ def _judge(
         else:  # the further samples have a stream of their own, so that the ELBO is that of any objective
             further = order.generator(f"loss {number}", seed, x.device)
             loss, bounds = _loss_of_samples(model, x, noise, further, schedule)
-        square_error = (mean - model.spec.to_data(x)).square().flatten(1).nanmean(1)
-        variance = variance.masked_fill(x.isnan(), torch.nan).flatten(1).nanmean(1)
-        judged.append((parts, terms.kl, terms.posterior.mean, loss, bounds, variance, square_error))
+        missing = x.isnan()
+        there = (~missing).flatten(1).sum(1).float()
+        square_error = (mean - model.spec.to_data(x)).square().masked_fill(missing, 0).flatten(1).sum(1)
+        variance = variance.masked_fill(missing, 0).flatten(1).sum(1)
+        judged.append((parts, terms.kl, terms.posterior.mean, loss, bounds, variance, square_error, there))
     figures = zip(*distributed.gathered(judged), strict=True)
-    columns, kl, posterior_means, losses, bounds_of, variances, square_errors = figures
+    columns, kl, posterior_means, losses, bounds_of, variances, square_errors, counts = figures
+    values = torch.cat(counts).cpu().double().sum().item()
     # averages over many images are taken in float64, which not every device has
     energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
     kl_per_latent = torch.cat(kl).cpu().double().mean(0)
-    dispersion = model.weighting.dispersion.flatten()
+    dispersion = model.weighting.own_dispersions
     geometric = dispersion.log().mean().exp()
     images = len(elbo)
     return Evaluation(
@@ -176,8 +179,8 @@ def _judge(
         schedule=schedule,
         bits_per_dim=bits_per_dim(elbo.mean().item(), model.spec, model.likelihood.discrete),
         dispersion=geometric.item(),
-        implied_sigma=sqrt(torch.cat(variances).cpu().double().nanmean().item()),
-        rmse=sqrt(torch.cat(square_errors).cpu().double().nanmean().item()),
+        implied_sigma=sqrt(torch.cat(variances).cpu().double().sum().item() / values),
+        rmse=sqrt(torch.cat(square_errors).cpu().double().sum().item() / values),
         beta_kl=model.weighting.beta_kl,
         effective_beta_kl=model.effective_beta_kl(geometric, schedule).item(),
         active_units=int((torch.cat(posterior_means).var(0) > ACTIVE_VARIANCE).sum()) if images > 1 else 0,

@@ -4,9 +4,10 @@ The object is anything with
 
     latents                   Z
     likelihood                a vaekl.Likelihood: p(x|z) with its constant
-    encode(x)                 -> mean and log standard deviation of q(z|x), each [B, Z], of x [B, *S]
+    encode(x)                 -> mean and log standard deviation of q(z|x), each [B, Z], of x [B, *S]: levels as
+                              k/(levels − 1), real values standardized, counts as they are, missing values 0
     decode(z)                 -> η, what the likelihood takes, [B, P, *S]
-    dispersion                φ; 1 where it has none
+    dispersion                φ, a number or a tensor that broadcasts to S; 1 where it has none
 
 or a function without arguments that returns one.
 """
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekl.config.job import single
+from vaekl.data.spec import Shape
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.density_check import check_density
 from vaekl.model.nets import Nets
@@ -31,7 +33,7 @@ from vaekl.run.build import build_data
 from vaekl.run.config import RunConfig
 from vaekl.run.load import TrainedRun
 from vaekl.store import RunFolder
-from vaekl.system.checks import positive, whole
+from vaekl.system.checks import whole
 from vaekl.system.devices import pick_device, prepare
 from vaekl.system.errors import VaeklError, first_line
 
@@ -86,18 +88,43 @@ def own_model(path: Path, device: str, changes: tuple[str, ...]) -> OwnModel:
     job = single(list(changes))
     cfg = RunConfig.of(job.content)
     data = build_data(cfg.data, likelihood, to_train=False)
+    phi = _dispersion(getattr(thing, "dispersion", 1.0), data.spec.shape, path)
+    for value in set(phi.flatten().tolist()):
+        likelihood.check_dispersion(value)
     if not type(likelihood).__module__.startswith("vaekl."):
-        check_density(likelihood, (float(getattr(thing, "dispersion", 1.0)),), data.spec.shape)
-    phi = positive(float(getattr(thing, "dispersion", 1.0)), f"{path}.dispersion")
+        check_density(likelihood, (phi.flatten()[0].item(),), data.spec.shape)
     nets = Nets(_Part(thing, "encode"), _Part(thing, "decode"))
-    weighting = FixedDispersion(likelihood, data.spec.shape, phi)
-    model = VAE(data.spec, nets, likelihood, weighting, whole(thing.latents, f"{path}.latents", 1)).to(place).eval()
+    weighting = FixedDispersion(likelihood, data.spec.shape)
+    weighting.phi, weighting.tempered = phi, bool((phi != 1).any())
+    model = _OwnVAE(data.spec, nets, likelihood, weighting, whole(thing.latents, f"{path}.latents", 1)).to(place).eval()
     choices = cfg.choices | {"likelihood": likelihood.name, "weighting": "fixed_dispersion", "model": path.stem}
     run = OwnModel(
         RunFolder(Path.cwd()), choices, dict(cfg.content), "as imported", 0, None, data.to(place), model, word=str(path)
     )
     _check_shapes(run)
     return run
+
+
+class _OwnVAE(VAE):
+    """One whose encoder sees counts as they are, and not their logarithms, which it may take by itself."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = self.encoder(self.spec.to_unit(x).float().nan_to_num(nan=0.0))
+        return mean.float(), log_std.float()
+
+
+def _dispersion(value: Any, shape: Shape, path: Path) -> Tensor:
+    """φ with as many axes as S, all of length 1 or S itself."""
+    try:
+        phi = torch.as_tensor(value, dtype=torch.float32).detach().cpu()
+        phi = phi.view((1,) * len(shape)) if phi.numel() == 1 else phi.broadcast_to(shape).clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise VaeklError(
+            f"{path}.dispersion does not fit ({first_line(error)}): give a number, or one that broadcasts to {shape}."
+        ) from error
+    if not (phi > 0).all() or not phi.isfinite().all():
+        raise VaeklError(f"{path}.dispersion must be positive and finite: mend it.")
+    return phi
 
 
 class _Part(nn.Module):
@@ -125,10 +152,10 @@ def _named(path: Path) -> Any:
     if folder not in sys.path:  # the file may import its neighbours
         sys.path.append(folder)
     try:
-        specification = importlib.util.spec_from_file_location(Path(file).stem, file)
+        specification = importlib.util.spec_from_file_location(f"own_model_{Path(file).stem}", file)
         assert specification is not None and specification.loader is not None
         module = importlib.util.module_from_spec(specification)
-        sys.modules[Path(file).stem] = module
+        sys.modules[specification.name] = module
         specification.loader.exec_module(module)
         if not hasattr(module, name):
             raise VaeklError(f"{file} has no {name}: name an object in it, or a function that returns one.")

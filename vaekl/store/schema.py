@@ -74,6 +74,8 @@ class WeightingFacts(Record):
     dispersion: Positive | None
     implied_beta_kl: Positive | None
     drops_constant: bool
+    #: how many φ there are; folders of earlier versions do not say so
+    dispersions: AtLeastOne | None = None
 
 
 class ControlFacts(Record):

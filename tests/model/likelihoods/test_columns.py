@@ -9,14 +9,16 @@ from cli_helpers import refused, results, rows, trained, vaekl
 from scipy import stats
 from scipy.special import expit, log_softmax
 
-from vaekl.data import Data
+from vaekl.data import Data, generator
 from vaekl.data.auto import AutoTransform
 from vaekl.data.sources.table import table
 from vaekl.data.spec import DataSpec
+from vaekl.measures.elbo import evaluate
 from vaekl.model.likelihoods import AutoLikelihood, Columns
 from vaekl.model.nets import mlp
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import auto_weighting
+from vaekl.run.load import load
 from vaekl.system.errors import VaeklError
 
 COUNT = 80
@@ -86,7 +88,9 @@ def test_phi_of_a_column_without_a_noise_level_has_no_gradient(tmp_path):
     model, data = model_of(people(tmp_path / "people.csv"))
     terms = model(data.train.batch(slice(None)), torch.zeros(len(data.train), 2))
     (slope,) = torch.autograd.grad(model.weighting.loss(terms, 1.0), model.weighting.log_dispersion)
-    assert (slope[:2].abs() > 1e-3).all() and slope[2:].abs().max() < 1e-6
+    assert (slope[:2].abs() > 1e-3).all() and not slope[2:].any()
+    assert torch.equal(model.weighting.dispersion[2:], torch.ones(4))
+    assert torch.equal(model.weighting.own_dispersions, model.weighting.log_dispersion[:2].exp())
     assert model.effective_beta_kl(model.weighting.dispersion, 1.0).tolist() == [1.0] * 6
 
 
@@ -106,6 +110,13 @@ def test_a_table_with_missing_values_trains_is_judged_and_read_back(tmp_path):
     run = trained(tmp_path, *words, "likelihood=auto", "trainer.steps=30", "seed=1")
     figures = results(run)["test"]
     assert np.isfinite(figures["elbo_nats"]) and np.isfinite(figures["rmse"])
+    read = load(run)
+    x = read.data.test.batch(slice(None), generator("test", 1))
+    judged = evaluate(read.model, read.data.test, generator("test", 1))
+    with torch.no_grad():
+        eta = read.model.decode(read.model.sample_posterior(x, generator("test", 1)).z)
+        left = (read.model.moments(eta)[0] - read.model.spec.to_data(x))[~x.isnan()]
+    assert judged.rmse == pytest.approx(left.double().square().mean().sqrt().item(), rel=1e-5)
     assert all(np.isfinite(float(row["loss"])) for row in rows(run) if row["loss"])
     answer = vaekl(tmp_path, "eval", str(run), "eval.k=2")
     assert answer.code == 0 and "nan" not in answer.out
@@ -132,6 +143,9 @@ SPECS = {
 def test_auto_takes_the_family_of_the_data(name):
     likelihood = AutoLikelihood().resolve(SPECS[name])
     assert likelihood.name == name and likelihood.chosen_because
+    assert AutoLikelihood().resolve(SPECS["columns"], transformed=True).name == "gaussian"
+    counts = DataSpec("a", (2,), None, "counts", kinds=(("count", 1), ("count", 1)))
+    assert AutoLikelihood().resolve(counts).name == "negative_binomial"
     numbers = DataSpec("a", (2,), None, "real", kinds=(("numeric", 1), ("numeric", 1)))
     assert AutoLikelihood().resolve(numbers).name == "gaussian"
 

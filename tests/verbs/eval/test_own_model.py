@@ -2,10 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 from cli_helpers import refused, trained, vaekl
+from scipy import stats
+
+from vaekl.run.own_model import own_model
 
 THEIRS = """
+import torch
 import vaekl
 
 run = vaekl.load({run!r})
@@ -36,6 +42,26 @@ class Density(Model):
             return super().log_norm_const(eta, dispersion) + 1
 
     likelihood = Wrong()
+
+class PerValue(Model):
+    dispersion = torch.linspace(0.1, 0.4, 64).view(1, 8, 8).requires_grad_()
+
+class Negative(Model):
+    dispersion = -1.0
+
+class Crooked(Model):
+    dispersion = torch.ones(5)
+
+class Counts(Model):
+    likelihood, dispersion = vaekl.Poisson(), 1.0
+    seen = []
+
+    def encode(self, x):
+        self.seen.append(x.max().item())
+        return torch.zeros(len(x), self.latents), torch.zeros(len(x), self.latents)
+
+    def decode(self, z):
+        return torch.ones(len(z), 1, 1, 8, 8)
 
 nothing = 3
 """
@@ -73,6 +99,8 @@ def test_its_figures_are_those_of_the_same_weights_as_a_run(place):
         ("theirs.py:Short", ["encode of theirs.py:Short returns the shape (2, 2), not (2, 4)"]),
         ("theirs.py:Failing", ["decode of theirs.py:Failing failed on two images (KeyError: 'oops')"]),
         ("theirs.py:Density", ["likelihood=Wrong is not the density that it says it is", "integral 2.718"]),
+        ("theirs.py:Negative", ["theirs.py:Negative.dispersion must be positive"]),
+        ("theirs.py:Crooked", ["theirs.py:Crooked.dispersion does not fit", "broadcasts to (1, 8, 8)"]),
         ("theirs.py:nothing", ["theirs.py:nothing has no latents"]),
         ("theirs.py:nope", ["theirs.py has no nope"]),
         ("other.py:model", ["there is no file other.py"]),
@@ -80,3 +108,18 @@ def test_its_figures_are_those_of_the_same_weights_as_a_run(place):
 )
 def test_what_is_no_such_model_is_one_sentence(place, word, parts):
     refused(vaekl(place[0], "eval", word, "dataset=digits"), *parts)
+
+
+def test_a_phi_for_each_value_and_counts_as_they_are(place):
+    phi = torch.linspace(0.1, 0.4, 64)
+    run = own_model(place[0] / "theirs.py:PerValue", "cpu", ("dataset=digits",))
+    assert (
+        torch.equal(run.model.weighting.dispersion.flatten(), phi) and not run.model.weighting.dispersion.requires_grad
+    )
+    counts = own_model(place[0] / "theirs.py:Counts", "cpu", ("dataset=digits_counts",))
+    x = counts.data.test.batch(slice(0, 40))
+    terms = counts.model(x, torch.zeros(40, 4))
+    # a Poisson of mean e, and an encoder that sees the counts themselves
+    expected = stats.poisson(np.e).logpmf(x.flatten(1).numpy()).sum(1)
+    np.testing.assert_allclose(-terms.energy_nats.numpy(), expected, rtol=1e-5)
+    assert counts.model.encoder.thing.seen[-1] == x.max() == 16

@@ -33,7 +33,9 @@ def choice(spec: DataSpec, transformed: bool = False) -> tuple[str, str]:
     ('cb', 'the values are grey levels')
     """
     kinds = {kind for kind, _ in spec.kinds}
-    if spec.has_missing or (kinds - {"numeric"} and spec.support != "binary"):
+    # the columns stay of several kinds only where the user has left the transform to the data
+    is_mixed = spec.support == "real" and not transformed and (spec.has_missing or kinds - {"numeric"})
+    if is_mixed:
         why = "values are missing" if spec.has_missing else "the columns are of several kinds"
         return "columns", why
     return {

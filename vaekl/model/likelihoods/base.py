@@ -92,6 +92,11 @@ class Likelihood(Supported, nn.Module, ABC):
         }
 
     @property
+    def has_dispersion(self) -> Tensor | None:
+        """Which values of x have a φ, bool of the shape S; None where all have one."""
+        return None
+
+    @property
     def unit_sigma(self) -> float | None:
         """The standard deviation at φ = 1 of a family whose φ is a scale; None where φ is no scale, or σ depends on η.
 

@@ -44,6 +44,8 @@ class Columns(Likelihood):
     energy_text = "Σ E of each column"
     log_norm_const_text = "Σ ln C of each column"
 
+    dispersion_mask: Tensor
+
     def __init__(self, numeric: str = "gaussian", count: str = "negative_binomial") -> None:
         """Choose the families; binary columns and categories have one each.
 
@@ -87,6 +89,14 @@ class Columns(Likelihood):
             start += width
         self.parts_of_row = nn.ModuleList(parts)
         self.outputs = max(part.family.outputs for part in parts)
+        mask = torch.zeros(spec.shape, dtype=torch.bool)
+        for part in parts:
+            mask[part.places] = part.keeps_dispersion
+        self.register_buffer("dispersion_mask", mask, persistent=False)
+
+    @property
+    def has_dispersion(self) -> Tensor | None:
+        return self.dispersion_mask
 
     def check_support(self, x: Tensor) -> None:
         for part in self.blocks:
@@ -149,7 +159,7 @@ class _Block(nn.Module):
         self.kind, self.family = kind, family
         self.register_buffer("places", torch.tensor(places), persistent=False)
         #: whether φ is the family's; else it is 1, and E/φ is made to be E
-        self.has_dispersion = family.scale_power is not None or not family.weighs_energy
+        self.keeps_dispersion = family.scale_power is not None or not family.weighs_energy
 
     def eta(self, eta: Tensor) -> Tensor:
         """η of these values, [B, P, d]."""
@@ -159,11 +169,11 @@ class _Block(nn.Module):
         """φ of these values as the family takes it, [d]."""
         own = dispersion.expand(len(dispersion) if len(dispersion) > 1 else len(self.places))
         own = own[self.places] if len(dispersion) > 1 else own
-        return own if self.has_dispersion else torch.ones_like(own)
+        return own if self.keeps_dispersion else torch.ones_like(own)
 
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         energy = self.family.energy(self.eta(eta), x[:, self.places], self.phi(dispersion))
-        if self.has_dispersion:
+        if self.keeps_dispersion:
             return energy
         return energy * (dispersion[self.places] if len(dispersion) > 1 else dispersion)
 

@@ -63,6 +63,12 @@ class Weighting(nn.Module):
         """φ of the implied density, with as many axes as S: all of length 1, [C, 1, ...], or S."""
         raise NotImplementedError
 
+    @property
+    def own_dispersions(self) -> Tensor:
+        """φ of the values that have one, [n]; all where the family has the same φ for several, or none at all."""
+        phi, has = self.dispersion.flatten(), self.likelihood.has_dispersion
+        return phi if has is None or has.shape != self.dispersion.shape or not has.any() else phi[has.flatten()]
+
     def observe(self, eta: Tensor, x: Tensor) -> None:
         """Called with η [B, P, *S] and x [B, *S] of a training batch before φ is read; for those that solve φ."""
 
@@ -97,7 +103,7 @@ class Weighting(nn.Module):
         Returns:
             `name`; `loss`, the equation; `fits_dispersion`, whether it finds φ itself; `dispersion`, φ where it is one
             fixed number, else None; `implied_beta_kl`, the KL's weight over the energy's at λ = 1, likewise;
-            `drops_constant`, whether the loss lacks ln C.
+            `drops_constant`, whether the loss lacks ln C; `dispersions`, how many φ there are.
         """
         fixed = not self.fits_dispersion and self.dispersion.numel() == 1
         return {
@@ -107,6 +113,7 @@ class Weighting(nn.Module):
             "dispersion": self.dispersion.item() if fixed else None,
             "implied_beta_kl": self.effective_beta_kl(self.dispersion, 1.0).item() if fixed else None,
             "drops_constant": self.drops_constant,
+            "dispersions": self.own_dispersions.numel(),
         }
 
     def equation(self, penalty: str = "KL") -> str:

@@ -59,7 +59,9 @@ class LearnedPrecision(Weighting):
 
     @property
     def dispersion(self) -> Tensor:
-        return self.log_dispersion.exp()
+        phi, has = self.log_dispersion.exp(), self.likelihood.has_dispersion
+        # 1 for values without a φ, whose gradient would be rounding alone
+        return phi if has is None or has.shape != phi.shape else torch.where(has, phi, 1.0)
 
     @torch.no_grad()
     def begin(self, eta: Tensor, x: Tensor) -> None:
@@ -73,7 +75,7 @@ class LearnedPrecision(Weighting):
             self.log_dispersion.fill_(log(first))
 
     def explanation(self) -> str:
-        return f"ln φ is learned ({self.log_dispersion.numel()} of them)"
+        return f"ln φ is learned ({self.own_dispersions.numel()} of them)"
 
 
 class OptimalPrecision(Weighting):

@@ -59,13 +59,16 @@ def rmse_of_mean(split: Split, spec: DataSpec, device: torch.device) -> float:
         spec: what they are.
         device: where they are served.
     """
-    count = min(len(split), _IMAGES)
-    index = torch.arange(count, device=device) * len(split) // count
+    some = min(len(split), _IMAGES)
+    index = torch.arange(some, device=device) * len(split) // some
 
-    def total(of: Tensor | float, power: int) -> Tensor:
+    def sums(of: Tensor | float, power: int) -> tuple[Tensor, Tensor]:
+        """Of each value that is not missing, [*S]: the sum of powers, and how many there are."""
         noise, parts = generator("baseline", 0, device), index.split(max(1, _VALUES // spec.dims))
-        sums = [(spec.to_data(split.batch(part, noise)) - of).double().pow(power).sum(0) for part in parts]
-        return torch.stack(sums).sum(0)
+        powers = [(spec.to_data(split.batch(part, noise)) - of).double().pow(power) for part in parts]
+        counts = torch.stack([(~values.isnan()).sum(0) for values in powers]).sum(0)
+        return torch.stack([values.nansum(0) for values in powers]).sum(0), counts
 
-    mean = (total(0.0, 1) / count).float()
-    return float((total(mean, 2) / count).mean().sqrt())
+    total, count = sums(0.0, 1)
+    squares, count = sums((total / count.clamp(min=1)).float(), 2)
+    return float((squares.sum() / count.sum()).sqrt())

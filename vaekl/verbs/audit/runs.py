@@ -155,7 +155,11 @@ def _likelihood(run: Run) -> str:
         return f"{likelihood.name}, its φ is fitted in training, and {run.where}"
     phi, source = run.dispersion
     per = str(run.config["weighting"].get("per", "scalar"))
-    several = f", a geometric mean: there is one per {per}" if per != "scalar" else ""
+    several, number_of = f", a geometric mean: there is one per {per}", run.facts.weighting.dispersions
+    if number_of is not None:
+        several = f", a geometric mean of {number_of:,}" if number_of > 1 else ""
+    elif per == "scalar":
+        several = ""
     return f"{likelihood.name}, {likelihood.dispersion} φ = {number(phi)}   ({source}{several})"
 
 
