@@ -9,8 +9,20 @@ import mpmath as mp
 import numpy as np
 import torch
 from scipy import stats
+from scipy.special import expit
 
-from vaekl.distributions import Beta, ContinuousBernoulli, DiscretizedLogistic, Logistic, StudentT
+from vaekl.distributions import (
+    Beta,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Logistic,
+    LogitNormal,
+    NegativeBinomial,
+    Poisson,
+    StudentT,
+    TruncatedGaussian,
+    ZeroInflatedNegativeBinomial,
+)
 
 
 class ContinuousBernoulliByMpmath:
@@ -52,6 +64,55 @@ def discretized_logistic(loc, scale, levels=5):
     below, above = exact.cdf(edges), exact.sf(edges)
     inner = np.where(edges[1:] < exact.mean(), np.diff(below), -np.diff(above))
     return stats.rv_discrete(values=(np.arange(levels), [below[0], *inner, above[-1]]))
+
+
+class LogitNormalBySciPy:
+    """sigmoid(y), y normal."""
+
+    def __init__(self, loc, scale):
+        self.normal = stats.norm(loc, scale)
+
+    def logpdf(self, x):
+        return self.normal.logpdf(np.log(x / (1 - x))) - np.log(x) - np.log1p(-x)
+
+    def cdf(self, x):
+        return self.normal.cdf(np.log(x / (1 - x)))
+
+    def ppf(self, u):
+        return expit(self.normal.ppf(u))
+
+    def mean(self):
+        return self.normal.expect(expit, epsabs=1e-13)
+
+    def var(self):
+        mean = self.mean()
+        return self.normal.expect(lambda y: (expit(y) - mean) ** 2, epsabs=1e-13)
+
+
+def negative_binomial(rate, overdispersion):
+    return stats.nbinom(1 / overdispersion, 1 / (1 + overdispersion * rate))
+
+
+class ZeroInflated:
+    """A law on counts with more zeros."""
+
+    def __init__(self, rate, overdispersion, zero_logits):
+        self.counts, self.zero = negative_binomial(rate, overdispersion), expit(zero_logits)
+
+    def logpmf(self, x):
+        return np.log(self.zero * (x == 0) + (1 - self.zero) * self.counts.pmf(x))
+
+    def cdf(self, x):
+        return self.zero + (1 - self.zero) * self.counts.cdf(x)
+
+    def ppf(self, u):
+        return self.counts.ppf(max(0.0, (u - self.zero) / (1 - self.zero))).clip(0)
+
+    def mean(self):
+        return (1 - self.zero) * self.counts.mean()
+
+    def var(self):
+        return (1 - self.zero) * (self.counts.var() + self.counts.mean() ** 2) - self.mean() ** 2
 
 
 @dataclass(frozen=True)
@@ -152,5 +213,34 @@ LAWS = {
         {"df": (2.5, 5.0, 70.0), "loc": (0.0, -3.7, 250.0), "scale": (1.0, 0.01, 30.0)},
         {"df": 0.0, "loc": float("nan"), "scale": -1.0},
         None,
+    ),
+    "poisson": Law(Poisson, lambda rate: stats.poisson(rate), {"rate": (0.3, 4.0, 900.0)}, {"rate": 0.0}, 1.5),
+    "negative_binomial": Law(
+        NegativeBinomial,
+        negative_binomial,
+        {"rate": (0.3, 4.0, 900.0), "overdispersion": (2.0, 0.5, 0.01)},
+        {"rate": 0.0, "overdispersion": -1.0},
+        -1.0,
+    ),
+    "zinb": Law(
+        ZeroInflatedNegativeBinomial,
+        ZeroInflated,
+        {"rate": (0.3, 4.0, 90.0), "overdispersion": (2.0, 0.5, 0.01), "zero_logits": (0.0, -2.0, 1.0)},
+        {"rate": 0.0, "overdispersion": -1.0, "zero_logits": float("nan")},
+        0.5,
+    ),
+    "truncated_gaussian": Law(
+        TruncatedGaussian,
+        lambda loc, scale: stats.truncnorm(-loc / scale, (1 - loc) / scale, loc, scale),
+        {"loc": (0.4, -0.5, 1.7), "scale": (0.2, 0.4, 1.0)},
+        {"loc": float("nan"), "scale": 0.0},
+        1.25,
+    ),
+    "logit_normal": Law(
+        LogitNormal,
+        LogitNormalBySciPy,
+        {"loc": (0.0, -1.7, 2.0), "scale": (1.0, 0.1, 2.0)},
+        {"loc": float("nan"), "scale": -1.0},
+        1.25,
     ),
 }

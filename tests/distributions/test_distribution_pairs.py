@@ -25,7 +25,8 @@ def test_pairs_of_a_kind_are_registered():
 def kl_by_quadrature(p, q):
     """Of two laws of SciPy's."""
     if hasattr(p, "logpmf"):
-        return sum(p.pmf(k) * (p.logpmf(k) - q.logpmf(k)) for k in range(int(p.support()[1]) + 1))
+        k = np.arange(int(p.ppf(1 - 1e-15)) + 1)
+        return (p.pmf(k) * (p.logpmf(k) - q.logpmf(k))).sum()
     low, high = (quantile(p, u) for u in (1e-12, 1 - 1e-12))
     return quad(lambda x: np.exp(p.logpdf(x)) * (p.logpdf(x) - q.logpdf(x)), low, high, epsabs=1e-8, limit=100)[0]
 

@@ -13,7 +13,7 @@ from torch import distributions
 from torch.distributions import Independent
 from torch.testing import assert_close
 
-from vaekl.distributions import LikelihoodDistribution, StudentT
+from vaekl.distributions import LikelihoodDistribution, NegativeBinomial, Poisson, StudentT
 
 
 @pytest.fixture(params=LAWS, scope="module")
@@ -224,3 +224,17 @@ def test_the_t_is_right_in_float32_where_pytorchs_loses_its_digits():
     exact = stats.t(1e6).logpdf(1.5)
     assert StudentT(many).log_prob(x).item() == pytest.approx(exact, abs=1e-6)
     assert abs(distributions.StudentT(many).log_prob(x).item() - exact) > 0.05
+
+
+def test_counts_are_right_in_float32_where_pytorchs_lose_their_digits():
+    many = torch.tensor(1e5)
+    exact = stats.poisson(1e5).logpmf(1e5)
+    assert Poisson(many).log_prob(many).item() == pytest.approx(exact, abs=1e-5)
+    assert abs(distributions.Poisson(many).log_prob(many).item() - exact) > 0.05
+    x, rate = torch.tensor(100.0), torch.tensor(50.0)
+    for total, wrong in ((1e4, 0.005), (1e6, 0.5)):
+        overdispersion = torch.tensor(1 / total)
+        exact = stats.nbinom(total, 1 / (1 + 50 / total)).logpmf(100)
+        assert NegativeBinomial(rate, overdispersion).log_prob(x).item() == pytest.approx(exact, abs=1e-4)
+        theirs = distributions.NegativeBinomial(1 / overdispersion, logits=(overdispersion * rate).log())
+        assert abs(theirs.log_prob(x).item() - exact) > wrong

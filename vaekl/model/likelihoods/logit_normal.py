@@ -95,21 +95,23 @@ def _moments(location: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     For a large σ the same mean is E[Φ((μ − l)/σ)] over the logistic l, and E[sigmoid'] the logistic density's mean.
     """
     nodes, far, farther = _RULES[location.dtype]
+    # each rule within its own range: beyond, it overflows, and would leave no gradient
+    narrow, wide = sigma.clamp(max=_WIDE), sigma.clamp(min=_WIDE)
     centre = location.sigmoid()
     first, second, mean, spared = (torch.zeros_like(location) for _ in range(4))
     for at in torch.linspace(-1, 1, nodes, dtype=torch.float64).tolist():
         z, level = at * far, at * farther
         weight = 2 * far / (nodes - 1) * exp(-0.5 * z**2) / sqrt(2 * pi)
         # sigmoid(μ + σz) − sigmoid(μ)
-        off = torch.expm1(sigma * z) * centre * (-location - sigma * z).sigmoid()
+        off = torch.expm1(narrow * z) * centre * (-location - narrow * z).sigmoid()
         first.add_(off, alpha=weight)
         second.addcmul_(off, off, value=weight)
         weight = 2 * farther / (nodes - 1) / (2 + 2 * cosh(level))
-        z_of_level = (location - level) / sigma
+        z_of_level = (location - level) / wide
         mean.add_(torch.special.ndtr(z_of_level), alpha=weight)
-        spared.add_(torch.exp(-0.5 * z_of_level.square()) / sigma, alpha=weight / sqrt(2 * pi))
-    narrow = sigma < _WIDE
+        spared.add_(torch.exp(-0.5 * z_of_level.square()) / wide, alpha=weight / sqrt(2 * pi))
+    is_narrow = sigma < _WIDE
     return (
-        torch.where(narrow, centre + first, mean),
-        torch.where(narrow, second - first.square(), (mean * (1 - mean) - spared).clamp(min=0)),
+        torch.where(is_narrow, centre + first, mean),
+        torch.where(is_narrow, second - first.square(), (mean * (1 - mean) - spared).clamp(min=0)),
     )

@@ -32,11 +32,8 @@ def log_integral(mean: Tensor, variance: Tensor, lower: Tensor, upper: Tensor) -
 def moments(mean: Tensor, variance: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of the Gaussian truncated to [lower, upper]; as above."""
     peak, mean, variance, lower, upper = _at_peak(mean, variance, lower, upper)
-    total, first, second = (torch.zeros_like(mean) for _ in range(3))
-    for t, mass, _ in _nodes(mean, variance, peak, lower, upper):
-        total, first, second = total + mass, first + mass * t, second + mass * t.square()
-    off = first / total
-    return peak + off, second / total - off.square()
+    result: tuple[Tensor, Tensor] = _Moments.apply(mean, variance, peak, lower, upper)
+    return result
 
 
 def _at_peak(mean: Tensor, variance: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
@@ -78,3 +75,35 @@ class _LogIntegral(torch.autograd.Function):
         # E[t]/φ, and E[t (t + 2(p − μ))]/2φ²
         first, fallen = ctx.saved_tensors
         return grad * first, -grad * fallen, None, None, None
+
+
+class _Moments(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, mean: Tensor, variance: Tensor, peak: Tensor, lower: Tensor, upper: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        total, first, second = (torch.zeros_like(mean) for _ in range(3))
+        for t, mass, _ in _nodes(mean, variance, peak, lower, upper):
+            total.add_(mass)
+            first.addcmul_(mass, t)
+            second.addcmul_(mass, t.square())
+        off = first.div_(total)
+        spread = second.div_(total) - off.square()
+        ctx.save_for_backward(mean, variance, peak, lower, upper, off, spread)
+        return peak + off, spread
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_mean: Tensor, to_spread: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        # a moment's gradient is its covariance with that of g, which is t/φ and t (t + 2(p − μ))/2φ²
+        mean, variance, peak, lower, upper, off, spread = ctx.saved_tensors
+        total, third, fourth = (torch.zeros_like(mean) for _ in range(3))
+        for t, mass, _ in _nodes(mean, variance, peak, lower, upper):
+            t = t.sub_(off)
+            total.add_(mass)
+            third.add_(mass.mul_(t).mul_(t).mul_(t))
+            fourth.add_(mass.mul_(t))
+        third, fourth, tilt = third.div_(total), fourth.div_(total), 2 * (peak + off - mean)
+        of_variance = to_mean * (third + tilt * spread) + to_spread * (fourth - spread.square() + tilt * third)
+        of_mean = to_mean * spread + to_spread * third
+        return of_mean / variance, of_variance / variance / (2 * variance), None, None, None

@@ -1,0 +1,96 @@
+"""Distributions on [0, 1] that come from a Gaussian."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, distributions
+from torch.distributions import constraints, kl_divergence, register_kl
+
+from vaekl.distributions.base import LikelihoodDistribution
+from vaekl.model import likelihoods
+
+
+class TruncatedGaussian(LikelihoodDistribution):
+    """N(μ, σ²) truncated to [0, 1], exact also where nearly all of the Gaussian's mass is cut off.
+
+    Args:
+        loc: μ, any real number, and not the mean.
+        scale: σ, before the truncation.
+        validate_args: as in PyTorch.
+
+    >>> round(TruncatedGaussian(0.0, 1.0).log_prob(torch.tensor(1.0)).item(), 6)
+    -0.344076
+    """
+
+    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.unit_interval
+    has_rsample = True
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        super().__init__(likelihoods.TruncatedGaussian(), {"loc": loc, "scale": scale}, validate_args)
+
+    def _eta(self) -> tuple[Tensor, Tensor]:
+        return self.loc.unsqueeze(-1), self.scale.square()
+
+    def _mean_of_log_prob(self, p: "TruncatedGaussian") -> Tensor:
+        """E[ln p(x)] of this density under another one, float64: ln p is a square in x."""
+        own, other = (TruncatedGaussian(law.loc.double(), law.scale.double(), False) for law in (self, p))
+        return own.log_prob(other.mean) - other.variance / (2 * own.scale.square())
+
+    def entropy(self) -> Tensor:
+        return -self._mean_of_log_prob(self).to(self.scale.dtype)
+
+    def _draw(self, shape: torch.Size) -> Tensor:
+        return self._implicit(super()._draw(shape).detach())
+
+
+class LogitNormal(LikelihoodDistribution):
+    """sigmoid(y) with y ~ N(μ, σ²).
+
+    PyTorch's `LogisticNormal` is another one, on the simplex.
+
+    Args:
+        loc: μ, the logit of the median.
+        scale: σ.
+        validate_args: as in PyTorch.
+
+    >>> round(LogitNormal(0.0, 1.0).log_prob(torch.tensor(0.5)).item(), 6)  # −½ ln(2π) + ln 4
+    0.467356
+    """
+
+    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.unit_interval
+    has_rsample = True
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        super().__init__(likelihoods.LogitNormal(), {"loc": loc, "scale": scale}, validate_args)
+
+    def _eta(self) -> tuple[Tensor, Tensor]:
+        return self.loc.unsqueeze(-1), self.scale.square()
+
+    @property
+    def _of_logits(self) -> distributions.Normal:
+        return distributions.Normal(self.loc, self.scale, validate_args=False)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        self._check_probability(value)
+        return torch.sigmoid(self._of_logits.icdf(value))
+
+
+def _kl_of_truncated(p: TruncatedGaussian, q: TruncatedGaussian) -> Tensor:
+    nats = (p._mean_of_log_prob(p) - q._mean_of_log_prob(p)).clamp(min=0)
+    return nats.to(torch.promote_types(p.scale.dtype, q.scale.dtype))
+
+
+def _kl_of_logit_normals(p: LogitNormal, q: LogitNormal) -> Tensor:
+    # a change of variables leaves it as it is
+    nats: Tensor = kl_divergence(p._of_logits, q._of_logits)
+    return nats
+
+
+register_kl(TruncatedGaussian, TruncatedGaussian)(_kl_of_truncated)
+register_kl(LogitNormal, LogitNormal)(_kl_of_logit_normals)
