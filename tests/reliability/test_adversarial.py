@@ -173,7 +173,7 @@ def fits(family, how):
         return True
     if how.startswith(("learned", "optimal")):
         return family in SCALES
-    if how == "fixed_beta" and family == "student_t":
+    if how == "fixed_beta" and family in ("student_t", "gaussian by decoder"):
         return False
     return how != "cb_normalizer" or family == "cb"
 

@@ -5,13 +5,15 @@ from math import gamma, inf, log
 import pytest
 import torch
 from likelihood_cases import EXACT
-from torch.nn.functional import softplus
+from scipy import stats
+from torch.nn.functional import logsigmoid, softplus
 
 from vaekl.data.order import numpy_generator
 from vaekl.model.likelihoods import Gaussian, Laplace, Likelihood
 from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from vaekl.model.likelihoods.beta import Beta
 from vaekl.model.likelihoods.density_check import check_density
+from vaekl.model.weighting import FixedBeta
 from vaekl.system.errors import VaeklError
 
 
@@ -288,6 +290,39 @@ class Uniform(Gaussian):
         return eta[:, 0] + 2 * torch.rand(eta[:, 0].shape, generator=generator, dtype=eta.dtype) - 1
 
     log_mass = Likelihood.log_mass
+
+
+class Geometric(Poisson):
+    """q^x (1 − q) with q = sigmoid(−a): whole numbers whose ln C at φ = 1 is not 0."""
+
+    energy_text, log_norm_const_text = "−x ln q", "ln(1 − q)"
+
+    def energy(self, eta, x, dispersion):
+        return -x * logsigmoid(-eta[:, 0])
+
+    def log_norm_const(self, eta, dispersion):
+        return logsigmoid(eta[:, 0])
+
+    def mean(self, eta, dispersion):
+        return (-eta[:, 0]).exp()
+
+    def variance(self, eta, dispersion):
+        return self.mean(eta, dispersion) * (1 + self.mean(eta, dispersion))
+
+    def sample(self, eta, dispersion, generator=None):
+        u = torch.rand(eta[:, 0].shape, generator=generator, dtype=eta.dtype)
+        return (u.log() / logsigmoid(-eta[:, 0])).floor()
+
+
+def test_the_constant_of_whole_numbers_is_part_of_the_loss():
+    family, one = Geometric(), torch.ones(1, 1, 1)
+    energy, constant = family.parts(torch.zeros(1, 1, 1, 1, 1), torch.ones(1, 1, 1, 1), one, tempered=False)
+    assert (constant - energy.flatten()).item() == pytest.approx(stats.geom(0.5, loc=-1).logpmf(1))  # -1.386
+    check_density(family, [1.0])
+    weighting = FixedBeta(family, (1, 1, 1))
+    assert weighting.drops_constant and "dropped all the same" in weighting.explanation()
+    with pytest.raises(VaeklError, match=r"0.6931 nats more or less than ln p.*log_norm_const_text"):
+        check_density(type("Said0", (Geometric,), {"log_norm_const_text": "0"})(), [1.0])
 
 
 def test_heavy_tails_and_narrow_densities_pass():

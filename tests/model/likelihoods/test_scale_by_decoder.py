@@ -9,9 +9,10 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from vaekl.model.beginning import begin_at_data
-from vaekl.model.likelihoods import Gaussian, Laplace, Logistic, StudentT
+from vaekl.model.likelihoods import Gaussian, Laplace, Logistic, LogitNormal, Mixture, StudentT
 from vaekl.model.nets import conv, mlp
 from vaekl.model.weighting import FixedBeta, FixedDispersion
+from vaekl.system.errors import VaeklError
 
 SHAPE, ONE = (2, 2, 3), torch.ones(1, 1, 1, dtype=torch.float64)
 mp.mp.dps = 60
@@ -121,17 +122,21 @@ def test_training_begins_at_the_deviation_of_all_values(link, nets):
     assert_allclose(first.sigmoid() if link == "sigmoid" else first + mean, mean, rtol=1e-4, atol=1e-6)
 
 
-def test_the_loss_without_ln_c_has_no_least_value():
-    """The scale grows without end, and E with it to 0: what the equation, and the weighting's line, say of it."""
-    likelihood = Gaussian(scale="decoder")
+@pytest.mark.parametrize("family", [*LAWS, LogitNormal])
+def test_a_loss_without_ln_c_which_has_no_least_value_is_refused(family):
+    """The scale would grow without end, and E with it fall to 0."""
+    likelihood = family(scale="decoder")
     eta, x = batch()
+    x = x.sigmoid() if family is LogitNormal else x
     energies = []
     for raw in (0.0, 5.0, 10.0):
         eta[:, 1] = raw
         energies.append(likelihood.energy(eta, x, ONE).sum().item())
-    assert energies[0] > 1e4 * energies[1] > 1e8 * energies[2]
-    weighting = FixedBeta(likelihood, SHAPE)
-    assert "changes the optimum" in weighting.explanation() and weighting.equation() == "½((x − μ)/s)² + 1 · KL"
+    assert energies[0] > energies[1] > energies[2]
+    with pytest.raises(VaeklError, match=r"control=information_weight control.weight=0\.3, where"):
+        FixedBeta(likelihood, SHAPE, 0.3)
+    # the components' constants are part of a mixture's E
+    assert FixedBeta(Mixture(likelihood.name, 2, {"scale": "decoder"}), SHAPE).dispersion.item() == 1
 
 
 WORDS = (

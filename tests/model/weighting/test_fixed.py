@@ -5,6 +5,7 @@ import torch
 from weighting_cases import LIKELIHOODS, SHAPE
 
 from vaekl.model.ledger import ElboTerms, PosteriorSample
+from vaekl.model.likelihoods import Mixture
 from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, auto_weighting
 
 #: two images: E 6 and 2, ln C −3 and 5, KL 1 + 2 and 0.5 + 0
@@ -95,8 +96,9 @@ def test_the_loss_is_printed_as_the_equation_that_is_minimised(weighting, equati
 
 @pytest.mark.parametrize("beta", [1, 4])
 def test_dropping_a_constant_that_depends_on_the_decoder_is_called_what_it_is(beta):
-    texts = {name: FixedBeta(likelihood, SHAPE, beta).explanation() for name, likelihood in LIKELIHOODS.items()}
-    changed = {"cb", "beta", "by decoder", "truncated_gaussian"}
+    families = {name: family for name, family in LIKELIHOODS.items() if not family.needs_constant}
+    texts = {name: FixedBeta(likelihood, SHAPE, beta).explanation() for name, likelihood in families.items()}
+    changed = {"cb", "beta", "truncated_gaussian"}
     assert {name for name, text in texts.items() if "changes the optimum" in text} == changed
     assert {name for name, text in texts.items() if f"φ = {beta}" in text} >= {
         "gaussian",
@@ -106,6 +108,12 @@ def test_dropping_a_constant_that_depends_on_the_decoder_is_called_what_it_is(be
         "logit_normal",
     }
     assert all("φ = 1" in texts[name] for name in (*changed, "bernoulli", "categorical"))
+
+
+@pytest.mark.parametrize("family", ["cb", "beta", "truncated_gaussian"])
+def test_nothing_is_dropped_from_a_mixture_whose_energy_holds_the_constants(family):
+    weighting = FixedBeta(Mixture(family, 3), SHAPE)
+    assert not weighting.drops_constant and "nothing is dropped" in weighting.explanation()
 
 
 def test_the_published_normalisation_is_of_latents_over_values():

@@ -3,13 +3,13 @@
 import pytest
 from weighting_cases import LIKELIHOODS, SHAPE, WEIGHTINGS
 
-from vaekl.model.likelihoods import Gaussian, StudentT
+from vaekl.model.likelihoods import Gaussian, Mixture, StudentT
 from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 from vaekl.system.errors import VaeklError
 
 #: weighting -> the likelihoods that it fits
 FITS = {
-    "fixed_beta": set(LIKELIHOODS),
+    "fixed_beta": set(LIKELIHOODS) - {"by decoder"},
     "fixed_dispersion": set(LIKELIHOODS),
     "cb_normalizer": {"cb"},
     "learned_precision": {
@@ -26,6 +26,7 @@ FITS = {
     "optimal_precision": {"gaussian", "laplace", "logistic", "student_t", "logit_normal"},
 }
 CURES = {
+    "fixed_beta": ("weighting=fixed_dispersion", "control=information_weight"),
     "cb_normalizer": ("likelihood=cb", "weighting=auto"),
     "learned_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic, logit_normal or student_t"),
     "optimal_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic, logit_normal or student_t"),
@@ -93,3 +94,5 @@ def test_a_loss_without_ln_c_is_refused_where_a_parameter_is_learned_from_it():
     text = sentence(lambda: FixedBeta(StudentT(df="learned"), SHAPE, 0.3))
     assert "likelihood=student_t" in text and "weighting=fixed_dispersion with weighting.dispersion=0.3" in text
     assert FixedBeta(StudentT(df=7), SHAPE, 0.3).dispersion.item() == pytest.approx(0.3)
+    text = sentence(lambda: FixedBeta(Mixture("student_t", 2, {"df": "learned"}), SHAPE, 0.3))
+    assert "likelihood=mixture" in text and "weighting.dispersion=0.3" in text

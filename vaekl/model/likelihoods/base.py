@@ -36,13 +36,14 @@ class Likelihood(Supported, nn.Module, ABC):
     weighs_energy: bool = True
     #: whether E depends on φ, so that the best φ is no closed form of E
     energy_depends_on_dispersion: bool = False
-    #: whether ln C depends on parameters of the family's own, so that a loss without it learns them wrongly
-    learns_constant: bool = False
+    #: whether a loss without ln C has no least value: ln C depends on parameters of the family's own, or is all that
+    #: keeps a scale that the decoder gives from growing without end
+    needs_constant: bool = False
     #: the learning rate of the family's own parameters, over that of the networks
     lr_factor: float = 10.0
     #: the smallest φ for which every η still gives a density
     min_dispersion: ClassVar[float] = 0.0
-    #: E and ln C at φ = 1, or at any φ that is a scale, as equations
+    #: E and ln C at φ = 1, or at any φ that is a scale, as equations; ln C is "0" where nothing is added to −E at φ = 1
     energy_text: str
     log_norm_const_text: str
     #: the weighting that `weighting=auto` takes; None: learned_precision where φ is a scale, else fixed_dispersion
@@ -95,6 +96,11 @@ class Likelihood(Supported, nn.Module, ABC):
     def has_dispersion(self) -> Tensor | None:
         """Which values of x have a φ, bool of the shape S; None where all have one."""
         return None
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether ln C at φ = 1 may be another number than 0, as its equation says."""
+        return self.log_norm_const_text != "0"
 
     @property
     def unit_sigma(self) -> float | None:
@@ -197,7 +203,7 @@ class Likelihood(Supported, nn.Module, ABC):
             [B], nats.
         """
         energy = self.energy(eta, x, dispersion).sum_to_size((len(x), *dispersion.shape))
-        if self.discrete and not tempered:
+        if not (self.has_constant or tempered):
             return energy, eta.new_zeros(len(x))
         # the constant of a scale does not depend on η: one image's is every image's
         some_eta = eta if self.scale_power is None else eta[:1]

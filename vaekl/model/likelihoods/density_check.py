@@ -64,6 +64,12 @@ class _Density:
                 )
         return (constant - energy / self.dispersion).flatten().double()
 
+    def ledger(self, x: Tensor) -> Tensor:
+        """ln p of [N], by the sums that the loss is made of."""
+        eta, points = self.many(len(x)), x.view(-1, 1, 1, 1)
+        energy, constant = self.likelihood.parts(eta, points, self.dispersion, tempered=self.phi != 1)
+        return (constant - energy.flatten() / self.phi).double()
+
     def moment(self, name: str) -> float:
         """What the family says of its mean or its variance."""
         value: Tensor = getattr(self.likelihood, name)(self.many(1), self.dispersion)
@@ -133,6 +139,7 @@ def _check(density: _Density) -> None:
     error = 10 * abs(total - 2 * mass[::2].sum().item()) if not density.likelihood.discrete else 10 * _SMOOTH
     if not abs(total - 1) <= min(max(error, _SMOOTH), _TOLERANCE):
         raise density.wrong(f"exp(ln C − E/φ) has the integral {total:.4g}, not 1", "energy or log_norm_const")
+    _check_parts(density, x[mass > 0])
     exact_mean = (mass * x).sum().item() / total
     exact_variance = (mass * (x - exact_mean).square()).sum().item() / total
     spread = exact_variance**0.5
@@ -147,6 +154,19 @@ def _check(density: _Density) -> None:
     _check_gradient(density, exact_mean)
     if density.likelihood.has_log_mass and not density.likelihood.discrete:
         _check_bins(density, x[order], (mass[order] / total).cumsum(0))
+
+
+def _check_parts(density: _Density, x: Tensor) -> None:
+    """Compare the sums of the loss, from which a family may leave a constant that is 0, with ln p."""
+    some = x[:: max(1, len(x) // 5)]
+    with torch.no_grad():
+        off = (density.ledger(some) - density.log_prob(some)).abs()
+    if not (off <= _SMOOTH * density.log_prob(some).abs().clamp(min=1)).all():
+        raise density.wrong(
+            f"the loss has {off.max().item():.4g} nats more or less than ln p, as where log_norm_const_text is 0 and "
+            "ln C is not",
+            "parts or log_norm_const_text",
+        )
 
 
 def _points(likelihood: Likelihood, mean: float, variance: float) -> tuple[Tensor, Tensor]:

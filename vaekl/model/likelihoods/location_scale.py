@@ -54,7 +54,7 @@ class LocationScale(Likelihood):
         self.per = one_of(per, "likelihood.per", ("value", "image"))
         self.min_scale = min_scale if min_scale == "learned" else positive(min_scale, "likelihood.min_scale")
         if self.by_decoder:
-            self.outputs, self.scale_power = 2, None
+            self.outputs, self.scale_power, self.needs_constant = 2, None, True
             self.energy_text, self.log_norm_const_text = self.texts_by_decoder
             self.dispersion_text = "a factor of the decoder's scale"
             if min_scale == "learned":

@@ -45,6 +45,8 @@ class Mixture(Likelihood):
         self.accepts, self.bounds, self.discrete = part.accepts, part.bounds, part.discrete
         self.weighting = part.weighting
         self.scale_power = part.scale_power
+        # elsewhere the constants of the components are part of E
+        self.needs_constant = part.needs_constant and self.scale_power is not None
         # where a φ that is no scale is learned, it is a shape of the mixture
         self.weighs_energy = self.scale_power is not None or (
             part.weighs_energy and part.weighting != "learned_precision"

@@ -72,7 +72,7 @@ class StudentT(LocationScale):
                 "decoder."
             )
         self.df = df
-        self.learns_constant = df == "learned"
+        self.needs_constant = self.by_decoder or df == "learned"
         if df == "learned":
             self.log_excess = nn.Parameter(torch.tensor(_FIRST))
         if df == "decoder":

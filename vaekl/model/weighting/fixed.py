@@ -34,7 +34,7 @@ class FixedBeta(_Fixed):
     Where φ is a scale, ln C does not depend on η, and this is φ·(−ELBO + ln C) at φ = β: the weight is the noise
     level. Elsewhere the decoder's optimum at a given z does not contain β, so that the loss says nothing of φ: the
     density is judged at φ = 1, and β is an information weight λ. There a density's ln C depends on η, and dropping it
-    moves the optimum; a distribution of whole numbers has none at φ = 1.
+    moves the optimum; most distributions of whole numbers have none at φ = 1.
 
     Args:
         beta: β; or
@@ -59,15 +59,19 @@ class FixedBeta(_Fixed):
                 raise VaeklError("weighting.beta_norm needs weighting.latents, the number of latents.")
             beta = positive(beta_norm, "weighting.beta_norm") * prod(shape) / latents
         beta = positive(beta, "weighting.beta")
-        if likelihood.learns_constant:
+        if likelihood.needs_constant:
+            kept = (
+                f"weighting.dispersion={beta:g}, whose loss is this one with ln C, or a fixed number in the likelihood"
+            )
+            if likelihood.scale_power is None:
+                kept = f"control=information_weight control.weight={beta:g}, where β weighs the KL against −E + ln C"
             raise VaeklError(
                 f"weighting=fixed_beta drops ln C, without which likelihood={likelihood.name} cannot learn what it "
-                f"depends on: use weighting=fixed_dispersion with weighting.dispersion={beta:g}, whose loss is this "
-                "one with ln C, or a fixed number in the likelihood."
+                f"depends on: use weighting=fixed_dispersion with {kept}."
             )
         super().__init__(likelihood, shape, beta if likelihood.scale_power is not None else 1.0, "weighting.beta")
         self.beta_kl = beta
-        self.drops_constant = not likelihood.discrete
+        self.drops_constant = likelihood.has_constant
 
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         penalty = terms.total_kl if penalty is None else penalty
@@ -83,7 +87,7 @@ class FixedBeta(_Fixed):
     def explanation(self) -> str:
         if self.likelihood.scale_power is not None:
             return f"ln C does not depend on the decoder; the weight implies φ = {self.beta_kl:g}"
-        if self.likelihood.discrete:
+        if not self.likelihood.has_constant:
             weight = "nothing to weigh" if self.beta_kl == 1 else f"β = {self.beta_kl:g} weighs the information alone"
             return f"φ = 1, at which nothing is dropped; {weight}"
         return "ln C depends on the decoder and is dropped all the same: this changes the optimum; judged at φ = 1"
