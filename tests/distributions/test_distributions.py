@@ -13,7 +13,7 @@ from torch import distributions
 from torch.distributions import Independent
 from torch.testing import assert_close
 
-from vaekl.distributions import LikelihoodDistribution, NegativeBinomial, Poisson, StudentT
+from vaekl.distributions import LikelihoodDistribution, NegativeBinomial, Poisson, StudentT, TruncatedGaussian
 
 
 @pytest.fixture(params=LAWS, scope="module")
@@ -191,6 +191,21 @@ def test_draws_have_the_gradient_of_the_quantile(law):
             density = np.exp([float(law.exact(**values).logpdf(v)) for v in x])
             change = np.array([float(beside[0].cdf(v)) - float(beside[1].cdf(v)) for v in x]) / (2 * size)
             assert slope[index].item() == pytest.approx(-(change / density).sum(), rel=2e-3, abs=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mu", [1e4, -1e4])
+def test_draws_of_a_truncated_gaussian_next_to_an_end_have_a_gradient(mu, dtype):
+    """There it is an exponential law of the rate |μ − end|/σ², and some draws in float32 are rounded to 1."""
+    torch.manual_seed(0)
+    loc, scale = (torch.tensor(value, dtype=dtype, requires_grad=True) for value in (mu, 0.1))
+    draws = TruncatedGaussian(loc, scale).rsample((2000,))
+    end = float(mu > 0)
+    assert ((draws == 1).any() or mu < 0 or dtype == torch.float64) and draws.isfinite().all()
+    to_loc, to_scale = torch.autograd.grad(draws.sum(), (loc, scale))
+    off = (draws.detach().double() - end).sum().item()
+    assert to_loc.item() == pytest.approx(-off / (mu - end), rel=1e-2)
+    assert to_scale.item() == pytest.approx(2 * off / 0.1, rel=1e-2)
 
 
 def test_log_prob_has_the_right_gradient(law):

@@ -131,18 +131,3 @@ class LikelihoodDistribution(Distribution):
 
     def _draw(self, shape: torch.Size) -> Tensor:
         return self._call("sample", shape)
-
-    def _implicit(self, draws: Tensor) -> Tensor:
-        """Draws with the gradient of their quantile, −(dP(X ≤ x)/dθ)/p(x), of parameters θ of a continuous density.
-
-        Source: Figurnov, Mohamed, Mnih 2018.
-        """
-        edge, end = draws.double(), torch.full_like(draws, inf, dtype=torch.float64)
-        below = self._call("log_mass", draws.shape, -end, edge, dtype=torch.float64)
-        above = self._call("log_mass", draws.shape, edge, end, dtype=torch.float64)
-        log_density = self._call("log_prob", draws.shape, edge, dtype=torch.float64).detach()
-        # of the smaller tail, whose logarithm has the digits; d exp(ln P)/dθ is P d(ln P)/dθ
-        tail = torch.where(below < above, below, above)
-        sign = torch.where(below < above, -1.0, 1.0)
-        slope = sign * (tail.detach() - log_density).exp()
-        return draws + (slope * (tail - tail.detach())).to(draws.dtype)

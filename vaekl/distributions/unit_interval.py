@@ -43,7 +43,23 @@ class TruncatedGaussian(LikelihoodDistribution):
         return -self._mean_of_log_prob(self).to(self.scale.dtype)
 
     def _draw(self, shape: torch.Size) -> Tensor:
-        return self._implicit(super()._draw(shape).detach())
+        """Draws with the gradient of their quantile, −(dP(X ≤ x)/dθ)/p(x).
+
+        Source: Figurnov, Mohamed, Mnih 2018.
+        """
+        draws = super()._draw(shape).detach()
+        if not torch.is_grad_enabled():
+            return draws
+        # a draw may be rounded to an end, beyond which there is no mass
+        edge = draws.double().clamp(torch.finfo(torch.float32).tiny, 1 - torch.finfo(draws.dtype).eps / 2)
+        below = self._call("log_mass", shape, torch.zeros_like(edge), edge, dtype=torch.float64)
+        above = self._call("log_mass", shape, edge, torch.ones_like(edge), dtype=torch.float64)
+        log_density = self._call("log_prob", shape, edge, dtype=torch.float64).detach()
+        # of the smaller tail, whose logarithm has the digits; d exp(ln P)/dθ is P d(ln P)/dθ
+        tail = torch.where(below < above, below, above)
+        sign = torch.where(below < above, -1.0, 1.0)
+        slope = sign * (tail.detach() - log_density).exp()
+        return draws + (slope * (tail - tail.detach())).to(draws.dtype)
 
 
 class LogitNormal(LikelihoodDistribution):
