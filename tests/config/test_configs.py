@@ -277,6 +277,7 @@ def test_a_users_own_class_that_fails_in_training_is_named(tmp_path):
     refused(answer, "Own.observe failed (AttributeError: ", f"line {line} of", "later_mistake.py", "--debug")
 
 
+@pytest.mark.nightly
 def test_the_report_of_a_sweep_of_ones_own_wants_the_trust_that_its_command_has(tmp_path, monkeypatch):
     (tmp_path / "swept_control.py").write_text(OWN_MISTAKES)
     words = [

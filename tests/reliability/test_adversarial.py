@@ -197,9 +197,14 @@ SPREAD = {
 }
 
 
+#: the families of which every pair is tried by day; of the others every third
+EVERY_DAY = {"bernoulli", "beta", "categorical", "cb", "gaussian", "laplace"}
+BY_DAY = {case for turn, case in enumerate(sorted(SPREAD)) if case[0] in EVERY_DAY or turn % 3 == 0}
+
+
 def marked(case):
     """The case with what pytest must know of it."""
-    marks = [] if case in SPREAD and case[0] not in BY_NIGHT else [pytest.mark.nightly]
+    marks = [] if case in BY_DAY and case[0] not in BY_NIGHT else [pytest.mark.nightly]
     return pytest.param(*case, marks=marks, id=", ".join(case))
 
 

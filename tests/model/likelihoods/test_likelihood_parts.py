@@ -55,10 +55,19 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
+SHAPES = {"vector": (24,), "signal": (2, 12), "image": (2, 3, 4), "volume": (2, 2, 3, 2)}
+#: whose laws by SciPy and mpmath take a second and more
+SLOW = {"negative_binomial", "zinb", "zinb, φ by decoder"}
+
+
 @pytest.mark.parametrize(
-    "shape", [(24,), (2, 12), (2, 3, 4), (2, 2, 3, 2)], ids=["vector", "signal", "image", "volume"]
+    ("family", "shape"),
+    [
+        pytest.param(family, shape, id=f"{family}-{name}", marks=[pytest.mark.nightly] if family in SLOW else [])
+        for family in EXACT
+        for name, shape in SHAPES.items()
+    ],
 )
-@pytest.mark.parametrize("family", EXACT)
 def test_energy_and_constant_are_the_sum_over_all_values_of_any_shape(family, shape):
     """Σ ln p of 24 values by SciPy and mpmath."""
     likelihood, law = EXACT[family]
