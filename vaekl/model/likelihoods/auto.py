@@ -6,7 +6,6 @@ from typing import Any
 from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods.base import Likelihood
 from vaekl.model.likelihoods.choices import FAMILIES
-from vaekl.system.checks import one_of
 from vaekl.system.errors import VaeklError
 
 
@@ -48,14 +47,18 @@ def choice(spec: DataSpec, transformed: bool = False) -> tuple[str, str]:
     }[spec.support]
 
 
+def single_value_families() -> tuple[str, ...]:
+    """The names of vaekl's families that judge one value by itself and are made of no others."""
+    return tuple(family.name for family in FAMILIES if family.name not in ("columns", "mixture", "logistic_mixture"))
+
+
 def named(name: str, **options: Any) -> Likelihood:
     """vaekl's family of this name.
 
     Raises:
-        VaeklError: there is none, or it has no such option.
+        VaeklError: it has no such option.
     """
-    families = {family.name: family for family in FAMILIES}
-    family = families[one_of(name, "likelihood.family", tuple(families))]
+    family = next(family for family in FAMILIES if family.name == name)
     if strangers := set(options) - set(signature(family).parameters):
         raise VaeklError(f"likelihood={name} has no option {min(strangers)}: leave it out of likelihood.options.")
     likelihood: Likelihood = family(**options)

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.special import ndtri
 
 from vaekl.data.spec import DataSpec, Support
-from vaekl.model.likelihoods.auto import named
+from vaekl.model.likelihoods.auto import named, single_value_families
 from vaekl.model.likelihoods.base import Likelihood
-from vaekl.system.checks import whole
+from vaekl.system.checks import one_of, whole
 from vaekl.system.errors import VaeklError
 
 
@@ -37,9 +37,7 @@ class Mixture(Likelihood):
             components: K.
             options: settings of the family, as `scale=decoder` of a Gaussian.
         """
-        self.family = named(family, **(options or {}))
-        if isinstance(self.family, Mixture) or self.family.dispersion_per != "scalar":
-            raise VaeklError(f"likelihood.family={family} has parts of its own: choose one that judges a single value.")
+        self.family = named(one_of(family, "likelihood.family", single_value_families()), **(options or {}))
         self.components = whole(components, "likelihood.components", 1)
         part = self.family
         self.accepts, self.bounds, self.discrete = part.accepts, part.bounds, part.discrete

@@ -122,9 +122,10 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
 
 
 def _own_names(model: VAE, choices: dict[str, str]) -> dict[str, str]:
-    """What classes of the user's own are called, where the option is only `custom`."""
+    """What stands where the option is only `custom` or `auto`."""
     named = {"likelihood": model.likelihood.name, "control": model.control.name, "weighting": model.weighting.name}
-    return {group: name for group, name in named.items() if choices.get(group) == "custom"}
+    open_to = {"likelihood": ("custom", "auto"), "control": ("custom",), "weighting": ("custom",)}
+    return {group: name for group, name in named.items() if choices.get(group) in open_to[group]}
 
 
 def _bound_rows(bounds: Bounds) -> list[dict[str, Any]]:
