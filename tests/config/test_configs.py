@@ -176,6 +176,17 @@ def test_a_class_that_is_not_there_gets_a_sentence(target, tmp_path):
     refused(vaekl(tmp_path, "train", "likelihood=custom", f"likelihood._target_={target}"), target)
 
 
+def test_an_own_family_is_tried_before_a_first_phi_is_solved_from_it(tmp_path):
+    (tmp_path / "no_slope.py").write_text(
+        "import vaekl\n"
+        "class NoSlope(vaekl.Gaussian):\n"
+        "    def energy_slope(self, eta, x, dispersion):\n"
+        "        raise TypeError('no slope')\n"
+    )
+    words = ("train", "likelihood=custom", "likelihood._target_=no_slope.NoSlope")
+    refused(vaekl(tmp_path, *words), "likelihood=NoSlope failed when it was tried (NoSlope.energy_slope: TypeError")
+
+
 OWN_MISTAKES = """
 import torch
 from vaekl import Control, Gaussian, Weighting

@@ -20,6 +20,7 @@ from vaekl.model.likelihoods import (
     Logistic,
     LogisticMixture,
     LogitNormal,
+    Mixture,
     NegativeBinomial,
     Poisson,
     StudentT,
@@ -109,10 +110,15 @@ def test_sigma_follows_from_the_facts_alone(phi):
         StudentT(df="learned"),
         TruncatedGaussian(),
         LogitNormal(),
+        Mixture("gaussian", 2),
     ],
 )
 def test_where_no_single_sigma_belongs_to_a_dispersion_none_is_given(family):
     assert family.facts()["unit_sigma"] is None
+
+
+def test_a_mixture_of_one_has_the_sigma_of_its_family():
+    assert Mixture("laplace", 1).facts()["unit_sigma"] == pytest.approx(2**0.5)
 
 
 def test_a_class_without_a_name_is_called_as_the_class():

@@ -1,6 +1,6 @@
 """A run's config -> its objects. Nothing is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,13 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
     prepare(device, tf32=cfg.machine.tf32)
     take_threads(cfg.machine.threads)
     likelihood, data = build_likelihood_and_data(cfg)
+    if likelihood.scale_power is not None:
+        # before a first φ is solved from its energies
+        _check_own_family(likelihood, (0.1, 1.0, 10.0), data)
     model = build_model(cfg.model, likelihood, data)
-    _check_own_classes(model, data)
+    if likelihood.scale_power is None:
+        _check_own_family(likelihood, {1.0, *model.weighting.dispersion.flatten().tolist()}, data)
+    _check_own_control(model, data)
     model, data = model.to(device), data.to(device)
     plan = build_plan(cfg.training, data)
     _check_combinations(cfg, plan, model)
@@ -218,14 +223,16 @@ def _is_vaekls(part: object) -> bool:
     return type(part).__module__.startswith("vaekl.")
 
 
-def _check_own_classes(model: VAE, data: Data) -> None:
-    """Try a user's own family at the φ that it may have, and a control of his own on a few images."""
-    likelihood, noise = model.likelihood, generator("check", 0)
+def _check_own_family(likelihood: Likelihood, dispersions: Iterable[float], data: Data) -> None:
+    """Try a user's own family at some φ."""
     if likelihood.checked and not _is_vaekls(likelihood):
-        is_scale = likelihood.scale_power is not None
-        phis = (0.1, 1.0, 10.0) if is_scale else {1.0, *model.weighting.dispersion.flatten().tolist()}
-        check_density(likelihood, phis, data.spec.shape)
+        check_density(likelihood, dispersions, data.spec.shape)
+
+
+def _check_own_control(model: VAE, data: Data) -> None:
+    """Try a user's own control on a few images."""
     if not _is_vaekls(model.control):
+        noise = generator("check", 0)
         x = data.train.batch(slice(0, 8), noise)
         with evaluating(model), torch.no_grad():
             terms = model(x, model.noise(len(x), noise))

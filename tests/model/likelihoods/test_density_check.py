@@ -13,7 +13,9 @@ from vaekl.model.likelihoods import Gaussian, Laplace, Likelihood
 from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from vaekl.model.likelihoods.beta import Beta
 from vaekl.model.likelihoods.density_check import check_density
+from vaekl.model.likelihoods.logistic import Logistic as VaeklsLogistic
 from vaekl.model.weighting import FixedBeta
+from vaekl.model.weighting.fitted import best_dispersion
 from vaekl.system.errors import VaeklError
 
 
@@ -321,8 +323,46 @@ def test_the_constant_of_whole_numbers_is_part_of_the_loss():
     check_density(family, [1.0])
     weighting = FixedBeta(family, (1, 1, 1))
     assert weighting.drops_constant and "dropped all the same" in weighting.explanation()
-    with pytest.raises(VaeklError, match=r"0.6931 nats more or less than ln p.*log_norm_const_text"):
+    with pytest.raises(VaeklError, match=r"0.6931 nats off ln p.*log_norm_const_text"):
         check_density(type("Said0", (Geometric,), {"log_norm_const_text": "0"})(), [1.0])
+
+
+class LogCosh(VaeklsLogistic):
+    """Its E has φ in it, and says so or not."""
+
+    name = "log_cosh"
+
+
+class SaysNothing(LogCosh):
+    """E is then taken for its slope, and the φ that is solved is wrong."""
+
+    energy_depends_on_dispersion = False
+    energy_slope = Likelihood.energy_slope
+
+
+class WithoutSlope(LogCosh):
+    """Its slope is that of autograd."""
+
+    energy_slope = Likelihood.energy_slope
+
+
+def test_an_energy_with_phi_in_it_says_so():
+    with pytest.raises(VaeklError, match="mend energy_depends_on_dispersion or energy_slope"):
+        check_density(SaysNothing())
+    wrong = broken(
+        LogCosh, energy_slope=lambda self, eta, x, phi: 1.01 * VaeklsLogistic.energy_slope(self, eta, x, phi)
+    )
+    with pytest.raises(VaeklError, match="energy_slope, by default E, is"):
+        check_density(wrong)
+    check_density(WithoutSlope())
+    eta, x, one = (
+        torch.zeros(400, 1, 1),
+        torch.from_numpy(stats.logistic.rvs(size=(400, 1), random_state=0)),
+        torch.ones(1),
+    )
+    with torch.no_grad():
+        solved = best_dispersion(WithoutSlope(), eta, x, one)
+    assert solved.item() == pytest.approx(stats.logistic.fit(x.numpy(), floc=0)[1], rel=1e-4)
 
 
 def test_heavy_tails_and_narrow_densities_pass():

@@ -102,6 +102,11 @@ def test_components_begin_apart_and_phi_at_the_spread():
     assert mixture.eta_of_mean(mean).shape == (2 * K, 2)
 
 
+def test_phi_begins_as_the_family_s():
+    assert Mixture("truncated_gaussian", K).first_dispersion(0.03) == 0.03
+    assert Mixture("cb", K).first_dispersion(0.03) is None
+
+
 def test_what_does_not_fit_is_refused():
     for family in ("columns", "mixture", "nope"):
         with pytest.raises(VaeklError, match="family must be bernoulli"):

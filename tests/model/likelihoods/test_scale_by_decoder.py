@@ -139,6 +139,22 @@ def test_a_loss_without_ln_c_which_has_no_least_value_is_refused(family):
     assert FixedBeta(Mixture(likelihood.name, 2, {"scale": "decoder"}), SHAPE).dispersion.item() == 1
 
 
+@pytest.mark.parametrize(
+    ("family", "law"),
+    [
+        (Gaussian(scale="decoder"), stats.norm),
+        (Laplace(scale="decoder"), stats.laplace),
+        (Logistic(scale="decoder"), stats.logistic),
+        (StudentT(scale="decoder", df=3), stats.t(3)),
+        (StudentT(scale="decoder", df="learned"), stats.t(5)),
+        (StudentT(scale="decoder", df="decoder"), stats.t(5)),
+    ],
+)
+def test_the_scale_begins_where_the_density_has_the_variance_of_the_data(family, law):
+    eta = family.first_eta(torch.tensor([3.0, -1.0]), 4.0)
+    assert_allclose(eta[1].detach().exp(), [2 / law.std()] * 2, rtol=1e-6)
+
+
 WORDS = (
     *("likelihood=student_t", "likelihood.df=learned", "likelihood.scale=decoder", "likelihood.min_scale=learned"),
     "model.hidden=[4]",

@@ -8,8 +8,9 @@ from torch.nn.functional import softplus
 
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.ledger import ElboTerms, PosteriorSample
-from vaekl.model.likelihoods import Logistic, StudentT
+from vaekl.model.likelihoods import Logistic, Mixture, StudentT
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
+from vaekl.model.weighting.fitted import best_dispersion
 
 SHAPE = (2, 3, 4)
 #: name -> (family, log-density of x − μ at φ)
@@ -54,6 +55,21 @@ def test_the_solved_phi_is_that_of_maximum_likelihood(name, size):
         for _ in range(2):
             weighting.observe(eta, x)
         np.testing.assert_allclose(weighting.dispersion.flatten(), exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("start", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_the_search_comes_from_far_to_the_phi_of_maximum_likelihood(size, start):
+    """Student's t with next to no variance, on values of heavy and of light tails; mixtures of Laplace densities."""
+    draw = np.random.default_rng(0)
+    for off in (draw.normal(size=(300, 1)), draw.standard_cauchy((300, 1)), draw.uniform(-1, 1, (300, 1))):
+        x = torch.tensor(off * size, dtype=torch.float32)
+        for family in (StudentT(df=2.05), Mixture("laplace", 2)):
+            eta = torch.linspace(-size, size, family.outputs).view(1, -1, 1).expand(300, -1, -1)
+            solved = best_dispersion(family, eta, x, torch.tensor([start]))
+            around = solved.double() * torch.tensor([[0.999], [1.0], [1.001]])
+            nats = [family.log_prob(eta.double(), x.double(), phi).sum().item() for phi in around]
+            assert nats[1] > max(nats[0], nats[2]), (family.name, solved.item())
 
 
 @every_family

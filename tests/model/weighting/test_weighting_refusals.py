@@ -57,6 +57,19 @@ def test_every_pair_builds_or_names_itself_and_the_cures(weighting, likelihood):
 
 
 @pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("poisson", "can only be 1"),
+        ("logistic_mixture", "can only be 1"),
+        ("cb", "cannot be told apart from the decoder's output scale"),
+        ("by decoder", "cannot be told apart from the decoder's output scale"),
+    ],
+)
+def test_why_a_dispersion_is_not_learned(name, why):
+    assert f"whose dispersion {why}: use" in sentence(lambda: LearnedPrecision(LIKELIHOODS[name], SHAPE))
+
+
+@pytest.mark.parametrize(
     ("make", "key"),
     [
         (lambda value: FixedBeta(Gaussian(), SHAPE, value), "weighting.beta"),

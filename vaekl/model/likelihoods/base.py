@@ -77,7 +77,7 @@ class Likelihood(Supported, nn.Module, ABC):
             `name`; `energy` and `log_norm_const`, as text; `discrete`; `accepts`, the supports of data that it fits;
             `support`, its own in words; `dispersion`, what φ is; `protocol`, any clip; `scale_power`, s in
             ln C = −s ln φ + const, or None; `unit_sigma`, the standard deviation at φ = 1, so that
-            σ = unit_sigma · φ^scale_power, or None where φ is no scale.
+            σ = unit_sigma · φ^scale_power, or None where φ is no scale, or σ depends on η.
         """
         return {
             "name": self.name,
@@ -110,7 +110,8 @@ class Likelihood(Supported, nn.Module, ABC):
         """
         if self.scale_power is None:
             return None
-        eta = torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1, 1).expand(3, self.outputs, 1, 1, 1)
+        # other numbers in each output, for the components of a mixture may lie apart
+        eta = torch.randn(3, self.outputs, 1, 1, 1, generator=torch.Generator().manual_seed(0))
         variances = self.variance(eta, torch.ones(1, 1, 1)).flatten().tolist()
         return sqrt(variances[0]) if len(set(variances)) == 1 else None
 
@@ -165,9 +166,12 @@ class Likelihood(Supported, nn.Module, ABC):
 
     def energy_slope(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         """−φ² d(E/φ)/dφ, [B, *S]: its mean is s·φ at the φ that is best for x; E itself where E has no φ in it."""
-        if self.energy_depends_on_dispersion:
-            raise NotImplementedError(f"likelihood={self.name} has no energy_slope.")
-        return self.energy(eta, x, dispersion)
+        if not self.energy_depends_on_dispersion:
+            return self.energy(eta, x, dispersion)
+        with torch.enable_grad():
+            phi = dispersion.detach().expand(x.shape).clone().requires_grad_()
+            (slope,) = torch.autograd.grad((self.energy(eta.detach(), x, phi) / phi).sum(), phi)
+        return -phi.detach().square() * slope
 
     @abstractmethod
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:

@@ -64,12 +64,6 @@ class _Density:
                 )
         return (constant - energy / self.dispersion).flatten().double()
 
-    def ledger(self, x: Tensor) -> Tensor:
-        """ln p of [N], by the sums that the loss is made of."""
-        eta, points = self.many(len(x)), x.view(-1, 1, 1, 1)
-        energy, constant = self.likelihood.parts(eta, points, self.dispersion, tempered=self.phi != 1)
-        return (constant - energy.flatten() / self.phi).double()
-
     def moment(self, name: str) -> float:
         """What the family says of its mean or its variance."""
         value: Tensor = getattr(self.likelihood, name)(self.many(1), self.dispersion)
@@ -158,15 +152,14 @@ def _check(density: _Density) -> None:
 
 def _check_parts(density: _Density, x: Tensor) -> None:
     """Compare the sums of the loss, from which a family may leave a constant that is 0, with ln p."""
-    some = x[:: max(1, len(x) // 5)]
+    some, phi = x[:: max(1, len(x) // 5)].view(-1, 1, 1, 1), density.dispersion
     with torch.no_grad():
-        off = (density.ledger(some) - density.log_prob(some)).abs()
-    if not (off <= _SMOOTH * density.log_prob(some).abs().clamp(min=1)).all():
-        raise density.wrong(
-            f"the loss has {off.max().item():.4g} nats more or less than ln p, as where log_norm_const_text is 0 and "
-            "ln C is not",
-            "parts or log_norm_const_text",
-        )
+        exact = density.log_prob(some.flatten())
+        energy, constant = density.likelihood.parts(density.many(len(some)), some, phi, density.phi != 1)
+    off = (constant - energy.flatten() / density.phi - exact).abs()
+    if not (off <= _SMOOTH * exact.abs().clamp(min=1)).all():
+        what = f"the loss is {off.max().item():.4g} nats off ln p, as where log_norm_const_text is 0 and ln C is not"
+        raise density.wrong(what, "parts or log_norm_const_text")
 
 
 def _points(likelihood: Likelihood, mean: float, variance: float) -> tuple[Tensor, Tensor]:
@@ -290,3 +283,18 @@ def _check_scale(densities: list[_Density], power: float) -> None:
         )
     if not (constants[1.0] - constants[1.0][0]).abs().max() <= 1e-4:
         raise first.wrong("ln C depends on η, and so φ is no scale: scale_power must be None", "scale_power")
+    for density in densities:
+        _check_slope(density)
+
+
+def _check_slope(density: _Density) -> None:
+    """Compare `energy_slope`, by which φ is solved, with differences of E/φ."""
+    likelihood, phi, step = density.likelihood, density.dispersion, 1e-4 * density.phi
+    eta = density.many(20)
+    with torch.no_grad():
+        x = likelihood.sample(eta, phi, torch.Generator().manual_seed(1))
+        above, below = (likelihood.energy(eta, x, phi + sign * step) / (phi + sign * step) for sign in (1, -1))
+        exact, slope = -phi.square() * (above - below) / (2 * step), likelihood.energy_slope(eta, x, phi)
+        if not (off := (slope - exact).abs().max().item()) <= 1e-4 * max(density.phi, exact.abs().max().item()):
+            what = f"energy_slope, by default E, is {off:.4g} off −φ² d(E/φ)/dφ, as where φ is in E"
+            raise density.wrong(what, "energy_depends_on_dispersion or energy_slope")

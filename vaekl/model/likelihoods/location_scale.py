@@ -29,6 +29,8 @@ class LocationScale(Likelihood):
     bounds = (-inf, inf)
     #: p, as of the class: `scale_power` is None where the decoder gives the scale
     power: ClassVar[float]
+    #: where the decoder's outputs after the scale begin
+    first_others: tuple[float, ...] = ()
     #: E and ln C as equations where the decoder gives the scale
     texts_by_decoder: ClassVar[tuple[str, str]]
 
@@ -145,4 +147,7 @@ class LocationScale(Likelihood):
         if not self.by_decoder:
             return self.eta_of_mean(mean) if self.link == "sigmoid" else None
         location = bounded_logit(mean) if self.link == "sigmoid" else torch.zeros_like(mean)
-        return torch.stack([location, torch.full_like(mean, 0.5 * log(max(variance, 1e-12)))])
+        others = [torch.full_like(mean, first) for first in (0.0, *self.first_others)]
+        eta = torch.stack([location, *others])
+        eta[1] = 0.5 * (log(max(variance, 1e-12)) - torch.as_tensor(self.unit_variance(eta.unsqueeze(0))).log())
+        return eta

@@ -129,6 +129,9 @@ class Mixture(Likelihood):
     def eta_of_mean(self, mean: Tensor) -> Tensor | None:
         return self._alike(self.family.eta_of_mean(mean))
 
+    def first_dispersion(self, variance: float) -> float | None:
+        return self.family.first_dispersion(variance)
+
     def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
         # components that begin at one place stay there together for long
         quantiles = (torch.arange(self.components, dtype=torch.float64) + 0.5) / self.components

@@ -76,7 +76,7 @@ class StudentT(LocationScale):
         if df == "learned":
             self.log_excess = nn.Parameter(torch.tensor(_FIRST))
         if df == "decoder":
-            self.outputs = 3
+            self.outputs, self.first_others = 3, (_FIRST,)
 
     @property
     def protocol(self) -> str:
@@ -127,12 +127,6 @@ class StudentT(LocationScale):
         nu = torch.as_tensor(self.degrees(eta), dtype=torch.float64, device=eta.device)
         mass: Tensor = _LogMass.apply(*torch.broadcast_tensors(nu, lower, upper))
         return mass
-
-    def first_eta(self, mean: Tensor, variance: float) -> Tensor | None:
-        first = super().first_eta(mean, variance)
-        if first is None or self.df != "decoder":
-            return first
-        return torch.cat([first, torch.full_like(first[:1], _FIRST)])
 
 
 class _LogNormConst(torch.autograd.Function):

@@ -153,12 +153,21 @@ def check_scale(likelihood: Likelihood, weighting: str) -> None:
                 f"weighting={weighting} does not fit likelihood={likelihood.name}, whose class has no scale_power: "
                 "give it one if ln C = −scale_power · ln φ + const for any η, or use weighting=auto."
             )
-        decoders = likelihood.weighs_energy and likelihood.weighting != "learned_precision"
-        why = "cannot be told apart from the decoder's output scale" if decoders else "is no scale"
+        why = "is no scale"
+        if likelihood.weighs_energy and likelihood.weighting != "learned_precision":
+            why = "cannot be told apart from the decoder's output scale" if _takes(likelihood, 2.0) else "can only be 1"
         raise VaeklError(
             f"weighting={weighting} does not fit likelihood={likelihood.name}, whose dispersion {why}: use "
             f"weighting=auto, or {families_that(lambda family: family.scale_power is not None)}."
         )
+
+
+def _takes(likelihood: Likelihood, dispersion: float) -> bool:
+    try:
+        likelihood.check_dispersion(dispersion)
+    except VaeklError:
+        return False
+    return True
 
 
 def dispersion_shape(per: Per, shape: Shape, auto: str = "scalar") -> Shape:

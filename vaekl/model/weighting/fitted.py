@@ -18,8 +18,10 @@ from vaekl.system.checks import optional, positive
 from vaekl.system.errors import VaeklError
 
 _SMALLEST = 1e-10
-#: of the fixed point where E depends on φ: from a φ that is a tenth of the best one, six digits are right
+#: of the search where E depends on φ: five digits are right after so many, from a φ 10¹² times too large or small
 _STEPS = 16
+#: how much farther than the fixed point iteration a step of the search may go
+_FARTHEST = 4.0
 
 
 class LearnedPrecision(Weighting):
@@ -163,8 +165,16 @@ def best_dispersion(
 
     if not likelihood.energy_depends_on_dispersion:
         return solved(start)
-    phi = start
+    # where a density is flat in its middle, this step leads from any large φ to that of the second moment; with 1 for a
+    # large power the iteration would go to and fro around the best φ of light tails
+    least = min(1.0, 0.5 / power)
+    log_phi, factor = start.log(), torch.full_like(start, 0.5 / power)
+    off = solved(start).log() - log_phi
     for _ in range(_STEPS):
-        # with the exponent 1 it would go to and fro around the best φ of light tails
-        phi = phi * (solved(phi) / phi) ** (0.5 / power)
-    return phi
+        change = factor * off
+        log_phi = log_phi + change
+        before, off = off, solved(log_phi.exp()).log() - log_phi
+        # the secant of `off`, whose slope lies between −max(1, 2s) and 0 where there is a single best φ
+        slope = (off - before) / change
+        factor = torch.where(slope < 0.1, -1 / slope.clamp(max=-1 / _FARTHEST), least).clamp(min=least)
+    return log_phi.exp()
