@@ -60,14 +60,14 @@ class FixedBeta(_Fixed):
             beta = positive(beta_norm, "weighting.beta_norm") * prod(shape) / latents
         beta = positive(beta, "weighting.beta")
         if likelihood.needs_constant:
-            kept = (
-                f"weighting.dispersion={beta:g}, whose loss is this one with ln C, or a fixed number in the likelihood"
-            )
+            why = "cannot learn what it depends on"
+            kept = f"weighting.dispersion={beta:g}, whose loss has ln C, or a fixed number in the likelihood"
             if likelihood.scale_power is None:
-                kept = f"control=information_weight control.weight={beta:g}, where β weighs the KL against −E + ln C"
+                why = "has no best scale, since that of the decoder grows without end"
+                kept = f"control=information_weight control.weight={beta:g}, where β weighs the KL against all of −ln p"
             raise VaeklError(
-                f"weighting=fixed_beta drops ln C, without which likelihood={likelihood.name} cannot learn what it "
-                f"depends on: use weighting=fixed_dispersion with {kept}."
+                f"weighting=fixed_beta drops ln C, without which likelihood={likelihood.name} {why}: use "
+                f"weighting=fixed_dispersion with {kept}."
             )
         super().__init__(likelihood, shape, beta if likelihood.scale_power is not None else 1.0, "weighting.beta")
         self.beta_kl = beta
