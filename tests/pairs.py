@@ -10,6 +10,9 @@ WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 #: whose kind another one stands for by day
 BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "mixture", "poisson", "zinb", "logit_normal"}
 
+#: those of which every second pair trains by day; the others with weighting=auto alone
+EVERY_DAY = {"bernoulli", "beta", "categorical", "cb", "gaussian", "laplace"}
+
 #: what the theory allows: φ can be learned or solved only where it is a scale, and the cb's constant belongs to the cb
 _LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
 _SCALES = {"gaussian", "laplace", "logistic", "mixture", "student_t", "logit_normal"}

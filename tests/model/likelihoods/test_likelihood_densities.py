@@ -8,7 +8,16 @@ from numpy.testing import assert_allclose
 
 from vaekl.model.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian
 
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+#: families of which every case is tried by day; of the others every second
+EVERY_DAY = {"gaussian", "laplace", "bernoulli", "cb", "beta", "categorical"}
+every_case = pytest.mark.parametrize(
+    "case",
+    [
+        case if turn % 2 == 0 or case.family in EVERY_DAY else pytest.param(case, marks=pytest.mark.nightly)
+        for turn, case in enumerate(CASES)
+    ],
+    ids=str,
+)
 every_family = pytest.mark.parametrize("family", EXACT)
 
 
