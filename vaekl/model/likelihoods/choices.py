@@ -25,8 +25,8 @@ def data_words(*supports: Support) -> str:
 def families_that(fit: Callable[[type[Any]], bool]) -> str:
     """Those of vaekl's own families that fit, as a user chooses one.
 
-    >>> families_that(lambda family: "unit_interval" in family.accepts)
-    'likelihood=cb, beta, gaussian, laplace, logistic or student_t'
+    >>> families_that(lambda family: "counts" in family.accepts)
+    'likelihood=negative_binomial, poisson or zinb'
     """
     names = [family.name for family in FAMILIES if fit(family)]
     return "likelihood=" + " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

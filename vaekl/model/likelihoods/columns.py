@@ -179,7 +179,7 @@ class _Block(nn.Module):
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         own = self.eta(eta)
-        if self.family.discrete:
+        if not self.family.has_constant:
             return torch.zeros_like(own[:, 0])
         return self.family.log_norm_const(own, self.phi(dispersion))
 

@@ -155,11 +155,10 @@ def _likelihood(run: Run) -> str:
         return f"{likelihood.name}, its φ is fitted in training, and {run.where}"
     phi, source = run.dispersion
     per = str(run.config["weighting"].get("per", "scalar"))
-    several, number_of = f", a geometric mean: there is one per {per}", run.facts.weighting.dispersions
-    if number_of is not None:
-        several = f", a geometric mean of {number_of:,}" if number_of > 1 else ""
-    elif per == "scalar":
-        several = ""
+    # folders of earlier versions do not say how many there are
+    count, each = run.facts.weighting.dispersions, f": there is one per {per}" if per not in ("scalar", "auto") else ""
+    many = each if count is None else f" of {count:,}{each}" if count > 1 else ""
+    several = f", a geometric mean{many}" if many else ""
     return f"{likelihood.name}, {likelihood.dispersion} φ = {number(phi)}   ({source}{several})"
 
 
@@ -198,8 +197,6 @@ def _dropped(run: Run) -> str:
     )
     if not run.facts.weighting.drops_constant:
         return f"nothing; ln C = {amount}" if constant else "nothing"
-    if run.facts.likelihood.discrete and run.dispersion and run.dispersion[0] == 1:
-        return "nothing: at φ = 1 the distribution already sums to 1"
     text = f"ln C = {amount}"
     if run.facts.likelihood.scale_power is not None:
         return f"{text}\nIt does not depend on the decoder, so the optimum stays where it is"
@@ -220,7 +217,7 @@ def _measured(run: Run) -> str:
 
 def _verdict(run: Run) -> str:
     likelihood, sigma = run.facts.likelihood, run.sigma
-    if run.facts.weighting.drops_constant and not likelihood.discrete and likelihood.scale_power is None:
+    if run.facts.weighting.drops_constant and likelihood.scale_power is None:
         return f"{likelihood.energy} without its constant: not an ELBO of any density on {likelihood.support}"
     if likelihood.unit_sigma is None or likelihood.scale_power is None or not sigma:
         return ""
