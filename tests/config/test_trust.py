@@ -108,14 +108,22 @@ def test_what_is_vouched_for_is_called_and_nothing_else(tmp_path):
     assert not ran
     answer, ran = run("eval", "run", "eval.k=1", "--trust", "mine")
     assert (answer.code, ran) == (0, True), answer.err
-    shutil.copytree(tmp_path / "run", tmp_path / "many" / "again")
-    shutil.copytree(tmp_path / "run", tmp_path / "many" / "run")
-    answer, ran = run("eval", "many", "eval.k=1", "--trust", "mine")  # in processes of their own
-    assert (answer.code, ran) == (0, True), answer.err
     stranger(tmp_path / "run", "likelihood", {"_target_": "mine.os.mkdir", "path": "made"})
     answer, _ = run("eval", "run", "eval.k=1", "--trust", "mine")
     assert answer.code == 1 and "'mine.os.mkdir' called" in answer.err
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.nightly
+def test_what_is_vouched_for_is_called_in_other_processes_too(tmp_path):
+    (tmp_path / "mine.py").write_text("import os\n" + MINE)
+    words = ("likelihood=custom", "likelihood._target_=mine.Mine", "trainer.steps=2", "model.hidden=[4]")
+    for seed in ("0", "1"):
+        trained = finished(process(tmp_path, "train", *words, f"seed={seed}", f"hydra.run.dir=many/{seed}", here=False))
+        assert trained.code == 0, trained.err
+    (tmp_path / "ran").unlink()
+    answer = finished(process(tmp_path, "eval", "many", "eval.k=1", "--trust", "mine", here=False))
+    assert (answer.code, (tmp_path / "ran").exists()) == (0, True), answer.err
 
 
 def test_what_lies_in_a_strangers_folder_is_not_imported(run, tmp_path):

@@ -24,8 +24,8 @@ def passes(folder, *words):
     assert answer.code == 0, answer.out + answer.err
 
 
-def test_a_hundred_cases(tmp_path):
-    passes(tmp_path, "0-99", "--one")
+def test_some_cases(tmp_path):
+    passes(tmp_path, "0-49", "--one")
 
 
 @pytest.mark.nightly

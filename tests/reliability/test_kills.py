@@ -60,6 +60,7 @@ def same_after_kills(whole, folder, places, seed=SEED):
     assert killer.tally.kills.total() == len(places), killer.tally.line()
 
 
+@pytest.mark.nightly
 def test_a_real_process_ends_as_its_fork_does(whole, tmp_path):
     answer = finished(fresh_process(tmp_path, *RUN))
     assert answer.code == 0, answer

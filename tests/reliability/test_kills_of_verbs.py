@@ -73,7 +73,7 @@ def whole_again(folder, name, whole):
 @pytest.mark.parametrize(
     ("name", "place"),
     [
-        ("eval", "evaluation half written"),
+        pytest.param("eval", "evaluation half written", marks=pytest.mark.nightly),
         ("report", "figure half written"),
         pytest.param("pictures", "half a picture", marks=pytest.mark.nightly),
         pytest.param("arrays", "arrays half written", marks=pytest.mark.nightly),

@@ -57,6 +57,7 @@ def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
     assert plans.plan(12, 3, False, large).threads == plans.one_by_one(12, 3).threads == 3
 
 
+@pytest.mark.nightly
 def test_a_trial_knows_sizes_and_times():
     base = ["model=linear", "model.latents=4", "likelihood=gaussian", "trainer.valid_every=500"]
     runs = [[*base, f"trainer.steps={steps}", f"seed={seed}"] for steps in (1000, 20000) for seed in (0, 1)]

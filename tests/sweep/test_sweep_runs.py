@@ -191,7 +191,8 @@ class Slow(Gaussian):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_a_terminal_s_whole_group_lets_all_save(number, tmp_path):
     """And a second command for the same sweep is refused meanwhile."""
     (tmp_path / "slow.py").write_text(SLOW)

@@ -173,8 +173,9 @@ def as_float32(eta, phi):
 
 
 def marks(name, index):
-    """Most series of a beta's or a t's mass, a second each, and half of the other points are left to nightly."""
-    return [pytest.mark.nightly] if index % (5 if name in ("beta", "student_t") else 2) else []
+    """Most series of a beta's or a t's mass, a second each, and most of the other points are left to nightly."""
+    by_day = {"beta": 5, "student_t": 5}.get(name, 2 if name in ("gaussian", "laplace", "cb") else 4)
+    return [pytest.mark.nightly] if index % by_day else []
 
 
 POINTS = [

@@ -23,7 +23,8 @@ def column(text: str, place: int) -> list[float]:
     return [float(row[place][1]) for row in Page(text).tables["table-groups"][1:]]
 
 
-@pytest.mark.parametrize("direction", [pytest.param("ascending", marks=pytest.mark.nightly), "descending"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("direction", ["ascending", "descending"])
 def test_tables_sort(made, tmp_path, direction):
     address = (made / "sweep/report/report.html").as_uri()
     text = dumped(tmp_path, f"{address}#sort=table-groups:5:{direction}")
