@@ -211,6 +211,7 @@ def test_a_save_on_a_full_disk_keeps_the_earlier_one(small_disk):
     assert [path.name for path in small_disk.iterdir()] == ["last.pt"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("every", [pytest.param(7, marks=pytest.mark.nightly), 1000], ids="checkpoint every {}".format)
 def test_a_full_disk_leaves_the_earlier_checkpoint(every, small_disk):
     words = ["trainer.steps=300", f"trainer.valid_every={every}", "trainer.log_every=1"]

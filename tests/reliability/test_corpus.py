@@ -80,7 +80,7 @@ WRONG = {
     "noise": (says("a warning", 0), "noise on stderr"),
     "nothing": (lambda: 0, "left no results.json"),
     "an endless wait": (lambda: time.sleep(9), "took"),
-    "much memory": (lambda: len(b"x" * (600 << 20)) and fails(), "MB"),
+    "much memory": (lambda: len(b"x" * (2 << 30)) and fails(), "MB"),
     "the same written again": (writes("canary/kept.txt"), "touched outside of the folder: ['kept.txt']"),
     "a mode": (lambda: os.chmod("canary/kept.txt", 0o777) or fails(), "touched outside of the folder: ['kept.txt']"),
     "a new file outside": (writes("canary/new"), "touched outside of the folder"),

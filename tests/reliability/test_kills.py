@@ -72,6 +72,7 @@ def test_killed_at_five_places(whole, tmp_path):
     same_after_kills(whole, tmp_path, places)
 
 
+@pytest.mark.nightly
 def test_killed_at_four_places_of_a_run_with_patience(tmp_path):
     whole = undisturbed(tmp_path / "whole", *RUN, *PATIENT)
     places = ["best renamed", "checkpoint renamed", "half an event of the test", "results synced"]
@@ -109,6 +110,7 @@ def going_back_killed(restored, folder, number, place, after):
     assert differences(folder, restored.folder) == []
 
 
+@pytest.mark.nightly
 def test_a_sweep_killed_while_it_writes_its_manifest(tmp_path):
     whole = undisturbed(tmp_path / "whole", *SWEEP)
     same_after_kills(whole, tmp_path / "killed", ["manifest half written", "manifest renamed"])
@@ -123,6 +125,7 @@ def test_killed_before_there_is_a_run(whole, tmp_path):
     assert differences(tmp_path, whole.folder) == []
 
 
+@pytest.mark.nightly
 def test_pictures_are_on_the_disk_before_their_checkpoint(whole, tmp_path):
     """Else a kill right after the checkpoint loses them: the resumed run begins after their step."""
     answer = command(tmp_path, *RUN, place="checkpoint renamed", number=2, fault="slow events")

@@ -74,7 +74,7 @@ def whole_again(folder, name, whole):
     ("name", "place"),
     [
         pytest.param("eval", "evaluation half written", marks=pytest.mark.nightly),
-        ("report", "figure half written"),
+        pytest.param("report", "figure half written", marks=pytest.mark.nightly),
         pytest.param("pictures", "half a picture", marks=pytest.mark.nightly),
         pytest.param("arrays", "arrays half written", marks=pytest.mark.nightly),
     ],

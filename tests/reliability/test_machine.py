@@ -132,6 +132,7 @@ def test_a_full_tmpdir(filled, full, tmp_path):
 # --- no semaphores ---
 
 
+@pytest.mark.nightly
 def test_without_semaphores_a_sweep_trains_one_run_after_the_other(tmp_path, monkeypatch):
     """joblib would take threads, whose runs would overwrite each other's settings in Hydra."""
     monkeypatch.setattr(joblib, "effective_n_jobs", lambda _: 1)

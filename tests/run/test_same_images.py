@@ -137,6 +137,7 @@ def test_other_images_can_be_looked_at_as_other_data_and_trained_again(folder):
     assert before["train"] == after["train"] and before["test"] != after["test"]
 
 
+@pytest.mark.nightly
 def test_figures_of_two_data_sets_do_not_stand_in_one_row(folder):
     """Two seeds of one command, between which somebody has changed an image."""
     shutil.move(folder / "run", folder / "seed0")
@@ -156,6 +157,7 @@ def test_figures_of_two_data_sets_do_not_stand_in_one_row(folder):
     assert all(group.startswith("images=") for group in groups.values())
 
 
+@pytest.mark.nightly
 def test_a_sweep_sees_that_the_images_of_a_finished_run_have_changed(tmp_path):
     save(tmp_path)
     words = ("train", "-m", "seed=0,1", "hydra/launcher=basic", *SMALL, *WORDS)

@@ -21,6 +21,7 @@ def blobs(folder, factor=1.0, offset=0.0):
     return np.asarray(pictures).std() * factor
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("likelihood", ["gaussian", pytest.param("laplace", marks=pytest.mark.nightly)])
 def test_a_unit_changes_nothing_but_units(likelihood, tmp_path):
     outcomes = []

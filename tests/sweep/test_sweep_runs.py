@@ -53,6 +53,7 @@ def test_the_same_command_skips_what_is_finished(tmp_path):
     assert len(list((tmp_path / "outputs").glob("sweep_*"))) == 2
 
 
+@pytest.mark.nightly
 def test_one_at_a_time_needs_no_worker(tmp_path):
     """joblib then trains in its own process, which is no worker whose parent is gone."""
     for said in ("2 finished", "all finished before"):
@@ -212,6 +213,7 @@ def test_a_signal_to_a_terminal_s_whole_group_lets_all_save(number, tmp_path):
     assert not list(folder.glob("*/.progress.json"))
 
 
+@pytest.mark.nightly
 def test_a_stop_before_the_first_step_is_heard(tmp_path):
     running = sweep(tmp_path, "seed=0,1", "trainer.steps=1000000", *SMALL[:2])
     while running.poll() is None and not list(tmp_path.glob("outputs/*/multirun.yaml")):

@@ -152,6 +152,7 @@ def test_a_run_that_was_cut_short_is_measured_and_said_to_be(copy):
     assert not report["finished"] and report["weights"] == "last.pt"
 
 
+@pytest.mark.nightly
 def test_the_scores_of_a_classifier(copy, tmp_path, monkeypatch):
     monkeypatch.setenv("VAEKL_CACHE_DIR", str(tmp_path / "cache"))
     report, out = evaluated(copy, "eval.features=classifier", "eval.generated=150")

@@ -237,6 +237,7 @@ def test_every_row_of_pictures_has_the_same_latents_and_images(made):
     assert np.abs(rows[0].inputs[0, :, :, 0] - (stored + 0.5) / 17).max() <= 0.5 / 17 + 1e-6
 
 
+@pytest.mark.nightly
 def test_the_same_runs_give_the_same_files(made, sweep):
     assert reported(sweep.parent, "sweep", "report.pictures=4").code == 0
     for name in ("runs.csv", "report.md", "report.html", "figures/rate_distortion.svg", "figures/samples_draw.png"):
