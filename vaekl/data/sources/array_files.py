@@ -227,7 +227,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
 def _other_kind(file: Path) -> tuple[str, str] | None:
     """What a file is that is no archive, by its first bytes, and what to do; None where nothing is known."""
     with open_file(file) as content:
-        first = content.read(max(map(len, _KINDS)))
+        first = content.read(max(map(len, _KINDS))) or b""  # nothing yet, of what does not wait
     return next((other for start, other in _KINDS.items() if first.startswith(start)), None)
 
 
