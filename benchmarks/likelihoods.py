@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch._dynamo
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -117,6 +118,8 @@ def measure(rounds: int = ROUNDS) -> list[dict[str, object]]:
         A row for each family and mode: `family`, `mode`, `microseconds` (median) and the ratio to binary
         cross-entropy in the same mode and round, `ratio` (median), `low` and `high` (quartiles).
     """
+    # all families share the code of one loss, of which torch compiles eight variants and leaves the rest eager
+    torch._dynamo.config.recompile_limit = 100
     work = {
         (name, mode): (torch.compile(loss) if mode == "compiled" else loss, eta, x)
         for mode in ("eager", "compiled")

@@ -45,6 +45,7 @@ class Columns(Likelihood):
     log_norm_const_text = "Σ ln C of each column"
 
     dispersion_mask: Tensor
+    order_of_row: Tensor
 
     def __init__(self, numeric: str = "gaussian", count: str = "negative_binomial") -> None:
         """Choose the families; binary columns and categories have one each.
@@ -53,7 +54,7 @@ class Columns(Likelihood):
             numeric: of columns of numbers.
             count: of columns of counts.
         """
-        # a table may be all binary, but is then as good without its columns' kinds
+        # a table of binary columns and categories alone has this support too, which other data have without kinds
         self.accepts = ("mixed", "binary")
         self.words = {"numeric": numeric, "count": count, "binary": "bernoulli"}
         for kind, word in self.words.items():
@@ -93,6 +94,8 @@ class Columns(Likelihood):
         for part in parts:
             mask[part.places] = part.keeps_dispersion
         self.register_buffer("dispersion_mask", mask, persistent=False)
+        order = torch.cat([part.places for part in parts]).argsort()
+        self.register_buffer("order_of_row", order, persistent=False)
 
     @property
     def has_dispersion(self) -> Tensor | None:
@@ -144,9 +147,7 @@ class Columns(Likelihood):
 
     def _joined(self, answer: "Callable[[_Block], Tensor]") -> Tensor:
         """The answers for the columns of each family, in the order of the row, [B, D]."""
-        blocks = self.blocks
-        order = torch.cat([block.places for block in blocks]).argsort()
-        return torch.cat([answer(block) for block in blocks], 1)[:, order]
+        return torch.cat([answer(block) for block in self.blocks], 1)[:, self.order_of_row]
 
 
 class _Block(nn.Module):

@@ -1,6 +1,6 @@
 """A mixture of several densities of one family, for each value of x."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -127,7 +127,7 @@ class Mixture(Likelihood):
         return mass
 
     def eta_of_mean(self, mean: Tensor) -> Tensor | None:
-        return self._alike(self.family.eta_of_mean(mean))
+        return self._components_at([mean] * self.components)
 
     def first_dispersion(self, variance: float) -> float | None:
         return self.family.first_dispersion(variance)
@@ -136,19 +136,13 @@ class Mixture(Likelihood):
         # components that begin at one place stay there together for long
         quantiles = (torch.arange(self.components, dtype=torch.float64) + 0.5) / self.components
         places = [mean + variance**0.5 * offset for offset in ndtri(quantiles).tolist()]
-        etas = [self._inside(self.family.eta_of_mean(self._bounded(place))) for place in places]
-        return None if any(eta is None for eta in etas) else torch.cat([eta for eta in etas if eta is not None])
+        return self._components_at([place.clamp(*self.bounds) for place in places])
 
-    def _bounded(self, mean: Tensor) -> Tensor:
-        return mean.clamp(*self.bounds)
-
-    def _alike(self, eta: Tensor | None) -> Tensor | None:
-        one = self._inside(eta)
-        return None if one is None else torch.cat([one] * self.components)
-
-    def _inside(self, eta: Tensor | None) -> Tensor | None:
-        """η of one component, with the logit 0 before it, [1 + P, ...]."""
-        return None if eta is None or len(eta) != self.family.outputs else torch.cat([torch.zeros_like(eta[:1]), eta])
+    def _components_at(self, means: Sequence[Tensor]) -> Tensor | None:
+        """η of components with these means and equal weights; None for a family that has none of a mean."""
+        etas = [self.family.eta_of_mean(mean) for mean in means]
+        parts = [part for eta in etas if eta is not None for part in (torch.zeros_like(eta[:1]), eta)]
+        return torch.cat(parts) if sum(map(len, parts)) == self.outputs else None
 
     def _log_terms(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         """ln w_k − E_k/φ, with ln C_k where that differs between components, [B, K, *S]."""

@@ -83,7 +83,7 @@ class LearnedPrecision(Weighting):
 class OptimalPrecision(Weighting):
     """The same loss with φ solved: φ* = mean(E)/s over the batch, so that the batch's E/φ sums to s·N·D.
 
-    Where E itself depends on φ, φ* is the fixed point at which the loss has no gradient in φ.
+    Where E itself depends on φ, φ* is searched for, at which the loss has no gradient in φ.
 
     In training φ* is the batch's; in evaluation it is a bias-corrected running mean over the training batches, never
     computed from the images that are evaluated. No gradient passes through φ*: that of the loss is zero there.
@@ -128,7 +128,7 @@ class OptimalPrecision(Weighting):
 
     def explanation(self) -> str:
         if self.likelihood.energy_depends_on_dispersion:
-            return "φ is solved from each batch, by a fixed point"
+            return "φ is solved from each batch, by a search"
         return f"φ is solved from each batch, φ* = mean(E)/{self.likelihood.scale_power:g}"
 
 
@@ -149,7 +149,7 @@ def best_dispersion(
         likelihood: with a `scale_power`.
         eta: [B, P, *S].
         x: [B, *S].
-        start: where the iteration begins if E depends on φ; its shape is that of φ, broadcasts against S.
+        start: where the search begins if E depends on φ; its shape is that of φ, broadcasts against S.
         mean: of a total and the number of values in it.
 
     Returns:
