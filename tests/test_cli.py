@@ -9,11 +9,12 @@ import yaml
 from cli_helpers import SMALL, Answer, finished, process, refused, vaekl
 
 from vaekl import cli
-from vaekl.config.groups import CONF, groups
+from vaekl.config.groups import CONF, groups, options
 from vaekl.run import start
+from vaekl.verbs import help
 
 HELP = [(), ("--help",), ("-h",), ("help",), ("train", "--help"), ("train", "-h"), ("resume", "--help"), ("--version",)]
-HELP += [("eval", "--help"), ("sample", "-h"), ("report", "--help")]
+HELP += [("train", "likelihood=cb", "--help"), ("eval", "--help"), ("sample", "-h"), ("report", "--help")]
 IMPORTED = """
 import sys
 from vaekl.cli import main
@@ -78,6 +79,38 @@ def test_every_key_that_is_there_for_all_runs_is_listed(tmp_path):
     trainer = yaml.safe_load((CONF / "trainer" / "default.yaml").read_text("utf-8"))
     keys = [key for key in top if key not in ("defaults", "hydra", "run_name")] + [f"trainer.{key}" for key in trainer]
     assert [line.split("=")[0].strip() for line in text.split("these:\n")[1].splitlines()] == keys
+
+
+def test_every_key_of_every_option_is_listed_with_its_default_and_what_it_is(tmp_path):
+    for group in [group for group in groups() if group not in ("experiment", "sweep")]:
+        for option in options(group):
+            content = yaml.safe_load((CONF / group / f"{option}.yaml").read_text("utf-8"))
+            head, *lines = help.of_train([f"{group}={option}"], []).splitlines()
+            assert head == f"{group}={option}: {options(group)[option]}"
+            words = [line.split(maxsplit=1) for line in lines if line != "  no keys of its own"]
+            assert all(len(parts) == 2 for parts in words), (group, option)
+            values = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word, _ in words)}
+            assert values == {
+                f"{group}.{key}": value for key, value in content.items() if key not in ("_target_", "name")
+            }
+
+
+def test_help_of_chosen_options_and_of_one_that_is_not_there(tmp_path):
+    answer = vaekl(tmp_path, "train", "weighting=fixed_beta,auto", "seed=3", "experiment=mnist_beta", "-h")
+    beta, auto, experiment = answer.out.split("\n\n")
+    assert "  weighting.beta=1.0                 β, the KL's weight" in beta.splitlines()
+    assert auto.splitlines()[1:] == ["  no keys of its own"]
+    assert {"  likelihood=beta", "  likelihood.clamp=1e-4", "  trainer.epochs=20"} <= set(experiment.splitlines())
+    refused(vaekl(tmp_path, "train", "likelihood=gausian", "--help"), "likelihood=gausian is not one of", "gaussian?")
+    mine = tmp_path / "mine" / "model"
+    mine.mkdir(parents=True)
+    (mine / "tiny.yaml").write_text(
+        "# a small\x1b[2J one\n_target_: mine.Net\nwidth: 3\npart:\n  depth: 2  # how deep\n"
+    )
+    answer = vaekl(tmp_path, "train", "--config-dir", "mine", "model=tiny", "--help")
+    head, *keys = answer.out.splitlines()
+    assert "\x1b" not in head
+    assert keys == ["  model.width=3", "  model.part.depth=2                 how deep"]
 
 
 @pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]], ids=" ".join)

@@ -84,7 +84,7 @@ def _dispatch(words: list[str]) -> int:
 def _train(words: list[str]) -> int:
     directories = _own_configs(words)
     if _asks_for_help(words):
-        return _print(help.of_train(directories))
+        return _print(help.of_train(words, directories))
     prepare_process()
     from vaekl.sweep import launch
 

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from vaekl.data import DataSpec, Split
 from vaekl.data.transforms import Dequantize
 from vaekl.measures.elbo import evaluate
-from vaekl.model.likelihoods import Categorical, Gaussian
+from vaekl.model.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian, Mixture, StudentT
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 from vaekl.training.schedules import LinearSchedule
 
@@ -105,6 +105,41 @@ def test_categorical_figures_are_numpy_s_on_the_unit_scale():
     assert found.bits_per_dim == pytest.approx((energy + found.kl) / (24 * np.log(2)), rel=1e-5)
 
 
+def test_each_channel_with_a_phi_of_its_own_has_it_under_its_name():
+    model = linear_model(LearnedPrecision(Gaussian(), SHAPE, "channel", 0.2))
+    with torch.no_grad():
+        model.weighting.log_dispersion[1] = np.log(0.09)
+    channels = evaluate(model, split_of(grey(COUNT, SHAPE)), seeded(), batch_size=10).record()["dispersion_by_channel"]
+    assert list(channels) == ["channel 0", "channel 1"]
+    assert [channel["dispersion"] for channel in channels.values()] == pytest.approx([0.2, 0.09])
+    assert [channel["implied_sigma"] for channel in channels.values()] == pytest.approx([0.2**0.5, 0.3])
+    for one_or_many in ("scalar", "value"):
+        other = linear_model(LearnedPrecision(Gaussian(), SHAPE, one_or_many, 0.2))
+        assert evaluate(other, split_of(grey(2, SHAPE)), seeded()).dispersion_by_channel == {}
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "beta", "expected"), [(Gaussian(), 0.2, 1.0), (ContinuousBernoulli(), 4.0, 4.0)]
+)
+def test_the_information_weight_is_what_of_the_effective_beta_is_no_phi(likelihood, beta, expected):
+    model = model_of(spec_of(grey(1, SHAPE)), likelihood, FixedBeta(likelihood, SHAPE, beta))
+    found = evaluate(model, split_of(grey(8, SHAPE)), seeded(), 0.5)
+    assert found.information_weight == expected * 0.5
+    assert found.effective_beta_kl == pytest.approx(found.dispersion * found.information_weight)
+
+
+def test_a_learned_option_is_a_figure_and_no_constant_is_no_minus_zero():
+    learned = model_of(spec_of(grey(1, SHAPE)), StudentT(df="learned", scale="decoder", min_scale="learned"))
+    options = evaluate(learned, split_of(grey(8, SHAPE)), seeded()).learned_options
+    assert options == pytest.approx({"df": 5.0, "min_scale": 1e-3})
+    mixture = Mixture("student_t", 2, {"df": "learned"})
+    assert mixture.learned_options == pytest.approx({"options.df": 5.0})
+    assert Gaussian().learned_options == StudentT().learned_options == {}
+    binary = model_of(DataSpec("x", SHAPE, 2, "binary"), Bernoulli())
+    constant = evaluate(binary, split_of(grey(8, SHAPE).round()), seeded()).log_norm_const
+    assert str(constant) == "0.0"
+
+
 def test_the_ledger_adds_up():
     found = evaluate(
         linear_model(LearnedPrecision(Gaussian(), SHAPE, "pixel", 0.3)), split_of(grey(COUNT, SHAPE)), seeded()
@@ -116,7 +151,8 @@ def test_the_ledger_adds_up():
 def test_figures_carry_their_units_and_every_scalar():
     found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(COUNT, SHAPE)), seeded())
     in_nats = {"log_norm_const", "kl", "elbo", "elbo_standard_error"}
-    scalars = set(vars(found)) - {"kl_per_latent", "dispersions", "images", "loss_standard_error", "schedule"}
+    no_scalars = {"kl_per_latent", "dispersions", "dispersion_by_channel", "learned_options"}
+    scalars = set(vars(found)) - no_scalars - {"images", "loss_standard_error", "schedule"}
     expected = {f"{name}_nats" if name in in_nats else name: getattr(found, name) for name in scalars}
     assert expected.pop("bits_per_dim") is None
     assert found.figures() == expected

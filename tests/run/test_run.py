@@ -20,8 +20,10 @@ from vaekl.training.trainer import JUDGED
 ROOT = Path(__file__).parents[2]
 FIGURES = {
     "energy_nats", "energy", "log_norm_const_nats", "kl_nats", "elbo_nats", "elbo_standard_error_nats", "loss",
-    "bits_per_dim", "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units",
+    "bits_per_dim", "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "information_weight",
+    "active_units",
 }  # fmt: skip
+LISTS = {"kl_per_latent_nats", "dispersions", "dispersion_by_channel", "learned_options"}
 #: a learning rate at which the validation ELBO first rises and then falls
 TOO_FAST = ("optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trainer.patience=3")
 
@@ -41,7 +43,7 @@ def test_results_hold_every_figure_of_validation_and_test(run):
     assert found["choices"]["likelihood"] == "gaussian"
     assert "dequantized" in found["protocol"]["data"]
     for split in ("valid", "test"):
-        assert set(found[split]) == FIGURES | {"kl_per_latent_nats", "dispersions"}
+        assert set(found[split]) == FIGURES | LISTS
         assert len(found[split]["kl_per_latent_nats"]) == 4
         assert sum(found[split]["kl_per_latent_nats"]) == pytest.approx(found[split]["kl_nats"])
 

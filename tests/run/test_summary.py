@@ -7,12 +7,13 @@ import pytest
 from helpers import data_of, grey, model_of, seeded, split_of, trainer_of
 from trainer_cases import byte_data
 
+from vaekl.data import DataSpec
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.importance import importance_bounds
 from vaekl.model.control import Capacity, Controller, Geco
 from vaekl.model.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from vaekl.model.objective import Iwae
-from vaekl.model.weighting import FixedBeta
+from vaekl.model.weighting import FixedBeta, LearnedPrecision
 from vaekl.run import summary
 
 
@@ -32,6 +33,23 @@ def number(text):
     return float(text.replace(",", "").split(" ± ")[0])
 
 
+def test_phi_and_sigma_stand_beside_the_name_and_kind_of_their_column():
+    spec = DataSpec("t", (2,), None, "real", columns=("age", "a/b"), kinds=(("numeric", 1), ("count", 1)))
+    model = model_of(spec, Gaussian(), LearnedPrecision(Gaussian(), (2,), "value", 0.25))
+    shown = summary.dispersions(evaluate(model, split_of(grey(4, (1, 1, 2)).flatten(1)), seeded()))
+    table = {column.header: list(column.cells) for column in shown.columns}
+    assert table == {"column": ["age", "a/b"], "kind": ["numeric", "count"], "φ": ["0.25"] * 2, OWN_UNIT: ["0.5"] * 2}
+    many = replace(spec, shape=(99,), columns=tuple(map(str, range(99))), kinds=())
+    model = model_of(many, Gaussian(), LearnedPrecision(Gaussian(), (99,), "value"))
+    rows = list(
+        summary.dispersions(evaluate(model, split_of(grey(4, (1, 9, 11)).flatten(1)), seeded())).columns[0].cells
+    )
+    assert rows[59:] == ["59", "and 39 more in results.json"]
+    scalar = model_of(spec, Gaussian())
+    assert summary.dispersions(evaluate(scalar, split_of(grey(4, (1, 1, 2)).flatten(1)), seeded())) is None
+
+
+OWN_UNIT = "implied σ, own unit"
 PARTS = ["−E/φ", "ln C", "−KL"]
 
 
@@ -57,6 +75,7 @@ def test_a_distribution_needs_no_bins():
     bits = [number(rows[name][1]) for name in PARTS]
     assert sum(bits) == pytest.approx(number(rows["ELBO"][1]), abs=3e-4)
     assert number(rows["ELBO"][1]) == pytest.approx(-test.elbo / (16 * log(2)), abs=1e-4)
+    assert rows["ln C"] == ("0.000", "+0.0000")
 
 
 def test_a_density_on_other_values_has_no_bits():

@@ -25,6 +25,9 @@ FIGURES = {
     "active_units": 2,
     "kl_per_latent_nats": [0.125, 0.125],
     "dispersions": [0.5],
+    "information_weight": 1.0,
+    "dispersion_by_channel": {"column age": {"kind": "numeric", "dispersion": 0.5, "implied_sigma": 7.5}},
+    "learned_options": {"df": 4.5},
 }
 BOUND = {"k": 50, "nats": -65.0, "standard_error_nats": 0.125, "bits_per_dim": 3.0}
 CHOICES = {"likelihood": "gaussian", "weighting": "auto"}

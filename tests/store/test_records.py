@@ -46,14 +46,17 @@ OPTIONAL = {
     "git_revision", "level_width", "spread", "files", "implied_beta_kl", "target_kl_nats",
     "target_rmse", "target_distortion_nats",
     "scale_power", "unit_sigma", "elbo_standard_error_nats", "bits_per_dim",
-    "dispersions",
+    "dispersions", "information_weight", "dispersion_by_channel", "learned_options",
     "valid", "ruler", "ais", "reliability", "quality", "knn_accuracy", "features", "standard_error_nats",
     "standard_error_bits_per_dim", "sigma_over_rmse", "calibrated_beta_kl", "inception_std", "dispersion",
     "reason", "session", "started", "ended", "host", "process", "slurm_job", "overrides", "example", "init",
     "objective",
 }  # fmt: skip
 #: objects whose keys are names, and lists: those may be empty
-_NAMES = ("packages", "choices", "calibration", "runs", "accepts", "changes", "iwae", "overrides")
+_NAMES = (
+    "packages", "choices", "calibration", "runs", "accepts", "changes", "iwae", "overrides", "dispersion_by_channel",
+    "learned_options",
+)  # fmt: skip
 
 
 def sentence(file, read, folder):

@@ -1,14 +1,19 @@
 """The config groups and their options, read from `conf/` without Hydra, so that --help is instant."""
 
+import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vaekl.system.errors import VaeklError
+from vaekl.system.errors import VaeklError, did_you_mean
 
 #: options of a user's own folder, and bytes of each
 _MOST_FILES, _MOST_BYTES = 2_000, 1 << 20
+#: groups whose options set keys of other groups
+_OF_OTHERS = ("experiment", "sweep")
+#: a line of an option's file, without its comment: indent, key and value; `- override /model: mlp` is one too
+_SETTING = re.compile(r"( *)(- override /)?([\w.]+):(?: +(\S.*))?")
 _PACKAGE = Path(__file__).parents[1]
 #: in a wheel conf/ lies inside the package, in a checkout beside it
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
@@ -34,6 +39,11 @@ def options(group: str, more: Sequence[Path] = ()) -> dict[str, str]:
     return {file.stem: _description(file) for file in files if not file.stem.startswith("_")}
 
 
+def no_option(group: str, option: str, names: Collection[str]) -> str:
+    """The sentence for an option that a group has not; `names` are those that it has."""
+    return f"{group}={option} is not one of {', '.join(names)}{did_you_mean(option, list(names))}."
+
+
 def check_files(directory: Path) -> None:
     """Refuse a config folder with pipes and endless files in it: Hydra opens whatever is called like an option.
 
@@ -56,13 +66,45 @@ def settings(file: str, prefix: str = "") -> str:
         file: its path in `conf/`, without `.yaml`.
         prefix: what stands before the keys on the command line, such as `trainer.`.
     """
-    lines = []
-    for line in (CONF / f"{file}.yaml").read_text(encoding="utf-8").splitlines():
-        setting, comment, meaning = line.partition("  # ")
-        if comment and not line.startswith(("#", " ")):
-            key, _, value = setting.partition(": ")
-            lines.append(f"  {f'{prefix}{key}={value.strip()}'.replace(', ', ','):<34} {meaning.strip()}\n")
-    return "".join(lines)
+    lines = _lines((CONF / f"{file}.yaml").read_text(encoding="utf-8"))
+    return "".join(_line(prefix + key, value, meaning) for key, value, meaning in lines if meaning and "." not in key)
+
+
+def settings_of(group: str, option: str, more: Sequence[Path] = ()) -> str:
+    """The lines of --help for an option: its keys, each with its default and the comment beside it.
+
+    Args:
+        group: which it belongs to.
+        option: one of `options(group, more)`.
+        more: the user's own config folders.
+    """
+    file = next(file for root in (CONF, *more) if (file := root / group / f"{option}.yaml").exists())
+    # what an experiment or a sweep sets are keys of other groups
+    prefix = "" if group in _OF_OTHERS else f"{group}."
+    # its class, and what it is called in reports, are nothing to set
+    own = [line for line in _lines(file.read_text(encoding="utf-8")) if line[0] not in ("_target_", "name")]
+    return "".join(_line(prefix + key, value, meaning) for key, value, meaning in own)
+
+
+def _lines(text: str) -> Iterator[tuple[str, str, str]]:
+    """Key, value and comment of each line of a file of settings, the key with those above it and dots between."""
+    above: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        setting, _, meaning = line.partition(" #")
+        if (parts := _SETTING.fullmatch(setting.rstrip())) is None:
+            continue
+        indent, override, key, value = (part or "" for part in parts.groups())
+        above = [outer for outer in above if outer[0] < len(indent)]
+        if override:
+            yield key, value, meaning.strip()
+        elif value:
+            yield ".".join([*(name for _, name in above), key]), value, meaning.strip()
+        else:
+            above.append((len(indent), key))
+
+
+def _line(key: str, value: str, meaning: str) -> str:
+    return f"  {f'{key}={value}'.replace(', ', ','):<34} {meaning}".rstrip() + "\n"
 
 
 def _description(file: Path) -> str:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vaekl.config.compose import compose
-from vaekl.config.groups import CONF, groups, options
+from vaekl.config.groups import CONF, groups, no_option, options
 from vaekl.config.keys import unknown_flag, unknown_key, unread_key
 from vaekl.config.overrides import (
     FLAGS,
@@ -169,7 +169,7 @@ def _check_choice(override: Override, directories: Sequence[Path]) -> None:
         raise VaeklError(f"no run can do without a {group}: choose one of {', '.join(names)}.")
     for value in values(override, directories):
         if value not in names:
-            raise VaeklError(f"{group}={value} is not one of {', '.join(names)}{did_you_mean(value, names)}.")
+            raise VaeklError(no_option(str(group), value, names))
 
 
 def _check_flag(flag: str, value: str, words: Sequence[str]) -> None:

@@ -110,6 +110,17 @@ class DataSpec:
         return [f"{word} {index}" for index in range(self.shape[0])]
 
     @property
+    def figures_protocol(self) -> str:
+        """What was done to the stored values, and on which scale an ELBO is that is reported."""
+        own_scale = "" if self.scaling is None else "; ELBO on the data's own scale, not the standardized one"
+        return self.protocol + own_scale
+
+    @property
+    def kind_of_values(self) -> list[str]:
+        """The kind of the column that each value of a table's row belongs to; [] where there are none."""
+        return [kind for kind, width in self.kinds for _ in range(width)]
+
+    @property
     def is_picture(self) -> bool:
         """Whether they are images whose values are shades of [0, 1]."""
         return len(self.shape) == 3 and self.is_bounded
@@ -166,8 +177,8 @@ class DataSpec:
         if self.support == "counts":
             return x.float().log1p()
         seen = self.to_unit(x)
-        if self.support == "mixed" and any(kind == "count" for kind, _ in self.kinds):
-            is_count = [kind == "count" for kind, width in self.kinds for _ in range(width)]
+        if self.support == "mixed" and "count" in self.kind_of_values:
+            is_count = [kind == "count" for kind in self.kind_of_values]
             seen = torch.where(torch.tensor(is_count, device=x.device), seen.clamp(min=0).log1p(), seen)
         return seen.nan_to_num(nan=0.0) if self.has_missing else seen
 

@@ -44,7 +44,7 @@ class Standardize(Transform):
     def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
         if "mixed" not in accepts or not spec.kinds:
             return self
-        return replace(self, numeric=tuple(kind == "numeric" for kind, width in spec.kinds for _ in range(width)))
+        return replace(self, numeric=tuple(kind == "numeric" for kind in spec.kind_of_values))
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         raise TypeError("Standardize has not seen the data: use what fitted(images) returns")

@@ -1,8 +1,9 @@
 """The ELBO of the implied density over a whole split, and the other figures that training reports."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,23 @@ ACTIVE_VARIANCE = 0.01
 _MAX_BATCH = 500
 #: the most values of η in a batch: 256 MiB in float32, several times which a likelihood may need
 _MAX_OUTPUTS = 2**26
+#: how many φ a record holds, and those of how many channels by their names
+_MOST_DISPERSIONS, _MOST_CHANNELS = 64, 1000
+
+
+@dataclass(frozen=True)
+class ChannelDispersion:
+    """The noise of one channel, or one column of a table.
+
+    Args:
+        kind: of the column, else empty.
+        dispersion: φ.
+        implied_sigma: the root of the density's average variance there, in the unit of the user's values.
+    """
+
+    kind: str
+    dispersion: float
+    implied_sigma: float
 
 
 @dataclass(frozen=True)
@@ -42,9 +60,12 @@ class Evaluation:
             where the two are equal.
         beta_kl: the KL's coefficient in the loss.
         effective_beta_kl: the KL's weight over the energy's; a geometric mean where there are several φ.
+        information_weight: λ, the part of it that is no φ.
         active_units: latents whose posterior mean has variance above 0.01.
         kl_per_latent: [Z].
         dispersions: φ, flattened.
+        dispersion_by_channel: of each channel that has a φ of its own, or column of a table, by its name.
+        learned_options: what the family has learned beside φ, by the options that say `learned`.
         images: how many there were.
     """
 
@@ -63,9 +84,12 @@ class Evaluation:
     rmse: float
     beta_kl: float
     effective_beta_kl: float
+    information_weight: float
     active_units: int
     kl_per_latent: Tensor
     dispersions: Tensor
+    dispersion_by_channel: dict[str, ChannelDispersion]
+    learned_options: dict[str, float]
     images: int
 
     def figures(self) -> dict[str, float]:
@@ -87,9 +111,20 @@ class Evaluation:
             "rmse": self.rmse,
             "beta_kl": self.beta_kl,
             "effective_beta_kl": self.effective_beta_kl,
+            "information_weight": self.information_weight,
             "active_units": self.active_units,
         }
         return {name: value for name, value in named.items() if value is not None}
+
+    def record(self) -> dict[str, Any]:
+        """The same with what is a list or a table, as values of JSON."""
+        by_channel = {name: asdict(channel) for name, channel in self.dispersion_by_channel.items()}
+        return self.figures() | {
+            "kl_per_latent_nats": self.kl_per_latent.tolist(),
+            "dispersions": self.dispersions.tolist() if len(self.dispersions) <= _MOST_DISPERSIONS else None,
+            "dispersion_by_channel": by_channel,
+            "learned_options": self.learned_options,
+        }
 
 
 def evaluate(
@@ -138,6 +173,8 @@ def _judge(
 ) -> Evaluation:
     judged: list[tuple[Tensor, ...]] = []
     seed = generator.initial_seed()
+    phis, own_places = model.weighting.dispersion.flatten(), model.weighting.own_places
+    by_channel = 1 < len(phis) == model.spec.shape[0] <= _MOST_CHANNELS
     for number, x in enumerate(batches):
         noise = model.noise(len(x), generator)
         if not distributed.is_dealt(number):
@@ -156,21 +193,23 @@ def _judge(
         missing = x.isnan()
         there = (~missing).flatten(1).sum(1).float()
         square_error = (mean - model.spec.to_data(x)).square().masked_fill(missing, 0).flatten(1).sum(1)
-        variance = variance.masked_fill(missing, 0).flatten(1).sum(1)
-        judged.append((parts, terms.kl, terms.posterior.mean, loss, bounds, variance, square_error, there))
+        variance = variance.masked_fill(missing, 0)
+        channels = _channel_sums(variance, missing) if by_channel else variance.new_zeros(0)
+        variance = variance.flatten(1).sum(1)
+        judged.append((parts, terms.kl, terms.posterior.mean, loss, bounds, variance, square_error, there, channels))
     figures = zip(*distributed.gathered(judged), strict=True)
-    columns, kl, posterior_means, losses, bounds_of, variances, square_errors, counts = figures
+    columns, kl, posterior_means, losses, bounds_of, variances, square_errors, counts, channel_sums = figures
     values = torch.cat(counts).cpu().double().sum().item()
     # averages over many images are taken in float64, which not every device has
     energy_nats, energy, log_norm_const, elbo = torch.cat(columns, 1).cpu().double()
     kl_per_latent = torch.cat(kl).cpu().double().mean(0)
-    dispersion = model.weighting.own_dispersions
+    dispersion = phis[own_places]
     geometric = dispersion.log().mean().exp()
     images = len(elbo)
     return Evaluation(
         energy_nats=energy_nats.mean().item(),
         energy=energy.mean().item(),
-        log_norm_const=log_norm_const.mean().item(),
+        log_norm_const=log_norm_const.mean().item() + 0.0,  # which is not −0 where there is none
         kl=kl_per_latent.sum().item(),
         elbo=elbo.mean().item(),
         elbo_standard_error=_standard_error(elbo),
@@ -183,11 +222,32 @@ def _judge(
         rmse=sqrt(torch.cat(square_errors).cpu().double().sum().item() / values),
         beta_kl=model.weighting.beta_kl,
         effective_beta_kl=model.effective_beta_kl(geometric, schedule).item(),
+        information_weight=model.information_weight(schedule),
         active_units=int((torch.cat(posterior_means).var(0) > ACTIVE_VARIANCE).sum()) if images > 1 else 0,
         kl_per_latent=kl_per_latent,
         dispersions=dispersion.cpu(),
+        dispersion_by_channel=_by_channel(model, phis, own_places, channel_sums) if by_channel else {},
+        learned_options=model.likelihood.learned_options,
         images=images,
     )
+
+
+def _channel_sums(variance: Tensor, missing: Tensor) -> Tensor:
+    """The variance summed over all but the channels, and of how many values that is, [1, 2, C]."""
+    others = (0, *range(2, variance.ndim))
+    return torch.stack([variance.sum(others), (~missing).sum(others).float()]).unsqueeze(0)
+
+
+def _by_channel(
+    model: VAE, phis: Tensor, own_places: Tensor, channel_sums: Iterable[Tensor]
+) -> dict[str, ChannelDispersion]:
+    variance, count = torch.cat(list(channel_sums)).cpu().double().sum(0)
+    sigmas = (variance / count.clamp(min=1)).sqrt().tolist()
+    kinds = model.spec.kind_of_values or [""] * len(sigmas)
+    return {
+        model.spec.channels[place]: ChannelDispersion(kinds[place], phis[place].item(), sigmas[place])
+        for place in own_places.tolist()
+    }
 
 
 def _standard_error(values: Tensor) -> float | None:

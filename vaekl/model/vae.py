@@ -108,6 +108,10 @@ class VAE(nn.Module):
         """The loss as text."""
         return self.objective.equation(self.weighting, self.control)
 
+    def information_weight(self, schedule: float) -> float:
+        """λ of the implied density's KL, the schedule in it: what a control makes of it, and any that is no φ."""
+        return self.weighting.information_weight * self.control.multiplier(schedule)
+
     def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
         """The KL's weight over the energy's, φ · λ · schedule, of the shape of `dispersion`."""
         return self.weighting.effective_beta_kl(dispersion, self.control.multiplier(schedule))

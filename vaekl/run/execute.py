@@ -90,6 +90,8 @@ def _trained_and_tested(run: Run) -> float | None:
             raise VaeklError(f"torch.compile failed ({reason}): {cure}, or set trainer.compile=false.") from error
         raise
     console.print(summary.end(trainer, test))
+    if (dispersions := summary.dispersions(test)) is not None:
+        console.print(dispersions)
     console.print(summary.closing(trainer, run.choices, test, run.path))
     if output.lost and not in_worker():
         raise output.lost.followed_by(f"the run is finished, in {run.path}.")
@@ -148,20 +150,13 @@ def _results(run: Run, weights: str, valid: Evaluation | None, test: Evaluation)
     return {
         "choices": dict(run.choices),
         "weighting": trainer.model.weighting.name,
-        "protocol": {"data": trainer.data.spec.protocol, "likelihood": trainer.model.likelihood.full_protocol},
+        "protocol": {"data": trainer.data.spec.figures_protocol, "likelihood": trainer.model.likelihood.full_protocol},
         "seed": trainer.seed,
         "weights": weights,
         "step": trainer.step,
         "restores": trainer.restores,
         "digests": trainer.data.digests,
         "images": {"train": len(trainer.data.train), "valid": valid.images if valid else 0, "test": test.images},
-        **({"valid": _figures(valid)} if valid else {}),
-        "test": _figures(test),
-    }
-
-
-def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    return evaluation.figures() | {
-        "kl_per_latent_nats": evaluation.kl_per_latent.tolist(),
-        "dispersions": evaluation.dispersions.tolist() if len(evaluation.dispersions) <= 64 else None,
+        **({"valid": valid.record()} if valid else {}),
+        "test": test.record(),
     }

@@ -20,6 +20,8 @@ from vaekl.system import distributed
 from vaekl.system.terminal import command, printable
 from vaekl.training.trainer import Trainer
 
+#: of how many channels, or columns of a table, figures are printed
+MOST_CHANNELS = 60
 _ABOVE_0 = "no mistake: a density may be larger than 1, so that its logarithm is above 0; a probability's never is"
 
 
@@ -90,7 +92,7 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
     table.add_column("bits/dim", justify="right")
     comparable = test.bits_per_dim is not None
     for name, nats in {"−E/φ": -test.energy_nats, "ln C": test.log_norm_const, "−KL": -test.kl}.items():
-        table.add_row(name, f"{nats:,.3f}", f"{-nats / (spec.dims * log(2)):+.4f}" if comparable else "")
+        table.add_row(name, f"{nats:z,.3f}", f"{-nats / (spec.dims * log(2)):+z.4f}" if comparable else "")
     if spec.dequantized and spec.levels:
         table.add_row(f"bins of width 1/{spec.levels}", "", f"{log2(spec.levels):+.4f}")
     bits = f"{test.bits_per_dim:.4f}" if test.bits_per_dim is not None else ""
@@ -101,10 +103,33 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
     distortion = test.energy_nats - test.log_norm_const
     if result := held(ControlFacts(**model.control.facts()), test.kl, test.rmse, distortion):
         table.add_row(*result)
-    table.add_row("dispersion φ", f"{test.dispersion:.5g}")
+    several = f", geometric mean of {len(test.dispersions):,}" if len(test.dispersions) > 1 else ""
+    table.add_row(f"dispersion φ{several}", f"{test.dispersion:.5g}")
+    for option, value in test.learned_options.items():
+        table.add_row(f"learned likelihood.{option}", f"{value:.5g}")
     table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
     table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")
+    table.add_row("information weight λ", f"{test.information_weight:.5g}")
     table.add_row("active units", f"{test.active_units} of {model.latents}")
+    return table
+
+
+def dispersions(test: Evaluation) -> Table | None:
+    """φ and σ of each column of a table, or each channel, where these have a φ of their own; None where not."""
+    channels = test.dispersion_by_channel
+    if not channels:
+        return None
+    table = Table()
+    has_kinds = any(channel.kind for channel in channels.values())
+    table.add_column(next(iter(channels)).partition(" ")[0], overflow="fold")
+    for title in [*(["kind"] if has_kinds else []), "φ", "implied σ, own unit"]:
+        table.add_column(title, justify="left" if title == "kind" else "right", no_wrap=True)
+    for name, channel in list(channels.items())[:MOST_CHANNELS]:
+        kind = [channel.kind] if has_kinds else []
+        bare = printable(name.partition(" ")[2])
+        table.add_row(bare, *kind, f"{channel.dispersion:.5g}", f"{channel.implied_sigma:.5g}")
+    if (more := len(channels) - MOST_CHANNELS) > 0:
+        table.add_row(f"and {more:,} more in results.json")
     return table
 
 
@@ -121,7 +146,7 @@ def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path
     longer = RunFolder(path).command("resume", f"trainer.steps={2 * trainer.plan.total_steps}")
     unfinished = f"{result.sentence}: {longer}" if _may_go_on(trainer, choices, result) else result.sentence
     lines = {
-        "protocol": f"{spec.protocol}; {likelihood.full_protocol}{none}",
+        "protocol": f"{spec.figures_protocol}; {likelihood.full_protocol}{none}",
         **({"above 0": _ABOVE_0} if test.elbo > 0 else {}),
         **({"unfinished": unfinished} if unfinished else {}),
         "run": printable(str(path)),

@@ -125,6 +125,14 @@ class Facts(Record, kw_only=True):
     init: Init | None = None
 
 
+class ChannelDispersion(Record):
+    """The noise of one channel, or one column of a table."""
+
+    kind: Text
+    dispersion: Positive
+    implied_sigma: NotNegative
+
+
 class Figures(Record, kw_only=True):
     """One evaluation of a split: `vaekl.measures.elbo.Evaluation`."""
 
@@ -144,6 +152,10 @@ class Figures(Record, kw_only=True):
     active_units: Count
     kl_per_latent_nats: list[Number]
     dispersions: list[Positive] | None = None
+    #: folders of earlier versions do not have these
+    information_weight: Number | None = None
+    dispersion_by_channel: dict[Text, ChannelDispersion] = field(default_factory=dict)
+    learned_options: dict[Text, Number] = field(default_factory=dict)
 
     @property
     def distortion_nats(self) -> float:

@@ -25,7 +25,9 @@ from vaekl.training.schedules import LearningRateSchedule, Schedule
 from vaekl.training.timer import Due, Timer
 
 #: figures of an evaluation that are logged of the last training batch
-JUDGED = ("dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "active_units")
+JUDGED = (
+    "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "information_weight", "active_units",
+)  # fmt: skip
 
 
 class Trainer:
@@ -205,13 +207,13 @@ class Trainer:
             check_gradient(self._gradient_norm, self.step, self.model)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule, stream = self.schedule(self.step - 1), generator("log", self.seed, self.device)
+        checked_multiplier(self.model.control, schedule, f" at step {self.step}")
         last_batch = judge(self.model, [self._last_x], stream, schedule, with_loss=False).figures()
         figures = {name: last_batch[name] for name in JUDGED} | ledger
         bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
         figures |= {
             **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
-            "information_weight": checked_multiplier(self.model.control, schedule, f" at step {self.step}"),
             **({"target_kl_nats": target} if (target := self.model.control.target_kl) is not None else {}),
             "learning_rate": self._rates(self.step - 1)[0],
             **({"restores": self.restores} if self.restores else {}),

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vaekl.config.groups import groups, options, settings
+from vaekl.config.groups import groups, no_option, options, settings, settings_of
+from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import printable
 
 PROGRAM = """\
@@ -97,16 +98,35 @@ def of_verb(verb: str) -> str:
     return f"{_VERBS[verb]}\nKeys\n{settings(verb, f'{verb}.')}"
 
 
-def of_train(directories: Sequence[Path]) -> str:
+def of_train(words: Sequence[str], directories: Sequence[Path]) -> str:
     """The help of train: every group with its options, and the keys that all runs have.
 
     Args:
+        words: that were typed; where some of them choose an option, the keys of these options instead.
         directories: the user's own config folders.
+
+    Raises:
+        VaeklError: there is no such option.
     """
+    names = groups(directories)
+    pairs = [word.partition("=")[::2] for word in words if word.partition("=")[0] in names]
+    if chosen := [(group, option) for group, value in pairs for option in value.split(",")]:
+        return "\n".join(_of_option(group, option, directories) for group, option in dict.fromkeys(chosen))
     blocks = []
-    for group in groups(directories):
+    for group in names:
         lines = (f"  {name:<22} {meaning}" for name, meaning in options(group, directories).items())
         listed = [printable(line) for line in lines]
         blocks.append("\n".join([group, *listed, ""]))
-    keys = "Any key of an option can be set, such as weighting.beta=0.01 or model.latents=8, and these:\n"
+    keys = (
+        "Any key of an option can be set, such as weighting.beta=0.01 or model.latents=8: `vaekl train "
+        "likelihood=gaussian --help` lists those of likelihood=gaussian. And these:\n"
+    )
     return _TRAIN + "\n".join([*blocks, keys]) + settings("train") + settings("trainer/default", "trainer.")
+
+
+def _of_option(group: str, option: str, directories: Sequence[Path]) -> str:
+    meanings = options(group, directories)
+    if option not in meanings:
+        raise VaeklError(no_option(group, option, meanings))
+    lines = settings_of(group, option, directories).splitlines() or ["  no keys of its own"]
+    return "".join(f"{printable(line)}\n" for line in [f"{group}={option}: {meanings[option]}", *lines])

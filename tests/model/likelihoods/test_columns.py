@@ -1,6 +1,7 @@
 """A family for each column of a table: ln p of a row by SciPy, missing values, and a run on such a table."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -108,7 +109,16 @@ def test_draws_are_of_each_columns_kind(tmp_path):
 def test_a_table_with_missing_values_trains_is_judged_and_read_back(tmp_path):
     words = ["dataset=table", f"dataset.path={people(tmp_path / 'people.csv', 0.2)}", "dataset.missing=mask"]
     run = trained(tmp_path, *words, "likelihood=auto", "trainer.steps=30", "seed=1")
+    assert results(run)["protocol"]["data"].endswith("ELBO on the data's own scale, not the standardized one")
     figures = results(run)["test"]
+    columns = figures["dispersion_by_channel"]
+    assert {name: column["kind"] for name, column in columns.items()} == {
+        "column height": "numeric", "column children": "count",
+    }  # fmt: skip
+    spread = load(run).model.spec.scaling.spread[0].item()
+    height = columns["column height"]
+    assert height["implied_sigma"] == pytest.approx(spread * height["dispersion"] ** 0.5, rel=1e-5)
+    assert [column["dispersion"] for column in columns.values()] == figures["dispersions"]
     assert np.isfinite(figures["elbo_nats"]) and np.isfinite(figures["rmse"])
     read = load(run)
     x = read.data.test.batch(slice(None), generator("test", 1))
@@ -120,6 +130,7 @@ def test_a_table_with_missing_values_trains_is_judged_and_read_back(tmp_path):
     assert all(np.isfinite(float(row["loss"])) for row in rows(run) if row["loss"])
     answer = vaekl(tmp_path, "eval", str(run), "eval.k=2")
     assert answer.code == 0 and "nan" not in answer.out
+    assert re.search(rf"column height .*φ = {height['dispersion']:.5g} \(numeric\)", answer.out)
     assert vaekl(tmp_path, "sample", str(run), "sample.count=4").code == 0
 
 

@@ -30,6 +30,7 @@ OF_RESULTS = {
     "rate_nats": "kl_nats",
     "active_units": "active_units",
     "effective_beta_kl": "effective_beta_kl",
+    "information_weight": "information_weight",
     "implied_sigma": "implied_sigma",
     "rmse": "rmse",
 }

@@ -93,6 +93,11 @@ class Likelihood(Supported, nn.Module, ABC):
         }
 
     @property
+    def learned_options(self) -> dict[str, float]:
+        """What the family has learned beside φ and the decoder, by the options that say `learned`."""
+        return {}
+
+    @property
     def has_dispersion(self) -> Tensor | None:
         """Which values of x have a φ, bool of the shape S; None where all have one."""
         return None

@@ -78,10 +78,9 @@ class Columns(Likelihood):
                 f"likelihood={self.name} is for tables, whose columns have kinds, but dataset={spec.name} has none: "
                 "use dataset=table, or likelihood=bernoulli."
             )
-        kinds = [kind for kind, width in spec.kinds for _ in range(width)]
         parts: list[_Block] = []
         for kind, word in self.words.items():
-            if places := [place for place, other in enumerate(kinds) if other == kind]:
+            if places := [place for place, other in enumerate(spec.kind_of_values) if other == kind]:
                 parts.append(_Block(kind, named(word), places))
         start = 0
         for kind, width in spec.kinds:

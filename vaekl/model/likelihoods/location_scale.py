@@ -69,6 +69,10 @@ class LocationScale(Likelihood):
         floor = "a learned floor" if self.min_scale == "learned" else f"{self.min_scale:g}"
         return f"the decoder gives one scale per {self.per}, from {floor} to e^{_MOST:g}"
 
+    @property
+    def learned_options(self) -> dict[str, float]:
+        return {"min_scale": self.log_floor.exp().item()} if self.by_decoder and self.min_scale == "learned" else {}
+
     def location(self, eta: Tensor) -> Tensor:
         """μ, [B, *S], of η [B, P, *S]."""
         return eta[:, 0].sigmoid() if self.link == "sigmoid" else eta[:, 0]

@@ -64,6 +64,10 @@ class Mixture(Likelihood):
         return self.family.protocol
 
     @property
+    def learned_options(self) -> dict[str, float]:
+        return {f"options.{option}": value for option, value in self.family.learned_options.items()}
+
+    @property
     def has_log_mass(self) -> bool:
         return self.family.has_log_mass
 

@@ -86,6 +86,11 @@ class StudentT(LocationScale):
         return f"{super().protocol}; {nu}" if self.by_decoder else nu
 
     @property
+    def learned_options(self) -> dict[str, float]:
+        own = {"df": torch.as_tensor(self.degrees(self.log_excess)).item()} if self.df == "learned" else {}
+        return super().learned_options | own
+
+    @property
     def unit_sigma(self) -> float | None:
         # that of a learned ν is another one after training
         return None if self.df == "learned" else super().unit_sigma

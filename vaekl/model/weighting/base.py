@@ -39,6 +39,8 @@ class Weighting(nn.Module):
     drops_constant: bool = False
     #: the KL's coefficient in the loss, before the schedule
     beta_kl: float = 1.0
+    #: what of that coefficient is no φ: an information weight λ, beside a control's
+    information_weight: float = 1.0
     #: the learning rate of the weighting's own parameters, over that of the networks
     lr_factor: float = 1.0
     #: whether φ may differ from 1
@@ -64,10 +66,17 @@ class Weighting(nn.Module):
         raise NotImplementedError
 
     @property
+    def own_places(self) -> Tensor:
+        """Where φ, flattened, is the family's, [n]: all of it where one φ is that of several values, or of none."""
+        phi, has = self.dispersion, self.likelihood.has_dispersion
+        if has is None or has.shape != phi.shape or not has.any():
+            return torch.arange(phi.numel(), device=phi.device)
+        return has.flatten().nonzero().squeeze(1)
+
+    @property
     def own_dispersions(self) -> Tensor:
-        """φ of the values that have one, [n]; all where the family has the same φ for several, or none at all."""
-        phi, has = self.dispersion.flatten(), self.likelihood.has_dispersion
-        return phi if has is None or has.shape != self.dispersion.shape or not has.any() else phi[has.flatten()]
+        """φ of the values that have one, [n]."""
+        return self.dispersion.flatten()[self.own_places]
 
     def observe(self, eta: Tensor, x: Tensor) -> None:
         """Called with η [B, P, *S] and x [B, *S] of a training batch before φ is read; for those that solve φ."""

@@ -71,6 +71,7 @@ class FixedBeta(_Fixed):
             )
         super().__init__(likelihood, shape, beta if likelihood.scale_power is not None else 1.0, "weighting.beta")
         self.beta_kl = beta
+        self.information_weight = 1.0 if likelihood.scale_power is not None else beta
         self.drops_constant = likelihood.has_constant
 
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:

@@ -78,12 +78,12 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "seed": options.seed,
         "digests": run.data.digests,
         "protocol": {
-            "data": spec.protocol,
+            "data": spec.figures_protocol,
             "likelihood": likelihood.full_protocol,
             "bits_per_dim": _density_protocol(model),
             "ruler": no_ruler or ruler.protocol(spec, likelihood),
         },
-        "elbo": ledger.figures() | {"kl_per_latent_nats": ledger.kl_per_latent.tolist()},
+        "elbo": ledger.record(),
         "iwae": _bound_rows(density),
     }
     if no_ruler is None:

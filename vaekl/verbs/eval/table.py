@@ -4,11 +4,8 @@ from typing import Any
 
 from rich.table import Table
 
-from vaekl.run.summary import with_error
+from vaekl.run.summary import MOST_CHANNELS, with_error
 from vaekl.system.terminal import printable
-
-#: of how many channels, or values of a vector, σ and RMSE are printed
-_MOST_CHANNELS = 17
 
 
 def run_table(report: dict[str, Any]) -> Table:
@@ -26,9 +23,9 @@ def run_table(report: dict[str, Any]) -> Table:
     table.add_column("", justify="right")
     table.add_column("protocol")
     elbo, protocol = report["elbo"], report["protocol"]
-    table.add_row("−E/φ, nats", f"{-elbo['energy_nats']:,.3f}")
-    table.add_row("ln C, nats", f"{elbo['log_norm_const_nats']:,.3f}")
-    table.add_row("−KL, nats", f"{-elbo['kl_nats']:,.3f}")
+    table.add_row("−E/φ, nats", f"{-elbo['energy_nats']:z,.3f}")
+    table.add_row("ln C, nats", f"{elbo['log_norm_const_nats']:z,.3f}")
+    table.add_row("−KL, nats", f"{-elbo['kl_nats']:z,.3f}")
     density = "; ".join((protocol["data"], protocol["likelihood"]))
     table.add_row("ELBO, nats", with_error(elbo["elbo_nats"], elbo.get("elbo_standard_error_nats"), 3), density)
     for row in report["iwae"]:
@@ -57,13 +54,18 @@ def run_table(report: dict[str, Any]) -> Table:
     table.add_row("  total correlation, nats", f"{rate['total_correlation_nats']:,.3f}", "KL(q(z) ‖ ∏ q(z_j))")
     table.add_row("  of single latents, nats", f"{rate['dimension_wise_kl_nats']:,.3f}", "Σ_j KL(q(z_j) ‖ p(z_j))")
     table.add_section()
-    for name, figures in list(report["calibration"].items())[:_MOST_CHANNELS]:
-        what = "" if name == "all" else f", {name}"
+    several = len(elbo["dispersions"] or ()) != 1
+    table.add_row("dispersion φ", f"{elbo['dispersion']:.5g}", "geometric mean of several" if several else "")
+    for option, value in elbo["learned_options"].items():
+        table.add_row(f"learned likelihood.{option}", f"{value:.5g}")
+    for name, figures in list(report["calibration"].items())[: 1 + MOST_CHANNELS]:
+        what = "" if name == "all" else f", {printable(name)}"
         sigmas = f"{figures['implied_sigma']:.4f} / {figures['rmse']:.4f} = {_ratio(figures)}"
-        calibrated = f"calibrated β_KL = {figures['calibrated_beta_kl']:.5g}" if "calibrated_beta_kl" in figures else ""
-        table.add_row(f"implied σ / RMSE{what}", sigmas, calibrated)
-    if (more := len(report["calibration"]) - _MOST_CHANNELS) > 0:
+        table.add_row(f"implied σ / RMSE{what}", sigmas, "; ".join(_dispersion(report, name)))
+    if (more := len(report["calibration"]) - MOST_CHANNELS - 1) > 0:
         table.add_row(f"  and of {more:,} more", "", "in the file")
+    table.add_row("effective β_KL", f"{elbo['effective_beta_kl']:.5g}", "the KL's weight over the energy's")
+    table.add_row("information weight λ", f"{elbo['information_weight']:.5g}", "what of that is no φ")
     if curve := report["reliability"]:
         what = f"|predicted − observed| frequency of {curve['groups']} groups of levels, {curve['images']:,} {examples}"
         table.add_row("calibration error of levels", f"{curve['error']:.5f}", what)
@@ -80,6 +82,15 @@ def run_table(report: dict[str, Any]) -> Table:
         table.add_section()
         table.add_row("no answer yet", "", report["moving"])
     return table
+
+
+def _dispersion(report: dict[str, Any], name: str) -> list[str]:
+    """φ of a channel that has one of its own, the kind of a column, and the best φ as a weight of the KL."""
+    own, figures = report["elbo"]["dispersion_by_channel"].get(name), report["calibration"][name]
+    return [
+        *([f"φ = {own['dispersion']:.5g}" + (f" ({own['kind']})" if own["kind"] else "")] if own else []),
+        *([f"calibrated β_KL = {figures['calibrated_beta_kl']:.5g}"] if "calibrated_beta_kl" in figures else []),
+    ]
 
 
 def _control(report: dict[str, Any]) -> str:

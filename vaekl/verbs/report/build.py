@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 
 from vaekl.system.files import replacing
-from vaekl.verbs.report import figures, measure, prose, style
+from vaekl.verbs.report import dispersions, figures, measure, prose, style
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import Group, example_of, grouped
 from vaekl.verbs.report.page import Picture, html
@@ -50,9 +50,11 @@ def build(
     failures = [{"name": run.name, "status": run.status, "reason": run.reason} for run in runs if not run.finished]
     remarks = prose.remarks(groups, runs, shown.failures)
     words = {"notes": notes, "failures": failures, "remarks": remarks, "facts": facts}
-    page = html(title, lead, groups, runs, pictures, colours, words)
+    noise = dispersions.rows_of(groups)
+    page = html(title, lead, groups, runs, noise, pictures, colours, words)
     sections = {
         "Notes": notes,
+        **({"Dispersion of each column or channel": [_in_words(row) for row in noise]} if noise else {}),
         "Failures": [f"{one['name']}: {one['status']}: {one['reason']}" for one in failures] + remarks or ["None."],
         "What was run": [f"{name}: {value}" for name, values in facts.items() for value in values]
         + [f"{run.name}: {run.command}" for run in runs if run.command],
@@ -68,6 +70,11 @@ def build(
         if old.stem in prose.captions([], 0, 0, "") and f"figures/{old.name}" not in files:
             old.unlink()
     return list(runs)
+
+
+def _in_words(row: dispersions.Row) -> str:
+    group, channel, kind, phi, sigma = row.words
+    return f"{group}: {channel}{f' ({kind})' if kind else ''}: φ = {phi}, implied σ in its own unit = {sigma}"
 
 
 def _pictures(groups: Sequence[Group], shown: measure.Shown, colours: style.Colours, seed: int) -> list[Picture]:

@@ -130,11 +130,11 @@ class Run:
     def density(self) -> str:
         """What an ELBO of a finished run is comparable within: data, protocol and support."""
         assert self.results is not None and self.facts is not None
-        protocol, likelihood = self.results.protocol, self.facts.likelihood
-        clip = "" if protocol.likelihood == "nothing clipped" else f", {protocol.likelihood}"
+        protocol, likelihood = self.facts.data.protocol, self.facts.likelihood
+        clip = "" if likelihood.protocol == "nothing clipped" else f", {likelihood.protocol}"
         kind = "probability of" if likelihood.discrete else "density on"
         images = f"{self.results.images.test:,} test {self.example}s"
-        return f"{self.data}, {kind} {likelihood.support}, {protocol.data}{clip}, {images}"
+        return f"{self.data}, {kind} {likelihood.support}, {protocol}{clip}, {images}"
 
     @property
     def command(self) -> str:

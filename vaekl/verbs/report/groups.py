@@ -84,6 +84,7 @@ COLUMNS = (
     Column("active_units", "active units", 1, _test("active_units")),
     Column("sigma_over_rmse", "σ/RMSE", 3, lambda run: _ratio(run.test.implied_sigma, run.test.rmse)),
     Column("effective_beta_kl", "effective β_KL", 4, _test("effective_beta_kl")),
+    Column("information_weight", "λ", 4, _test("information_weight")),
     Column("training_seconds", "training, s", 1, lambda run: run.seconds),
     Column("images_per_second", "examples per s", 0, lambda run: run.images_per_second),
 )

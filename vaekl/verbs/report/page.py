@@ -14,6 +14,7 @@ from vaekl import __version__
 from vaekl.system.checks import is_number
 from vaekl.system.terminal import printable
 from vaekl.verbs.report.collect import Run
+from vaekl.verbs.report.dispersions import HEADS, Row
 from vaekl.verbs.report.groups import COLUMNS, Column, Group, swept
 from vaekl.verbs.report.style import PALETTE, Colours
 from vaekl.verbs.report.write import NONE, cell, counted, number, ruler_words
@@ -62,6 +63,7 @@ def html(
     lead: str,
     groups: Sequence[Group],
     runs: Sequence[Run],
+    dispersions: Sequence[Row],
     pictures: Sequence[Picture],
     colours: Colours,
     words: dict[str, Any],
@@ -73,6 +75,7 @@ def html(
         lead: the sentence below it.
         groups: rows of the first table, in order.
         runs: rows of the last table.
+        dispersions: rows of the table of columns and channels that have a φ of their own.
         pictures: in order; those of one section follow each other.
         colours: of the strategies.
         words: notes, failures (runs), remarks and facts.
@@ -100,6 +103,8 @@ def html(
         figures=[{"title": name, "figures": shown} for name, shown in sections.items()],
         run_heads=[{"title": name, "numeric": name in ("seed", "step", "s")} for name in _RUN_HEADS],
         runs=[_run_row(run) for run in runs],
+        dispersion_heads=[{"title": name, "numeric": place > 2} for place, name in enumerate(HEADS)],
+        dispersions=[_dispersion_row(row) for row in dispersions],
         **words,
     )
 
@@ -146,6 +151,12 @@ def _figure(column: Column, group: Group) -> Cell:
     if stat is None:
         return Cell(ruler_words(group) if column.key == "ruler_bits_per_dim" else text, "", True)
     return Cell(text, repr(stat.mean), True, error, column.key in group.best)
+
+
+def _dispersion_row(row: Row) -> list[Cell]:
+    *texts, phi, sigma = row.words
+    numbers = ((phi, row.dispersion), (sigma, row.implied_sigma))
+    return [Cell(text, text) for text in texts] + [Cell(words, repr(stat.mean), True) for words, stat in numbers]
 
 
 def _run_row(run: Run) -> list[Cell]:

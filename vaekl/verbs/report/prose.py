@@ -7,6 +7,7 @@ from statistics import fmean
 from vaekl.measures.held import held
 from vaekl.store.schema import Images
 from vaekl.verbs.report.collect import Run
+from vaekl.verbs.report.dispersions import learned
 from vaekl.verbs.report.groups import Group, example_of, repeats, swept
 from vaekl.verbs.report.measure import Theory
 
@@ -99,7 +100,8 @@ def notes(groups: Sequence[Group]) -> list[str]:
         "“2 of 3” means that one is not finished or repeats a seed; see Failures.",
         "Fair ruler: −log2 P(k)/D of the integers that the data really are, from eval.json; lower is better; "
         "comparable between all likelihoods on the same integers.",
-        f"ELBO = −D − R of the density that the loss implies, KL unweighted, nats per test {word}, from results.json; "
+        f"ELBO = −D − R of the density that the loss implies, KL unweighted, nats per test {word}, of real values on "
+        "their own scale, from results.json; "
         "comparable only on the same data, protocol and support.",
         "Bold: the best mean of those that can be compared, where there are at least two; not a test of significance. "
         "Only the ruler and the ELBO have a best.",
@@ -108,8 +110,9 @@ def notes(groups: Sequence[Group]) -> list[str]:
     integers = list(dict.fromkeys(group.counted[0].integers for group in groups if group.counted))
     lines.append(f"ELBOs here: {_sets(densities)}.")
     lines.append(f"Ruler here: {_sets(integers)}.")
-    lines += _targets(groups)
+    lines += _targets(groups) + learned(groups)
     lines += [
+        "Effective β_KL = φ · λ, the KL's weight over the energy's; λ, the information weight, is what of it is no φ.",
         f"σ/RMSE: implied σ over the RMSE of the density's mean on the test {word}s; 1 is calibrated. Active units: "
         "variance of the posterior mean above 0.01.",
         "Training, s: Σ steps · batch size / examples per second over the rows of metrics.csv, so without validation, "

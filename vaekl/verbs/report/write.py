@@ -22,8 +22,8 @@ def cell(column: Column, stat: Stat | None) -> tuple[str, str]:
     """Mean, and ± its standard error; both as text."""
     if stat is None:
         return ("not measured" if column.key == "ruler_bits_per_dim" else NONE), ""
-    if column.key == "effective_beta_kl":
-        # from 0.0001 to 1000; of a β_KL that the config fixes the error is rounding
+    if column.key in ("effective_beta_kl", "information_weight"):
+        # from 0.0001 to 1000; of a weight that the config fixes the error is rounding
         fixed = stat.error is None or stat.error <= 1e-6 * abs(stat.mean)
         return f"{stat.mean:.4g}", "" if fixed else f"± {stat.error:.1g}"
     places = 0 if column.key == "active_units" and stat.n == 1 else column.digits
