@@ -31,11 +31,18 @@ def changed(content: dict[str, Any], changes: Sequence[str], whole: bool = False
         cfg.data_dir = None if place is None else str(place)
         if "root" in cfg.dataset:
             cfg.dataset.root = cfg.data_dir
+    own_offset = cfg.dataset.get("offset")
+    if "dataset.offset" in values and parse(f"o={values['dataset.offset']}").value() != own_offset:
+        raise VaeklError(
+            f"dataset.offset is a part of the model, and the run was trained with {own_offset or 'none'}: leave it out."
+        )
     for group in ("dataset", "transform"):
         if parse(f"{group}={values.get(group, group)}").is_sweep_override():
             raise VaeklError(f"{group}={values[group]} names several: look at one at a time.")
         if group in values:
             cfg[group], cfg.choices[group] = _option(group, values[group], cfg.data_dir), values[group]
+    if "dataset" in values and "offset" in cfg.dataset:
+        cfg.dataset.offset = own_offset
     for key, value in values.items():
         if "." not in key:
             continue

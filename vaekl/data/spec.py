@@ -71,6 +71,8 @@ class DataSpec:
         columns: the names of a vector's values where it is the row of a table; () where they have none.
         kinds: of each column of that table numeric, count, binary or categorical, and how many values it has in a row.
         has_missing: whether values may be NaN, which stands for a missing one.
+        mean_total: the mean over the training rows of a row's sum, where a row's rates are in proportion to its sum;
+            else None.
 
     >>> DataSpec("digits", (1, 8, 8), levels=17, support="levels").dims
     64
@@ -86,6 +88,7 @@ class DataSpec:
     columns: tuple[str, ...] = ()
     kinds: tuple[tuple[str, int], ...] = ()
     has_missing: bool = False
+    mean_total: float | None = None
 
     @property
     def dims(self) -> int:
@@ -182,6 +185,24 @@ class DataSpec:
             seen = torch.where(torch.tensor(is_count, device=x.device), seen.clamp(min=0).log1p(), seen)
         return seen.nan_to_num(nan=0.0) if self.has_missing else seen
 
+    def offset(self, x: Tensor) -> Tensor | None:
+        """ln(total/mean total) of rows x [B, *S], [B, 1, ...]; of a row of zeros −10,000, whose rate is 0 in any float.
+
+        None where rates are not in proportion to totals.
+
+        >>> DataSpec("words", (2,), None, "counts", mean_total=6.0).offset(torch.tensor([[4.0, 2.0]]))
+        tensor([[0.]])
+        """
+        if self.mean_total is None:
+            return None
+        total = x.flatten(1).sum(1).view(-1, *[1] * len(self.shape))
+        return (total / self.mean_total).log().clamp(min=-1e4)
+
+    @property
+    def at_mean_total(self) -> str:
+        """Which total an example has that no row gives one, for the words of a picture."""
+        return "" if self.mean_total is None else f", at the mean total of {self.mean_total:.6g}"
+
     def to_data(self, x: Tensor) -> Tensor:
         """[B, *S] on the scale that is reported: of pictures, and of the user's own values where these are real."""
         return self.to_unit(x) if self.scaling is None else self.scaling.original(x)
@@ -217,6 +238,7 @@ class Source:
         test_labels: int64 [N], or None.
         inventory: where the images are from, and what was left out; the head of a run prints it.
         rows: where train and test were cut from one array, for either the place of each image in it, int64 [N].
+        by_total: whether a row's rates are in proportion to its sum.
     """
 
     spec: DataSpec
@@ -228,3 +250,4 @@ class Source:
     test_labels: Tensor | None = None
     inventory: Inventory = field(default_factory=Inventory)
     rows: dict[str, Tensor] = field(default_factory=dict)
+    by_total: bool = False

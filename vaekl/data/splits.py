@@ -19,6 +19,7 @@ from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.data.standardize import Standardize, Standardized
 from vaekl.data.together import Together, gathered
+from vaekl.data.totals import in_proportion, mean_total
 from vaekl.data.transforms import Transform
 from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
@@ -163,6 +164,8 @@ class Data:
         digests = {split: digest(images) for split, images in parts.items() if images is not None}
         data = cls(spec, source.spec, train, held_out, test, inventory, digests, rows)
         seen = train if len(train) else test  # test images alone are only looked at, on the scale of a run's model
+        if source.by_total:
+            data = data.by_total(mean_total(seen.images, spec))
         return data.standardized(chosen.fitted(seen.images)) if isinstance(chosen, Standardize) else data
 
     def all(self) -> Split:
@@ -197,6 +200,10 @@ class Data:
             valid=valid,
             test=replace(self.test, transform=transform),
         )
+
+    def by_total(self, mean: float) -> "Data":
+        """The same data, rates in proportion to totals over a mean total: of their training rows, or of a run's."""
+        return replace(self, spec=in_proportion(self.train.transform.spec(self.stored), mean))
 
     @property
     def digest(self) -> str:

@@ -69,7 +69,7 @@ class _Path:
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """ln q(z|x) and ln p(x, z) of z [B, Z], each [B]; the (2π)^(−Z/2) that both have is left out."""
         log_q = (-0.5 * ((z - self.mean) / self.std).square() - self.log_std).sum(1)
-        log_px = self.model.log_prob(self.model.decode(z), self.x)
+        log_px = self.model.log_prob(self.model.decode(z, self.x), self.x)
         return log_q, log_px - 0.5 * z.square().sum(1)
 
     def at(self, z: Tensor, beta: float) -> tuple[Tensor, Tensor]:

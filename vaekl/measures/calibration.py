@@ -63,7 +63,7 @@ def calibration(model: VAE, split: Split, generator: torch.Generator) -> Calibra
     sums = torch.zeros(4, model.spec.shape[0], dtype=torch.float64)
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
-        eta = model.decode(model.sample_posterior(x, generator).z)
+        eta = model.decode(model.sample_posterior(x, generator).z, x)
         mean, variance = model.moments(eta)
         energy = model.likelihood.energy(eta, x, model.weighting.dispersion)
         missing = x.isnan()
@@ -130,7 +130,7 @@ def reliability(model: VAE, split: Split, generator: torch.Generator) -> Reliabi
     outcomes: list[list[Tensor]] = [[] for _ in range(groups)]
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, generator)
-        eta = model.decode(model.sample_posterior(x, generator).z)
+        eta = model.decode(model.sample_posterior(x, generator).z, x)
         level = Ruler(spec).level(x)
         for group, (first, end) in enumerate(pairwise(starts)):
             predictions[group].append(_probability(model, eta, first, end).flatten().float().cpu())

@@ -148,7 +148,8 @@ def _batch_bounds(
 def _decoded(model: VAE, x: Tensor, z: Tensor, log_likelihood: LogLikelihood, chunk: int) -> Tensor:
     """ln p(x|z), [K, B], of x [B, *S] and z [K, B, Z], decoding at most `chunk` at once."""
     if len(z) == 1 and len(x) <= chunk:
-        return log_likelihood(model.decode(z[0]), x).unsqueeze(0)
+        return log_likelihood(model.decode(z[0], x), x).unsqueeze(0)
     image = torch.arange(len(x), device=x.device).repeat(len(z))
     parts = zip(z.flatten(0, 1).split(chunk), image.split(chunk), strict=True)
-    return torch.cat([log_likelihood(model.decode(part), x[which]) for part, which in parts]).view(z.shape[:2])
+    rows = ((part, x[which]) for part, which in parts)
+    return torch.cat([log_likelihood(model.decode(part, row), row) for part, row in rows]).view(z.shape[:2])

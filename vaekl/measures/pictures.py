@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 from vaekl.measures.elbo import batch_limit
 from vaekl.model.vae import VAE
@@ -25,7 +26,7 @@ _NARROWEST = 400
 
 
 @torch.no_grad()
-def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor:
+def decoded(model: VAE, z: Tensor, generator: Generator | None = None, inputs: Tensor | None = None) -> Tensor:
     """The mean of p(x|z), or with a generator a draw from it.
 
     z are decoded in blocks of one size, the last filled up with zeros, so that an image's bits do not depend on how
@@ -35,6 +36,7 @@ def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor
         model: in evaluation mode.
         z: [N, Z].
         generator: of the draws, on the model's device; None for the mean.
+        inputs: [N, *S], the rows whose totals the rates are in proportion to, as `VAE.decode` takes them.
 
     Returns:
         [N, *S] on the scale of pictures, float32, on the CPU.
@@ -45,7 +47,9 @@ def decoded(model: VAE, z: Tensor, generator: Generator | None = None) -> Tensor
     images = torch.empty(len(z), *model.spec.shape)
     for start in range(0, len(z), size):
         part = z[start : start + size].to(device)
-        eta = model.decode(torch.cat([part, part.new_zeros(size - len(part), model.latents)]))
+        missing = (0, 0, 0, size - len(part))
+        rows = None if inputs is None else pad(inputs[start : start + size].to(device).flatten(1), missing)
+        eta = model.decode(pad(part, missing), rows if rows is None else rows.view(size, *model.spec.shape))
         if generator is None:
             x = model.moments(eta)[0]
         else:

@@ -34,7 +34,7 @@ def figures(model: VAE, split: Split, generator: Generator) -> dict[str, float] 
     with evaluating(model):
         for part in batch_slices(len(split), _BATCH, drop_last=False):
             x = split.batch(part, generator)
-            mean = model.moments(model.decode(model.encode(x)[0]))[0].clamp(0, 1)
+            mean = model.moments(model.decode(model.encode(x)[0], x))[0].clamp(0, 1)
             target = model.spec.to_data(x).float()
             totals += torch.stack([psnr(target, mean), ssim(target, mean)]).cpu().double().sum(1)
     psnr_db, similarity = (totals / len(split)).tolist()

@@ -53,6 +53,8 @@ class VAE(nn.Module):
         if spec.scaling is not None:  # whoever reads the run back gives other data the same scale
             self.register_buffer("center", spec.scaling.center)
             self.register_buffer("spread", spec.scaling.spread)
+        if spec.mean_total is not None:
+            self.register_buffer("mean_total", torch.tensor(spec.mean_total))
         self.autocast = autocast
 
     def report_as(self, spec: DataSpec) -> None:
@@ -75,7 +77,7 @@ class VAE(nn.Module):
         posterior = self._reparameterised(x, noise)
         if noise.dim() == 3:
             x = x.repeat_interleave(noise.shape[1], 0)
-        eta = self.decode(posterior.z)
+        eta = self.decode(posterior.z, x)
         if self.training and self.weighting.observes:
             with torch.no_grad():
                 self.weighting.observe(eta, x)
@@ -148,11 +150,17 @@ class VAE(nn.Module):
             mean, log_std = self.encoder(self.spec.to_encoder(x))
         return mean.float(), log_std.float()
 
-    def decode(self, z: Tensor) -> Tensor:
-        """η of p(x|z), [B, P, *S], float32; z [B, Z]."""
+    def decode(self, z: Tensor, x: Tensor | None = None) -> Tensor:
+        """η of p(x|z), [B, P, *S], float32.
+
+        Args:
+            z: [B, Z].
+            x: the rows [B, *S] whose totals the rates are in proportion to, of data with dataset.offset=total; None for
+                rows of the mean total. Of other data it changes nothing.
+        """
         with self._precision(z):
             eta: Tensor = self.decoder(z)
-        return eta.float()
+        return eta.float() if x is None else self.likelihood.shifted(eta.float(), self.spec.offset(x))
 
     def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of p(x|z), each [B, *S], on the scale of pictures, where levels are k/(levels−1).

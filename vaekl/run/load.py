@@ -182,6 +182,9 @@ def load(
         center, spread = model.get_buffer("center"), model.get_buffer("spread")
         data = data.standardized(Standardized(Scaling(center, spread, scaling.per, scaling.mixed)))
         model.report_as(data.spec)
+    if data.spec.mean_total is not None:
+        data = data.by_total(model.get_buffer("mean_total").item())
+        model.report_as(data.spec)
     content, step = dict(cfg.content), state["step"]
     return TrainedRun(
         folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place), has_other_data

@@ -14,7 +14,7 @@ from vaekl.data.sources.kinds import support_of
 from vaekl.data.sources.labels import fitting, numbered
 from vaekl.data.sources.values import Values, values_of
 from vaekl.data.spec import DataSpec, Source, Support
-from vaekl.system.checks import number, whole
+from vaekl.system.checks import number, one_of, optional, whole
 from vaekl.system.errors import VaeklError
 
 
@@ -42,6 +42,7 @@ def build_source(
     inventory: Inventory | None = None,
     kind: str = "auto",
     has_missing: bool = False,
+    offset: str | None = None,
 ) -> Source:
     """Check the splits and say what their values are.
 
@@ -54,6 +55,7 @@ def build_source(
         inventory: what is known of where the images are from.
         kind: what the values stand for, as `support_of` has it.
         has_missing: whether NaN stands for a missing value.
+        offset: "total" where the rates of a row of counts are in proportion to its sum.
 
     Returns:
         The source, its images uint8, uint16 (int32 from a file, and of large counts) or float32.
@@ -62,6 +64,7 @@ def build_source(
         VaeklError: an array is empty, not finite, of a wrong type or shape, or does not match the training images.
     """
     inventory = inventory or Inventory()
+    optional(one_of, offset, "dataset.offset", ("total",))
     titles = {split: part.title for split, part in parts.items()}
     first = "train" if "train" in parts else "test"
     like = parts[first]
@@ -92,6 +95,7 @@ def build_source(
         valid_labels=labels.get("valid"),
         inventory=inventory,
         rows={split: torch.from_numpy(part.rows) for split, part in parts.items() if part.rows is not None},
+        by_total=offset is not None,
     )
 
 

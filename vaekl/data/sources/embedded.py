@@ -18,12 +18,13 @@ PATCH = 32
 PATCH_TRAIN_COLUMNS = 480
 
 
-def digits(name: str = "digits", kind: str = "levels") -> Source:
+def digits(name: str = "digits", kind: str = "levels", offset: str | None = None) -> Source:
     """Handwritten digits, 1x8x8, values 0 to 16: the first 1437 images to train on, the last 360 to test.
 
     Args:
         name: what the data set is called in reports.
         kind: what the values stand for; they are counts of the dots of 4x4 squares.
+        offset: "total" where the rates of an image of counts are in proportion to its sum.
 
     Returns:
         The source, with labels.
@@ -42,6 +43,7 @@ def digits(name: str = "digits", kind: str = "levels") -> Source:
         },
         levels=None if kind in ("counts", "real") else 17,
         kind=kind,
+        offset=offset,
     )
 
 

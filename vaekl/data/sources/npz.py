@@ -47,6 +47,7 @@ def npz(
     layout: str | None = None,
     kind: str = "auto",
     levels: int | None = None,
+    offset: str | None = None,
     test_fraction: float | None = 0.1,
     test_seed: int = 0,
     root: str | None = None,
@@ -66,6 +67,7 @@ def npz(
         layout: the order of the axes, where it is not plain from their number and a channel axis of length 1 or 3.
         kind: what the values stand for: image, levels, counts or real; auto takes one of them and says why.
         levels: how many values a pixel can take; None reads it off the data.
+        offset: "total" where the rates of a row of counts are in proportion to its sum.
         test_fraction: how much of train to cut off as a test split where the file has none.
         test_seed: which images that cuts.
         root: the data directory, where samples of a file each are gathered; None means VAEKL_DATA_DIR, or else the
@@ -95,7 +97,7 @@ def npz(
         parts = _array_parts(_members(place, files, (images, labels)), place, images, labels, layout, inventory)
     if "test" not in parts:
         parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    return build_source(name, parts, levels, inventory, kind)
+    return build_source(name, parts, levels, inventory, kind, offset=offset)
 
 
 def _npy_files(folder: Path) -> dict[str, Path]:

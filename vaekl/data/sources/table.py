@@ -38,6 +38,7 @@ def table(
     test_fraction: float | None = 0.1,
     test_seed: int = 0,
     kind: str = "real",
+    offset: str | None = None,
 ) -> Source:
     """The rows of a table as vectors of real numbers; a column of categories becomes a 0 or 1 for each of them.
 
@@ -60,6 +61,7 @@ def table(
         test_fraction: how much to cut off as a test split where nothing else says which rows that is.
         test_seed: which rows that cuts.
         kind: "real", or "counts" where all values are, for a likelihood of counts.
+        offset: "total" where the rates of a row of counts are in proportion to its sum.
 
     Returns:
         The source: binary if every column is, else real, or counts as the user says.
@@ -97,7 +99,7 @@ def table(
         inventory.origins = {str(part): f"{split}={part}" for part in np.unique(rows)}
     elif test_path is not None:
         inventory.origins["test"] = str(files["test"])
-    return source_of(name, kinds, rows, labels, kept, inventory, test_fraction, test_seed, kind)
+    return source_of(name, kinds, rows, labels, kept, inventory, test_fraction, test_seed, kind, offset)
 
 
 def source_of(
@@ -110,6 +112,7 @@ def source_of(
     test_fraction: float | None,
     test_seed: int,
     kind: str = "real",
+    offset: str | None = None,
 ) -> Source:
     """Columns -> a source of vectors.
 
@@ -123,6 +126,7 @@ def source_of(
         test_fraction: how much of train to cut off where there are no rows to test on.
         test_seed: which rows that cuts.
         kind: real or counts.
+        offset: total, or None.
     """
     values: dict[str, Array] = {}
     kinds = []
@@ -148,7 +152,7 @@ def source_of(
     # a table of nothing but binary columns is binary
     levels = 2 if kind == "real" and ((matrix == 0) | (matrix == 1)).all() else None
     has_missing = bool(np.isnan(matrix[kept]).any())
-    source = build_source(name, parts, levels, inventory, "levels" if levels else kind, has_missing)
+    source = build_source(name, parts, levels, inventory, "levels" if levels else kind, has_missing, offset)
     return replace(source, spec=source.spec.with_(columns=tuple(values), kinds=tuple(kinds)))
 
 

@@ -92,6 +92,15 @@ class Likelihood(Supported, nn.Module, ABC):
             "unit_sigma": self.unit_sigma,
         }
 
+    def shifted(self, eta: Tensor, offset: Tensor | None) -> Tensor:
+        """η [B, P, *S] of rates exp(offset) times as large, of a family that `takes_offset`; None leaves them.
+
+        Args:
+            eta: [B, P, *S].
+            offset: broadcasts against [B, *S].
+        """
+        return eta if offset is None else torch.cat([eta[:, :1] + offset.unsqueeze(1), eta[:, 1:]], 1)
+
     @property
     def learned_options(self) -> dict[str, float]:
         """What the family has learned beside φ and the decoder, by the options that say `learned`."""

@@ -141,6 +141,7 @@ class Counts(Likelihood):
 
     accepts = ("counts",)
     discrete = True
+    takes_offset = True
     bounds = (0.0, inf)
     log_norm_const_text = "0"
 

@@ -23,6 +23,8 @@ class Supported:
     bounds: tuple[float, float] = (0.0, 1.0)
     #: whether they are no values of x themselves, since E is infinite there
     open_support: ClassVar[bool] = False
+    #: whether η's first output is the logarithm of a rate, to which the offset of a row is added
+    takes_offset: ClassVar[bool] = False
     #: whether a NaN of x is a missing value that is left out of E and ln C
     leaves_out_missing: bool = False
 
@@ -48,6 +50,11 @@ class Supported:
             raise VaeklError(
                 f"likelihood={self.name} takes {data_words(*self.accepts)}, but dataset={spec.name} ({spec.protocol}) "
                 f"holds {data_words(spec.support)}: use {cures(spec, self.accepts)}."
+            )
+        if spec.mean_total is not None and not self.takes_offset:
+            raise VaeklError(
+                f"likelihood={self.name} has no rate that dataset.offset=total could multiply: use "
+                f"{families_that(lambda family: family.takes_offset)}, or leave dataset.offset out."
             )
         if spec.has_missing and not self.leaves_out_missing:
             raise VaeklError(

@@ -1,5 +1,7 @@
 """Whether a run does better than no model at all: than taking every image for the mean of the training images."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -54,6 +56,8 @@ class Baseline(Callback):
 def rmse_of_mean(split: Split, spec: DataSpec, device: torch.device) -> float:
     """The root mean square deviation of some images from their mean, on the scale that is reported.
 
+    Where rates are in proportion to totals it is that from the share of the total that each value has in all of them.
+
     Args:
         split: the images.
         spec: what they are.
@@ -62,13 +66,14 @@ def rmse_of_mean(split: Split, spec: DataSpec, device: torch.device) -> float:
     some = min(len(split), _IMAGES)
     index = torch.arange(some, device=device) * len(split) // some
 
-    def sums(of: Tensor | float, power: int) -> tuple[Tensor, Tensor]:
-        """Of each value that is not missing, [*S]: the sum of powers, and how many there are."""
+    def summed(answer: Callable[[Tensor, Tensor | float], Tensor]) -> Tensor:
+        """Summed over the images, [*S]: an answer for x [B, *S] and what multiplies the rates of each of its rows."""
         noise, parts = generator("baseline", 0, device), index.split(max(1, _VALUES // spec.dims))
-        powers = [(spec.to_data(split.batch(part, noise)) - of).double().pow(power) for part in parts]
-        counts = torch.stack([(~values.isnan()).sum(0) for values in powers]).sum(0)
-        return torch.stack([values.nansum(0) for values in powers]).sum(0), counts
+        batches = (split.batch(part, noise) for part in parts)
+        exposed = ((x, 1.0 if (offset := spec.offset(x)) is None else offset.exp()) for x in batches)
+        return torch.stack([answer(spec.to_data(x), exposure).double().nansum(0) for x, exposure in exposed]).sum(0)
 
-    total, count = sums(0.0, 1)
-    squares, count = sums((total / count.clamp(min=1)).float(), 2)
-    return float((squares.sum() / count.sum()).sqrt())
+    count = summed(lambda x, _: ~x.isnan())
+    exposures = summed(lambda x, exposure: ~x.isnan() * exposure)
+    mean = (summed(lambda x, _: x) / exposures.clamp(min=1e-9)).float()
+    return float((summed(lambda x, exposure: (x - mean * exposure).double().square()).sum() / count.sum()).sqrt())

@@ -75,7 +75,7 @@ def _images(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Ten
     tiles = Tiles.of(model.spec, inputs)
     return {
         "inputs_above_reconstructions": beside(
-            tiles.drawn(inputs), tiles.drawn(decoded(model, posterior_mean)), _COLUMNS
+            tiles.drawn(inputs), tiles.drawn(decoded(model, posterior_mean, inputs=x)), _COLUMNS
         ),
         "prior_means": tiles.drawn(decoded(model, prior)),
         "prior_samples": tiles.drawn(decoded(model, prior, stream)),

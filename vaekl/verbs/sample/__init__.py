@@ -65,7 +65,7 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
     for kind, plate in plates.items():
         for decoder in options.decoder:
             noise = stream(run, options, f"{kind} decoder") if decoder == "sample" else None
-            images = decoded(run.model, plate.z, noise)[: plate.keep]
+            images = decoded(run.model, plate.z, noise, plate.inputs)[: plate.keep]
             label = f"{plate.words}, {DECODERS[decoder]}"
             path = folder / f"{kind}_{decoder}.{options.format}"
             if other and path.exists():  # it may be of the run's own data

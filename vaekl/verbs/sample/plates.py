@@ -29,6 +29,7 @@ class Plate:
     Args:
         words: what it is, before the decoder is named.
         z: [at least `keep`, Z]; in whole blocks, since more might be wanted.
+        inputs: of each z the row [*S] whose total it has, or None, as `decoded` takes them.
         keep: how many of the decoded images are shown.
         columns: of the grid.
         arrays: what an npz holds beside images and z.
@@ -43,6 +44,7 @@ class Plate:
     arrays: dict[str, Any] = field(default_factory=dict)
     lay_out: Callable[[Tensor], Tensor] = lambda images: images
     rows: Sequence[str] = ()
+    inputs: Tensor | None = None
 
 
 def plates_of(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> dict[str, Plate]:
@@ -67,7 +69,7 @@ def prior(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     # block by block, because a longer draw at once would not begin with the same numbers
     for block in z:
         block.normal_(generator=noise)
-    return Plate("prior", z.flatten(0, 1), options.count, options.columns)
+    return Plate(f"prior{run.model.spec.at_mean_total}", z.flatten(0, 1), options.count, options.columns)
 
 
 def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
@@ -82,6 +84,7 @@ def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Pl
         _inputs(inputs[:keep], mean, log_std, options),
         lambda images: pictures.beside(tiles.drawn(inputs[:keep]), images, options.columns),
         ["input", ""] * -(-keep // options.columns),
+        inputs,
     )
 
 
@@ -102,7 +105,8 @@ def traversal(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     z = pictures.traversal(chosen, latents, options.columns, span)
     order = "" if options.latents else ", most KL first,"
     return Plate(
-        f"traversal of latents {', '.join(map(str, chosen))}{order} from {-span:g} to {span:g} with all others at 0",
+        f"traversal of latents {', '.join(map(str, chosen))}{order} from {-span:g} to {span:g} with all others at 0"
+        f"{run.model.spec.at_mean_total}",
         z,
         len(z),
         options.columns,
@@ -135,18 +139,22 @@ def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plat
         )
     inputs, (first, last) = inputs[: 2 * pairs], mean[: 2 * pairs].unflatten(0, (pairs, 2)).unbind(1)
     z = pictures.interpolation(first, last, options.columns)
+    left, right = inputs.flatten(1).unflatten(0, (pairs, 2)).unbind(1)
+    rows = pictures.interpolation(left, right, options.columns).view(len(z), *inputs.shape[1:])
+    linear = "linear in z" if run.model.spec.mean_total is None else "linear in z and in the total,"
 
     def between(images: Tensor) -> Tensor:
         left, right = tiles.drawn(inputs).unflatten(0, (pairs, 1, 2)).unbind(2)
         return torch.cat([left, images.unflatten(0, (pairs, -1)), right], 1).flatten(0, 1)
 
     return Plate(
-        f"interpolation, linear in z between posterior means of {_inputs_words(run, options)} at both ends of a row",
+        f"interpolation, {linear} between posterior means of {_inputs_words(run, options)} at both ends of a row",
         z,
         len(z),
         options.columns + 2,
         _inputs(inputs, mean, log_std, options) | {"weights": torch.linspace(0, 1, options.columns)},
         between,
+        inputs=rows,
     )
 
 
