@@ -161,7 +161,7 @@ def _sample(words: list[str]) -> int:
     for word in unread:
         flag, equals, value = word.partition("=")
         if flag == "--format" and not (value := value if equals else next(unread, "")):
-            raise VaeklError("--format needs a value: png or npz.")
+            raise VaeklError("--format needs a value: png, npz or csv.")
         rest.append(f"sample.format={value}" if flag == "--format" else word)
     return _look_at_runs("sample", rest)
 

@@ -70,6 +70,7 @@ class DataSpec:
             into a bound on those of the integers.
         columns: the names of a vector's values where it is the row of a table; () where they have none.
         kinds: of each column of that table numeric, count, binary or categorical, and how many values it has in a row.
+        categories: of each column of that table its name, and its values in words, in their order; () of numbers.
         has_missing: whether values may be NaN, which stands for a missing one.
         mean_total: the mean over the training rows of a row's sum, where a row's rates are in proportion to its sum;
             else None.
@@ -87,6 +88,7 @@ class DataSpec:
     scaling: Scaling | None = field(default=None, compare=False)
     columns: tuple[str, ...] = ()
     kinds: tuple[tuple[str, int], ...] = ()
+    categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
     has_missing: bool = False
     mean_total: float | None = None
 

@@ -48,6 +48,16 @@ class Column:
         """The different values, in their order."""
         return list(np.unique(self.values[~self.missing]))
 
+    @property
+    def category_words(self) -> tuple[str, ...]:
+        """The categories as text, with all of their digits and letters; () of numbers."""
+        if self.kind in ("numeric", "count"):
+            return ()
+        return tuple(
+            repr(float(category)).removesuffix(".0") if isinstance(category, float) else str(category)
+            for category in self.categories
+        )
+
     def numbers(self) -> dict[str, Array]:
         """What the column is in a row, by name: itself, a 0 or 1, or a 0 or 1 for each category; float64 [N] each.
 
@@ -55,11 +65,12 @@ class Column:
         """
         if self.kind in ("numeric", "count"):
             return {self.name: self.values}
-        categories = self.categories
-        shown = categories[1:] if self.kind == "binary" else categories
+        first = 1 if self.kind == "binary" else 0
+        words = [_word(category) for category in self.categories]
+        words = words if len(set(words)) == len(words) else list(self.category_words)
         return {
-            f"{self.name}={_word(category)}": np.where(self.missing, np.nan, self.values == category)
-            for category in shown
+            f"{self.name}={word}": np.where(self.missing, np.nan, self.values == category)
+            for word, category in list(zip(words, self.categories, strict=True))[first:]
         }
 
     def words(self) -> str:

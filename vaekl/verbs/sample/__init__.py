@@ -17,7 +17,8 @@ from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
 from vaekl.system.terminal import printable, show
 from vaekl.verbs.left_out import left_out
-from vaekl.verbs.sample.options import DECODERS, SampleOptions
+from vaekl.verbs.sample import rows
+from vaekl.verbs.sample.options import DECODERS, ROWS, SampleOptions
 from vaekl.verbs.sample.plates import FEW_HUNDRED, plates_of, stream
 
 _LEAST_PIXELS = 64
@@ -49,6 +50,8 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
         changes: those of the run's data; pictures of other data take no name that is there already.
     """
     spec, split = run.model.spec, run.split(options.split)
+    if options.format == "csv":
+        rows.check_table(spec)
     tiles = Tiles.of(spec, spec.to_data(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
     plates = plates_of(run, options, tiles)
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
@@ -62,15 +65,27 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
         show(printable(f"  left out: {line}"))
     if "reconstructions" in plates and options.images is None and (rest := len(split) - options.count) > 0:
         show(f"  left out: {rest:,} of {len(split):,} {spec.example}s (sample.count={options.count})")
+    if options.format == "csv":
+        show(f"  cells: {rows.PROTOCOL}")
+    if pictures := [kind for kind in plates if options.format == "csv" and kind not in ROWS]:
+        show(f"  left out: {' and '.join(pictures)}, which {'is' if len(pictures) == 1 else 'are'} drawn as png or npz")
     for kind, plate in plates.items():
-        for decoder in options.decoder:
+        for decoder in options.decoder if kind not in pictures else []:
             noise = stream(run, options, f"{kind} decoder") if decoder == "sample" else None
             images = decoded(run.model, plate.z, noise, plate.inputs)[: plate.keep]
             label = f"{plate.words}, {DECODERS[decoder]}"
+            if options.format == "csv":
+                label = label.replace(" above reconstructions", " reconstructed", 1)
             path = folder / f"{kind}_{decoder}.{options.format}"
             if other and path.exists():  # it may be of the run's own data
                 path = path.with_stem(path.stem + other)
-            if options.format == "npz":
+            if options.format == "csv":
+                rows.save_csv(path, spec, images)
+                if kind == "reconstructions" and spec.has_missing:
+                    filled = path.with_stem(path.stem.replace(kind, "filled_in", 1))
+                    rows.save_csv(filled, spec, rows.filled_in(split, plate.arrays["indices"], images))
+                    show(printable(f"  {filled.name:<27} the inputs, with {DECODERS[decoder]} where one is missing"))
+            elif options.format == "npz":
                 arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
                 _save_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, f"{label}: {origin}")
             else:

@@ -10,6 +10,8 @@ from vaekl.system.errors import VaeklError
 
 #: kinds of pictures, in the order in which they are made
 KINDS = ("prior", "reconstructions", "traversal", "interpolation")
+#: those of them that are rows of a table too
+ROWS = ("prior", "reconstructions")
 #: what may be made of a decoder's output, and how a picture's label says it
 DECODERS = {"mean": "mean of p(x|z)", "sample": "a draw from p(x|z)"}
 _MOST_IN_A_PNG = 10_000
@@ -45,6 +47,8 @@ class SampleOptions:
             return [choice for choice in choices if choice in chosen]
 
         count = whole(options["count"], "sample.count", 1)
+        if options["format"] == "csv" and not {*ROWS} & {*options["what"]}:
+            raise VaeklError(f"a table has rows of {' and '.join(ROWS)}: add one of them to sample.what, or use npz.")
         latents, images = (_numbers(options[key], f"sample.{key}") for key in ("latents", "images"))
         for key, many in (("count", count), ("images", len(images or ()))):
             if many > _MOST_IN_A_PNG and options["format"] == "png":
@@ -54,7 +58,7 @@ class SampleOptions:
         return cls(
             what=some_of("what", KINDS),
             decoder=some_of("decoder", tuple(DECODERS)),
-            format=one_of(options["format"], "sample.format", ("png", "npz")),
+            format=one_of(options["format"], "sample.format", ("png", "npz", "csv")),
             count=count,
             columns=whole(options["columns"], "sample.columns", 2),
             span=positive(options["span"], "sample.span"),
