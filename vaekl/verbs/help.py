@@ -78,6 +78,7 @@ Examples
   vaekl sample outputs/<run>
   vaekl sample outputs/<run> sample.what=prior sample.decoder=mean sample.count=100 sample.columns=10
   vaekl sample outputs/<run> --format npz
+  vaekl sample outputs/<run> --format csv                               rows of a table
   vaekl sample outputs/<run> sample.what=interpolation dataset=npz dataset.path=two.npz
 """,
     "report": """\

@@ -28,8 +28,8 @@ FITS = {
 CURES = {
     "fixed_beta": ("weighting=fixed_dispersion", "control=information_weight"),
     "cb_normalizer": ("likelihood=cb", "weighting=auto"),
-    "learned_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic, logit_normal or student_t"),
-    "optimal_precision": ("weighting=auto", "likelihood=gaussian, laplace, logistic, logit_normal or student_t"),
+    "learned_precision": ("weighting=auto",),
+    "optimal_precision": ("weighting=auto",),
 }
 
 
@@ -54,6 +54,38 @@ def test_every_pair_builds_or_names_itself_and_the_cures(weighting, likelihood):
     text = sentence(lambda: build(LIKELIHOODS[likelihood], SHAPE))
     for part in (f"weighting={weighting}", f"likelihood={LIKELIHOODS[likelihood].name}", *CURES[weighting]):
         assert part in text
+
+
+SCALES = "gaussian, laplace, logistic"
+
+
+@pytest.mark.parametrize(
+    ("name", "support", "weighting", "others"),
+    [
+        ("poisson", "counts", LearnedPrecision, ", or likelihood=negative_binomial or zinb."),
+        ("poisson", "counts", OptimalPrecision, "."),
+        ("categorical", None, LearnedPrecision, ", or likelihood=discretized_logistic."),
+        ("bernoulli", "binary", LearnedPrecision, f", or likelihood={SCALES} or student_t."),
+        ("cb", "unit_interval", OptimalPrecision, f", or likelihood={SCALES}, logit_normal or student_t."),
+        (
+            "by decoder",
+            "real",
+            LearnedPrecision,
+            f", or likelihood={SCALES} or student_t.",
+        ),
+    ],
+)
+def test_other_families_are_named_that_fit_the_data_and_the_weighting(name, support, weighting, others, monkeypatch):
+    monkeypatch.setattr(LIKELIHOODS[name], "data_support", support)
+    text = sentence(lambda: weighting(LIKELIHOODS[name], SHAPE))
+    assert text.endswith(f"use weighting=auto{others}")
+
+
+def test_the_family_of_cb_normalizer_is_offered_where_it_fits_the_data(monkeypatch):
+    gaussian = Gaussian()
+    for support, cure in (("real", "so use weighting=auto."), ("unit_interval", "so use that, or weighting=auto.")):
+        monkeypatch.setattr(gaussian, "data_support", support)
+        assert sentence(lambda: CBNormalizer(gaussian, SHAPE)).endswith(f"the constant of likelihood=cb, {cure}")
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,13 @@ def data_words(*supports: Support) -> str:
 
 
 def families_that(fit: Callable[[type[Any]], bool]) -> str:
-    """Those of vaekl's own families that fit, as a user chooses one.
+    """Those of vaekl's own families that fit, as a user chooses one; empty where none does.
 
     >>> families_that(lambda family: "counts" in family.accepts)
     'likelihood=negative_binomial, poisson or zinb'
     """
-    names = [family.name for family in FAMILIES if fit(family)]
-    return "likelihood=" + " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    *names, last = ["", *(family.name for family in FAMILIES if fit(family))]
+    return f"likelihood={' or '.join([*filter(None, [', '.join(names[1:])]), last])}" if last else ""
 
 
 def cures(spec: DataSpec, accepts: tuple[Support, ...]) -> str:

@@ -1,7 +1,8 @@
 """Which data a family takes, and the sentences for those that it does not."""
 
+from collections.abc import Callable
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -27,6 +28,8 @@ class Supported:
     takes_offset: ClassVar[bool] = False
     #: whether a NaN of x is a missing value that is left out of E and ln C
     leaves_out_missing: bool = False
+    #: the support of the data that it models, once `check_spec` has seen them
+    data_support: Support | None = None
 
     @property
     def support_text(self) -> str:
@@ -39,6 +42,11 @@ class Supported:
         if (lower, upper) == (-inf, inf):
             return "the real line"
         return f"{'(' if lower == -inf else '['}{lower:g}, {upper:g}{')' if upper == inf else ']'}"
+
+    def others_that(self, fit: Callable[[type[Any]], bool]) -> str:
+        """Those of vaekl's own families that fit and take the same data, as a user chooses one; empty if none does."""
+        supports = set(self.accepts) if self.data_support is None else {self.data_support}
+        return families_that(lambda family: fit(family) and bool(supports & set(family.accepts)))
 
     def check_spec(self, spec: DataSpec) -> None:
         """Refuse data whose support this family does not have.
@@ -56,6 +64,7 @@ class Supported:
                 f"likelihood={self.name} has no rate that dataset.offset=total could multiply: use "
                 f"{families_that(lambda family: family.takes_offset)}, or leave dataset.offset out."
             )
+        self.data_support = spec.support
         if spec.has_missing and not self.leaves_out_missing:
             raise VaeklError(
                 f"likelihood={self.name} has no law for missing values, which dataset.missing=mask keeps: "

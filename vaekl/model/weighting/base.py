@@ -7,6 +7,7 @@
 It changes the loss and never what is reported, which is the ELBO of the density at its φ.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from vaekl.data.spec import Shape
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.likelihoods import Likelihood
-from vaekl.model.likelihoods.choices import families_that
 from vaekl.system.checks import one_of
 from vaekl.system.errors import VaeklError
 
@@ -150,11 +150,18 @@ def plus(rest: Tensor, weight: Tensor | float, kl: Tensor) -> Tensor:
     return torch.addcmul(rest, kl, weight) if isinstance(weight, Tensor) else torch.add(rest, kl, alpha=weight)
 
 
-def check_scale(likelihood: Likelihood, weighting: str) -> None:
+def check_scale(
+    likelihood: Likelihood, weighting: str, learns: Callable[[type[Likelihood]], bool] = lambda family: False
+) -> None:
     """Refuse a family whose φ is no scale, for a weighting that learns or solves it.
 
+    Args:
+        likelihood: the family.
+        weighting: the name of the weighting.
+        learns: which families it takes beside those whose φ is a scale.
+
     Raises:
-        VaeklError: one sentence that names the families whose φ is one.
+        VaeklError: one sentence that names the families which it takes, on the same data.
     """
     if likelihood.scale_power is None:
         if not type(likelihood).__module__.startswith("vaekl."):
@@ -165,9 +172,10 @@ def check_scale(likelihood: Likelihood, weighting: str) -> None:
         why = "is no scale"
         if likelihood.weighs_energy and likelihood.weighting != "learned_precision":
             why = "cannot be told apart from the decoder's output scale" if _takes(likelihood, 2.0) else "can only be 1"
+        others = likelihood.others_that(lambda family: family.scale_power is not None or learns(family))
         raise VaeklError(
             f"weighting={weighting} does not fit likelihood={likelihood.name}, whose dispersion {why}: use "
-            f"weighting=auto, or {families_that(lambda family: family.scale_power is not None)}."
+            f"weighting=auto{others and f', or {others}'}."
         )
 
 

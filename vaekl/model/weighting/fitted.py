@@ -51,8 +51,8 @@ class LearnedPrecision(Weighting):
         lr_factor: float = 10.0,
     ) -> None:
         super().__init__(likelihood, shape)
-        if likelihood.weighs_energy and likelihood.weighting != self.name:
-            check_scale(likelihood, self.name)
+        if not _is_shape(likelihood):
+            check_scale(likelihood, self.name, _is_shape)
         self.lr_factor = positive(lr_factor, "weighting.lr_factor")
         self.init = optional(positive, init, "weighting.init")
         self.log_dispersion = nn.Parameter(
@@ -78,6 +78,11 @@ class LearnedPrecision(Weighting):
 
     def explanation(self) -> str:
         return f"ln φ is learned ({self.own_dispersions.numel()} of them)"
+
+
+def _is_shape(family: Likelihood | type[Likelihood]) -> bool:
+    """Whether φ is a shape of the density, or another that no η stands for, which can be learned without a scale."""
+    return not family.weighs_energy or family.weighting == LearnedPrecision.name
 
 
 class OptimalPrecision(Weighting):

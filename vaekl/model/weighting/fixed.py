@@ -129,10 +129,11 @@ class CBNormalizer(FixedDispersion):
 
     def __init__(self, likelihood: Likelihood, shape: Shape) -> None:
         if likelihood.weighting != self.name:
-            families = families_that(lambda family: family.weighting == self.name)
+            own = families_that(lambda family: family.weighting == self.name)
+            fitting = likelihood.others_that(lambda family: family.weighting == self.name)
             raise VaeklError(
-                f"weighting={self.name} does not fit likelihood={likelihood.name}: it is the constant of {families}, "
-                "so use that, or weighting=auto."
+                f"weighting={self.name} does not fit likelihood={likelihood.name}: it is the constant of {own}, so use "
+                f"{'that, or ' if fitting else ''}weighting=auto."
             )
         super().__init__(likelihood, shape)
 
