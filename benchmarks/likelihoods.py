@@ -20,6 +20,7 @@ from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
+    CensoredGaussian,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
@@ -45,7 +46,7 @@ FAMILIES = [
     *[Gaussian(), Laplace(), Logistic(), StudentT(), Bernoulli(), ContinuousBernoulli(), Beta()],
     *[Categorical(256), DiscretizedLogistic(levels=256), LogisticMixture(levels=256)],
     *[Poisson(), NegativeBinomial(), ZeroInflatedNegativeBinomial()],
-    *[TruncatedGaussian(), LogitNormal()],
+    *[TruncatedGaussian(), CensoredGaussian(), LogitNormal()],
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]

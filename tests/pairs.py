@@ -9,6 +9,7 @@ WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
 
 #: whose kind another one stands for by day
 BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "mixture", "poisson", "zinb", "logit_normal"}
+BY_NIGHT |= {"censored_gaussian"}
 
 #: those of which every second pair trains by day; the others with weighting=auto alone
 EVERY_DAY = {"bernoulli", "beta", "categorical", "cb", "gaussian", "laplace"}
@@ -17,7 +18,7 @@ EVERY_DAY = {"bernoulli", "beta", "categorical", "cb", "gaussian", "laplace"}
 _LEARN_OR_SOLVE = {"learned_precision", "optimal_precision"}
 _SCALES = {"gaussian", "laplace", "logistic", "mixture", "student_t", "logit_normal"}
 #: a φ that is a shape of the density, or in a constant that depends on η, can be learned, and not solved
-_SHAPES = {"discretized_logistic", "negative_binomial", "truncated_gaussian", "zinb"}
+_SHAPES = {"censored_gaussian", "discretized_logistic", "negative_binomial", "truncated_gaussian", "zinb"}
 
 
 #: what a run must be told for data that it takes, where grey digits are none

@@ -48,6 +48,7 @@ from .model.likelihoods import AutoLikelihood as AutoLikelihood
 from .model.likelihoods import Bernoulli as Bernoulli
 from .model.likelihoods import Beta as Beta
 from .model.likelihoods import Categorical as Categorical
+from .model.likelihoods import CensoredGaussian as CensoredGaussian
 from .model.likelihoods import Columns as Columns
 from .model.likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from .model.likelihoods import DiscretizedLogistic as DiscretizedLogistic

@@ -160,6 +160,12 @@ def test_auto(spec, accepts, expected):
     assert chosen(stored).dtype == (torch.int64 if expected is Levels else torch.float32)
 
 
+def test_auto_scales_levels_for_a_law_that_has_probabilities_at_the_ends():
+    chosen = AutoTransform(dequantizes=False)
+    assert chosen.resolve(GREY, ("unit_interval",)) == Scale(255)
+    assert isinstance(chosen.resolve(UNIT, ("unit_interval",)), AsStored)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_transforms_run_where_the_batch_is():
     k = torch.arange(256, dtype=torch.uint8, device="cuda").reshape(1, 1, 16, 16)

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from vaekl.distributions import (
     Beta,
+    CensoredGaussian,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Logistic,
@@ -64,6 +65,31 @@ def discretized_logistic(loc, scale, levels=5):
     below, above = exact.cdf(edges), exact.sf(edges)
     inner = np.where(edges[1:] < exact.mean(), np.diff(below), -np.diff(above))
     return stats.rv_discrete(values=(np.arange(levels), [below[0], *inner, above[-1]]))
+
+
+class CensoredBySciPy:
+    """y moved to the nearest point of [0, 1], y normal; 0 and 1 have a probability."""
+
+    ends = (0.0, 1.0)
+
+    def __init__(self, loc, scale):
+        self.normal = stats.norm(loc, scale)
+
+    def logpdf(self, x):
+        return {0.0: self.normal.logcdf(0), 1.0: self.normal.logsf(1)}.get(float(x), self.normal.logpdf(x))
+
+    def cdf(self, x):
+        return np.where(x < 1, self.normal.cdf(x), 1.0)
+
+    def ppf(self, u):
+        return np.clip(self.normal.ppf(u), 0, 1)
+
+    def mean(self):
+        return self.normal.expect(lambda y: y, 0, 1, epsabs=1e-13) + self.normal.sf(1)
+
+    def var(self):
+        square = self.normal.expect(lambda y: y**2, 0, 1, epsabs=1e-13) + self.normal.sf(1)
+        return square - self.mean() ** 2
 
 
 class LogitNormalBySciPy:
@@ -232,6 +258,13 @@ LAWS = {
     "truncated_gaussian": Law(
         TruncatedGaussian,
         lambda loc, scale: stats.truncnorm(-loc / scale, (1 - loc) / scale, loc, scale),
+        {"loc": (0.4, -0.5, 1.7), "scale": (0.2, 0.4, 1.0)},
+        {"loc": float("nan"), "scale": 0.0},
+        1.25,
+    ),
+    "censored_gaussian": Law(
+        CensoredGaussian,
+        CensoredBySciPy,
         {"loc": (0.4, -0.5, 1.7), "scale": (0.2, 0.4, 1.0)},
         {"loc": float("nan"), "scale": 0.0},
         1.25,

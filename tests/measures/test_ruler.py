@@ -17,6 +17,7 @@ from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
+    CensoredGaussian,
     ContinuousBernoulli,
     Gaussian,
     Laplace,
@@ -55,7 +56,7 @@ def test_every_value_lies_in_the_bin_of_its_level_and_the_bins_meet(transform, l
 
 @pytest.mark.parametrize(
     "likelihood",
-    [Gaussian(), Laplace(), Logistic(), StudentT(), ContinuousBernoulli(), Beta()],
+    [Gaussian(), Laplace(), Logistic(), StudentT(), ContinuousBernoulli(), Beta(), CensoredGaussian()],
     ids=lambda family: family.name,
 )
 @pytest.mark.parametrize("transform", [Dequantize(), Scale()], ids=["dequantized", "scaled"])
@@ -90,6 +91,16 @@ def test_the_gaussian_s_probability_of_integers_against_scipy():
     kl = (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(1)
     expected = np.log(mass).sum((1, 2, 3)) - kl.double().numpy()
     np.testing.assert_allclose(found.elbo, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("transform", [Dequantize(), Scale()], ids=["dequantized", "scaled"])
+def test_tails_that_are_folded_into_the_ends_leave_the_gaussian_s_bins_as_they_are(transform):
+    chosen, spec = resolved(transform, STORED[17])
+    eta, phi = torch.randn(1, 1, 1, 4, 4, generator=generator()), torch.full((1, 1, 1), 0.04)
+    every = torch.arange(17, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    edges = Ruler(spec).edges(Ruler(spec).level(chosen(every, generator())))
+    masses = [family.log_mass(eta, *edges, phi) for family in (CensoredGaussian(), Gaussian())]
+    assert torch.equal(*masses)
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(), Laplace(), ContinuousBernoulli()], ids=lambda family: family.name)

@@ -10,6 +10,7 @@ from vaekl.model.beginning import begin_at_data
 from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
+    CensoredGaussian,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
@@ -46,6 +47,7 @@ def test_a_phi_that_is_no_scale_begins_near_the_best(x):
     left = (x.numpy() - x.numpy().mean(0)).var()
     for likelihood, values, expected in [
         (TruncatedGaussian(), x, left),
+        (CensoredGaussian(), x, left),
         (DiscretizedLogistic(levels=17), 16 * x, np.sqrt(3 * left) / np.pi),
     ]:
         weighting = LearnedPrecision(likelihood, SHAPE)

@@ -12,6 +12,7 @@ from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
+    CensoredGaussian,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
@@ -95,6 +96,7 @@ FAMILIES = [
     NegativeBinomial(),
     ZeroInflatedNegativeBinomial("decoder"),
     TruncatedGaussian(),
+    CensoredGaussian(),
     LogitNormal(),
 ]
 

@@ -46,6 +46,7 @@ LIKELIHOODS = {
     "zinb": (likelihoods.ZeroInflatedNegativeBinomial, "counts"),
     "zinb by decoder": (partial(likelihoods.ZeroInflatedNegativeBinomial, "decoder"), "counts"),
     "truncated_gaussian": (likelihoods.TruncatedGaussian, "unit_interval"),
+    "censored_gaussian": (likelihoods.CensoredGaussian, "unit_interval"),
     "logit_normal": (likelihoods.LogitNormal, "levels"),  # which are dequantized: 0 and 1 are no values of it
 }
 WEIGHTINGS = {
@@ -73,11 +74,12 @@ DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 #: whose φ is a scale
 SCALES = {"gaussian", "laplace", "logistic", "student_t", "logit_normal"}
 #: a φ that is a shape of the density, or in a constant that depends on η, can be learned, and not solved
-SHAPES = {"discretized_logistic", "negative_binomial", "truncated_gaussian", "zinb"}
+SHAPES = {"censored_gaussian", "discretized_logistic", "negative_binomial", "truncated_gaussian", "zinb"}
 #: whose support is the real line
 WHOLE_LINE = {*SCALES, "gaussian by decoder"} - {"logit_normal"}
 #: whose kind another one stands for by day
 BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "logit_normal", "poisson", "zinb", "zinb by decoder"}
+BY_NIGHT |= {"censored_gaussian"}
 
 
 def uniform(generator, count):
@@ -120,7 +122,8 @@ def source(kind, support):
 
 def data_for(likelihood, kind, support):
     """As `vaekl.run.build` makes the data of a run: transformed for the likelihood, and refused outside its support."""
-    transform = AsStored() if support == "real" else AutoTransform()  # which would take their size away
+    # AutoTransform would take the size of real values away
+    transform = AsStored() if support == "real" else AutoTransform(dequantizes=not likelihood.atoms)
     data = Data.from_source(source(kind, support), transform, likelihood.accepts, 12, 0)
     likelihood.check_spec(data.spec)
     likelihood.check_support(data.train.batch(slice(None)))
@@ -286,6 +289,7 @@ TAKES = {
     **{family: {*SUPPORTS} - {"counts"} for family in WHOLE_LINE},
     **{family: {"counts"} for family in OF_COUNTS},
     "truncated_gaussian": {"unit_interval", "levels"},
+    "censored_gaussian": {"unit_interval", "levels"},
     "logit_normal": {"unit_interval", "levels"},
 }
 

@@ -29,6 +29,14 @@ def test_a_batch_larger_than_the_data_is_one_full_batch(tmp_path):
     assert (trainer.step, len(trainer._last_x)) == (3, 1294)
 
 
+@pytest.mark.parametrize(("likelihood", "ends"), [("censored_gaussian", True), ("truncated_gaussian", False)])
+def test_levels_keep_their_ends_for_a_law_that_has_probabilities_there(likelihood, ends, tmp_path):
+    data = built(tmp_path, f"likelihood={likelihood}").trainer.data
+    x = data.train.batch(slice(0, 9), torch.Generator())
+    assert ((x == 0).any() and (x == 1).any()).item() is ends
+    assert ("scaled k/16" if ends else "dequantized") in data.spec.protocol
+
+
 @pytest.mark.parametrize(("typed", "kind"), [("null", None), ("bfloat16", torch.bfloat16)])
 def test_the_networks_alone_run_in_half_precision(typed, kind, tmp_path):
     trainer = built(tmp_path, f"trainer.autocast={typed}").trainer

@@ -17,6 +17,7 @@ from vaekl.system.errors import VaeklError
         ("likelihood=dmol", "logistic_mixture"),
         ("likelihood=nb", "negative_binomial"),
         ("likelihood=truncnorm", "truncated_gaussian"),
+        ("likelihood=tobit", "censored_gaussian"),
         ("model=cnn", "conv"),
     ],
 )

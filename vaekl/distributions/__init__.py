@@ -11,10 +11,11 @@ from vaekl.distributions.counts import NegativeBinomial, Poisson, ZeroInflatedNe
 from vaekl.distributions.levels import DiscretizedLogistic
 from vaekl.distributions.location_scale import Logistic, StudentT
 from vaekl.distributions.of import of
-from vaekl.distributions.unit_interval import LogitNormal, TruncatedGaussian
+from vaekl.distributions.unit_interval import CensoredGaussian, LogitNormal, TruncatedGaussian
 
 __all__ = [
     "Beta",
+    "CensoredGaussian",
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "LikelihoodDistribution",

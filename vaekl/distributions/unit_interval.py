@@ -62,6 +62,31 @@ class TruncatedGaussian(LikelihoodDistribution):
         return draws + (slope * (tail - tail.detach())).to(draws.dtype)
 
 
+class CensoredGaussian(LikelihoodDistribution):
+    """N(μ, σ²) with the tails beyond [0, 1] at 0 and at 1, which have a probability; inside log_prob is a density's.
+
+    Args:
+        loc: μ, any real number.
+        scale: σ, of the Gaussian.
+        validate_args: as in PyTorch.
+
+    >>> round(CensoredGaussian(0.0, 1.0).log_prob(torch.tensor(0.0)).item(), 6)  # ln ½
+    -0.693147
+    """
+
+    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.unit_interval
+    has_rsample = True
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        super().__init__(likelihoods.CensoredGaussian(), {"loc": loc, "scale": scale}, validate_args)
+
+    def _eta(self) -> tuple[Tensor, Tensor]:
+        return self.loc.unsqueeze(-1), self.scale.square()
+
+
 class LogitNormal(LikelihoodDistribution):
     """sigmoid(y) with y ~ N(μ, σ²).
 

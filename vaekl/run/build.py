@@ -125,6 +125,9 @@ def _source_and_transform(cfg: DataConfig) -> tuple[Source, Transform | AutoTran
 def _data_for(
     likelihood: Likelihood, source: Source, transform: Transform | AutoTransform, cfg: DataConfig, to_train: bool
 ) -> Data:
+    if isinstance(transform, AutoTransform) and likelihood.atoms:
+        # dequantized values are never at the ends, so that the law's probabilities there would be wasted
+        transform = AutoTransform(dequantizes=False)
     data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed, to_train)
     likelihood.check_spec(data.spec)
     noise = generator("support", 0)

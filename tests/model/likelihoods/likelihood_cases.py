@@ -17,6 +17,7 @@ from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
+    CensoredGaussian,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
@@ -167,6 +168,39 @@ class TruncatedByMpmath:
         return float(self.sigma**2 * (1 + ends - self.off**2))
 
 
+class CensoredByMpmath:
+    """N(μ, σ²) with the tails beyond [0, 1] at 0 and 1, by the textbook's formulas."""
+
+    discrete = False
+
+    def __init__(self, mu, sigma):
+        self.mu, self.sigma = mp.mpf(float(mu)), mp.mpf(float(sigma))
+        self.a, self.b = -self.mu / self.sigma, (1 - self.mu) / self.sigma
+        self.ends = {0.0: mp.ncdf(self.a), 1.0: mp.ncdf(-self.b)}
+
+    def logpdf(self, x):
+        masses = [self.ends.get(v, mp.npdf((v - self.mu) / self.sigma) / self.sigma) for v in map(float, np.ravel(x))]
+        return np.array([float(mp.log(mass)) for mass in masses])
+
+    def cdf(self, x):
+        x = np.ravel(x)
+        return np.where(x < 1, stats.norm(float(self.mu), float(self.sigma)).cdf(x), 1.0)
+
+    def moments(self):
+        with mp.workdps(200):  # in a tail the formulas lose most of the digits
+            inside, slopes = normal_mass(self.a, self.b), mp.npdf(self.a) - mp.npdf(self.b)
+            mean = mp.ncdf(-self.b) + self.mu * inside + self.sigma * slopes
+            square = self.sigma**2 * (inside + self.a * mp.npdf(self.a) - self.b * mp.npdf(self.b))
+            square += mp.ncdf(-self.b) + self.mu**2 * inside + 2 * self.mu * self.sigma * slopes
+            return float(mean), float(square - mean**2)
+
+    def mean(self):
+        return self.moments()[0]
+
+    def var(self):
+        return self.moments()[1]
+
+
 @cache
 def logit_normal_moments(mu, sigma):
     """Mean and variance by quadrature."""
@@ -248,6 +282,11 @@ EXACT = {
     ),
     "logistic_mixture": (LogisticMixture(2, min_scale=0.02, levels=LEVELS), lambda eta, phi: mixture_law(eta)),
     "truncated_gaussian": (TruncatedGaussian(), lambda eta, phi: TruncatedByMpmath(eta[0], phi)),
+    "censored_gaussian": (CensoredGaussian(), lambda eta, phi: CensoredByMpmath(eta[0], np.sqrt(phi))),
+    "censored_gaussian, scale by decoder": (
+        CensoredGaussian("decoder", min_scale=0.02),
+        lambda eta, phi: CensoredByMpmath(eta[0], (0.02 + np.exp(eta[1])) * np.sqrt(phi)),
+    ),
     "logit_normal": (LogitNormal(), lambda eta, phi: LogitNormalByMpmath(eta[0], np.sqrt(phi))),
     "logit_normal, scale by decoder": (
         LogitNormal("decoder", min_scale=0.02),
@@ -277,6 +316,8 @@ _ETAS = {
     "discretized_logistic": [(25.0,), (0.0,), (0.4,), (-0.3,)],
     "discretized_logistic, scale by decoder": [(0.4, -1.0), (1.3, -40.0), (-2.0, 1.0)],
     "truncated_gaussian": [(0.3,), (-0.5,), (1.8,), (-30.0,)],
+    "censored_gaussian": [(-30.0,), (1.8,), (-0.5,), (0.3,)],
+    "censored_gaussian, scale by decoder": [(0.4, -1.0)],
     "logit_normal": [(0.0,), (1.2,), (-3.0,)],
     "logit_normal, scale by decoder": [(0.4, -1.0)],
     "logistic_mixture": [(0.3, -1.0, 0.2, 0.9, -2.0, -1.0), (-30.0, 2.0, 1.5, -0.1, -50.0, 0.5)],
@@ -330,7 +371,9 @@ class Case:
         step = 0.02
         if self.likelihood.bounds == (0, 1):
             t = torch.arange(-400, 36, step, dtype=torch.float64)
-            return t.sigmoid(), step * t.sigmoid() * (-t).sigmoid()
+            atoms = t.new_tensor(self.likelihood.atoms)
+            weights = step * t.sigmoid() * (-t).sigmoid()
+            return torch.cat([t.sigmoid(), atoms]), torch.cat([weights, torch.ones_like(atoms)])
         t = torch.arange(-40, 8, step, dtype=torch.float64)
         return torch.cat([self.exact.mean() - t.exp(), self.exact.mean() + t.exp()]), step * t.exp().repeat(2)
 
@@ -339,7 +382,7 @@ class Case:
         if self.discrete:
             return self.measure()[0]
         if self.likelihood.bounds == (0, 1):
-            return torch.tensor([1e-9, 0.003, 0.25, 0.5, 0.8, 0.9999]).double()
+            return torch.tensor([1e-9, 0.003, 0.25, 0.5, 0.8, 0.9999, *self.likelihood.atoms]).double()
         offsets = torch.tensor([-6, -1, -0.1, 0, 0.2, 3, 5]).double()
         return self.exact.mean() + float(self.exact.std()) * offsets
 
@@ -354,7 +397,11 @@ def p_value(exact, draws):
     """How probable draws as odd as these are under the exact law: Kolmogorov–Smirnov, or χ² if it is discrete."""
     draws = np.asarray(draws).ravel()
     if not getattr(exact, "discrete", False):
-        return stats.kstest(draws, exact.cdf).pvalue
+        below = exact.cdf(draws)
+        for end, mass in getattr(exact, "ends", {}).items():  # spread over the jump, they are uniform there too
+            jump = np.random.default_rng(0).uniform(0, float(mass), (draws == end).sum())
+            below[draws == end] = jump if end == 0 else 1 - jump
+        return stats.kstest(below, "uniform").pvalue
     expected = np.array([float(mass) for mass in exact.masses]) * len(draws)
     counts = np.bincount(draws.astype(int), minlength=len(expected))
     common = expected >= 5

@@ -9,12 +9,13 @@ from functools import cache
 
 import mpmath as mp
 import numpy as np
-from likelihood_cases import logit_normal_moments
+from likelihood_cases import CensoredByMpmath, logit_normal_moments
 
 from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
+    CensoredGaussian,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
@@ -360,7 +361,38 @@ def logit_normal_sizes(eta, x, phi, float64):
     return energy, 1 + abs(mp.log(phi)), ends + off + abs(eta[0]), 0, mean * moved + 1e-14, variance * moved + 1e-12
 
 
+def censored_log_prob(eta, x, phi):
+    if 0 < x < 1:
+        return normal(x - eta[0], phi)
+    return mp.log(mp.ncdf((-eta[0] if x == 0 else eta[0] - 1) / mp.sqrt(phi)))
+
+
+def censored_sizes(eta, x, phi, float64):
+    """What is between the ends has a mass and moments by the rule of nodes of a truncated Gaussian."""
+    sigma, rule = mp.sqrt(phi), 3000 if float64 == 1 else 10
+    if 0 < x < 1:
+        energy, slope = (x - eta[0]) ** 2 + phi * (1 + abs(mp.log(phi))), abs(x - eta[0])
+    else:
+        z = (-eta[0] if x == 0 else eta[0] - 1) / sigma
+        ratio = mp.npdf(z) / mp.ncdf(z)
+        # z is off by some roundings, the ratio by as many z(z + ratio), and torch's erfcx by some in float32
+        lost = ratio * (3 + abs(z * (z + ratio)))
+        energy, slope = phi * (1 + abs(mp.log(mp.ncdf(z))) + abs(z) * lost), sigma * lost
+    mean, variance = CensoredByMpmath(eta[0], sigma).moments()
+    lost = rule + max(0, -eta[0], eta[0] - 1) ** 2 / phi
+    near = min(mean, 1) if eta[0] < 0.5 else 1
+    return energy, 0, slope, 0, near * lost, variance * lost
+
+
 LAWS = {
+    "censored_gaussian": Law(
+        CensoredGaussian(),
+        lambda eta, x, phi: -phi * censored_log_prob(eta, x, phi),
+        censored_log_prob,
+        lambda eta, phi: CensoredByMpmath(eta[0], mp.sqrt(phi)).moments(),
+        censored_sizes,
+        "unit",
+    ),
     "truncated_gaussian": Law(
         TruncatedGaussian(),
         lambda eta, x, phi: (x - eta[0]) ** 2 / 2,

@@ -9,7 +9,7 @@ from scipy import stats
 from torch.nn.functional import logsigmoid, softplus
 
 from vaekl.data.order import numpy_generator
-from vaekl.model.likelihoods import Gaussian, Laplace, Likelihood
+from vaekl.model.likelihoods import CensoredGaussian, Gaussian, Laplace, Likelihood, TruncatedGaussian
 from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from vaekl.model.likelihoods.beta import Beta
 from vaekl.model.likelihoods.density_check import check_density
@@ -112,6 +112,8 @@ FAULTS = {
     "mean": (broken(ContinuousBernoulli, mean=of(lambda eta, phi: (eta / phi).sigmoid())), "`mean` says"),
     "variance": (broken(Laplace, variance=of(lambda eta, phi: phi.square().expand_as(eta))), "`variance` says"),
     "draws": (drawn(Laplace, lambda eta, phi, g: Gaussian().sample(eta, 2 * phi**2, g)), "draws are not of it"),
+    "probability of an end": (broken(CensoredGaussian, atoms=(0.0,)), "integral 0."),
+    "draws without the ends": (drawn(CensoredGaussian, TruncatedGaussian().sample), "draws are not of it"),
     "draws of means": (drawn(Beta, lambda eta, phi, g: Beta().mean(eta, phi)), "draws are not of it"),
     "draws of 0": (drawn(Bernoulli, lambda eta, phi, g: torch.zeros_like(eta[:, 0])), "draws are not of it"),
     "scale_power": (broken(Gaussian, scale_power=1.0), "scale_power=1 says 0.6931"),

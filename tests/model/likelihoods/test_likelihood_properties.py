@@ -196,6 +196,8 @@ SEEN = {
     "negative_binomial": (st.tuples(st.floats(-30, 2)), sizes_between(-12, 0)),
     "zinb, φ by decoder": (st.tuples(st.floats(-30, 2), st.floats(-30, 0), st.floats(-30, 30)), st.just(1.0)),
     "truncated_gaussian": (st.tuples(st.floats(-50, 50)), sizes_between(-3, 6)),
+    "censored_gaussian": (st.tuples(st.floats(-50, 50)), sizes_between(-3, 6)),
+    "censored_gaussian, scale by decoder": (st.tuples(st.floats(-20, 20), st.floats(-3, 2)), sizes_between(-1, 2)),
     "logit_normal": (st.tuples(st.floats(-4, 4)), sizes_between(-2.5, 0.6)),
     "logit_normal, scale by decoder": (st.tuples(st.floats(-4, 4), st.floats(-2, 0)), sizes_between(-1, 0.6)),
     "logistic_mixture": (st.tuples(*[st.floats(-100, 100)] * 6), st.just(1.0)),

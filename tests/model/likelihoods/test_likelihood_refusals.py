@@ -11,6 +11,7 @@ from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
+    CensoredGaussian,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
@@ -30,7 +31,7 @@ ONE = torch.ones(1, 1, 1)
 REALS = (Gaussian, Laplace, Logistic, StudentT)
 ON_LEVELS = (Categorical, DiscretizedLogistic, LogisticMixture)
 COUNTS = (NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial)
-BOUNDED = (ContinuousBernoulli, Beta, TruncatedGaussian, LogitNormal)
+BOUNDED = (ContinuousBernoulli, Beta, TruncatedGaussian, CensoredGaussian, LogitNormal)
 FAMILIES = {family.name: family for family in (*REALS, *COUNTS, Bernoulli, *BOUNDED, *ON_LEVELS)}
 ACCEPTS = {
     **{family.name: {"real", "unit_interval", "binary"} for family in REALS},
@@ -79,6 +80,7 @@ def test_data_of_another_support_are_refused_with_a_cure(family, support):
         ("cb", 0, 255),
         ("beta", -0.1, 1),
         ("truncated_gaussian", 0, 2),
+        ("censored_gaussian", -0.1, 1),
         ("categorical", 0, 17),
         ("poisson", -1, 3),
         ("cb", 0, float("nan")),
@@ -108,7 +110,8 @@ def test_values_inside_the_support_pass():
         likelihood.check_support(torch.tensor([0.0, 1.0]))
     for likelihood in (family() for family in REALS):
         likelihood.check_support(torch.tensor([-1e30, 1e30]))
-    TruncatedGaussian().check_support(torch.tensor([0.0, 1.0]))
+    for likelihood in (TruncatedGaussian(), CensoredGaussian()):
+        likelihood.check_support(torch.tensor([0.0, 1.0]))
     for likelihood in (Beta(), LogitNormal()):
         likelihood.check_support(torch.tensor([1e-30, 1 - 2**-24]))
 

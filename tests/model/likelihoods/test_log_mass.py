@@ -15,6 +15,7 @@ from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
+    CensoredGaussian,
     ContinuousBernoulli,
     Gaussian,
     Laplace,
@@ -105,6 +106,10 @@ def truncated_mass(eta, phi, lower, upper):
     return normal_mass(*edges[:2]) / normal_mass(*edges[2:])
 
 
+def censored_mass(eta, phi, lower, upper):
+    return gaussian_mass(eta, phi, -mp.inf if lower < 0 else lower, mp.inf if upper >= 1 else upper)
+
+
 def logit_normal_mass(eta, phi, lower, upper):
     ends = [-mp.inf if edge <= 0 else mp.inf if edge >= 1 else mp.log(edge / (1 - edge)) for edge in (lower, upper)]
     return normal_mass(*((end - eta[0]) / mp.sqrt(phi) for end in ends))
@@ -149,6 +154,9 @@ FAMILIES = {
     ),
     "truncated_gaussian": Family(
         TruncatedGaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), truncated_mass
+    ),
+    "censored_gaussian": Family(
+        CensoredGaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), censored_mass
     ),
     "logit_normal": Family(
         LogitNormal(), list(product(product([0.0, 0.3, -4.0, 12.0]), [1e-3, 0.04, 1.0, 100.0])), logit_normal_mass
@@ -235,6 +243,7 @@ GRADIENTS = {
     "gaussian, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
     "laplace, scale by decoder": [((0.3, -1.0), 1.0), ((1.7, -6.0), 1.0)],
     "truncated_gaussian": [((0.3,), 0.04), ((0.5,), 1e-3), ((1.7,), 1.0), ((-40.0,), 0.01), ((-40.0,), 1e4)],
+    "censored_gaussian": [((0.3,), 0.04), ((1.7,), 1.0), ((-40.0,), 0.01)],
     "logit_normal": [((0.3,), 0.04), ((-4.0,), 1.0), ((12.0,), 100.0)],
     "cb": [((0.0,), 1.0), ((1e-4,), 1.0), ((-1.9999,), 1.0), ((200.0,), 1.0), ((3.0,), 0.01)],
     "beta": [
@@ -284,6 +293,16 @@ def test_edges_beyond_the_unit_interval_are_its_ends():
         assert (family.log_mass(eta, one, lower, upper + 2) == 0).all()
 
 
+def test_the_bins_of_a_law_with_probabilities_at_the_ends():
+    """P(lower < X ≤ upper): 0 is in no bin that begins there, and 1 in each that ends there."""
+    eta, one = torch.tensor([0.25]).double(), torch.tensor(1.0).double()
+    edges = torch.tensor([-INF, -0.5, 0.0, 0.375, 1.0, INF]).double()
+    law = stats.norm(0.25, 1)
+    found = FAMILIES["censored_gaussian"].log_mass(eta, one, edges[:-1], edges[1:]).exp()
+    exact = [0, law.cdf(0), law.cdf(0.375) - law.cdf(0), law.sf(0.375), 0]
+    assert_allclose(found, exact, rtol=1e-12)
+
+
 def test_max_logit_clips_the_mass_as_it_clips_the_density():
     lower, upper = RULERS[1]
     clipped = Family(ContinuousBernoulli(max_logit=9.21), [], cb_mass)
@@ -306,6 +325,7 @@ EXTREMES = {
     **{name: [1e15, -1e10] for name in ("gaussian", "laplace", "logistic", "student_t")},
     **{name: [1e10, -1e10] for name in ("gaussian, scale by decoder", "laplace, scale by decoder")},
     "truncated_gaussian": [1e4, -1e4],
+    "censored_gaussian": [1e15, -1e10],
     "logit_normal": [1e15, -1e10],
     "cb": [1e4, -3e38],
     "beta": [1e4, -1e4],

@@ -52,6 +52,7 @@ def test_density_mass_and_moments_are_scipys(family):
         ("laplace", {"link": "sigmoid"}, (0.1, 1.0)),
         ("gaussian", {"scale": "decoder"}, (1.0,)),
         ("cb", {}, (1.0,)),
+        ("censored_gaussian", {}, (0.1, 1.0)),
         ("bernoulli", {}, (1.0,)),
     ],
 )

@@ -3,12 +3,13 @@
 import mpmath as mp
 import pytest
 import torch
+from likelihood_cases import CensoredByMpmath
 from scipy import stats
 from scipy.integrate import quad
 from scipy.special import expit
 from torch.testing import assert_close
 
-from vaekl.model.likelihoods import LogitNormal, TruncatedGaussian
+from vaekl.model.likelihoods import CensoredGaussian, LogitNormal, TruncatedGaussian
 
 
 def exact_moments(mu, phi):
@@ -48,6 +49,19 @@ def test_those_of_a_truncated_gaussian(mu, phi, dtype, rtol):
         # φ is that of all six values
         exact = torch.full_like(eta, to_mu), torch.full_like(dispersion, 6 * to_phi)
         assert_close(slopes, exact, rtol=rtol, atol=0)
+
+
+@pytest.mark.parametrize(("mu", "sigma"), [(0.4, 0.2), (1.7, 1.0), pytest.param(-0.5, 0.3, marks=pytest.mark.nightly)])
+def test_those_of_a_censored_gaussian(mu, sigma):
+    eta = torch.full((1, 1, 1), mu, dtype=torch.float64, requires_grad=True)
+    dispersion = torch.tensor(sigma**2, dtype=torch.float64, requires_grad=True)
+    step = 1e-5
+    for index, method in enumerate((CensoredGaussian().mean, CensoredGaussian().variance)):
+        to_mu, to_phi = torch.autograd.grad(method(eta, dispersion).sum(), (eta, dispersion))
+        for slope, change, unit in ((to_mu, (step, 0), 1), (to_phi, (0, step), 2 * sigma)):
+            above, below = (CensoredByMpmath(mu + s * change[0], sigma + s * change[1]) for s in (1, -1))
+            exact = (above.moments()[index] - below.moments()[index]) / (2 * step * unit)
+            assert slope.item() == pytest.approx(exact, rel=1e-6)
 
 
 def slopes_of_logit_normal(mu, sigma):

@@ -66,6 +66,7 @@ def test_the_dispersion_is_saved_and_never_trained():
         ("poisson", "fixed_dispersion", 1.0),
         ("negative_binomial", "learned_precision", 1.0),
         ("truncated_gaussian", "learned_precision", 1.0),
+        ("censored_gaussian", "learned_precision", 1.0),
         ("logit_normal", "learned_precision", 1.0),
     ],
 )

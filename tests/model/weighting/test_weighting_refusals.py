@@ -20,6 +20,7 @@ FITS = {
         "logit_normal",
         "discretized_logistic",
         "truncated_gaussian",
+        "censored_gaussian",
         "negative_binomial",
         "zinb",
     },

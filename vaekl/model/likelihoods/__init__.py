@@ -5,6 +5,7 @@ from vaekl.model.likelihoods.base import Likelihood
 from vaekl.model.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from vaekl.model.likelihoods.beta import Beta
 from vaekl.model.likelihoods.categorical import Categorical
+from vaekl.model.likelihoods.censored_gaussian import CensoredGaussian
 from vaekl.model.likelihoods.columns import Columns
 from vaekl.model.likelihoods.discretized_logistic import DiscretizedLogistic
 from vaekl.model.likelihoods.gaussian import Gaussian
@@ -24,6 +25,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "CensoredGaussian",
     "Columns",
     "ContinuousBernoulli",
     "DiscretizedLogistic",

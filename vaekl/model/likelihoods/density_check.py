@@ -125,12 +125,14 @@ def _densities(likelihood: Likelihood, dispersions: Iterable[float]) -> Iterator
 def _check(density: _Density) -> None:
     mean, variance = density.moment("mean"), density.moment("variance")
     x, weights = _points(density.likelihood, mean, variance)
+    atoms = x.new_tensor(density.likelihood.atoms)
+    x, weights = torch.cat([x, atoms]), torch.cat([weights, torch.ones_like(atoms)])
     with torch.no_grad():
         density.log_prob(x[:3])  # a wrong shape of so few takes no memory
         mass = weights * density.log_prob(x).exp()
-    total = mass.sum().item()
+    total, smooth = mass.sum().item(), mass[: len(mass) - len(density.likelihood.atoms)]
     # half of the points give as much where the density is smooth
-    error = 10 * abs(total - 2 * mass[::2].sum().item()) if not density.likelihood.discrete else 10 * _SMOOTH
+    error = 10 * abs((smooth.sum() - 2 * smooth[::2].sum()).item()) if not density.likelihood.discrete else 10 * _SMOOTH
     if not abs(total - 1) <= min(max(error, _SMOOTH), _TOLERANCE):
         raise density.wrong(f"exp(ln C − E/φ) has the integral {total:.4g}, not 1", "energy or log_norm_const")
     _check_parts(density, x[mass > 0])
@@ -205,9 +207,8 @@ def _check_draws(density: _Density, x: Tensor, below: Tensor) -> None:
     values = draws.flatten().double().sort().values
     at = torch.searchsorted(x, values, right=True).clamp(min=1) - 1
     drawn = torch.arange(1, _DRAWS + 1, dtype=torch.float64) / _DRAWS
-    if density.likelihood.discrete:  # of equal draws the last one counts
-        last = torch.cat([values.diff() > 0, torch.tensor([True])])
-        at, drawn = at[last], drawn[last]
+    last = torch.cat([values.diff() > 0, torch.tensor([True])])  # of equal draws, where x has a probability
+    at, drawn = at[last], drawn[last]
     if (distance := (below[at] - drawn).abs().max().item()) > _FARTHEST + _TOLERANCE:
         raise density.wrong(
             f"{_DRAWS:,} draws are not of it: their distribution function is {distance:.3f} off", "sample"
@@ -216,7 +217,7 @@ def _check_draws(density: _Density, x: Tensor, below: Tensor) -> None:
 
 def _check_gradient(density: _Density, mean: float) -> None:
     lower, upper = density.likelihood.bounds
-    x = torch.tensor([mean], dtype=torch.float64).clamp(lower, upper)
+    x = torch.tensor([mean, *density.likelihood.atoms], dtype=torch.float64).clamp(lower, upper)
     if density.likelihood.discrete:
         x = x.round()
     leaf = _Density(density.likelihood, density.eta.clone().requires_grad_(), density.phi)
@@ -225,7 +226,8 @@ def _check_gradient(density: _Density, mean: float) -> None:
     slope = slopes[0]
     if slope is None or not slope.isfinite().all():
         what = "does not depend on η" if slope is None else "has a gradient that is not finite"
-        raise density.wrong(f"ln p {what} at its mean, {mean:.4g}", "energy or log_norm_const")
+        where = ", ".join(f"{value:.4g}" for value in x.tolist())
+        raise density.wrong(f"ln p {what} at x = {where}", "energy or log_norm_const")
 
 
 def _check_bins(density: _Density, x: Tensor, below: Tensor) -> None:

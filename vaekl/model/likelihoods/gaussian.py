@@ -21,7 +21,8 @@ class Gaussian(LocationScale):
 
     name = "gaussian"
     dispersion_text = "the variance"
-    power = scale_power = 0.5
+    power = 0.5
+    scale_power: float | None = 0.5
     energy_text = "½(x − μ)²"
     log_norm_const_text = "−½ ln(2πφ)"
     texts_by_decoder = ("½((x − μ)/s)²", "−½ ln(2πs²φ)")

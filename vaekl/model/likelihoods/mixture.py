@@ -40,7 +40,7 @@ class Mixture(Likelihood):
         self.family = named(one_of(family, "likelihood.family", single_value_families()), **(options or {}))
         self.components = whole(components, "likelihood.components", 1)
         part = self.family
-        self.accepts, self.bounds, self.discrete = part.accepts, part.bounds, part.discrete
+        self.accepts, self.bounds, self.atoms, self.discrete = part.accepts, part.bounds, part.atoms, part.discrete
         self.weighting = part.weighting
         self.scale_power = part.scale_power
         # elsewhere the constants of the components are part of E

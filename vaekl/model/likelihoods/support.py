@@ -22,6 +22,8 @@ class Supported:
     discrete: bool = False
     #: the smallest and the largest value of x
     bounds: tuple[float, float] = (0.0, 1.0)
+    #: values of x that have a probability of their own, beside the density of all others
+    atoms: tuple[float, ...] = ()
     #: whether they are no values of x themselves, since E is infinite there
     open_support: ClassVar[bool] = False
     #: whether η's first output is the logarithm of a rate, to which the offset of a row is added
