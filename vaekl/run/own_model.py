@@ -12,9 +12,6 @@ The object is anything with
 or a function without arguments that returns one.
 """
 
-import importlib.util
-import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekl.config.job import single
+from vaekl.config.own_file import cannot_import, file_and_name, import_file
 from vaekl.data.spec import Shape
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.density_check import check_density
@@ -36,8 +34,6 @@ from vaekl.store import RunFolder
 from vaekl.system.checks import whole
 from vaekl.system.devices import pick_device, prepare
 from vaekl.system.errors import VaeklError, first_line
-
-_WORD = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class OwnModel(TrainedRun):
 
 def is_own_model(path: Path) -> bool:
     """Whether a word names a model in a file of Python, and no run."""
-    return _WORD.fullmatch(str(path)) is not None and not path.exists()
+    return file_and_name(str(path)) is not None
 
 
 def own_model(path: Path, device: str, changes: tuple[str, ...]) -> OwnModel:
@@ -145,18 +141,9 @@ class _Part(nn.Module):
 
 
 def _named(path: Path) -> Any:
-    file, name = _WORD.fullmatch(str(path)).groups()  # type: ignore[union-attr]
-    if not Path(file).is_file():
-        raise VaeklError(f"there is no file {file}: give FILE.py:NAME, or a run folder.")
-    folder = str(Path(file).resolve().parent)
-    if folder not in sys.path:  # the file may import its neighbours
-        sys.path.append(folder)
+    file, name = file_and_name(str(path)) or ("", "")
+    module = import_file(file, str(path))
     try:
-        specification = importlib.util.spec_from_file_location(f"own_model_{Path(file).stem}", file)
-        assert specification is not None and specification.loader is not None
-        module = importlib.util.module_from_spec(specification)
-        sys.modules[specification.name] = module
-        specification.loader.exec_module(module)
         if not hasattr(module, name):
             raise VaeklError(f"{file} has no {name}: name an object in it, or a function that returns one.")
         thing = getattr(module, name)
@@ -164,10 +151,8 @@ def _named(path: Path) -> Any:
         return thing() if is_maker else thing
     except VaeklError:
         raise
-    except Exception as error:  # whatever the file does when it is imported
-        raise VaeklError(
-            f"{path} cannot be imported ({type(error).__name__}: {first_line(error)}): check it; --debug shows more."
-        ) from error
+    except Exception as error:  # whatever its function does
+        raise cannot_import(str(path), error) from error
 
 
 def _check_shapes(run: OwnModel) -> None:

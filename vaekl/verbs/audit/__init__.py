@@ -5,11 +5,13 @@ Nothing here imports torch before data are looked at.
 
 from pathlib import Path
 
+from vaekl.config.own_file import file_and_name
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import show
 
 HELP = """\
 vaekl audit reconstruction=NAME [key=value ...]           what a loss assumes: no run needed, nothing is written
+vaekl audit FILE.py:LOSS [key=value ...] [--json]         what a loss is that is written in Python: by evaluating it
 vaekl audit RUN                                           the same for a run
 vaekl audit dataset=NAME [key=value ...]                  how many latents of a linear VAE survive each β_KL
 
@@ -17,6 +19,8 @@ Examples
   vaekl audit reconstruction=mse reduction=mean kl_weight=0.00025 shape=[3,64,64] latents=128
   vaekl audit reconstruction=bce beta=4 data=binary shape=[1,64,64] latents=10
   vaekl audit reconstruction=bce batch_reduction=sum kl_batch_reduction=sum shape=[1,28,28]
+  vaekl audit my_code.py:loss_function shape=[1,28,28] latents=20
+  vaekl audit my_code.py:VAE.loss_function M_N=0.005 --json
   vaekl audit outputs/<run>
   vaekl audit dataset=digits
   vaekl audit dataset=mnist latents=20 beta_kl=[0.01,0.1,1]
@@ -39,6 +43,11 @@ A loss
   range=[0,1]           between which values the data lie
   data=grey             for bce: grey or binary
 
+A loss in Python
+  shape, latents, batch_size, train_images, range, data    as above; shapes are guessed where none are given
+  NAME=NUMBER           for an argument of the loss, as in kld_weight=0.00025
+  seconds=60            after which the process that evaluates it is ended
+
 A forecast
   latents=8             Z; one fewer than the values where these are 8 or fewer
   beta_kl=[...]         values to look at; ten over the spectrum where none are given
@@ -59,6 +68,11 @@ def main(words: list[str]) -> int:
         return 0
     if not words:
         raise VaeklError("audit needs a loss, a run or a data set, as in `vaekl audit dataset=digits`: see --help.")
+    if (named := file_and_name(words[0])) is not None:
+        from vaekl.verbs.audit.probe.words import audit_file
+
+        audit_file(*named, words[1:])
+        return 0
     if _is_run(words[0]):
         if len(words) > 1:
             raise VaeklError(f"audit takes one run folder and nothing beside it, not {' '.join(words[1:])}.")

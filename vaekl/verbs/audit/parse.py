@@ -16,7 +16,7 @@ def pairs(words: Sequence[str], keys: Iterable[str], hint: str = "") -> dict[str
 
     Args:
         words: what was typed.
-        keys: that there are; `transform.*` stands for every key of that group.
+        keys: that there are; `transform.*` stands for every key of that group, and `*` for any.
         hint: what the sentence for an unknown key says after that key.
 
     Raises:
@@ -30,7 +30,7 @@ def pairs(words: Sequence[str], keys: Iterable[str], hint: str = "") -> dict[str
             raise VaeklError(f"unknown option {word}: see `vaekl audit --help`.")
         if not equals or not key:
             raise VaeklError(f"cannot read {word!r}: write key=value, as in reconstruction=mse.")
-        if key not in names and f"{key.split('.')[0]}.*" not in names:
+        if key not in names and "*" not in names and f"{key.split('.')[0]}.*" not in names:
             suggestion = did_you_mean(key, [name for name in names if not name.endswith("*")])
             raise VaeklError(f"there is no key {key}{suggestion}{hint}: `vaekl audit --help` lists them.")
         if key in values:
@@ -45,7 +45,7 @@ def read_loss(words: Sequence[str]) -> Loss:
     Raises:
         VaeklError: one sentence for any mistake.
     """
-    values = pairs(words, [*_READERS, *_WEIGHTS])
+    values = pairs(words, [*READERS, *_WEIGHTS])
     named = [key for key in _WEIGHTS if key in values]
     if len(named) > 1:
         raise VaeklError(f"{' and '.join(named)} are names of one number: leave the others away.")
@@ -53,7 +53,7 @@ def read_loss(words: Sequence[str]) -> Loss:
         raise VaeklError("beta and beta_norm are one number, β and β·Z/N: leave one of them away.")
     if "reconstruction" not in values:
         raise VaeklError("reconstruction is missing: say reconstruction=mse, l1, bce, gaussian_nll, poisson or nb.")
-    options = {key: _READERS[key](key, value) for key, value in values.items() if key in _READERS}
+    options = {key: READERS[key](key, value) for key, value in values.items() if key in READERS}
     for key in named:
         text = values[key]
         options |= {"kl_weight": "M_N" if text == "M_N" else positive_number(key, text), "kl_weight_name": key}
@@ -129,7 +129,8 @@ def _range(key: str, text: str) -> tuple[float, float]:
 
 _WEIGHTS = ("kl_weight", "kld_weight", "M_N")
 _OF_THE_KL = (*_WEIGHTS, "beta", "beta_norm", "beta_kl")
-_READERS: dict[str, Reader] = {
+#: how the value of each word is read
+READERS: dict[str, Reader] = {
     "reconstruction": _one_of("mse", "l1", "bce", "gaussian_nll", "poisson", "nb"),
     "half": _flag,
     "full": _flag,

@@ -1,0 +1,113 @@
+"""Thirty losses as people write them, and what was derived by hand of each: the probe is told none of it."""
+
+import losses_of_repositories as real
+import losses_unusual as unusual
+import losses_with_mistakes as mistaken
+import pytest
+
+from vaekl.verbs.audit.probe.load import target
+from vaekl.verbs.audit.probe.reading import read
+from vaekl.verbs.audit.probe.report import report
+from vaekl.verbs.audit.probe.words import Words
+
+SUM_MEAN = "summed over the values and averaged over the batch"
+SUM_SUM = "summed over the values and summed over the batch"
+MEAN_MEAN = "averaged over the values and averaged over the batch"
+KL_MEAN = "KL(N(μ, σ²)‖N(0, 1)), summed over the latents and averaged over the batch"
+KL_SUM = "KL(N(μ, σ²)‖N(0, 1)), summed over the latents and summed over the batch"
+GREY = "cross-entropy on grey values lacks ln C"
+
+#: the loss; words typed beside it; what must be said; the mistakes, of which there are no others; φ or λ of the card
+CASES = [
+    (real.mnist_example, Words(), ["BCE(x̂, x), summed over the values", KL_SUM], [GREY], 1),
+    (real.mnist_example, Words(data="binary"), ["exact: the loss is the negative ELBO"], [], 1),
+    (
+        real.VanillaVAE, Words({"M_N": 0.00025}, shape=(3, 64, 64), latents=128),
+        [f"(x − x̂)², {MEAN_MEAN}", f"0.00025 · {KL_MEAN}", "M_N = 0.00025 multiplies the KL"], [], 1.536,
+    ),
+    (
+        real.CapacityVAE, Words({"M_N": 0.005}), [f"(x − x̂)², {MEAN_MEAN}", "from C = 25 nats, γ = 5"],
+        ["a capacity", ], None,
+    ),
+    (
+        real.ContinuousPerceptual, Words(),
+        [
+            f"|x − x̂|, {SUM_MEAN}", f"1e-06 · {KL_MEAN}", "divided by exp(logvar), one for all",
+            "learned_precision", "logvar is a parameter of the loss alone",
+        ],
+        ["β = 1e-06"], None,
+    ),
+    (real.autoencoder_kl, Words(), [f"(x − x̂)², {SUM_MEAN}", f"1e-06 · {KL_MEAN}"], [], 5e-7),
+    (real.single_cell, Words(), [f"−ln NB(x; x̂, θ), {SUM_MEAN}", KL_MEAN, "kl_weight = 1 multiplies the KL"], [], 1),
+    (real.PythaeVAE, Words(), [f"BCE(x̂, x), {SUM_MEAN}", KL_MEAN, "audited is [0]"], [GREY], 1),
+    (
+        real.world_model, Words(), [f"(x − x̂)², {SUM_MEAN}", "below 2 nats of an image", "weighting.dispersion=0.5"],
+        ["free bits: below 2 nats"], None,
+    ),
+    (real.beta_vae, Words(data="binary"), [f"BCE(sigmoid(x̂), x), {SUM_MEAN}", f"4 · {KL_MEAN}"], ["β = 4"], 4),
+    (
+        real.BoltsVAE, Words(),
+        [f"(x − x̂)², {SUM_MEAN}", KL_MEAN, "exp(2·log_scale), one for all", "learned_precision"], [], None,
+    ),
+    (mistaken.wrong_sign, Words(), [f"(x − x̂)², {SUM_SUM}", f"−1 · {KL_SUM}"], ["its sign is wrong"], None),
+    (mistaken.squared_logvar, Words(), ["0.5 μ² − 0.5 s + 0.5 s²"], ["no KL of normals"], None),
+    (
+        mistaken.mean_over_latents, Words(latents=8), [f"(x − x̂)², {SUM_MEAN}", "averaged over the latents"],
+        ["the KL is averaged over the latents"], 1 / 16,
+    ),
+    (
+        mistaken.logvar_as_log_sigma, Words(), [f"|x − x̂|, {SUM_MEAN}", KL_MEAN],
+        ["logvar is used as ln σ, where its name says ln σ²"], 1,
+    ),
+    (
+        mistaken.sum_beside_mean, Words(batch_size=50), [f"(x − x̂)², {SUM_SUM}", KL_MEAN],
+        ["the reconstruction counts B = 50 times as much"], 0.01,
+    ),
+    (
+        mistaken.detached_kl, Words(data="binary"), [f"BCE(x̂, x), {SUM_MEAN}", KL_MEAN],
+        ["no gradient reaches mu", "no gradient reaches logvar"], 1,
+    ),
+    (mistaken.IgnoredBeta, Words(), [f"(x − x̂)², {SUM_MEAN}", KL_MEAN], ["beta changes nothing"], 0.5),
+    (mistaken.swapped_cross_entropy, Words(), [f"BCE(x, x̂), {SUM_SUM}", KL_SUM], ["are exchanged"], None),
+    (
+        mistaken.half_of_one_part, Words(), [f"(x − x̂)², {SUM_SUM}", "1 μ² + 0.5 σ² − 0.5 ln σ²"],
+        ["parts of the KL have different weights"], None,
+    ),
+    (
+        mistaken.PerceptualWithoutGradient, Words(), [f"0.001 · {KL_MEAN}"],
+        ["gives recon no gradient", "not a function of pixels alone"], None,
+    ),
+    (unusual.letters, Words(data="binary"), ["a = x, b = x̂, c = ln σ² of q, d = μ", f"BCE(x̂, x), {SUM_MEAN}"], [], 1),
+    (
+        unusual.of_a_dict, Words(), [f"(x − x̂)², {SUM_MEAN}", f"0.5 · {KL_MEAN}", "beside it the loss returns rec, kl"],
+        [], 0.5,
+    ),
+    (unusual.huber, Words(), [f"Huber's loss of x − x̂ with δ = 0.5, {SUM_MEAN}", KL_MEAN], [], None),
+    (unusual.log_cosh, Words(), ["with α = 10", f"0.05 · {KL_MEAN}", "logistic of scale φ = 1/(2α) = 0.05"], [], None),
+    (unusual.sigma_vae, Words(), ["32 · ln Σ (x − x̂)² over the batch", KL_SUM, "optimal_precision"], [], None),
+    (unusual.predicted_variance, Words(), [f"(x − x̂)², {SUM_MEAN}", "exp(x_logvar), one for each value"], [], 1),
+    (unusual.warm_up, Words(), ["step is a schedule", "begins at 0 of its last"], [], 1),
+    (unusual.continuous_bernoulli, Words(), [f"BCE(x̂, x) − ln C(x̂), {SUM_MEAN}", KL_MEAN], [], None),
+    (unusual.counts_by_a_draw, Words(), [f"(x̂ − x ln x̂), {SUM_MEAN}", KL_MEAN, "ln x! is in it"], [], 1),
+    (unusual.Perceptual, Words(), [KL_MEAN], ["not a function of pixels alone"], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("thing", "words", "parts", "mistakes", "phi"), CASES, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_what_is_said_of_it(thing, words, parts, mistakes, phi):
+    loss = target(thing, None, thing.__name__, thing.__name__)
+    said = report(read(loss.function, words, loss.owner))
+    text = said.text()
+    for part in parts:
+        assert part in text, text
+    assert len(said.mistakes) == len(mistakes), said.mistakes
+    for sentence in mistakes:
+        assert any(sentence in each for each in said.mistakes), said.mistakes
+    assert (said.loss.phi if said.loss else None) == (pytest.approx(phi, rel=1e-5) if phi else None)
+    assert all(
+        each.residual is None or each.residual < 1e-6
+        for each in said.statements
+        if "function of single" not in each.text
+    )

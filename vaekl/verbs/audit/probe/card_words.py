@@ -1,0 +1,190 @@
+"""A reading in the words of `vaekl audit`: the loss of which a card can be printed, or what keeps it from one."""
+
+from dataclasses import dataclass
+from math import isclose
+from typing import Any, Literal
+
+from vaekl.system.errors import VaeklError
+from vaekl.verbs.audit.loss import Loss, Reduction
+from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.probe.reading import Reading
+from vaekl.verbs.audit.probe.scaling import Scaling
+
+#: families that a card knows, by the names that it has for them
+CARDS: dict[str, Literal["mse", "l1", "bce", "gaussian_nll", "poisson", "nb"]] = {
+    "mse": "mse", "l1": "l1", "bce": "bce", "bce_logits": "bce", "poisson": "poisson", "poisson_rate": "poisson",
+    "nb": "nb",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A term's weight in the words of a card.
+
+    Args:
+        number: that stands before it.
+        reduction: over values or latents.
+        batch_reduction: over images.
+        lacks: words without which the number cannot be given, as in "shape".
+    """
+
+    number: float
+    reduction: Reduction
+    batch_reduction: Reduction
+    lacks: tuple[str, ...] = ()
+
+
+def card_of(reading: Reading) -> Loss | str:
+    """The loss as a card has it, or the sentence that says which words it wants.
+
+    A sentence is empty where the loss is none of those that cards are printed of.
+    """
+    term, scale = reading.reconstruction.term, reading.scale
+    if term is None or reading.pixels is None or reading.latents is None or reading.doubt > TOLD:
+        return ""
+    if (
+        not reading.kl.is_right
+        or reading.kl.kink is not None
+        or len(term.families) > 1
+        or reading.reconstruction.uneven
+    ):
+        return ""
+    name = CARDS.get(term.family.name)
+    if scale is not None:
+        if not _is_gaussian_nll(reading) or scale.single:
+            return ""
+        name = "gaussian_nll"
+    if name is None:
+        return ""
+    pixels, latents = weight_of_pixels(reading), weight_of_latents(reading)
+    if pixels is None or latents is None or reading.sign * pixels.number <= 0 or reading.sign * latents.number <= 0:
+        return ""
+    lacks = {*pixels.lacks, *latents.lacks}
+    if pixels.batch_reduction != latents.batch_reduction and reading.words.batch_size is None:
+        lacks.add("batch_size")
+    if lacks:
+        examples = {"shape": "shape=[3,64,64]", "latents": "latents=128", "batch_size": "batch_size=64"}
+        return f"for the card add {' '.join(examples[word] for word in sorted(lacks, key=list(examples).index))}"
+    words, number = reading.words, abs(pixels.number)
+    half = name == "mse" and isclose(number, 0.5, rel_tol=1e-6)
+    if name == "gaussian_nll":
+        number *= 2
+    sizes = reading.call.point.sizes
+    fixed = reading.pixels.values is None
+    options: dict[str, Any] = {
+        "reconstruction": name,
+        "half": half,
+        "reduction": pixels.reduction,
+        "batch_reduction": pixels.batch_reduction,
+        "kl_reduction": latents.reduction,
+        "kl_batch_reduction": latents.batch_reduction,
+        "reconstruction_weight": 1.0 if half else _rounded(number),
+        "kl_weight": _rounded(abs(latents.number)),
+        "shape": words.shape or (sizes.shape if fixed else None),
+        "latents": words.latents,
+        "batch_size": words.batch_size,
+        "train_images": words.train_images,
+        "range": words.range,
+        "data": words.data,
+    }
+    if name == "poisson":
+        options["full"] = reading.reconstruction.data_part in ("lgamma", "stirling")
+    try:
+        return Loss(**options)
+    except VaeklError as error:
+        return str(error)
+
+
+def weight_of_pixels(reading: Reading) -> Weight | None:
+    """Of the reconstruction, for the shape that was typed; None where it has none that is told."""
+    if reading.pixels is None or reading.pixels.values not in (0, -1, None):
+        return None
+    scale = reading.scale.weight / reading.reconstruction.term.weight if _has_scale(reading) else 1.0  # type: ignore[union-attr]
+    return _weight(reading, reading.pixels, scale)
+
+
+def weight_of_latents(reading: Reading) -> Weight | None:
+    """The same of the KL."""
+    if reading.latents is None or reading.latents.codes not in (0, -1, None):
+        return None
+    scaled, sizes = reading.latents, reading.latents.sizes
+    number = scaled.weight * sizes.batch ** -_of(scaled.batch) * sizes.codes ** -_of(scaled.codes)
+    lacks: tuple[str, ...] = ("latents",) if scaled.codes == -1 and reading.words.latents is None else ()
+    if scaled.values:
+        if reading.words.shape is None:
+            lacks = (*lacks, "shape")
+        number *= sizes.values**-scaled.values
+        number *= _values(reading) ** scaled.values
+    reduction: Reduction = "mean" if scaled.codes == -1 else "sum"
+    return Weight(number, reduction, _batch(scaled), lacks)
+
+
+def weight_ratio(reading: Reading) -> float | None:
+    """φ or λ: the KL's weight over the energy's, where the sizes that were typed say it."""
+    card = card_of(reading)
+    if isinstance(card, Loss):
+        return card.phi
+    pixels, latents = weight_of_pixels(reading), weight_of_latents(reading)
+    if pixels is None or latents is None or reading.reconstruction.term is None or pixels.lacks or latents.lacks:
+        return None
+    if "mean" in (pixels.reduction, latents.reduction) or pixels.batch_reduction != latents.batch_reduction:
+        return None
+    # vaekl's energy has ½ before a square
+    return abs(latents.number / pixels.number) / (2 if reading.reconstruction.term.family.name == "mse" else 1)
+
+
+def _weight(reading: Reading, scaled: Scaling, scale: float) -> Weight:
+    sizes = scaled.sizes
+    number = scale * scaled.weight * sizes.batch ** -_of(scaled.batch)
+    shape = reading.words.shape or sizes.shape
+    lacks = ("shape",) if reading.words.shape is None else ()
+    if scaled.values is None:
+        # the loss takes one shape alone: a mean is a number that is 1 or ½ over N
+        whole = number * sizes.values
+        is_mean = any(isclose(abs(whole), each, rel_tol=1e-6) for each in (1.0, 0.5))
+        return Weight(whole if is_mean else number, "mean" if is_mean else "sum", _batch(scaled))
+    first, rest = sizes.shape[0], sizes.values // sizes.shape[0]
+    if (scaled.channels, scaled.values) == (0, -1):
+        # summed over the first axis and averaged over the others
+        return Weight(number * rest * shape[0], "mean", _batch(scaled), lacks)
+    if (scaled.channels, scaled.values) == (-1, 0):
+        return Weight(number * first * _values(reading) // shape[0], "mean", _batch(scaled), lacks)
+    if scaled.values == -1:
+        return Weight(number * sizes.values, "mean", _batch(scaled), lacks)
+    return Weight(number, "sum", _batch(scaled))
+
+
+def _values(reading: Reading) -> int:
+    product = 1
+    for size in reading.words.shape or reading.call.point.sizes.shape:
+        product *= size
+    return product
+
+
+def _of(power: float | None) -> float:
+    return -1.0 if power is None else power
+
+
+def _batch(scaled: Scaling) -> Reduction:
+    return "sum" if scaled.batch == 0 else "mean"
+
+
+def _has_scale(reading: Reading) -> bool:
+    return reading.scale is not None and reading.scale.residual < TOLD
+
+
+def _is_gaussian_nll(reading: Reading) -> bool:
+    scale, term = reading.scale, reading.reconstruction.term
+    return (
+        scale is not None
+        and term is not None
+        and term.family.name == "mse"
+        and scale.residual < TOLD
+        and abs(scale.share - 1) < 1e-4
+    )
+
+
+def _rounded(number: float) -> float:
+    """The shortest number that the fit cannot tell from it: an ε within a logarithm costs digits."""
+    short = (float(f"{number:.{digits}g}") for digits in range(1, 9))
+    return next((value for value in short if isclose(value, number, rel_tol=2e-6)), number)

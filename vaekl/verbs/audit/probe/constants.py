@@ -1,0 +1,31 @@
+"""The constant that a loss holds beside its terms, and the one that it would have to hold."""
+
+from math import isclose, log
+
+from vaekl.verbs.audit.loss import Loss
+from vaekl.verbs.audit.probe.reading import Reading
+from vaekl.verbs.audit.probe.statement import Statement
+from vaekl.verbs.audit.text import number
+
+
+def constant(reading: Reading, loss: Loss | None) -> list[Statement]:
+    """What stands beside the terms of one image, in nats: nothing where that is so, or cannot be told."""
+    if reading.constant is None or not reading.kl.weight or reading.latents is None:
+        return []
+    sizes = reading.call.point.sizes
+    if reading.reconstruction.data_part == "lgamma":
+        return [Statement("constant", "ln x! is in it")]
+    if reading.reconstruction.data_part == "stirling":
+        return [Statement("constant", "ln x! is in it, as Stirling's formula has it")]
+    if reading.constant == 0:
+        return [Statement("constant", "nothing stands beside the terms")]
+    per_image = reading.constant / reading.kl.weight
+    if isclose(per_image, 0.5 * sizes.codes, rel_tol=1e-6):
+        return [Statement("constant", "the KL lacks its −½ of each latent, which moves nothing")]
+    if loss is not None and loss.density.scale_power is not None:
+        phi = loss.phi
+        right = -sizes.values * (loss.density.unit_log_norm_const - loss.density.scale_power * log(phi))
+        if isclose(per_image, right, rel_tol=1e-5, abs_tol=1e-6):
+            return [Statement("constant", "ln C is in it: the loss is the negative ELBO itself, and lacks nothing")]
+    text = f"{number(per_image)} nats of an image on these sizes stand beside the terms, and move nothing"
+    return [Statement("constant", text)]

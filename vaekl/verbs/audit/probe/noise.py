@@ -1,0 +1,48 @@
+"""Random draws of a loss that samples, held at +1 and −1: of these the mean of a quadratic is that of a normal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def held(sign: float) -> Iterator[None]:
+    """While inside, every normal draw is `sign`, what else is random has one seed, and .float() costs no digits."""
+
+    def like(values: Tensor, **options: Any) -> Tensor:
+        return torch.full_like(values, sign, **options)
+
+    def sized(*size: Any, **options: Any) -> Tensor:
+        options.pop("generator", None)
+        shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
+        return torch.full(tuple(options.pop("size", shape)), sign, **options)
+
+    def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, **options: Any) -> Tensor:
+        options.pop("generator", None)
+        drawn = torch.full(tuple(size), sign, **options) if size is not None else sign
+        return torch.as_tensor(mean + std * drawn)
+
+    def filled(values: Tensor, mean: float = 0.0, std: float = 1.0, **_: Any) -> Tensor:
+        return values.fill_(mean + sign * std)
+
+    places: tuple[tuple[Any, str, Callable[..., Tensor]], ...] = (
+        (torch, "randn_like", like),
+        (torch, "randn", sized),
+        (torch, "normal", normal),
+        (Tensor, "normal_", filled),
+        (Tensor, "float", Tensor.double),
+    )
+    before = [getattr(place, name) for place, name, _ in places]
+    state = torch.get_rng_state()
+    for place, name, draw in places:
+        setattr(place, name, draw)
+    torch.default_generator.manual_seed(0)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        for (place, name, _), original in zip(places, before, strict=True):
+            setattr(place, name, original)

@@ -1,0 +1,214 @@
+"""A loss read by numbers alone: which terms it has, how they are reduced, and what the optimiser sees of them."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vaekl.system.errors import VaeklError
+from vaekl.verbs.audit.probe.caller import CallError
+from vaekl.verbs.audit.probe.designed import X_HAT, Point, X
+from vaekl.verbs.audit.probe.energy import EXACT, TOLD
+from vaekl.verbs.audit.probe.gradients import Slope, slopes
+from vaekl.verbs.audit.probe.kl import Kl, of_one_image, read_kl
+from vaekl.verbs.audit.probe.numbers import Number, read_numbers
+from vaekl.verbs.audit.probe.pixels import Reconstruction, read_reconstruction
+from vaekl.verbs.audit.probe.scale_term import ScaleTerm, read_scale
+from vaekl.verbs.audit.probe.scaling import Scaling, scaling
+from vaekl.verbs.audit.probe.search import Call, working
+from vaekl.verbs.audit.probe.words import Words
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read.
+
+    Args:
+        call: how the loss is called.
+        words: what was typed beside it.
+        reconstruction, kl: its terms.
+        pixels, latents: how their weights depend on the sizes; None where a term is not there, or not told.
+        scale: what is made of a scale that the loss is given.
+        slopes: of the loss beside autograd's.
+        numbers: what its numbers do.
+        entangled: how much the two terms are no sum, 0 where they are one.
+        constant: what is left of the loss at the base point, over all images there.
+        sign: −1 where the loss is to be maximised.
+        per_example: the shape of what is returned, if that is no single number.
+    """
+
+    call: Call
+    words: Words
+    reconstruction: Reconstruction
+    kl: Kl
+    pixels: Scaling | None
+    latents: Scaling | None
+    scale: ScaleTerm | None
+    slopes: list[Slope]
+    numbers: list[Number]
+    entangled: float
+    constant: float | None
+    sign: int
+    per_example: tuple[int, ...]
+
+    @property
+    def doubt(self) -> float:
+        """How badly the terms are told: the larger of their residuals."""
+        return max(self.reconstruction.residual, self.kl.residual, self.entangled)
+
+
+def read(function: Callable[..., Any], words: Words, owner: Any = None) -> Reading:
+    """The reading of a loss; of several ways to call it the one that is understood best.
+
+    Raises:
+        VaeklError: it cannot be called.
+    """
+    latents = None if words.latents is None else (words.latents,)
+    with _double(), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        numbers = dict(words.numbers)
+        if words.train_images is not None:
+            numbers.setdefault("train_images", float(words.train_images))
+        if isinstance(owner, nn.Module):
+            function, owner = _of_a_copy(function, owner)
+        calls = working(function, numbers, words.shape, latents, owner)
+        if len(calls) > 1:
+            calls = _with_best_kl(calls)
+        readings = []
+        for call in calls:
+            try:
+                readings.append(_read(call, words))
+            except CallError as error:
+                failure = error
+        if not readings:
+            raise VaeklError(
+                f"it fails on some designed inputs ({failure}): give shape= and latents= as it wants them."
+            )
+        return min(readings, key=_unlikeliness)
+
+
+def _with_best_kl(calls: list[Call]) -> list[Call]:
+    """Of several ways to call a loss those in which its KL is understood."""
+    residuals = []
+    for call in calls:
+        try:
+            kl = read_kl(call)
+        except CallError:
+            kl = Kl(residual=9.0)
+        residuals.append(kl.residual + (0.0 if kl.is_right or kl.kink is not None else 1.0))
+    return [call for call, residual in zip(calls, residuals, strict=True) if residual <= min(residuals) + EXACT]
+
+
+def _unlikeliness(reading: Reading) -> tuple[bool, bool, float]:
+    term = reading.reconstruction.term
+    return reading.doubt > TOLD, term is not None and term.family.name == "bce_swapped", round(reading.doubt, 7)
+
+
+def _of_a_copy(function: Callable[..., Any], owner: nn.Module) -> tuple[Callable[..., Any], nn.Module]:
+    """The method of a copy in double precision, so that the user's own module stays what it is."""
+    twin = copy.deepcopy(owner).double()
+    for part in twin.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                setattr(part, name, value.double())
+    method = getattr(function, "__func__", None)
+    return (twin if method is None else method.__get__(twin)), twin
+
+
+@contextmanager
+def _double() -> Iterator[None]:
+    """What the loss makes of new tensors is of double precision, as the inputs are."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _read(call: Call, words: Words) -> Reading:
+    reconstruction, kl = read_reconstruction(call), read_kl(call)
+    scale = read_scale(call, reconstruction.term) if reconstruction.term is not None else None
+    pixels = latents = None
+    if reconstruction.term is not None:
+        pixels = scaling(call, reconstruction.term.weight, _step_of_pixel)
+    if kl.kind and kl.weight:
+        one = of_one_image(call)
+        latents = scaling(one, kl.weight, _far_step_of_latent if kl.kink is not None else _step_of_latent)
+    signs = [
+        part < 0
+        for part in (
+            reconstruction.term.weight if reconstruction.term else reconstruction.weight,
+            kl.weight if kl.kind else 0.0,
+        )
+        if part
+    ]
+    return Reading(
+        call,
+        words,
+        reconstruction,
+        kl,
+        pixels,
+        latents,
+        scale,
+        slopes(call),
+        read_numbers(call),
+        _entangled(call),
+        _constant(call, reconstruction, kl),
+        -1 if signs and all(signs) else 1,
+        call.caller.shape(call.point),
+    )
+
+
+def _step_of_pixel(point: Point) -> tuple[Point, Point]:
+    return point, point.put("x_hat", 0.8)
+
+
+def _step_of_latent(point: Point) -> tuple[Point, Point]:
+    return point, point.put("mu", 1.3).put("spread", 1.4)
+
+
+def _far_step_of_latent(point: Point) -> tuple[Point, Point]:
+    return point.put("mu", 40.0), point.put("mu", 50.0)
+
+
+def _entangled(call: Call) -> float:
+    if not {"x_hat"} & call.reach or not {"mu", "spread"} & call.reach:
+        return 0.0
+    role = "mu" if "mu" in call.reach else "spread"
+    start, pixel = call.caller.value(call.point), call.caller.value(call.point.put("x_hat", 0.8))
+    latent = call.caller.value(call.point.put(role, 1.4))
+    both = call.caller.value(call.point.put(role, 1.4).put("x_hat", 0.8))
+    size = min(abs(pixel - start), abs(latent - start)) or 1e-30
+    left = abs(both - pixel - latent + start) / size
+    return left if left > 1e-6 else 0.0
+
+
+def _constant(call: Call, reconstruction: Reconstruction, kl: Kl) -> float | None:
+    """What the loss holds beside its terms at the base point of one image."""
+    if (
+        reconstruction.term is None
+        or reconstruction.uneven
+        or reconstruction.residual > TOLD
+        or "x_scale" in call.reach
+    ):
+        return None
+    if not kl.is_right or kl.kink is not None:
+        return None
+    one = of_one_image(call)
+    sizes = one.point.sizes
+    if sizes.batch != 1:
+        return None
+    scale = call.caller.value(call.point.put("x_hat", 0.8)) - call.caller.value(call.point)
+    single = one.caller.value(one.point.put("x_hat", 0.8)) - one.caller.value(one.point)
+    # the term's coefficient is that of the base sizes
+    energy = reconstruction.term.at(X_HAT, X) * single / scale * sizes.values
+    divergence = kl.weight * sizes.codes * kl.of(one.point.level["mu"], one.point.level["spread"])
+    rest = one.caller.value(one.point) - energy - divergence
+    return rest if abs(rest) > 1e-9 * max(abs(energy), abs(divergence), 1e-12) else 0.0

@@ -1,0 +1,218 @@
+"""What was read of a loss, in sentences with the residual of the fit that each rests on."""
+
+import re
+from dataclasses import dataclass
+from math import prod
+
+from vaekl.verbs.audit.probe.card_words import weight_of_pixels
+from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.probe.kl_words import formula, meaning
+from vaekl.verbs.audit.probe.numbers import Number
+from vaekl.verbs.audit.probe.reading import Reading
+from vaekl.verbs.audit.probe.scaling import Scaling
+from vaekl.verbs.audit.text import number
+
+_MEANINGS = {
+    "x_hat": "x̂", "x": "x", "mu": "μ", "z": "a draw of z", "x_scale": "a scale of p(x|z)", "theta": "θ of counts",
+    "prior_mu": "μ of the prior", "prior_spread": "σ of the prior", "mask": "a mask of ones",
+    "kl": "the KL of each image",
+    "posterior": "q(z|x) as an object", "batch_size": "B", "values": "N", "codes": "Z",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing that was read.
+
+    Args:
+        topic: of the line.
+        text: a sentence or a formula.
+        residual: of the fit; None where nothing was fitted.
+    """
+
+    topic: str
+    text: str
+    residual: float | None = None
+
+
+def statements(reading: Reading) -> list[Statement]:
+    """Everything that was read, mistakes apart."""
+    said = [Statement("called with", _arguments(reading))]
+    said += [Statement("audited", note) for note in reading.call.notes]
+    said += _reconstruction(reading)
+    said += _kl(reading)
+    said += [
+        Statement("number", _number(each))
+        for each in reading.numbers
+        if each.where == "argument" or each.does == "weighs"
+    ]
+    if reading.call.caller.samples:
+        said.append(
+            Statement("noise", "it draws random numbers: held at +1 and −1, of which the mean is exact for normals")
+        )
+    if prod(reading.per_example) > 1:
+        shape = "×".join(map(str, reading.per_example))
+        said.append(Statement("returns", f"{shape} numbers, no single one: audited is their mean"))
+    return said
+
+
+def _arguments(reading: Reading) -> str:
+    parts = []
+    for slot in reading.call.caller.slots:
+        if slot.how in ("attribute", "parameter"):
+            continue
+        if slot.role == "spread":
+            what = f"{meaning(reading.kl)} of q" if reading.kl.kind else "the second parameter of q"
+        elif slot.role == "bundle":
+            used = reading.call.caller.used
+            roles = [
+                f"{_MEANINGS.get(role, 'σ of q')}{f' as {used[role]}' if role in used else ''}" for role in slot.order
+            ]
+            what = f"({', '.join(roles)})"
+        elif slot.role == "number":
+            what = f"{slot.number:g}" + (" as nothing else was given" if slot.assumed else "")
+        else:
+            what = _MEANINGS[slot.role]
+        parts.append(f"{slot.name} = {what}" if slot.name else what)
+    return f"{', '.join(parts)}\non batches {reading.call.point.sizes.words()}"
+
+
+def _reconstruction(reading: Reading) -> list[Statement]:
+    read, topic = reading.reconstruction, "reconstruction"
+    if read.together == "unknown":
+        where = "over the batch" if read.across_batch else "over an image"
+        text = f"no function of single values: they act together, {where}, as in a perceptual or structural loss"
+        return [Statement(topic, text, read.residual)]
+    if read.together:
+        what = {
+            "rmse": "√Σ (x − x̂)²",
+            "log_mean_square": "ln Σ (x − x̂)²",
+            "log_mean_absolute": "ln Σ |x − x̂|",
+        }[read.together]
+        where = "over the batch" if read.across_batch else "over an image"
+        return [Statement(topic, f"{number(read.weight)} · {what} {where}", read.residual)]
+    if read.term is None:
+        return []
+    if read.residual > TOLD:
+        text = f"cannot be told: nearest is {read.term.family.text}, which leaves {read.residual:.1%} unexplained"
+        return [Statement(topic, text, read.residual)]
+    parts = [
+        f"{number(weight / read.term.weight)} · {family.text}" if family is not read.term.family else family.text
+        for family, weight in read.term.families
+    ]
+    text = " + ".join(parts)
+    if read.term.family.parameter:
+        text += f" with {read.term.family.parameter} = {number(read.term.parameter)}"
+    weight = weight_of_pixels(reading)
+    # of a loss that takes one shape alone the weight says what it is
+    power = reading.pixels.values if reading.pixels else None
+    if power is None and weight is not None:
+        power = -1.0 if weight.reduction == "mean" else 0.0
+    text += f", {_reduced(reading.pixels, 'values', power)}"
+    said = [Statement(topic, text, read.residual)]
+    if reading.scale is not None and reading.scale.residual < TOLD:
+        scale = reading.scale
+        name = reading.call.caller.name_of("x_scale") or "s"
+        which = "one for all values" if scale.single else "one for each value"
+        divisor = re.sub(r"\bs(?=[)²]|$)", name, scale.divisor)
+        said.append(Statement("scale", f"the error is divided by {divisor}, {which}", scale.residual))
+        if _is_of_the_loss_alone(reading):
+            said.append(
+                Statement(
+                    "scale",
+                    f"{name} is a parameter of the loss alone: an optimiser that is given a model's parameters never "
+                    "moves it, and cannot be told from here",
+                )
+            )
+    return said
+
+
+def _is_of_the_loss_alone(reading: Reading) -> bool:
+    """Whether a learned scale belongs to an object that is no model."""
+    caller = reading.call.caller
+    is_parameter = any(slot.how == "parameter" for slot in caller.slots)
+    return is_parameter and not any(hasattr(caller.owner, part) for part in ("encode", "encoder", "decode", "decoder"))
+
+
+def _kl(reading: Reading) -> list[Statement]:
+    kl, topic = reading.kl, "KL"
+    if not kl.reads:
+        return [Statement(topic, "none")]
+    if kl.kink is not None and kl.kink.shape == "unknown":
+        return [Statement(topic, "cannot be told: it is no straight line in the KL", kl.residual or kl.kink.residual)]
+    if kl.residual > TOLD or not (kl.kind or kl.pieces):
+        return [Statement(topic, "cannot be told: no KL of normals fits", kl.residual)]
+    if kl.pieces or (not kl.is_right and kl.kink is None):
+        return [Statement(topic, f"reads {formula(kl)} of one latent", kl.residual)]
+    weight = _number_before(reading.latents)
+    reduced = _reduced(reading.latents, "latents", reading.latents.codes if reading.latents else None)
+    text = f"{weight}KL(N(μ, σ²)‖N(0, 1)), {reduced}"
+    if kl.kink is not None:
+        size = number(kl.kink.nats)
+        over = {
+            "latent": "each latent of each image",
+            "image": "an image",
+            "batch": "each latent, averaged over the batch",
+        }
+        text += {
+            "floor": f"; below {size} nats of {over[kl.kink.over or 'image']} it costs nothing",
+            "distance": f"; as the distance γ·|KL − C| from C = {size} nats, γ = {number(kl.kink.weight)}",
+            "square": f"; as the square γ·(KL − C)² from C = {size} nats, γ = {number(kl.kink.weight)}",
+        }[kl.kink.shape]
+    return [Statement(topic, text, kl.residual)]
+
+
+def _number_before(scaled: Scaling | None) -> str:
+    if scaled is None:
+        return ""
+    sizes = scaled.sizes
+    value = scaled.weight
+    for power, size in ((scaled.batch, sizes.batch), (scaled.codes, sizes.codes), (scaled.values, sizes.values)):
+        value *= size ** -(power or 0)
+    return "" if abs(value - 1) < 1e-6 else f"{number(value)} · "
+
+
+def _reduced(scaled: Scaling | None, what: str, power: float | None) -> str:
+    """How a term is reduced, over its own axis and over the batch."""
+    if scaled is None:
+        return "with a weight that cannot be told"
+    mixed: dict[tuple[float | None, float | None], str] = {
+        (0, -1): "summed over the first axis of an image alone, averaged over the others",
+        (-1, 0): "averaged over the first axis of an image alone, summed over the others",
+    }
+    if what == "values" and scaled.channels not in (None, scaled.values):
+        own = mixed.get((scaled.channels, scaled.values), "reduced over the axes of an image in different ways")
+    else:
+        own = _over(power, what)
+    if scaled.batch is not None:
+        own += f" and {_over(scaled.batch, 'batch')}"
+    if what == "latents" and scaled.values:
+        own += ", divided by the number of values too" if scaled.values == -1 else f", times N^{scaled.values:.2g}"
+    return own
+
+
+def _over(power: float | None, what: str) -> str:
+    if power is None:
+        return f"over {what} of one fixed number"
+    if power in (0, -1):
+        return f"{'averaged' if power else 'summed'} over the {what}"
+    return f"divided by the size of the {what} {'twice' if power == -2 else f'to the power {-power:.2g}'}"
+
+
+def _number(each: Number) -> str:
+    if each.does == "nothing":
+        return f"{each.name} = {each.value:g} changes nothing"
+    if each.does == "schedule":
+        first = next((time for time, share in each.ramp if abs(share - 1) < 1e-6), None)
+        start = each.ramp[0][1]
+        end = f"its end from step {first:,} or before" if first is not None else "no end within a million steps"
+        return f"{each.name} is a schedule: the KL's weight begins at {start:.2g} of its last, and has {end}"
+    if each.does == "other":
+        return f"{each.name} = {each.value:g} changes the loss, and no weight of a term alone"
+    powers = {1: "multiplies", -1: "divides"}
+    parts = [
+        f"{powers.get(int(power), f'to the power {power:g} multiplies')} {what}"
+        for power, what in ((each.reconstruction, "the reconstruction"), (each.kl, "the KL"))
+        if power
+    ]
+    return f"{each.name} = {each.value:g} {' and '.join(parts)}"

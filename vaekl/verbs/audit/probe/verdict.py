@@ -1,0 +1,191 @@
+"""Whether a loss is the negative ELBO of a density up to a factor and a number, and the sentence that says why not."""
+
+from math import isclose
+
+from vaekl.verbs.audit.probe.card_words import CARDS, weight_ratio
+from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.probe.kl_words import mistakes as kl_mistakes
+from vaekl.verbs.audit.probe.reading import Reading
+from vaekl.verbs.audit.probe.signature import WEIGHTS
+from vaekl.verbs.audit.text import number
+
+#: of densities whose constant no x̂ changes, whatever the weight
+_LOCATION = ("mse", "l1", "huber", "logcosh", "charbonnier", "student_t", "power")
+
+
+def mistakes(reading: Reading) -> list[str]:
+    """Sentences for what is wrong with the loss as a negative ELBO, the gravest first."""
+    wrong = [*_unknown(reading), *_unseen(reading)]
+    if reading.sign < 0:
+        wrong.append("it is the ELBO and not its negative: minimise −loss")
+    if (
+        not reading.reconstruction.together
+        and reading.reconstruction.term is None
+        and "x_hat" not in reading.call.reach
+    ):
+        wrong.append("there is no reconstruction: x̂ changes nothing")
+    wrong += kl_mistakes(reading.kl, reading.call.caller.name_of("spread"))
+    wrong += _signs(reading)
+    if reading.entangled and not reading.reconstruction.together:
+        wrong.append(
+            "reconstruction and KL are no sum: one multiplies the other, so that no one weight stands between them"
+        )
+    wrong += [*_of_kink(reading), *_of_family(reading), *_of_sizes(reading), *_of_scale(reading)]
+    for each in reading.numbers:
+        if each.does == "nothing" and WEIGHTS.match(each.name.lower()):
+            wrong.append(f"{each.name} changes nothing: the loss is the same whatever it is")
+    return wrong
+
+
+def _unknown(reading: Reading) -> list[str]:
+    wrong = []
+    if reading.reconstruction.residual > TOLD and reading.reconstruction.together != "unknown":
+        wrong.append(f"the reconstruction cannot be told (a residual of {reading.reconstruction.residual:.2g})")
+    if reading.kl.residual > TOLD:
+        wrong.append(f"the KL cannot be told (a residual of {reading.kl.residual:.2g})")
+    elif reading.kl.kink is not None and reading.kl.kink.shape == "unknown":
+        wrong.append(f"the KL is bent in a way that cannot be told (a residual of {reading.kl.kink.residual:.2g})")
+    return wrong
+
+
+def _unseen(reading: Reading) -> list[str]:
+    wrong = []
+    for slope in reading.slopes:
+        name = reading.call.caller.name_of(slope.role) or {"x_hat": "x̂", "mu": "μ", "spread": "σ"}.get(
+            slope.role, slope.role
+        )
+        if slope.is_lost:
+            wrong.append(f"no gradient reaches {name}, though it changes the loss: the optimiser never sees that term")
+        elif slope.is_another:
+            wrong.append(
+                f"a part of the loss gives {name} no gradient: where its slope is {number(slope.real)}, the optimiser "
+                f"gets {number(slope.seen or 0.0)}"
+            )
+    missing = [role for role in ("mu", "spread") if reading.call.caller.has(role) and role not in reading.call.reach]
+    if reading.kl.reads and reading.call.caller.slots:
+        for role in missing:
+            name = reading.call.caller.name_of(role) or role
+            if role == "mu":
+                wrong.append(f"{name} changes nothing in the loss")
+    return wrong
+
+
+def _signs(reading: Reading) -> list[str]:
+    pixels = reading.reconstruction.term.weight if reading.reconstruction.term else reading.reconstruction.weight
+    if reading.kl.kind and reading.kl.weight and pixels and (pixels < 0) != (reading.kl.weight < 0):
+        return ["the KL is subtracted where it is to be added: its sign is wrong" if pixels > 0 else
+                "the reconstruction is subtracted where it is to be added: its sign is wrong"]  # fmt: skip
+    return []
+
+
+def _of_kink(reading: Reading) -> list[str]:
+    kink = reading.kl.kink
+    if kink is None:
+        return []
+    nats = number(kink.nats)
+    if kink.shape == "floor":
+        return [
+            f"free bits: below {nats} nats the KL has no gradient, so that no one weight is the same: control=free_bits"
+        ]
+    if kink.shape == "distance":
+        return [
+            f"a capacity: γ·|KL − C| is least at a KL of C = {nats} nats, and the ELBO of nothing: control=capacity"
+        ]
+    if kink.shape == "square":
+        return [f"the KL is squared: (KL − {nats})² weighs it by how large it is, and is the ELBO of nothing"]
+    return []
+
+
+def _of_family(reading: Reading) -> list[str]:
+    read = reading.reconstruction
+    if read.together == "unknown":
+        return ["the reconstruction is not a function of pixels alone: it is the density of nothing that can be named"]
+    if read.together == "rmse":
+        return ["the root of the error is no ln p(x|z) of values that are independent: take its square, or ½N ln of it"]
+    if read.together in ("log_mean_square", "log_mean_absolute"):
+        return _of_logarithm(reading)
+    if read.term is None or read.residual > TOLD:
+        return []
+    wrong = []
+    if read.uneven:
+        wrong.append("some values of an image count more than others: it is no one density of all of them")
+    name = read.term.family.name
+    if name == "bce_swapped":
+        wrong.append("x and x̂ are exchanged in the cross-entropy, which takes x̂ first")
+    elif name == "bce_half":
+        wrong.append("the cross-entropy lacks (1 − x) ln(1 − x̂): nothing keeps x̂ from 1")
+    elif len(read.term.families) > 1 and any(family.name not in _LOCATION for family, _ in read.term.families):
+        wrong.append("two reconstruction terms are added: of one density each, and the sum is that of none")
+    if name in ("bce", "bce_logits"):
+        wrong += _of_cross_entropy(reading)
+    elif (name not in _LOCATION and name in CARDS) or name in ("cb", "cb_logits"):
+        ratio = weight_ratio(reading)
+        if ratio is not None and not isclose(ratio, 1, rel_tol=1e-4):
+            wrong.append(
+                f"the KL counts {number(ratio)} times what it does in the ELBO: a β-VAE with β = {number(ratio)}"
+            )
+    return wrong
+
+
+def _of_cross_entropy(reading: Reading) -> list[str]:
+    if reading.words.data != "binary":
+        return ["cross-entropy on grey values lacks ln C of the continuous Bernoulli, which depends on x̂ and moves the "
+                "optimum; on data that are 0 or 1 say data=binary"]  # fmt: skip
+    ratio = weight_ratio(reading)
+    if ratio is not None and not isclose(ratio, 1, rel_tol=1e-4):
+        return [_beta_vae(ratio)]
+    return []
+
+
+def _beta_vae(ratio: float) -> str:
+    return f"the KL counts {number(ratio)} times what it does in the ELBO: a β-VAE with β = {number(ratio)}"
+
+
+def _of_logarithm(reading: Reading) -> list[str]:
+    """½N ln Σ (x − x̂)² is the Gaussian at its best σ: N/2 of a KL of weight 1."""
+    read, kl, sizes = reading.reconstruction, reading.kl, reading.call.point.sizes
+    if not kl.is_right:
+        return []
+    images = sizes.batch if read.across_batch else 1
+    right = sizes.values * images / (2 if read.together == "log_mean_square" else 1)
+    latents = kl.weight / (sizes.batch if reading.latents and reading.latents.batch == -1 else 1)
+    share = read.weight / latents / right
+    if isclose(share, 1, rel_tol=1e-4):
+        return []
+    return [f"the logarithm of the error counts {number(share)} of what the density at its best σ gives it"]
+
+
+def _of_sizes(reading: Reading) -> list[str]:
+    wrong: list[str] = []
+    pixels, latents = reading.pixels, reading.latents
+    if pixels is None or latents is None:
+        return wrong
+    if None not in (pixels.batch, latents.batch) and pixels.batch != latents.batch:
+        summed, averaged = (
+            ("reconstruction", "KL") if (pixels.batch or 0) > (latents.batch or 0) else ("KL", "reconstruction")
+        )
+        size = f" = {reading.words.batch_size}" if reading.words.batch_size else ""
+        wrong.append(
+            f"the {summed} is summed over the batch and the {averaged} averaged: the {summed} counts B{size} times as "
+            "much, and with another batch size it is another loss"
+        )
+    if pixels.channels is not None and pixels.values is not None and pixels.channels != pixels.values:
+        wrong.append("the reconstruction is summed over one axis of an image and averaged over the others")
+    if latents.codes == -1:
+        wrong.append("the KL is averaged over the latents, and is a sum by definition: its weight falls as 1/Z")
+    return wrong
+
+
+def _of_scale(reading: Reading) -> list[str]:
+    scale = reading.scale
+    if scale is None:
+        return []
+    name = reading.call.caller.name_of("x_scale") or "the scale"
+    if scale.residual > TOLD:
+        return [f"what {name} does cannot be told (a residual of {scale.residual:.2g})"]
+    if abs(scale.share) < 1e-6:
+        return [f"{name} divides the error without its logarithm: the loss falls without end as it grows"]
+    if not isclose(scale.share, 1, rel_tol=1e-4):
+        return [f"the logarithm of {name} counts {number(scale.share)} of what the density has"]
+    ratio = weight_ratio(reading)
+    return [_beta_vae(ratio)] if ratio is not None and not isclose(ratio, 1, rel_tol=1e-4) else []
