@@ -81,6 +81,7 @@ from .model.weighting import Weighting as Weighting
 from .model.weighting import auto_weighting as auto_weighting
 from .run.load import TrainedRun as TrainedRun
 from .run.load import load as load
+from .run.train import train as train
 from .system.errors import VaeklError as VaeklError
 from .training.callback import Callback as Callback
 from .training.callback import TrainerView as TrainerView

@@ -7,14 +7,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from math import isfinite
 from typing import Any
-
-from hydra.core.override_parser.types import Quote, QuotedString
 
 from vaekl.config import compose
 from vaekl.config.groups import groups, options
-from vaekl.config.overrides import parse
+from vaekl.config.words import written
 from vaekl.system import terminal
 
 #: where things are, and where it computes: the same run elsewhere has others
@@ -84,13 +81,9 @@ def _settings(content: Mapping[str, Any], usual: dict[str, Any]) -> Iterator[str
 
 def _written(value: Any) -> str:
     """A value as Hydra reads it from a word."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
-        return repr(value)
-    if isinstance(value, list):
-        return f"[{','.join(map(_written, value))}]"
-    if isinstance(value, str) and "${" not in value:
-        bare = re.fullmatch(r"[A-Za-z][\w./-]*", value, re.ASCII) and parse(f"key={value}").value() == value
-        return value if bare else str(QuotedString(value, Quote.double).with_quotes())
-    raise _NotPlainError
+    try:
+        if "${" in json.dumps(value, allow_nan=False):
+            raise _NotPlainError
+        return written(value)
+    except (TypeError, ValueError) as error:
+        raise _NotPlainError from error

@@ -36,10 +36,14 @@ def compose(words: Sequence[str], directories: Sequence[Path] = ()) -> DictConfi
 
 @contextmanager
 def initialized() -> Iterator[Any]:
-    """Hydra, looking into `conf/`."""
+    """Hydra, looking into `conf/`; a program that uses Hydra itself has its own again afterwards."""
+    own = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), job_name="vaekl", version_base="1.3"):
-        yield GlobalHydra.instance().hydra
+    try:
+        with initialize_config_dir(str(CONF), job_name="vaekl", version_base="1.3"):
+            yield GlobalHydra.instance().hydra
+    finally:
+        GlobalHydra.instance().hydra = own
 
 
 @contextmanager

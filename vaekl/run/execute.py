@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,11 +65,11 @@ def _trained_and_tested(run: Run) -> float | None:
     trainer, console, output = run.trainer, run.console, run.console.output
     console.print(summary.start(trainer, run.choices, run.path, run.init, run.notes))
     try:
-        with _stops_at_signals(trainer):
+        with _stops_at_signals(trainer) as received:
             trainer.fit()
         if not trainer.finished:
             stopped = f"stopped at step {trainer.step}: `{RunFolder(run.path).command('resume')}` goes on from there."
-            raise output.lost.followed_by(stopped) if output.lost else StoppedError(stopped)
+            raise output.lost.followed_by(stopped) if output.lost else StoppedError.by(received, stopped)
         weights = _take_best(run)
         data, schedule = trainer.data, trainer.schedule(trainer.step - 1)
         valid = None
@@ -99,11 +100,15 @@ def _trained_and_tested(run: Run) -> float | None:
 
 
 @contextmanager
-def _stops_at_signals(trainer: Trainer) -> Iterator[None]:
-    """SIGINT, SIGTERM and a closed terminal end the step.
+def _stops_at_signals(trainer: Trainer) -> Iterator[list[int]]:
+    """SIGINT, SIGTERM and a closed terminal end the step; yields a list of those that came.
 
     A second one stops at once, unless several programs may have sent one each.
     """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # signals are handled in the main thread alone
+        yield received
+        return
     # Ctrl-C in a sweep is for the process that started it, which then sends SIGTERM to its workers
     numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
     hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
@@ -112,6 +117,7 @@ def _stops_at_signals(trainer: Trainer) -> Iterator[None]:
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def stop(number: int, frame: object) -> None:
+        received.append(number)
         trainer.request_stop()
         if number == hang_up:  # to write to a terminal that was closed would fail
             silence(sys.stdout, sys.stderr)
@@ -121,7 +127,7 @@ def _stops_at_signals(trainer: Trainer) -> Iterator[None]:
     try:
         for number in handlers:
             signal.signal(number, stop)
-        yield
+        yield received
     finally:
         # a worker may get the signal twice, and the second must not cut short what it writes about the first
         over = trainer.stop_requested and in_worker()

@@ -23,7 +23,14 @@ class Console(rich.console.Console):  # noqa: TID251
 
     def __init__(self, file: IO[str] | None = None, **more: Any) -> None:
         self.output = Output(file)
-        plainly: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+        # a notebook gets text too: Rich would send it HTML, past `output`
+        plainly: dict[str, Any] = {
+            "highlight": False,
+            "markup": False,
+            "emoji": False,
+            "soft_wrap": True,
+            "force_jupyter": False,
+        }
         super().__init__(file=cast(IO[str], self.output), **plainly | more)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:

@@ -3,7 +3,7 @@
 import difflib
 import os
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from traceback import walk_tb
 
 #: what other programs call things, and the names that they have here
@@ -46,7 +46,20 @@ class FullMemoryError(VaeklError):
 
 
 class StoppedError(VaeklError):
-    """A run was interrupted and has saved its state."""
+    """A run was interrupted and has saved its state.
+
+    Attributes:
+        signal: the number of the signal that interrupted it, if one did.
+    """
+
+    signal: int | None = None
+
+    @classmethod
+    def by(cls, received: Sequence[int], text: str) -> "StoppedError":
+        """The error after the first of the signals that came."""
+        error = cls(text)
+        error.signal = next(iter(received), None)
+        return error
 
 
 def users_line(error: BaseException) -> tuple[str, str] | None:

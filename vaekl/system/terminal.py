@@ -90,6 +90,11 @@ class Output:
             self._when_lost = None
 
     @property
+    def is_standard(self) -> bool:
+        """Whether it is the standard output, and no file in its place."""
+        return self._file is None
+
+    @property
     def encoding(self) -> str:
         """Of the stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
@@ -189,10 +194,26 @@ def complain(text: str) -> None:
 
 def prepare() -> None:
     """Let the standard streams spell what their encoding lacks, instead of failing at it."""
+    for stream in _text_streams():
+        stream.reconfigure(errors=_HANDLER)
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """The same while inside: afterwards the streams fail again, or not, as they did."""
+    before = [(stream, stream.errors) for stream in _text_streams()]
+    prepare()
+    try:
+        yield
+    finally:
+        for stream, errors in before:
+            if not stream.closed:
+                stream.reconfigure(errors=errors)
+
+
+def _text_streams() -> list[io.TextIOWrapper]:
     codecs.register_error(_HANDLER, _spelled)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_HANDLER)
+    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
 
 
 def silence(*streams: IO[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the terminal shows while a run goes on: a bar, or plain lines where the output is no terminal."""
+"""What is shown while a run goes on: a bar in a terminal, a line that changes in a notebook, elsewhere plain lines."""
 
 from datetime import timedelta
 
@@ -6,6 +6,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vaekl.measures.elbo import Evaluation
 from vaekl.system.console import Console
+from vaekl.system.notebook import NotebookLine, notebook_line
+from vaekl.system.terminal import printable
 from vaekl.training.callback import Callback, TrainerView
 from vaekl.training.timer import Progress as Speed
 
@@ -20,10 +22,12 @@ class ProgressDisplay(Callback):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar: Progress | None = None
+        self.line: NotebookLine | None = None
         self._train = self._valid = ""
 
     def started(self, trainer: TrainerView) -> None:
         if not self.console.is_terminal:
+            self.line = notebook_line() if self.console.output.is_standard else None
             return
         self.bar = Progress(
             TextColumn("step"),
@@ -45,7 +49,7 @@ class ProgressDisplay(Callback):
 
     def progressed(self, trainer: TrainerView, progress: Speed) -> None:
         self._show(trainer, progress.elbo_nats, progress.images_per_second)
-        if self.bar is None:
+        if self.bar is None and self.line is None:
             left = timedelta(seconds=round(min(progress.seconds_left, _LONGEST)))
             self._print(trainer, f"{self._train} · {left} left")
 
@@ -54,17 +58,27 @@ class ProgressDisplay(Callback):
         self._train = f"train ELBO {elbo_nats:,.2f} nats · {speed}"
         if self.bar is not None:
             self.bar.update(self._task, completed=trainer.step, description=self._description())
+        self._show_line(trainer)
 
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         self._valid = f"valid ELBO {evaluation.elbo:,.2f} nats" if evaluation is not None else ""
         total = trainer.plan.total_steps
         before = max(0, trainer.step - trainer.plan.valid_every)
         due = trainer.step * _PLAIN_LINES // total > before * _PLAIN_LINES // total
-        if self.bar is None and (due or trainer.finished):
+        self._show_line(trainer)
+        if self.bar is None and self.line is None and (due or trainer.finished):
             self._print(trainer, self._description())
 
     def _print(self, trainer: TrainerView, text: str) -> None:
-        self.console.print(f"  step {trainer.step:>6,}/{trainer.plan.total_steps:,} · {text}")
+        self.console.print(self._at_step(trainer, text))
+
+    def _show_line(self, trainer: TrainerView) -> None:
+        if self.line is not None:
+            self.line.show(printable(self._at_step(trainer, self._description())))
+
+    @staticmethod
+    def _at_step(trainer: TrainerView, text: str) -> str:
+        return f"  step {trainer.step:>6,}/{trainer.plan.total_steps:,} · {text}"
 
     def _description(self) -> str:
         return " · ".join(part for part in (self._train, self._valid) if part)
@@ -72,6 +86,8 @@ class ProgressDisplay(Callback):
     def paused(self, trainer: TrainerView) -> None:
         if self.bar is not None:
             self.bar.stop()
+        if self.line is not None:
+            self.line.close()
 
     def failed(self, trainer: TrainerView) -> None:
         self.paused(trainer)
