@@ -138,3 +138,13 @@ def test_values_of_another_kind_than_the_run_s_are_named_with_a_cure_that_works(
     trained(tmp_path / "other", "dataset=npz", "dataset.path=shades.npz", "likelihood=gaussian")
     words = ("eval", "other/run", "eval.k=1", "dataset=npz", "dataset.path=real.npz")
     refused(vaekl(tmp_path, *words), "values with two ends", "give values of its kind")
+
+
+def test_a_loss_that_is_refused_today_is_to_be_trained_again(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    text = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(text.replace("scale: shared", "scale: decoder"), encoding="utf-8")
+    for verb in ("eval", "sample"):
+        answer = vaekl(tmp_path, verb, "run")
+        refused(answer, "the loss of run is one that is refused today", "so train it again: weighting=fixed_beta drops")
+        assert "control.weight=1" in answer.err

@@ -186,7 +186,7 @@ def test_an_error_of_one_process_is_every_process_s(pair):
     assert (first["first fails"], second["first fails"]) == ("process 0 cannot.", "process 0: process 0 cannot.")
     assert (first["second fails"], second["second fails"]) == ("process 1: process 1 cannot.", "process 1 cannot.")
     assert first["few images"] == second["few images"]
-    assert "a batch of 1 images cannot be dealt to 2 processes" in first["few images"]
+    assert "a batch of 1 cannot be dealt to 2 processes" in first["few images"]
 
 
 def test_a_whole_run_ends_at_the_figures_of_one_process(tmp_path):

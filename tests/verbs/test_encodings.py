@@ -72,7 +72,7 @@ def test_training(encoding, folder):
 def test_a_mistake(encoding, folder):
     code, out, err = typed(folder, encoding, "train", "hydra.run.dir=x", "dataset=npz", "dataset.path='/φ日.npz'")
     assert (code, out) == (1, "")
-    assert err == "vaekl: /phi\\u65e5.npz does not exist; set dataset.path=FILE.npz to where the images are.\n"
+    assert err == "vaekl: /phi\\u65e5.npz does not exist; set dataset.path=FILE.npz to where the data are.\n"
 
 
 def test_a_locale_without_the_letters_of_a_name_is_named(folder, monkeypatch):

@@ -147,10 +147,10 @@ class Data:
         rows = dict(source.rows)
         if source.valid is not None and valid == 0 and to_train:
             origin = inventory.origins.get("valid") or "the data set's own"
-            inventory.left_out.append(f"{len(source.valid):,} validation images, {origin}: valid=0")
+            inventory.left_out.append(f"{len(source.valid):,} validation {source.spec.example}s, {origin}: valid=0")
         elif source.valid is not None:
             held_out = Split(source.valid, source.valid_labels, chosen)
-        elif count := _valid_count(valid, len(train), source.spec.name, to_train):
+        elif count := _valid_count(valid, len(train), source.spec, to_train):
             order = shuffled(len(train), "valid", split_seed)
             places = rows.get("train", torch.arange(len(train)))
             chosen_rows = {"valid": order[:count].sort().values, "train": order[count:].sort().values}
@@ -249,7 +249,7 @@ def batch_slices(n: int, batch_size: int, drop_last: bool = True) -> list[slice]
     [slice(0, 2, None), slice(2, 4, None)]
     """
     if batch_size < 1:
-        raise VaeklError(f"A batch of {batch_size} images is none; set the batch size to 1 or more.")
+        raise VaeklError(f"A batch of {batch_size} is none; set the batch size to 1 or more.")
     end = n - n % batch_size if drop_last and n >= batch_size else n
     return [slice(start, min(start + batch_size, n)) for start in range(0, end, batch_size)]
 
@@ -279,7 +279,7 @@ def _take(split: Split, index: Tensor) -> Split:
     return replace(split, images=split.images[index], labels=labels)
 
 
-def _valid_count(valid: float, n: int, name: str, to_train: bool) -> int:
+def _valid_count(valid: float, n: int, spec: DataSpec, to_train: bool) -> int:
     if not is_number(valid):
         raise VaeklError(f"valid must be a fraction below 1 or a count, not {valid!r}; try valid=0.1 or valid=0.")
     whole = 1 <= valid < float("inf") and valid == int(valid)
@@ -292,7 +292,7 @@ def _valid_count(valid: float, n: int, name: str, to_train: bool) -> int:
         return 0
     if count >= n:
         raise VaeklError(
-            f"valid={valid} would leave none of the {n} training images of {name}; hold out fewer, set valid=0, or "
-            "give more images."
+            f"valid={valid} would leave none of the {n} training {spec.example}s of {spec.name}; hold out fewer, set "
+            "valid=0, or give more."
         )
     return count

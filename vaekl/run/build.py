@@ -176,7 +176,9 @@ def build_plan(cfg: TrainingConfig, data: Data) -> Plan:
     batch_size = min(cfg.batch_size, len(data.train))
     total_steps = cfg.steps if cfg.steps is not None else (cfg.epochs or 0) * (len(data.train) // batch_size)
     if cfg.patience is not None and data.valid is None:
-        raise VaeklError("trainer.patience needs validation images, but valid=0 holds out none: set valid=0.1.")
+        raise VaeklError(
+            f"trainer.patience needs validation {data.spec.example}s, but valid=0 holds out none: set valid=0.1."
+        )
     return Plan(
         total_steps=total_steps,
         batch_size=batch_size,
@@ -217,8 +219,8 @@ def _check_test_images(dataset: Settings) -> None:
     """Refuse to train on all images of a file, which may only be looked at."""
     if dataset.get("test_fraction", 0) is None and str(dataset.get("_target_")).startswith("vaekl."):
         raise VaeklError(
-            "dataset.test_fraction=null holds out no test images, which is for looking at a file by sample and eval: "
-            "set a number between 0 and 1."
+            "dataset.test_fraction=null holds out nothing to test on, which is for looking at a file by sample and "
+            "eval: set a number between 0 and 1."
         )
 
 

@@ -95,9 +95,13 @@ class TrainedRun:
             raise VaeklError(f"a split is test, valid, train or all, not {name!r}.")
         split: Split | None = self.data.all() if name == "all" else getattr(self.data, name)
         if split is None:
-            raise VaeklError(f"{self.path} holds out no validation images: choose test, train or all.")
+            raise VaeklError(
+                f"{self.path} holds out no validation {self.data.spec.example}s: choose test, train or all."
+            )
         if not len(split):
-            raise VaeklError(f"{self.data.inventory.place} holds no images to train on: choose test or all.")
+            raise VaeklError(
+                f"{self.data.inventory.place} holds no {self.data.spec.example}s to train on: choose test or all."
+            )
         return split if images is None else split.first(images)
 
 
@@ -159,7 +163,15 @@ def load(
             f"the columns are not those that {folder.path} was trained on, in their order: {names}; name, order and "
             "code them as there, as its config.yaml and the head of its training say."
         )
-    model = build_model(replace(cfg.model, begin_at_data=False), likelihood, data)
+    try:
+        model = build_model(replace(cfg.model, begin_at_data=False), likelihood, data)
+    except VaeklError as error:
+        if cfg.choices.get("weighting") != "fixed_beta" or not likelihood.needs_constant:
+            raise
+        raise VaeklError(
+            f"the loss of {folder.path} is one that is refused today, and its weights say nothing, so train it again: "
+            f"{error}"
+        ) from error
     try:
         check_weights(state, model, cfg.training.ema is not None)
         model.load_state_dict(with_versions_of(model.state_dict(), _weights(state)))

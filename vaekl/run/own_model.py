@@ -12,6 +12,8 @@ The object is anything with
 or a function without arguments that returns one.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +85,14 @@ def own_model(path: Path, device: str, changes: tuple[str, ...]) -> OwnModel:
     prepare(place)
     job = single(list(changes))
     cfg = RunConfig.of(job.content)
-    data = build_data(cfg.data, likelihood, to_train=False)
+    with _naming(path, f"likelihood={likelihood.name}"):
+        data = build_data(cfg.data, likelihood, to_train=False)
     phi = _dispersion(getattr(thing, "dispersion", 1.0), data.spec.shape, path)
-    for value in set(phi.flatten().tolist()):
-        likelihood.check_dispersion(value)
-    if not type(likelihood).__module__.startswith("vaekl."):
-        check_density(likelihood, (phi.flatten()[0].item(),), data.spec.shape)
+    with _naming(path):
+        for value in set(phi.flatten().tolist()):
+            likelihood.check_dispersion(value)
+        if not type(likelihood).__module__.startswith("vaekl."):
+            check_density(likelihood, (phi.flatten()[0].item(),), data.spec.shape)
     nets = Nets(_Part(thing, "encode"), _Part(thing, "decode"))
     weighting = FixedDispersion(likelihood, data.spec.shape)
     weighting.phi, weighting.tempered = phi, bool((phi != 1).any())
@@ -99,6 +103,17 @@ def own_model(path: Path, device: str, changes: tuple[str, ...]) -> OwnModel:
     )
     _check_shapes(run)
     return run
+
+
+@contextmanager
+def _naming(path: Path, about: str = "") -> Iterator[None]:
+    """Put the file's name before a sentence, where that is about these words."""
+    try:
+        yield
+    except VaeklError as error:
+        if about not in str(error):
+            raise
+        raise VaeklError(f"{path}: {error}") from error
 
 
 class _OwnVAE(VAE):

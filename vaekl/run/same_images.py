@@ -42,11 +42,11 @@ def check(folder: RunFolder, data: Data, cure: str) -> None:
     Raises:
         VaeklError: says of which splits they are others.
     """
-    then = folder.facts().data.digests
-    splits = [split for split in ("train", "valid", "test") if getattr(then, split) != data.digests.get(split)]
+    then = folder.facts().data
+    splits = [split for split in ("train", "valid", "test") if getattr(then.digests, split) != data.digests.get(split)]
     if not splits:
         return
     raise VaeklError(
-        f"the images are not those that {folder.path} began with (others, more or fewer in {' and '.join(splits)}): "
-        f"put them back, or {cure}."
+        f"the {then.example}s are not those that {folder.path} began with (others, more or fewer in "
+        f"{' and '.join(splits)}): put them back, or {cure}."
     )

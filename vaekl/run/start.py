@@ -157,7 +157,7 @@ def _check_finished(folder: RunFolder, cfg: RunConfig, console: Console) -> None
     try:
         data = build_likelihood_and_data(cfg)[1]
     except VaeklError as error:
-        console.print(printable(f"  its images cannot be compared with what it began with: {error}"))
+        console.print(printable(f"  its {facts.example}s cannot be compared with what it began with: {error}"))
         return
     same_images.check(folder, data, "train on these in another folder, or once more by adding --again")
 

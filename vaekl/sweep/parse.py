@@ -166,7 +166,7 @@ def read(words: Sequence[str], names: list[str]) -> Sweep:
     if not sweep.searches and (ranges := [o.input_line for o in sweep.swept if isinstance(o.value(), IntervalSweep)]):
         raise VaeklError(f"{ranges[0]} is an interval to search in: add hydra/sweeper=optuna, or give values.")
     if sweep.searches and sweep.value("valid") == "0":
-        raise VaeklError("a search goes by the validation ELBO, but valid=0 holds out no images: set valid=0.1.")
+        raise VaeklError("a search goes by the validation ELBO, but valid=0 holds nothing out: set valid=0.1.")
     return sweep
 
 

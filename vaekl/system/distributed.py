@@ -152,7 +152,7 @@ def share(images: int) -> slice:
     """
     if images < _size:
         raise VaeklError(
-            f"a batch of {images} images cannot be dealt to {_size} processes: set trainer.batch_size to at least "
+            f"a batch of {images} cannot be dealt to {_size} processes: set trainer.batch_size to at least "
             f"{_size}, or start fewer of them."
         )
     return slice(images * _rank // _size, images * (_rank + 1) // _size)

@@ -46,6 +46,12 @@ class Density(Model):
 class PerValue(Model):
     dispersion = torch.linspace(0.1, 0.4, 64).view(1, 8, 8).requires_grad_()
 
+class Binary(Model):
+    likelihood = vaekl.Bernoulli()
+
+class Cold(Model):
+    likelihood, dispersion = vaekl.Beta(), 0.5
+
 class Negative(Model):
     dispersion = -1.0
 
@@ -98,7 +104,12 @@ def test_its_figures_are_those_of_the_same_weights_as_a_run(place):
     [
         ("theirs.py:Short", ["encode of theirs.py:Short returns the shape (2, 2), not (2, 4)"]),
         ("theirs.py:Failing", ["decode of theirs.py:Failing failed on two images (KeyError: 'oops')"]),
-        ("theirs.py:Density", ["likelihood=Wrong is not the density that it says it is", "integral 2.718"]),
+        (
+            "theirs.py:Density",
+            ["theirs.py:Density: likelihood=Wrong is not the density that it says it is", "integral 2.718"],
+        ),
+        ("theirs.py:Binary", ["theirs.py:Binary: likelihood=bernoulli takes binary data"]),
+        ("theirs.py:Cold", ["theirs.py:Cold: the dispersion of likelihood=beta must be at least 1"]),
         ("theirs.py:Negative", ["theirs.py:Negative.dispersion must be positive"]),
         ("theirs.py:Crooked", ["theirs.py:Crooked.dispersion does not fit", "broadcasts to (1, 8, 8)"]),
         ("theirs.py:nothing", ["theirs.py:nothing has no latents"]),

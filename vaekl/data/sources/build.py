@@ -120,7 +120,7 @@ def cut_test(part: Part, fraction: float | None, seed: int, inventory: Inventory
     n = len(part.images)
     number(fraction, "dataset.test_fraction", 0, 1)
     if n < 2:
-        raise VaeklError(f"{part.title} holds too few images ({n}) to cut a test split from; give more.")
+        raise VaeklError(f"{part.title} holds too few examples ({n}) to cut a test split from; give more.")
     # before the cut, so that the numbers of the sentence are those that the user knows
     labels = fitting(part.labels, n, part.title, inventory)
     count = min(n - 1, max(1, int(fraction * n)))
@@ -137,8 +137,8 @@ def _check_shape(part: Part, train: Part) -> None:
     array = part.images
     if array.ndim < 2 or 0 in array.shape:
         raise VaeklError(
-            f"{part.title} has the shape {array.shape}, which holds no images; "
-            "give at least one image, with every side 1 or longer."
+            f"{part.title} has the shape {array.shape}, which holds no example; "
+            "give at least one, with every side 1 or longer."
         )
     _check_same("shape", array.shape[1:], train.images.shape[1:], part, train)
 
@@ -165,5 +165,5 @@ def _tensor(array: Array | OnDisk) -> Tensor | OnDisk:
 def _check_same(what: str, own: object, expected: object, part: Part, train: Part) -> None:
     if own != expected:
         raise VaeklError(
-            f"{part.title} has images of {what} {own}, but {train.title} of {what} {expected}; make them the same."
+            f"{part.title} has examples of {what} {own}, but {train.title} of {what} {expected}; make them the same."
         )

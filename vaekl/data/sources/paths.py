@@ -20,10 +20,10 @@ def existing_path(path: object, dataset: str, setting: str) -> Path:
     if path is not None and not isinstance(path, str):
         raise VaeklError(f"dataset.path={path} is no path: give one, dataset.{setting}.")
     if not path:
-        raise VaeklError(f"dataset={dataset} does not say where the images are; add dataset.{setting}.")
+        raise VaeklError(f"dataset={dataset} does not say where the data are; add dataset.{setting}.")
     place = Path(path).expanduser()
     if not place.exists():
-        cure = locale_cure(str(place)) or f"set dataset.{setting} to where the images are"
+        cure = locale_cure(str(place)) or f"set dataset.{setting} to where the data are"
         raise VaeklError(f"{place.absolute()} does not exist; {cure}.")
     if not place.is_file() and not place.is_dir():  # to read a pipe or a device may never end
         raise VaeklError(f"{place.absolute()} is neither a file nor a folder; set dataset.{setting} to one.")

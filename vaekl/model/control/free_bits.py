@@ -61,5 +61,5 @@ class FreeBits(Control):
 
     def explanation(self) -> str:
         groups = "latent's KL" if self.groups is None else f"of {self.groups} groups' KL"
-        mean = ", as its mean over the batch" if self.of == "batch" else ", image by image"
+        mean = ", as its mean over the batch" if self.of == "batch" else f", {self.spec.example} by {self.spec.example}"
         return f"the first {self.floor:g} nats of each {groups} cost nothing{mean}"

@@ -59,7 +59,9 @@ class Mmd(Control):
         return f"{kl}{self.weight:g} · MMD²(q(z), p(z))"
 
     def explanation(self) -> str:
-        return "all images' posteriors together are held at the prior, and each of them less or not at all"
+        return (
+            f"all {self.spec.example}s' posteriors together are held at the prior, and each of them less or not at all"
+        )
 
 
 def squared_mmd(z: Tensor, bandwidth: float | None = None) -> Tensor:

@@ -262,6 +262,23 @@ class Likelihood(Supported, nn.Module, ABC):
                 "exp(−E/φ) cannot be normalised, so change weighting.beta or weighting.dispersion."
             )
 
+    def refuse_dispersion(self, dispersion: float, why: str, other: str) -> None:
+        """Refuse a φ other than 1.
+
+        Args:
+            dispersion: φ.
+            why: it can only be 1, after "since".
+            other: what to use for another.
+
+        Raises:
+            VaeklError: one sentence with all of that.
+        """
+        if dispersion != 1:
+            raise VaeklError(
+                f"the dispersion of likelihood={self.name} must be 1, not {dispersion:g}, since {why}: leave "
+                f"weighting.dispersion at 1, or use {other}."
+            )
+
 
 def float32_at_least(value: Tensor, dtype: torch.dtype) -> Tensor:
     """A value of any shape in the type of η, or in float32 where η is in half precision."""

@@ -62,7 +62,7 @@ class DiscretizedLogistic(OnLevels):
     def check_dispersion(self, dispersion: float) -> None:
         super().check_dispersion(dispersion)
         if self.by_decoder:
-            self.refuse_dispersion(dispersion, "likelihood.scale=shared")
+            self.refuse_dispersion(dispersion, "the decoder gives each scale", "likelihood.scale=shared")
 
     def logistic(self, eta: Tensor, dispersion: Tensor) -> "Logistics":
         """The density whose mass the levels have; [B, *S]."""

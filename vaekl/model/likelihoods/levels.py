@@ -36,18 +36,6 @@ class OnLevels(Likelihood):
             )
         self.set_levels(spec.levels or 0)
 
-    def refuse_dispersion(self, dispersion: float, other: str) -> None:
-        """Refuse a φ other than 1, where the decoder gives all that there is to give.
-
-        Raises:
-            VaeklError: one sentence that says what has another.
-        """
-        if dispersion != 1:
-            raise VaeklError(
-                f"the dispersion of likelihood={self.name} must be 1, not {dispersion:g}, since the decoder gives "
-                f"each scale by itself: leave weighting.dispersion at 1, or use {other}."
-            )
-
     def every_level(self, eta: Tensor) -> Tensor:
         """0, 1, ..., K−1 along the axis of outputs of η [B, P, *S]; [1, K, 1, ...]."""
         levels = torch.arange(self.levels, device=eta.device, dtype=eta.dtype)

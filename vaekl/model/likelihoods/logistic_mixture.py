@@ -49,7 +49,7 @@ class LogisticMixture(OnLevels):
 
     def check_dispersion(self, dispersion: float) -> None:
         super().check_dispersion(dispersion)
-        self.refuse_dispersion(dispersion, "likelihood=discretized_logistic")
+        self.refuse_dispersion(dispersion, "the decoder gives each scale", "likelihood=discretized_logistic")
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         log_weight, logistics = self._mixture(eta)

@@ -11,7 +11,6 @@ from vaekl.data.spec import DataSpec, Support
 from vaekl.model.likelihoods.auto import named, single_value_families
 from vaekl.model.likelihoods.base import Likelihood
 from vaekl.system.checks import one_of, whole
-from vaekl.system.errors import VaeklError
 
 
 class Mixture(Likelihood):
@@ -85,11 +84,9 @@ class Mixture(Likelihood):
 
     def check_dispersion(self, dispersion: float) -> None:
         self.family.check_dispersion(dispersion)
-        if self.scale_power is None and self.weighs_energy and dispersion != 1:
-            raise VaeklError(
-                f"the dispersion of a mixture of {self.family.name} must be 1, not {dispersion:g}, for exp(−E/φ) is no "
-                "such mixture: change weighting.dispersion."
-            )
+        if self.scale_power is None and self.weighs_energy:
+            why = f"exp(−E/φ) is no mixture of {self.family.name}"
+            self.refuse_dispersion(dispersion, why, "a family whose φ is a scale")
 
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         return -dispersion * self._log_terms(eta, x, dispersion).logsumexp(1)

@@ -11,7 +11,6 @@ from vaekl.model.likelihoods import count_mass
 from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.counts import LEAST, Counts, dispersion_of, drawn, mean_of, negative_log_mass
 from vaekl.system.checks import one_of
-from vaekl.system.errors import VaeklError
 
 
 class NegativeBinomial(Counts):
@@ -52,11 +51,8 @@ class NegativeBinomial(Counts):
 
     def check_dispersion(self, dispersion: float) -> None:
         super().check_dispersion(dispersion)
-        if self.by_decoder and dispersion != 1:
-            raise VaeklError(
-                f"likelihood={self.name} with likelihood.dispersion=decoder takes no other dispersion than 1, not "
-                f"{dispersion:g}: use weighting=auto, or likelihood.dispersion=shared."
-            )
+        if self.by_decoder:
+            self.refuse_dispersion(dispersion, "the decoder gives each φ", "likelihood.dispersion=shared")
 
     def overdispersion(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         """φ of the density itself, float32 at least; broadcasts against [B, *S]."""

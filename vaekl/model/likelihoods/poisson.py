@@ -6,7 +6,6 @@ from torch import Tensor
 from vaekl.model.likelihoods import count_mass
 from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.counts import Counts, drawn, mean_of, negative_log_mass
-from vaekl.system.errors import VaeklError
 
 
 class Poisson(Counts):
@@ -26,11 +25,8 @@ class Poisson(Counts):
 
     def check_dispersion(self, dispersion: float) -> None:
         super().check_dispersion(dispersion)
-        if dispersion != 1:
-            raise VaeklError(
-                f"likelihood={self.name} has the dispersion 1, not {dispersion:g}, since its variance is its mean: use "
-                "likelihood=negative_binomial, which learns by how much the variance is larger, or weighting=auto."
-            )
+        other = "likelihood=negative_binomial, which learns by how much the variance is larger"
+        self.refuse_dispersion(dispersion, "its variance is its mean", other)
 
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         return negative_log_mass(self.log_mean(eta), x)

@@ -93,6 +93,11 @@ def _dispersion(report: dict[str, Any], name: str) -> list[str]:
     ]
 
 
+def _weights(elbo: dict[str, Any]) -> list[str]:
+    """λ and the effective β_KL."""
+    return [f"{elbo[key]:.4g}" for key in ("information_weight", "effective_beta_kl")]
+
+
 def _control(report: dict[str, Any]) -> str:
     return str(report["choices"].get("control") or "none")
 
@@ -109,7 +114,7 @@ def comparison(reports: list[dict[str, Any]]) -> Table:
     # where the table is too narrow, names are folded and figures are not cut
     table.add_column("run", overflow="fold", min_width=20)
     controlled = any(_control(report) != "none" for report in reports)
-    for name in ("likelihood", "weighting", *(["control", "effective β_KL"] if controlled else []), "seed"):
+    for name in ("likelihood", "weighting", *(["control", "λ", "effective β_KL"] if controlled else []), "seed"):
         table.add_column(name, no_wrap=True)
     for name in ("bits/dim, ruler", "from the ELBO", "ELBO", iwae, "KL", "active", "σ/RMSE", "15-NN", "PSNR", "SSIM"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -121,7 +126,7 @@ def comparison(reports: list[dict[str, Any]]) -> Table:
             printable(report["run"].rsplit("/", 1)[-1]) + _unfinished(report),
             report["choices"]["likelihood"],
             report["weighting"],
-            *([printable(_control(report)), f"{elbo['effective_beta_kl']:.4g}"] if controlled else []),
+            *(([printable(_control(report)), *_weights(elbo)]) if controlled else []),
             str(report["run_seed"]),
             f"{report['ruler']['bits_per_dim']:.4f}" if "ruler" in report else "none",
             f"{elbo['bits_per_dim']:.4f}" if "bits_per_dim" in elbo else "none",

@@ -32,7 +32,7 @@ def main(words: verb_options.Words) -> int:
         raise VaeklError(f"sample takes one run, not {len(words.runs)} ({names}): call it once for each.")
     is_whole = options.split in ("test", "all")
     run = load(words.runs[0], options.device, options.checkpoint, words.changes, "sample", whole=is_whole)
-    with enough_memory("a picture of so many images", "lower sample.count"):
+    with enough_memory(f"a picture of so many {run.model.spec.example}s", "lower sample.count"):
         draw(run, options, words.changes)
     return 0
 

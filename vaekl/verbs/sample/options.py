@@ -53,7 +53,7 @@ class SampleOptions:
         for key, many in (("count", count), ("images", len(images or ()))):
             if many > _MOST_IN_A_PNG and options["format"] == "png":
                 raise VaeklError(
-                    f"no PNG holds {many} images, as sample.{key} has (most: {_MOST_IN_A_PNG:,}): use npz."
+                    f"no PNG holds {many} pictures, as sample.{key} has (most: {_MOST_IN_A_PNG:,}): use npz."
                 )
         return cls(
             what=some_of("what", KINDS),

@@ -127,15 +127,15 @@ def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plat
     """
     if options.images and len(options.images) % 2:
         raise VaeklError(
-            f"an interpolation needs pairs of images, but sample.images names {len(options.images)}: name an even "
-            "number of them, or set sample.what=prior,reconstructions,traversal."
+            f"an interpolation needs pairs of {run.model.spec.example}s, but sample.images names "
+            f"{len(options.images)}: name an even number of them, or set sample.what=prior,reconstructions,traversal."
         )
     inputs, mean, log_std = _posterior(run, options, 2 * _ROWS)
     pairs = len(inputs) // 2 if options.images else min(_ROWS, len(inputs) // 2)
     if pairs == 0:
         raise VaeklError(
-            f"an interpolation needs two images, but sample.split={options.split} has one: choose another split, or "
-            "sample.what=prior,reconstructions,traversal."
+            f"an interpolation needs two {run.model.spec.example}s, but sample.split={options.split} has one: choose "
+            "another split, or sample.what=prior,reconstructions,traversal."
         )
     inputs, (first, last) = inputs[: 2 * pairs], mean[: 2 * pairs].unflatten(0, (pairs, 2)).unbind(1)
     z = pictures.interpolation(first, last, options.columns)
