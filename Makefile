@@ -12,7 +12,7 @@ supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 
-.PHONY: help train test nightly floors slurm lint bench wheel supply clean
+.PHONY: help train test nightly floors slurm lint docs bench wheel supply clean
 .NOTPARALLEL:
 
 help:
@@ -44,6 +44,9 @@ lint: $(VENV)/installed-dev  ## ruff, mypy, and the floors of the house
 	$(PY) -m mypy || failed=1; \
 	$(VENV)/bin/lint-imports || failed=1; \
 	exit $$failed
+
+docs: $(VENV)/installed-dev  ## build the documentation in build/site, links checked; open build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build -q $(ARGS)
 
 bench: $(VENV)/installed-dev  ## measure speed beside a limit and other libraries; ARGS="--smoke", ARGS="speed --only mlp"
 	@$(PY) -m benchmarks $(ARGS)

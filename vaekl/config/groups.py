@@ -66,8 +66,13 @@ def settings(file: str, prefix: str = "") -> str:
         file: its path in `conf/`, without `.yaml`.
         prefix: what stands before the keys on the command line, such as `trainer.`.
     """
+    return "".join(_line(*line) for line in keys_of_file(file, prefix))
+
+
+def keys_of_file(file: str, prefix: str = "") -> list[tuple[str, str, str]]:
+    """Key, default and meaning of what `settings` prints."""
     lines = _lines((CONF / f"{file}.yaml").read_text(encoding="utf-8"))
-    return "".join(_line(prefix + key, value, meaning) for key, value, meaning in lines if meaning and "." not in key)
+    return [(prefix + key, value, meaning) for key, value, meaning in lines if meaning and "." not in key]
 
 
 def settings_of(group: str, option: str, more: Sequence[Path] = ()) -> str:
@@ -78,12 +83,17 @@ def settings_of(group: str, option: str, more: Sequence[Path] = ()) -> str:
         option: one of `options(group, more)`.
         more: the user's own config folders.
     """
+    return "".join(_line(*line) for line in keys_of(group, option, more))
+
+
+def keys_of(group: str, option: str, more: Sequence[Path] = ()) -> list[tuple[str, str, str]]:
+    """Key, default and meaning of what `settings_of` prints."""
     file = next(file for root in (CONF, *more) if (file := root / group / f"{option}.yaml").exists())
     # what an experiment or a sweep sets are keys of other groups
     prefix = "" if group in _OF_OTHERS else f"{group}."
     # its class, and what it is called in reports, are nothing to set
     own = [line for line in _lines(file.read_text(encoding="utf-8")) if line[0] not in ("_target_", "name")]
-    return "".join(_line(prefix + key, value, meaning) for key, value, meaning in own)
+    return [(prefix + key, value, meaning) for key, value, meaning in own]
 
 
 def _lines(text: str) -> Iterator[tuple[str, str, str]]:

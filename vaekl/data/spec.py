@@ -169,15 +169,22 @@ class DataSpec:
         }
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """[B, *S] as the pictures and most networks see it: levels become k/(levels−1), all else stays."""
+        """The values as pictures and most networks see them: levels become k/(levels−1), all else stays.
+
+        Args:
+            x: [B, *S], as the likelihood sees them.
+        """
         if self.support == "levels" and self.levels is not None:
             return x.float() / (self.levels - 1)
         return x
 
     def to_encoder(self, x: Tensor) -> Tensor:
-        """[B, *S] as the encoder sees it: counts, which may be of any size, become ln(1 + x), missing values 0.
+        """The values as the encoder sees them: counts, which may be of any size, become ln(1 + x), missing values 0.
 
         0 is the mean of a column of numbers.
+
+        Args:
+            x: [B, *S], as the likelihood sees them.
         """
         if self.support == "counts":
             return x.float().log1p()
@@ -188,9 +195,13 @@ class DataSpec:
         return seen.nan_to_num(nan=0.0) if self.has_missing else seen
 
     def offset(self, x: Tensor) -> Tensor | None:
-        """ln(total/mean total) of rows x [B, *S], [B, 1, ...]; of a row of zeros −10,000, whose rate is 0 in any float.
+        """ln(total/mean total) of each row, [B, 1, ...]; of a row of zeros −10,000, whose rate is 0 in any float.
 
-        None where rates are not in proportion to totals.
+        Args:
+            x: [B, *S], counts.
+
+        Returns:
+            None where rates are not in proportion to totals.
 
         >>> DataSpec("words", (2,), None, "counts", mean_total=6.0).offset(torch.tensor([[4.0, 2.0]]))
         tensor([[0.]])
@@ -206,11 +217,19 @@ class DataSpec:
         return "" if self.mean_total is None else f", at the mean total of {self.mean_total:.6g}"
 
     def to_data(self, x: Tensor) -> Tensor:
-        """[B, *S] on the scale that is reported: of pictures, and of the user's own values where these are real."""
+        """The values on the scale that is reported: of pictures, and of the user's own where these are real.
+
+        Args:
+            x: [B, *S], as the likelihood sees them.
+        """
         return self.to_unit(x) if self.scaling is None else self.scaling.original(x)
 
     def data_variance(self, variance: Tensor) -> Tensor:
-        """A variance of the modelled values, [B, *S], on the scale that is reported."""
+        """A variance on the scale that is reported, in its square.
+
+        Args:
+            variance: of the values as the likelihood sees them, [B, *S].
+        """
         if self.scaling is not None:
             return variance * self.scaling.spread.to(variance.device).square()
         # twice, since a variance has the square of the unit
@@ -222,7 +241,11 @@ class DataSpec:
         return 0.0 if self.scaling is None else self.scaling.log_volume(self.shape)
 
     def with_(self, **changes: object) -> "DataSpec":
-        """A copy with some fields changed; what a transform returns."""
+        """A copy with some fields changed; what a transform returns.
+
+        Args:
+            changes: the new values, by the names of the fields.
+        """
         return replace(self, **changes)  # type: ignore[arg-type]
 
 

@@ -36,7 +36,12 @@ class Transform(ABC):
 
     @abstractmethod
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
-        """What `__call__` returns; a subclass writes this."""
+        """What `__call__` returns; a subclass writes this.
+
+        Args:
+            x: [B, *S], as stored.
+            generator: of the random numbers, on x's device; None means torch's global one.
+        """
 
     @abstractmethod
     def spec(self, spec: DataSpec) -> DataSpec:

@@ -17,7 +17,12 @@ _ONE = torch.Size()
 class LikelihoodDistribution(Distribution):
     """Base class. A subclass names its parameters in `arg_constraints`, and says in `_eta` which η and φ they are.
 
-    Families whose gradients are written out, for accuracy, have first derivatives only.
+    Families whose gradients are written out, for accuracy, have first derivatives only. Log-probabilities and entropies
+    are in nats.
+
+    Shapes:
+        - `value`: x of `log_prob` and `cdf`, and the probability of `icdf`; broadcasts against batch_shape [...], which
+          is that of the parameters. A result has the shape of both together.
 
     Args:
         likelihood: the family.

@@ -77,7 +77,6 @@ def protocol(spec: DataSpec, likelihood: Likelihood) -> str:
 
 def log_density(model: VAE) -> LogLikelihood:
     """A function of η and x that gives ln p(x|z) under the model's density."""
-
     return model.log_prob
 
 

@@ -73,7 +73,12 @@ class VAE(nn.Module):
         return self.terms(x, noise)[0]
 
     def terms(self, x: Tensor, noise: Tensor) -> tuple[ElboTerms, Tensor]:
-        """As `forward`, and also η [B·K, P, *S]."""
+        """As `forward`, and also η [B·K, P, *S].
+
+        Args:
+            x: [B, *S].
+            noise: standard normal [B, Z] or [B, K, Z].
+        """
         posterior = self._reparameterised(x, noise)
         if noise.dim() == 3:
             x = x.repeat_interleave(noise.shape[1], 0)
@@ -99,7 +104,7 @@ class VAE(nn.Module):
 
         Args:
             terms: the parts of the batch's ELBO.
-            schedule: the KL's multiplier.
+            schedule: the KL's multiplier, a number or [].
         """
         if self.training:
             with torch.no_grad():
@@ -115,11 +120,16 @@ class VAE(nn.Module):
         return self.weighting.information_weight * self.control.multiplier(schedule)
 
     def effective_beta_kl(self, dispersion: Tensor, schedule: float) -> Tensor:
-        """The KL's weight over the energy's, φ · λ · schedule, of the shape of `dispersion`."""
+        """The KL's weight over the energy's, φ · λ · schedule, of the shape of `dispersion`.
+
+        Args:
+            dispersion: φ: as many axes as S, all of length 1, [C, 1, ...], or S.
+            schedule: the KL's multiplier.
+        """
         return self.weighting.effective_beta_kl(dispersion, self.control.multiplier(schedule))
 
     def noise(self, images: int, generator: torch.Generator) -> Tensor:
-        """Standard normal noise for as many images, [images, Z], on the generator's device."""
+        """Standard normal noise for as many images, [images, Z], on the device of the generator."""
         return torch.randn(images, self.latents, generator=generator, device=generator.device)
 
     def training_noise(self, images: int, generator: torch.Generator) -> Tensor:
@@ -145,7 +155,11 @@ class VAE(nn.Module):
         return PosteriorSample(mean + log_std.exp() * noise, mean, log_std, noise)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of q(z|x), each [B, Z], float32; x [B, *S]."""
+        """Mean and log standard deviation of q(z|x), each [B, Z], float32.
+
+        Args:
+            x: [B, *S], as the likelihood sees them.
+        """
         with self._precision(x):
             mean, log_std = self.encoder(self.spec.to_encoder(x))
         return mean.float(), log_std.float()

@@ -19,7 +19,11 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class ConstantSchedule:
-    """1 from the first step to the last."""
+    """1 from the first step to the last.
+
+    Args:
+        total_steps: the run's length.
+    """
 
     total_steps: int
 
@@ -73,6 +77,11 @@ class LinearSchedule:
 @dataclass(frozen=True)
 class CyclicalSchedule:
     """Rises from 0 to 1 over the first `ramp` share of each of `cycles` equal cycles, and holds 1 for the rest.
+
+    Args:
+        total_steps: the run's length.
+        cycles: how many.
+        ramp: the share of a cycle that the rise takes, in (0, 1).
 
     Raises:
         VaeklError: if a cycle would be shorter than two steps, or would have no step at 1.

@@ -83,7 +83,7 @@ def wine(name: str = "wine", test_fraction: float = 0.2, test_seed: int = 0) -> 
 
     Args:
         name: what the data set is called in reports.
-        test_fraction: how much of the 178 rows to cut off as a test split; as in the next two functions.
+        test_fraction: how much of the 178 rows to cut off as a test split.
         test_seed: which rows that cuts.
 
     Source: sklearn.datasets.load_wine.
@@ -96,6 +96,11 @@ def wine(name: str = "wine", test_fraction: float = 0.2, test_seed: int = 0) -> 
 def breast_cancer(name: str = "breast_cancer", test_fraction: float = 0.2, test_seed: int = 0) -> Source:
     """Measurements of cell nuclei, rows of 30, 456 to train and 113 to test; the labels say malignant or benign.
 
+    Args:
+        name: what the data set is called in reports.
+        test_fraction: how much of the 569 rows to cut off as a test split.
+        test_seed: which rows that cuts.
+
     Source: sklearn.datasets.load_breast_cancer.
     """
     from sklearn.datasets import load_breast_cancer
@@ -105,6 +110,11 @@ def breast_cancer(name: str = "breast_cancer", test_fraction: float = 0.2, test_
 
 def diabetes(name: str = "diabetes", test_fraction: float = 0.2, test_seed: int = 0) -> Source:
     """Age, sex, body mass, blood pressure and six blood values, rows of 10, 354 to train and 88 to test; no labels.
+
+    Args:
+        name: what the data set is called in reports.
+        test_fraction: how much of the 442 rows to cut off as a test split.
+        test_seed: which rows that cuts.
 
     Source: sklearn.datasets.load_diabetes, unscaled.
     """

@@ -23,7 +23,7 @@ TRAIN = {"train": True, "test": False}
 
 
 def mnist(root: str | None = None, name: str = "mnist") -> Source:
-    """Handwritten digits, 1x28x28, 60,000 to train and 10,000 to test; `root` and `name` as in every function here.
+    """Handwritten digits, 1x28x28, 60,000 to train and 10,000 to test.
 
     Args:
         root: the data directory; None means VAEKL_DATA_DIR, or else the user's cache.
@@ -39,12 +39,22 @@ def mnist(root: str | None = None, name: str = "mnist") -> Source:
 
 
 def fashion_mnist(root: str | None = None, name: str = "fashion_mnist") -> Source:
-    """Photographs of clothes, 1x28x28, 60,000 to train and 10,000 to test."""
+    """Photographs of clothes, 1x28x28, 60,000 to train and 10,000 to test.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+    """
     return _idx("FashionMNIST", root, name)
 
 
 def kmnist(root: str | None = None, name: str = "kmnist") -> Source:
-    """Handwritten Japanese characters, 1x28x28, 60,000 to train and 10,000 to test."""
+    """Handwritten Japanese characters, 1x28x28, 60,000 to train and 10,000 to test.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+    """
     return _idx("KMNIST", root, name)
 
 
@@ -63,17 +73,32 @@ def emnist(root: str | None = None, name: str = "emnist", split: str = "balanced
 
 
 def cifar10(root: str | None = None, name: str = "cifar10") -> Source:
-    """Small photographs of 10 classes, 3x32x32, 50,000 to train and 10,000 to test."""
+    """Small photographs of 10 classes, 3x32x32, 50,000 to train and 10,000 to test.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+    """
     return _cifar("CIFAR10", root, name)
 
 
 def cifar100(root: str | None = None, name: str = "cifar100") -> Source:
-    """Small photographs of 100 classes, 3x32x32, 50,000 to train and 10,000 to test."""
+    """Small photographs of 100 classes, 3x32x32, 50,000 to train and 10,000 to test.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+    """
     return _cifar("CIFAR100", root, name)
 
 
 def svhn(root: str | None = None, name: str = "svhn") -> Source:
-    """House numbers from the street, 3x32x32, 73,257 to train and 26,032 to test."""
+    """House numbers from the street, 3x32x32, 73,257 to train and 26,032 to test.
+
+    Args:
+        root: the data directory, as for `mnist`.
+        name: what the data set is called in reports.
+    """
     kind = torchvision("datasets").SVHN
 
     def read(folder: Path, download: bool) -> dict[str, Part]:

@@ -60,7 +60,7 @@ class Control(nn.Module, ABC):
 
         Args:
             terms: the parts of the batch's ELBO.
-            schedule: the KL's multiplier at this step.
+            schedule: the KL's multiplier at this step, a number or [].
         """
 
     @abstractmethod
@@ -69,7 +69,7 @@ class Control(nn.Module, ABC):
 
         Args:
             terms: the parts of the batch's ELBO.
-            schedule: the KL's multiplier at this step.
+            schedule: the KL's multiplier at this step, a number or [].
         """
 
     @abstractmethod

@@ -21,9 +21,12 @@ from vaekl.system.errors import VaeklError
 class Likelihood(Supported, nn.Module, ABC):
     """Base class of the families; a subclass writes the methods for each value of x, and this class sums them.
 
-    Shapes: η is the decoder's output [B, P, *S] with P = `outputs` and S the shape of one example, such as (C, H, W);
-    x is [B, *S]; a dispersion has the axes of S and broadcasts against x (one for all, one per channel [C, 1, ...], or
-    one per value). Every method returns [B, *S] on the scale of x, log-probabilities in nats.
+    Every method returns [B, *S] on the scale of x, log-probabilities in nats, where it does not say otherwise.
+
+    Shapes:
+        - `eta`: η, the decoder's output, [B, P, *S] with P = `outputs` and S the shape of one example, as (C, H, W).
+        - `x`: [B, *S].
+        - `dispersion`: φ, with the axes of S; broadcasts against x: one for all, one per channel [C, 1, ...], or S.
     """
 
     #: decoder outputs P for each value of x
@@ -213,7 +216,7 @@ class Likelihood(Supported, nn.Module, ABC):
         Args:
             eta: [B, P, *S].
             x: [B, *S].
-            dispersion: φ, with the axes of S.
+            dispersion: φ, with the axes of S, so that it broadcasts against x.
             tempered: whether φ may differ from 1.
 
         Returns:
@@ -235,7 +238,7 @@ class Likelihood(Supported, nn.Module, ABC):
         Args:
             eta: [B, P, *S].
             lower: the bin's beginning, float64, broadcasts against x; −inf takes the whole tail.
-            upper: the bin's end, above `lower`; +inf takes the whole tail. Edges outside `bounds` are moved there.
+            upper: the bin's end, above `lower`, likewise [B, *S]; edges outside `bounds` are moved there.
             dispersion: φ, broadcasts against x.
 
         Returns:

@@ -109,7 +109,13 @@ class LocationScale(Likelihood):
 
     @abstractmethod
     def unit_log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-        """ln P(lower < X ≤ upper) at μ = 0 and w = 1 of bins that lie mostly below 0; float64 [B, *S]."""
+        """ln P(lower < X ≤ upper) at μ = 0 and w = 1 of bins that lie mostly below 0, nats; float64 [B, *S].
+
+        Args:
+            eta: [B, P, *S], float64.
+            lower: the bin's beginning, in widths w above μ, [B, *S].
+            upper: its end, [B, *S].
+        """
 
     def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         constant = self.unit_log_norm_const(eta) - self.power * dispersion.log()

@@ -65,7 +65,13 @@ class NegativeBinomial(Counts):
         return nats if self.by_decoder else dispersion * nats
 
     def negative_log_mass(self, eta: Tensor, x: Tensor, phi: Tensor) -> Tensor:
-        """−ln p(x), nats, [B, *S]; φ broadcasts against x."""
+        """−ln p(x), nats, [B, *S].
+
+        Args:
+            eta: [B, P, *S].
+            x: [B, *S].
+            phi: φ of the density itself, as `overdispersion` gives it; broadcasts against x.
+        """
         return negative_log_mass(self.log_mean(eta), x, phi)
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:

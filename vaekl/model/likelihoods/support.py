@@ -53,6 +53,9 @@ class Supported:
     def check_spec(self, spec: DataSpec) -> None:
         """Refuse data whose support this family does not have.
 
+        Args:
+            spec: the data as the family would see them.
+
         Raises:
             VaeklError: one sentence that names the data, what the family accepts and what would work.
         """

@@ -9,9 +9,12 @@ from vaekl.system.checks import one_of
 
 
 class Nets(NamedTuple):
-    """Encoder x [B, *S] -> (mean, log_std) of q(z|x), each [B, Z]; decoder z [B, Z] -> η [B, P, *S].
+    """The two networks of a VAE, which a function of `shape`, `outputs` and `latents` makes.
 
-    A decoder may have a `last_bias`: what it adds to η last, one number for each value of [P, *S] or for each channel.
+    Attributes:
+        encoder: x [B, *S] -> (mean, log_std) of q(z|x), each [B, Z].
+        decoder: z [B, Z] -> η [B, P, *S]. It may have a `last_bias`: what it adds to η last, one number for each value
+            of [P, *S] or for each channel.
     """
 
     encoder: nn.Module

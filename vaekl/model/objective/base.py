@@ -22,6 +22,10 @@ class Objective(ABC):
     def check(self, weighting: Weighting, control: Control) -> None:  # noqa: B027  (nothing is refused)
         """Refuse what it cannot be combined with.
 
+        Args:
+            weighting: what becomes of φ and ln C.
+            control: what stands for the KL.
+
         Raises:
             VaeklError: names what it is, and what would work.
         """
@@ -32,7 +36,7 @@ class Objective(ABC):
 
         Args:
             terms: the ledger of B images with K samples each, [B·K]; an image's samples follow one another.
-            schedule: the KL's multiplier.
+            schedule: the KL's multiplier, a number or [].
             weighting: what becomes of φ and ln C.
             control: what stands for the KL.
         """
@@ -42,13 +46,13 @@ class Objective(ABC):
 
         Args:
             terms: as of `loss`.
-            schedule: the KL's multiplier.
+            schedule: the KL's multiplier, a number or [].
         """
         return None
 
     @abstractmethod
     def equation(self, weighting: Weighting, control: Control) -> str:
-        """The loss as text."""
+        """The loss as text, of the weighting and the control that it is made with."""
 
     def explanation(self) -> str:
         """What this objective maximises, in one line."""

@@ -79,24 +79,39 @@ class Weighting(nn.Module):
         return self.dispersion.flatten()[self.own_places]
 
     def observe(self, eta: Tensor, x: Tensor) -> None:
-        """Called with η [B, P, *S] and x [B, *S] of a training batch before φ is read; for those that solve φ."""
+        """Called with a training batch before φ is read; for those that solve φ.
+
+        Args:
+            eta: the decoder's output η, [B, P, *S].
+            x: [B, *S].
+        """
 
     def begin(self, eta: Tensor, x: Tensor) -> None:
-        """Called before training with the best constant decoder's η [B, P, *S] and x [B, *S]; for a first φ."""
+        """Called before training; for a first φ.
+
+        Args:
+            eta: η of the best constant decoder, [B, P, *S].
+            x: [B, *S].
+        """
 
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         """What is minimised, averaged over the batch, a scalar; not comparable between weightings.
 
         Args:
             terms: the parts of the batch's ELBO.
-            multiplier: of the penalty.
+            multiplier: of the penalty, a number or [].
             penalty: what a control puts in the KL's place, [B], nats; None for the KL.
         """
         penalty = terms.total_kl if penalty is None else penalty
         return plus(terms.energy_nats - terms.log_norm_const, self.beta_kl * multiplier, penalty).mean()
 
     def effective_beta_kl(self, dispersion: Tensor, multiplier: float) -> Tensor:
-        """The KL's weight over the energy's, on which all strategies are comparable; of the shape of `dispersion`."""
+        """The KL's weight over the energy's, on which all strategies are comparable; of the shape of `dispersion`.
+
+        Args:
+            dispersion: φ: as many axes as S, all of length 1, [C, 1, ...], or S.
+            multiplier: of the KL in the loss, beside φ.
+        """
         if not self.likelihood.weighs_energy:
             return torch.full_like(dispersion, multiplier)
         return dispersion * multiplier

@@ -94,6 +94,9 @@ class OptimalPrecision(Weighting):
     computed from the images that are evaluated. No gradient passes through φ*: that of the loss is zero there.
 
     Args:
+        likelihood: its dispersion must be a scale.
+        shape: S, the shape of one example.
+        per: scalar (one φ), channel or value; auto: scalar, but value where each column has its own likelihood.
         momentum: weight of the newest batch in the running mean.
 
     Source: Rybkin, Daniilidis, Levine 2021, equation 5.

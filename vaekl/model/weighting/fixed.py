@@ -95,7 +95,13 @@ class FixedBeta(_Fixed):
 
 
 class FixedDispersion(_Fixed):
-    """loss = E/φ − ln C + KL, the negative ELBO at one fixed φ."""
+    """loss = E/φ − ln C + KL, the negative ELBO at one fixed φ.
+
+    Args:
+        likelihood: the family, a density at that φ.
+        shape: S, the shape of one example.
+        dispersion: φ, in the unit that the family gives it, such as the variance of a Gaussian.
+    """
 
     name = "fixed_dispersion"
 

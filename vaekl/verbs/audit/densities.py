@@ -1,5 +1,6 @@
-"""The densities that a typed reconstruction term implies: mse, l1, bce on grey or binary data, gaussian_nll, poisson
-and nb.
+"""The densities that a typed reconstruction term implies.
+
+The terms are mse, l1, bce on grey or binary data, gaussian_nll, poisson and nb.
 
 Their names are those of `likelihood=`; what stands here is what a card says of a loss before torch is imported.
 """

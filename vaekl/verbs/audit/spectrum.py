@@ -74,7 +74,9 @@ def survivors(spectrum: Vector, phi: float, latents: int) -> int:
 
 
 def elbo(spectrum: Vector, phi: float, latents: int) -> float:
-    """The best ELBO of a linear VAE at dispersion φ, nats per image; with k latents active and D values
+    """The best ELBO of a linear VAE at dispersion φ, nats per image.
+
+    With k latents active and D values it is
 
         −½ [D ln 2π + Σ_{i≤k} ln λᵢ + (D − k) ln φ + k + Σ_{i>k} λᵢ/φ]
 

@@ -71,7 +71,7 @@ class Theory:
         return spectrum.elbo(self.eigenvalues, phi, self.latents) - self.log_volume
 
     def test_elbo(self, phi: float) -> float:
-        """Of the same optimum on the test images, where its bound is still tight:
+        """The ELBO of the same optimum on the test images, where its bound is still tight.
 
         −½ [D ln 2π + Σ_{i≤k} (ln λᵢ + mᵢ/λᵢ) + Σ_{i>k} (ln φ + mᵢ/φ)], mᵢ the mean square along eigenvector i.
         """

@@ -1,0 +1,84 @@
+"""What `mkdocs.yml` calls: the pages keep their places in the repository, so that links are the same as on GitHub."""
+
+import ast
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from vaekl.config.groups import groups, keys_of, keys_of_file, options
+from vaekl.verbs import audit
+from vaekl.verbs import help as texts
+
+ROOT = Path(__file__).parents[2]
+#: the page of a public name, by the beginning of its module's name; the first that fits
+_PAGES = {
+    ".model.likelihoods": ("likelihoods", "Likelihoods"),
+    ".model.weighting": ("weightings", "Weightings"),
+    ".model.control": ("controls", "Controls"),
+    ".model.objective": ("objectives", "Objectives"),
+    ".model": ("networks", "Model and networks"),
+    ".data": ("data", "Data"),
+    ".training": ("training", "Training"),
+    ".": ("load", "Trained runs"),
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Put docs/ where it is in the repository, beside the README, and add what is made from the sources."""
+    for file in list(files):
+        if file.src_dir == config.docs_dir:
+            files.remove(file)
+    paths = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".png", ".css", ".js")]
+    paths += [*ROOT.glob("[A-Z]*.md"), *ROOT.glob("docs/examples/*.py")]
+    paths += [path for path in ROOT.glob("benchmarks/results/*") if path.suffix in (".png", ".json")]
+    for path in sorted(paths):
+        files.append(File(path.relative_to(ROOT).as_posix(), str(ROOT), config.site_dir, use_directory_urls=False))
+    pages = {**_public_names(), "command": _command(), "options": _options()}
+    for name, text in pages.items():
+        files.append(File.generated(config, f"docs/reference/{name}.md", content=text))
+    return files
+
+
+def _public_names() -> dict[str, str]:
+    """A page for each kind of public name, in the order of `vaekl/__init__.pyi`."""
+    pages = {page: f"# {title}\n" for page, title in _PAGES.values()}
+    pages["distributions"] = "# Distributions\n\n::: vaekl.distributions\n    options: {show_root_heading: false}\n"
+    for node in ast.parse((ROOT / "vaekl" / "__init__.pyi").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            page, title = next(page for module, page in _PAGES.items() if f".{node.module}".startswith(module))
+            for name in [alias.name for alias in node.names]:
+                heading, rest = pages[page].split("\n", 1)
+                block = f"\n::: vaekl.{name}\n"
+                # what all of them have in common comes first
+                pages[page] = heading + "\n" + (block + rest if title == f"{name}s" else rest + block)
+    return pages
+
+
+def _command() -> str:
+    """What `--help` prints, of vaekl and of its verbs."""
+    verbs = {"vaekl": texts.PROGRAM, "vaekl train": texts.of_train([], []), "vaekl resume": texts.RESUME}
+    verbs |= {f"vaekl {verb}": texts.of_verb(verb) for verb in ("eval", "sample", "report")}
+    verbs["vaekl audit"] = audit.HELP
+    blocks = [f"## `{name} --help`\n\n```text\n{text.rstrip()}\n```\n" for name, text in verbs.items()]
+    return "\n".join(["# Command line\n", *blocks])
+
+
+def _options() -> str:
+    """Every config group, option and key, with the comments of `conf/`."""
+    parts = ["# Options and keys\n", "## Keys of every run\n", _table(keys_of_file("train"))]
+    for group in groups():
+        parts.append(f"## {group}\n")
+        for option, meaning in options(group).items():
+            parts += [f"### `{group}={option}`\n", f"{_cell(meaning)}\n", _table(keys_of(group, option))]
+    return "\n".join(parts)
+
+
+def _table(keys: list[tuple[str, str, str]]) -> str:
+    rows = [f"| `{key}` | `{_cell(value)}` | {_cell(meaning)} |\n" for key, value, meaning in keys]
+    return "".join(["| key | default | meaning |\n", "|---|---|---|\n", *rows]) if rows else ""
+
+
+def _cell(text: str) -> str:
+    """Text in a table, where < and | would be taken for signs of its own."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
