@@ -16,7 +16,7 @@ _KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@]*", re.ASCII)
 
 
 def words_of(settings: Mapping[str, Any]) -> list[str]:
-    """A word for each setting.
+    r"""A word for each setting.
 
     Args:
         settings: by their keys; a dict holds settings of a group, {"trainer": {"steps": 200}}.

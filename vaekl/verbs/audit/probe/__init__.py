@@ -1,0 +1,1 @@
+"""What a loss in Python is: read by evaluating it on designed inputs."""
