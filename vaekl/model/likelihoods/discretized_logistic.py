@@ -1,11 +1,12 @@
 """The logistic density's mass of each level, and what a mixture of them takes from it."""
 
-from math import log, pi, sqrt
-from typing import Literal, NamedTuple
+from math import exp, log, pi, sqrt
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
 
 from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.levels import OnLevels
@@ -123,16 +124,8 @@ class Logistics(NamedTuple):
 
         σ(b) − σ(a) is σ(b) σ(−a) (1 − e^(a − b)), whose factors keep their digits in both tails.
         """
-        per_level = self._per_level
-        centre = self.location * (self.levels - 1)
-        below = logsigmoid((last + 0.5 - centre) * per_level)
-        above = logsigmoid((centre + 0.5 - first) * per_level)
-        log_width = -self.log_scale - log(self.levels - 1)
-        if first is not last:
-            log_width = log_width + (last - first + 1).log()
-        at_start, at_end = first <= 0, last >= self.levels - 1
-        inner = torch.where(at_start | at_end, 0.0, _log_one_minus_exp_of_minus_exp(log_width))
-        return below.masked_fill(at_end, 0.0) + above.masked_fill(at_start, 0.0) + inner
+        result: Tensor = _LogMass.apply(self.location, self.log_scale, first, last, self.levels - 1)
+        return result
 
     def log_mass_between(self, lower: Tensor, upper: Tensor) -> Tensor:
         """ln P(lower < X ≤ upper) of any edges; −∞ where no level lies between them."""
@@ -180,7 +173,45 @@ def floored(raw: Tensor, least: float) -> Tensor:
     return log(least) + above
 
 
-def _log_one_minus_exp_of_minus_exp(log_width: Tensor) -> Tensor:
-    """ln(1 − e^−d) of ln d, whose digits it keeps for small d; of any shape."""
-    width = log_width.clamp(-40, 6).exp()
-    return log_width.clamp(max=6) + (-torch.expm1(-width) / width).log()
+class _LogMass(torch.autograd.Function):
+    """ln σ(b) + ln σ(−a) + ln(1 − e^−d), d = b − a, without the parts of an edge that the first or last level lacks."""
+
+    @staticmethod
+    def forward(ctx: Any, location: Tensor, log_scale: Tensor, first: Tensor, last: Tensor, top: int) -> Tensor:
+        # in place where it can be: fresh memory takes as long as most of these functions
+        start = first.to(location.dtype)
+        end = start if last is first else last.to(location.dtype)
+        # 0 for the levels at either end, else 1
+        above_first, below_last = start.clamp(0, 1), (top - end).clamp_(0, 1)
+        both = above_first * below_last
+        per_level, centre = (-log_scale).exp_().div_(top), location * top
+        minus_b, a = ((side - 0.5) * per_level for side in (centre - end, start - centre))
+        log_width, d = (-log_scale).sub_(log(top)), per_level
+        if last is not first:
+            count = end - start + 1
+            log_width, d = log_width + count.log(), d * count
+        d = d.clamp(exp(-40), exp(6))
+        # (1 − e^−d)/d, by which ln d is off; both keep their digits where d is small
+        off = (-d).expm1_().div_(d).neg_()
+        inner = off.log().add_(log_width.clamp_(max=6))
+        result = softplus(minus_b, threshold=40).mul_(below_last).addcmul_(softplus(a, threshold=40), above_first)
+        result.neg_().addcmul_(inner, both)
+        if any(ctx.needs_input_grad):
+            at_b, at_a = minus_b.sigmoid().mul_(below_last), a.sigmoid().mul_(above_first)
+            to_scale = minus_b.mul_(at_b).addcmul_(a, at_a).addcmul_(off.reciprocal_().sub_(d), both, value=-1)
+            ctx.shapes = location.shape, log_scale.shape
+            ctx.save_for_backward(at_a.sub_(at_b).mul_(per_level).mul_(top), to_scale)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        to_location, to_scale = ctx.saved_tensors
+        of_location, of_scale = ctx.shapes
+        return (
+            (grad * to_location).sum_to_size(of_location),
+            (grad * to_scale).sum_to_size(of_scale),
+            None,
+            None,
+            None,
+        )

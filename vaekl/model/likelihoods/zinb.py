@@ -1,8 +1,11 @@
 """The negative binomial with more zeros."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import logsigmoid, softplus
 
 from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.counts import mean_of
@@ -36,7 +39,8 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
 
     def negative_log_mass(self, eta: Tensor, x: Tensor, phi: Tensor) -> Tensor:
         nats, logit = super().negative_log_mass(eta, x, phi), self.logit(eta)
-        return torch.where(x > 0, nats, -torch.logaddexp(logit, -nats)) - logsigmoid(-logit)
+        result: Tensor = _Inflated.apply(nats, logit, x.to(nats.dtype))
+        return result
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         return torch.sigmoid(-self.logit(eta)) * mean_of(self.log_mean(eta))
@@ -63,3 +67,22 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         extra = torch.where(with_zero, torch.logaddexp(logit, counted), counted) + logsigmoid(-logit)
         # not rounded above 0, where a bin holds everything
         return float32_at_least(extra.clamp(max=0), eta.dtype)
+
+
+class _Inflated(torch.autograd.Function):
+    """−ln(π [x = 0] + (1 − π) e^−nats) of nats, the logit of π and x, with its gradient from one sigmoid each."""
+
+    @staticmethod
+    def forward(ctx: Any, nats: Tensor, logit: Tensor, x: Tensor) -> Tensor:
+        zero = (1 - x).clamp_(min=0)
+        # how much of a zero's probability is π's
+        share = (logit + nats).sigmoid_().mul_(zero)
+        ctx.save_for_backward(share, logit)
+        of_zero = torch.logaddexp(logit, -nats).neg_()
+        return softplus(logit, threshold=40).add_(torch.lerp(nats, of_zero, zero))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        share, logit = ctx.saved_tensors
+        return grad * (1 - share), logit.sigmoid().sub_(share).mul_(grad), None
