@@ -5,8 +5,8 @@ import losses_unusual as unusual
 import losses_with_mistakes as mistaken
 import pytest
 
+from vaekl.verbs.audit.probe.entry import read
 from vaekl.verbs.audit.probe.load import target
-from vaekl.verbs.audit.probe.reading import read
 from vaekl.verbs.audit.probe.report import report
 from vaekl.verbs.audit.probe.words import Words
 
@@ -89,6 +89,10 @@ CASES = [
     (unusual.warm_up, Words(), ["step is a schedule", "begins at 0 of its last"], [], 1),
     (unusual.continuous_bernoulli, Words(), [f"BCE(x̂, x) − ln C(x̂), {SUM_MEAN}", KL_MEAN], [], None),
     (unusual.counts_by_a_draw, Words(), [f"(x̂ − x ln x̂), {SUM_MEAN}", KL_MEAN, "ln x! is in it"], [], 1),
+    (
+        unusual.LightningLike, Words({}, shape=(2, 4, 4), latents=4), [f"(x − x̂)², {MEAN_MEAN}", f"0.001 · {KL_MEAN}"],
+        [], 0.016,
+    ),
     (unusual.Perceptual, Words(), [KL_MEAN], ["not a function of pixels alone"], None),
 ]  # fmt: skip
 

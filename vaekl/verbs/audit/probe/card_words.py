@@ -108,14 +108,17 @@ def weight_of_latents(reading: Reading) -> Weight | None:
     if reading.latents is None or reading.latents.codes not in (0, -1, None):
         return None
     scaled, sizes = reading.latents, reading.latents.sizes
-    number = scaled.weight * sizes.batch ** -_of(scaled.batch) * sizes.codes ** -_of(scaled.codes)
-    lacks: tuple[str, ...] = ("latents",) if scaled.codes == -1 and reading.words.latents is None else ()
+    # a loss that takes one number of latents alone: a mean is what is 1 over that number
+    is_one_over = isclose(abs(scaled.weight) * sizes.codes, 1, rel_tol=1e-6)
+    is_mean = scaled.codes == -1 or (scaled.codes is None and is_one_over)
+    number = scaled.weight * sizes.batch ** -_of(scaled.batch) * (sizes.codes if is_mean else 1)
+    lacks: tuple[str, ...] = ("latents",) if is_mean and reading.words.latents is None else ()
     if scaled.values:
         if reading.words.shape is None:
             lacks = (*lacks, "shape")
         number *= sizes.values**-scaled.values
         number *= _values(reading) ** scaled.values
-    reduction: Reduction = "mean" if scaled.codes == -1 else "sum"
+    reduction: Reduction = "mean" if is_mean else "sum"
     return Weight(number, reduction, _batch(scaled), lacks)
 
 

@@ -11,7 +11,7 @@ from vaekl.system.errors import VaeklError, did_you_mean, first_line
 #: methods that are a model's loss, the likeliest first
 _METHODS = (
     "loss_function", "loss", "compute_loss", "vae_loss", "elbo_loss", "criterion", "get_loss", "calculate_loss",
-    "_loss", "negative_elbo", "elbo",
+    "_loss", "negative_elbo", "elbo", "training_step",
 )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def target(thing: Any, owner: Any, name: str, word: str) -> Target:
     if not callable(thing):
         raise VaeklError(f"{word} is a {type(thing).__name__}: name a loss, as a function or a method.")
     for method in _METHODS:
-        if callable(getattr(thing, method, None)) and not inspect.ismodule(getattr(thing, method)):
+        if inspect.isroutine(getattr(thing, method, None)):
             return Target(getattr(thing, method), thing, f"{name}.{method}")
     call = getattr(thing, "forward", None) or thing
     return Target(call, thing, name)

@@ -81,8 +81,8 @@ def child(arguments: list[str]) -> None:
 
 
 def _answer(file: str, name: str, words: Words) -> dict[str, Any]:
+    from vaekl.verbs.audit.probe.entry import read
     from vaekl.verbs.audit.probe.load import load
-    from vaekl.verbs.audit.probe.reading import read
     from vaekl.verbs.audit.probe.report import report
 
     target = load(file, name)

@@ -1,27 +1,16 @@
 """A loss read by numbers alone: which terms it has, how they are reduced, and what the optimiser sees of them."""
 
-import copy
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from vaekl.system.errors import VaeklError
-from vaekl.verbs.audit.probe.caller import CallError
 from vaekl.verbs.audit.probe.designed import X_HAT, Point, X
-from vaekl.verbs.audit.probe.energy import EXACT, TOLD
+from vaekl.verbs.audit.probe.energy import TOLD
 from vaekl.verbs.audit.probe.gradients import Slope, slopes
 from vaekl.verbs.audit.probe.kl import Kl, of_one_image, read_kl
 from vaekl.verbs.audit.probe.numbers import Number, read_numbers
 from vaekl.verbs.audit.probe.pixels import Reconstruction, read_reconstruction
 from vaekl.verbs.audit.probe.scale_term import ScaleTerm, read_scale
 from vaekl.verbs.audit.probe.scaling import Scaling, scaling
-from vaekl.verbs.audit.probe.search import Call, working
+from vaekl.verbs.audit.probe.search import Call
 from vaekl.verbs.audit.probe.words import Words
 
 
@@ -63,76 +52,7 @@ class Reading:
         return max(self.reconstruction.residual, self.kl.residual, self.entangled)
 
 
-def read(function: Callable[..., Any], words: Words, owner: Any = None) -> Reading:
-    """The reading of a loss; of several ways to call it the one that is understood best.
-
-    Raises:
-        VaeklError: it cannot be called.
-    """
-    latents = None if words.latents is None else (words.latents,)
-    with _double(), np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        numbers = dict(words.numbers)
-        if words.train_images is not None:
-            numbers.setdefault("train_images", float(words.train_images))
-        if isinstance(owner, nn.Module):
-            function, owner = _of_a_copy(function, owner)
-        calls = working(function, numbers, words.shape, latents, owner)
-        if len(calls) > 1:
-            calls = _with_best_kl(calls)
-        readings = []
-        for call in calls:
-            try:
-                readings.append(_read(call, words))
-            except CallError as error:
-                failure = error
-        if not readings:
-            raise VaeklError(
-                f"it fails on some designed inputs ({failure}): give shape= and latents= as it wants them."
-            )
-        return min(readings, key=_unlikeliness)
-
-
-def _with_best_kl(calls: list[Call]) -> list[Call]:
-    """Of several ways to call a loss those in which its KL is understood."""
-    residuals = []
-    for call in calls:
-        try:
-            kl = read_kl(call)
-        except CallError:
-            kl = Kl(residual=9.0)
-        residuals.append(kl.residual + (0.0 if kl.is_right or kl.kink is not None else 1.0))
-    return [call for call, residual in zip(calls, residuals, strict=True) if residual <= min(residuals) + EXACT]
-
-
-def _unlikeliness(reading: Reading) -> tuple[bool, bool, float]:
-    term = reading.reconstruction.term
-    return reading.doubt > TOLD, term is not None and term.family.name == "bce_swapped", round(reading.doubt, 7)
-
-
-def _of_a_copy(function: Callable[..., Any], owner: nn.Module) -> tuple[Callable[..., Any], nn.Module]:
-    """The method of a copy in double precision, so that the user's own module stays what it is."""
-    twin = copy.deepcopy(owner).double()
-    for part in twin.modules():
-        for name, value in vars(part).items():
-            if isinstance(value, Tensor) and value.is_floating_point():
-                setattr(part, name, value.double())
-    method = getattr(function, "__func__", None)
-    return (twin if method is None else method.__get__(twin)), twin
-
-
-@contextmanager
-def _double() -> Iterator[None]:
-    """What the loss makes of new tensors is of double precision, as the inputs are."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-def _read(call: Call, words: Words) -> Reading:
+def read_call(call: Call, words: Words) -> Reading:
     reconstruction, kl = read_reconstruction(call), read_kl(call)
     scale = read_scale(call, reconstruction.term) if reconstruction.term is not None else None
     pixels = latents = None

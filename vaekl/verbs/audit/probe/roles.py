@@ -29,7 +29,8 @@ _EXACT = {
         "posteriormean muenc mean0 avg zm qm latentsmean codemean"
     ),
     "spread": (
-        "logvar logvars zlogvar lv logsigma2 logsigmasq logsigmasquared logvariance sigma std zstd logstd logsigma "
+        "spread logvar logvars zlogvar "
+        "lv logsigma2 logsigmasq logsigmasquared logvariance sigma std zstd logstd logsigma "
         "zlogsigma zsigma var variance qzv zvar zscale scale stddev sd logsd logvarz latentlogvar qlogvar sigmaz "
         "logvarq stdz sigmas stds logvarenc enclogvar lnvar lnsigma sigma2 sigmasq posteriorlogvar logs qv zlogstd "
         "logscale zv qlogstd rho latentstd latentvar codelogvar"

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from math import prod
 
-from vaekl.verbs.audit.probe.card_words import weight_of_pixels
+from vaekl.verbs.audit.probe.card_words import weight_of_latents, weight_of_pixels
 from vaekl.verbs.audit.probe.energy import TOLD
 from vaekl.verbs.audit.probe.kl_words import formula, meaning
 from vaekl.verbs.audit.probe.numbers import Number
@@ -145,7 +145,11 @@ def _kl(reading: Reading) -> list[Statement]:
     if kl.pieces or (not kl.is_right and kl.kink is None):
         return [Statement(topic, f"reads {formula(kl)} of one latent", kl.residual)]
     weight = _number_before(reading.latents)
-    reduced = _reduced(reading.latents, "latents", reading.latents.codes if reading.latents else None)
+    of_latents = weight_of_latents(reading)
+    power = reading.latents.codes if reading.latents else None
+    if power is None and of_latents is not None:
+        power = -1.0 if of_latents.reduction == "mean" else 0.0
+    reduced = _reduced(reading.latents, "latents", power)
     text = f"{weight}KL(N(μ, σ²)‖N(0, 1)), {reduced}"
     if kl.kink is not None:
         size = number(kl.kink.nats)

@@ -1,0 +1,83 @@
+"""For tests of one's own loss: it is evaluated on designed inputs, as `vaekl audit FILE.py:LOSS` does."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from vaekl.verbs.audit.probe.card_words import weight_ratio
+from vaekl.verbs.audit.probe.entry import read
+from vaekl.verbs.audit.probe.load import target
+from vaekl.verbs.audit.probe.report import report
+from vaekl.verbs.audit.probe.words import Words
+
+
+def assert_elbo(
+    loss: Callable[..., Any],
+    *,
+    shape: tuple[int, ...] | None = None,
+    latents: int | None = None,
+    batch_size: int | None = None,
+    data: Literal["grey", "binary"] = "grey",
+    **numbers: float,
+) -> None:
+    """Fail where a loss is not the negative ELBO of a density, up to a factor and a number that no network changes.
+
+    Args:
+        loss: a function or method of x̂, x, μ and the second parameter of q(z|x), under any names and in any order, or a
+            model that has one.
+        shape: of one example; guessed where it is not given.
+        latents: how many; the same.
+        batch_size: of the training.
+        data: whether a cross-entropy is of grey or of binary values.
+        **numbers: for arguments of the loss, as beta=4.0.
+
+    Raises:
+        AssertionError: says why not.
+        VaeklError: it cannot be called.
+    """
+    whole = report(_read(loss, Words(numbers, shape, latents, batch_size, data=data)))
+    if whole.mistakes:
+        raise AssertionError("; ".join(whole.mistakes))
+
+
+def assert_beta(
+    loss: Callable[..., Any],
+    expected: float,
+    /,
+    *,
+    rel: float = 1e-3,
+    shape: tuple[int, ...] | None = None,
+    latents: int | None = None,
+    batch_size: int | None = None,
+    **numbers: float,
+) -> None:
+    """Fail where the KL's weight over the energy's is another one: φ, or λ where φ is no scale.
+
+    The energy of a square is ½(x − x̂)², so that Σ(x − x̂)² + 4 · KL has β = 2.
+
+    Args:
+        loss: as in `assert_elbo`.
+        expected: β.
+        rel: by what share it may differ.
+        shape: of one example; needed where a mean divides by its size.
+        latents: how many; the same.
+        batch_size: of the training; needed where one term alone is averaged over it.
+        **numbers: for arguments of the loss, as beta=4.0.
+
+    Raises:
+        AssertionError: it differs, or cannot be told.
+        VaeklError: it cannot be called.
+    """
+    reading = _read(loss, Words(numbers, shape, latents, batch_size))
+    ratio = weight_ratio(reading)
+    if ratio is None:
+        whole = report(reading)
+        why = whole.needs or "; ".join(whole.mistakes) or "the terms are not read"
+        raise AssertionError(f"β cannot be told: {why}")
+    if abs(ratio - expected) > rel * abs(expected):
+        raise AssertionError(f"the KL's weight over the energy's is {ratio:.6g}, not {expected:g}")
+
+
+def _read(loss: Callable[..., Any], words: Words) -> Any:
+    name = getattr(loss, "__name__", type(loss).__name__)
+    its = target(loss, getattr(loss, "__self__", None), name, name)
+    return read(its.function, words, its.owner)
