@@ -74,8 +74,9 @@ CASES = [
         ["parts of the KL have different weights"], None,
     ),
     (
-        mistaken.PerceptualWithoutGradient, Words(), [f"0.001 · {KL_MEAN}"],
-        ["gives recon no gradient", "not a function of pixels alone"], None,
+        mistaken.PerceptualWithoutGradient, Words(),
+        [f"|x − x̂|, {SUM_MEAN}", f"0.001 · {KL_MEAN}", "of which the optimiser sees nothing"],
+        ["gives recon no gradient"], 0.001,
     ),
     (unusual.letters, Words(data="binary"), ["a = x, b = x̂, c = ln σ² of q, d = μ", f"BCE(x̂, x), {SUM_MEAN}"], [], 1),
     (

@@ -69,7 +69,7 @@ class Caller:
         return any(
             slot.role == role
             or (slot.role == "bundle" and role in slot.order)
-            or (slot.role == "posterior" and role in ("mu", "spread"))
+            or (slot.role in ("posterior", "z") and role in ("mu", "spread"))
             or (slot.role == "kl" and role == "mu")
             for slot in self.slots
         )
@@ -190,6 +190,8 @@ class Caller:
             return {"batch_size": point.sizes.batch, "values": point.sizes.values, "codes": point.sizes.codes}[
                 slot.role
             ]
+        if slot.role in ("held_mu", "held_spread"):
+            return replace(point, at={}).tensor(slot.role.removeprefix("held_"))
         if slot.role == "bundle":
             return Bundle({role: self._tensor(role, tensors, sign) for role in slot.order}, slot.order, self.used)
         return self._tensor(slot.role, tensors, sign)

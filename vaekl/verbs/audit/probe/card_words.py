@@ -111,8 +111,10 @@ def weight_of_latents(reading: Reading) -> Weight | None:
     # a loss that takes one number of latents alone: a mean is what is 1 over that number
     is_one_over = isclose(abs(scaled.weight) * sizes.codes, 1, rel_tol=1e-6)
     is_mean = scaled.codes == -1 or (scaled.codes is None and is_one_over)
-    number = scaled.weight * sizes.batch ** -_of(scaled.batch) * (sizes.codes if is_mean else 1)
+    number = scaled.weight * (sizes.codes if is_mean else 1)
     lacks: tuple[str, ...] = ("latents",) if is_mean and reading.words.latents is None else ()
+    number, batch_lacks = _per_image(reading, scaled, number)
+    lacks += batch_lacks
     if scaled.values:
         if reading.words.shape is None:
             lacks = (*lacks, "shape")
@@ -138,14 +140,14 @@ def weight_ratio(reading: Reading) -> float | None:
 
 def _weight(reading: Reading, scaled: Scaling, scale: float) -> Weight:
     sizes = scaled.sizes
-    number = scale * scaled.weight * sizes.batch ** -_of(scaled.batch)
+    number, batch_lacks = _per_image(reading, scaled, scale * scaled.weight)
     shape = reading.words.shape or sizes.shape
-    lacks = ("shape",) if reading.words.shape is None else ()
+    lacks = (*batch_lacks, "shape") if reading.words.shape is None else batch_lacks
     if scaled.values is None:
         # the loss takes one shape alone: a mean is a number that is 1 or ½ over N
         whole = number * sizes.values
         is_mean = any(isclose(abs(whole), each, rel_tol=1e-6) for each in (1.0, 0.5))
-        return Weight(whole if is_mean else number, "mean" if is_mean else "sum", _batch(scaled))
+        return Weight(whole if is_mean else number, "mean" if is_mean else "sum", _batch(scaled), batch_lacks)
     first, rest = sizes.shape[0], sizes.values // sizes.shape[0]
     if (scaled.channels, scaled.values) == (0, -1):
         # summed over the first axis and averaged over the others
@@ -154,7 +156,17 @@ def _weight(reading: Reading, scaled: Scaling, scale: float) -> Weight:
         return Weight(number * first * _values(reading) // shape[0], "mean", _batch(scaled), lacks)
     if scaled.values == -1:
         return Weight(number * sizes.values, "mean", _batch(scaled), lacks)
-    return Weight(number, "sum", _batch(scaled))
+    return Weight(number, "sum", _batch(scaled), batch_lacks)
+
+
+def _per_image(reading: Reading, scaled: Scaling, weight: float) -> tuple[float, tuple[str, ...]]:
+    """The weight of one image, without the batch's size, and whether that has to be typed to say so."""
+    power = -1.0 if scaled.batch is None else scaled.batch
+    number = weight * scaled.sizes.batch**-power
+    if power in (0, -1):
+        return number, ()
+    size = reading.words.batch_size
+    return number * (size or 1) ** (power + 1), () if size is not None else ("batch_size",)
 
 
 def _values(reading: Reading) -> int:
@@ -162,10 +174,6 @@ def _values(reading: Reading) -> int:
     for size in reading.words.shape or reading.call.point.sizes.shape:
         product *= size
     return product
-
-
-def _of(power: float | None) -> float:
-    return -1.0 if power is None else power
 
 
 def _batch(scaled: Scaling) -> Reduction:

@@ -164,11 +164,10 @@ class Term:
 def best_term(values: Array, domain: Domain, has_theta: bool) -> Term:
     """The simplest family that fits values on a domain's grid, up to any function of x alone."""
     a, b = domain.grids()
-    target = _without_data(values)
     families = (*COUNTS, *PLAIN, *FURTHER) if has_theta else (*PLAIN, *FURTHER)
     least: Term | None = None
     with np.errstate(all="ignore"):
-        for term in _fits(target, a, b, families):
+        for term in fits(values, a, b, families):
             if term.residual < EXACT:
                 return term
             if least is None or term.residual < least.residual:
@@ -177,7 +176,9 @@ def best_term(values: Array, domain: Domain, has_theta: bool) -> Term:
     return least
 
 
-def _fits(target: Array, a: Array, b: Array, families: tuple[Family, ...]) -> Iterator[Term]:
+def fits(target: Array, a: Array, b: Array, families: tuple[Family, ...]) -> Iterator[Term]:
+    """Families with what fits of them, the simplest first; `target` is up to a function of x alone."""
+    target = _without_data(target)
     for family in families:
         if family.bounds is None:
             result = _fit_one(target, family.values(a, b, 0.0))

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def read(function: Callable[..., Any], words: Words, owner: Any = None) -> Readi
         readings, failure = [], CallError("")
         for call in calls:
             try:
-                readings.append(read_call(call, words))
+                readings.append(_of_vectors(call, words, read_call(call, words)))
             except CallError as error:
                 failure = error
         if not readings:
@@ -95,6 +96,23 @@ def _check_numbers(words: Words, calls: list[Call]) -> None:
             raise VaeklError(
                 f"no argument of it that is a number is called {name}{did_you_mean(name, names)}: {there}."
             )
+
+
+def _of_vectors(call: Call, words: Words, reading: Reading) -> Reading:
+    """The reading on vectors where images were guessed and their axes are reduced in different ways."""
+    pixels = reading.pixels
+    if words.shape is not None or pixels is None or pixels.channels in (None, pixels.values):
+        return reading
+    sizes = replace(call.point.sizes, shape=(12,))
+    note = (
+        "taken as a loss of vectors; the axes of images [C, H, W] are reduced in different ways, which shape=[3,64,64] "
+        "shows"
+    )
+    try:
+        other = read_call(replace(call, point=call.point.resized(sizes), notes=(*call.notes, note)), words)
+    except CallError:
+        return reading
+    return other if other.pixels is not None and other.pixels.values in (0, -1) else reading
 
 
 def _with_best_kl(calls: list[Call]) -> list[Call]:

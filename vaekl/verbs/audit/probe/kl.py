@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from vaekl.verbs.audit.probe.caller import CallError
 from vaekl.verbs.audit.probe.designed import Point
-from vaekl.verbs.audit.probe.energy import EXACT
+from vaekl.verbs.audit.probe.energy import EXACT, TOLD
 from vaekl.verbs.audit.probe.fits import Array, fit
 from vaekl.verbs.audit.probe.kinks import Kink, find_kink
 from vaekl.verbs.audit.probe.search import Call
@@ -27,6 +27,7 @@ VARIANCES: dict[str, tuple[str, Callable[[Array], Array]]] = {
 _PIECES: dict[str, Callable[[Array, Array], Array]] = {
     "μ²": lambda m, s: m**2,
     "μ": lambda m, s: m,
+    "exp(μ)": lambda m, s: np.exp(m),
     "|μ|": lambda m, s: np.abs(m),
     "s": lambda m, s: s,
     "exp(s)": lambda m, s: np.exp(s),
@@ -92,25 +93,24 @@ def read_kl(call: Call) -> Kl:
     call = of_one_image(call)
     kink = find_kink(call)
     kink = kink if kink is not None and kink.shape != "linear" else None
-    least = Kl(residual=np.inf)
+    is_bent = kink is not None and kink.shape != "unknown"
+    least = Kl(kink=kink, residual=1.0)
     for places in (_S, _POSITIVE) if "spread" in call.reach else ((0.5,),):
         values = _grid(call, places)
         if values is None:
             continue
         m, s = np.meshgrid(np.array(_M), np.array(places), indexing="ij")
-        for kl in _fits(values, m, s, kink):
+        for kl in _fits(values, m, s, kink) if kink is None or is_bent else ():
             if kl.residual < EXACT:
                 return kl
             least = min(least, kl, key=lambda each: each.residual)
-        if (
-            kink is None
-            and "spread" in call.reach
-            and (general := _general(values, m, s)).residual < least.residual / 10
-        ):
-            least = general
+        if not is_bent and "spread" in call.reach:
+            general = _general(values, m, s)
+            # it has four times as many coefficients
+            least = general if general.residual < min(least.residual / 10, TOLD) else least
         if least.residual < EXACT:
-            return least
-    return least if least.residual < np.inf else Kl(residual=1.0)
+            break
+    return least
 
 
 def of_one_image(call: Call) -> Call:

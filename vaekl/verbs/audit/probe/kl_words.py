@@ -1,5 +1,6 @@
 """What is wrong with a KL, in a sentence."""
 
+from vaekl.verbs.audit.probe.energy import TOLD
 from vaekl.verbs.audit.probe.kl import VARIANCES, Kl
 from vaekl.verbs.audit.probe.roles import parametrisation
 from vaekl.verbs.audit.text import number
@@ -27,7 +28,7 @@ def mistakes(kl: Kl, name: str) -> list[str]:
         return ["there is no KL: neither μ nor σ changes the loss, which is that of an autoencoder"]
     if kl.pieces:
         return [_of_pieces(kl)]
-    if not kl.kind:
+    if not kl.kind or kl.residual > TOLD:
         return []
     sentences = []
     meant = parametrisation(name)
@@ -67,6 +68,8 @@ def _of_pieces(kl: Kl) -> str:
     if {"exp(−s)", "μ² exp(−s)"} <= pieces.keys() and pieces.keys() <= {"exp(−s)", "μ² exp(−s)", "s"}:
         return "it is the KL the wrong way round, of the prior beside q(z|x)"
     names = set(pieces)
+    if names == {"exp(μ)", "μ", "s²"}:
+        return "μ and the second parameter are exchanged in the KL"
     if names == {"μ²", "s²"}:
         return f"the second parameter is held at 0 by its square, not σ at 1: it reads {formula(kl)}, which is no KL"
     if {"exp(2s)", "s"} <= names and abs(pieces["exp(2s)"] + pieces["s"]) < 1e-6 * abs(pieces["s"]):
@@ -78,7 +81,7 @@ def _of_pieces(kl: Kl) -> str:
 
 def meaning(kl: Kl) -> str:
     """What the second parameter is, in words."""
-    return VARIANCES[kl.kind][0] if kl.kind else "unknown"
+    return f"{VARIANCES[kl.kind][0]} of q" if kl.kind and kl.residual < TOLD else "the second parameter of q"
 
 
 def _sum(parts: list[tuple[float, str]]) -> str:

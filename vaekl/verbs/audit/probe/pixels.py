@@ -24,6 +24,7 @@ class Reconstruction:
         data_part: what stands beside it that depends on x alone; see `data_part`.
         weight: the coefficient of `together`.
         residual: of what was told.
+        is_seen_part: whether it is read by its gradient, since another part of the value has none.
     """
 
     term: Term | None
@@ -34,6 +35,7 @@ class Reconstruction:
     data_part: str = ""
     weight: float = 0.0
     residual: float = 0.0
+    is_seen_part: bool = False
 
 
 def read_reconstruction(call: Call) -> Reconstruction:
@@ -57,11 +59,6 @@ def read_reconstruction(call: Call) -> Reconstruction:
     term, domain, values = best
     part = data_part(values, domain, term) if term.residual < TOLD else "?"
     return Reconstruction(term, domain.name, uneven=_uneven(call), data_part=part, residual=term.residual)
-
-
-def moved(point: Point) -> Point:
-    """The point with another x̂ at its first value."""
-    return point.put("x_hat", 0.8)
 
 
 def _grid(call: Call, domain: Domain) -> Array | None:

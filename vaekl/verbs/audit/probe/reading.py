@@ -9,8 +9,9 @@ from vaekl.verbs.audit.probe.kl import Kl, of_one_image, read_kl
 from vaekl.verbs.audit.probe.numbers import Number, read_numbers
 from vaekl.verbs.audit.probe.pixels import Reconstruction, read_reconstruction
 from vaekl.verbs.audit.probe.scale_term import ScaleTerm, read_scale
-from vaekl.verbs.audit.probe.scaling import Scaling, scaling
+from vaekl.verbs.audit.probe.scaling import Scaling, scaling, step_cost
 from vaekl.verbs.audit.probe.search import Call
+from vaekl.verbs.audit.probe.seen import read_seen, seen_slope
 from vaekl.verbs.audit.probe.words import Words
 
 
@@ -53,14 +54,23 @@ class Reading:
 
 
 def read_call(call: Call, words: Words) -> Reading:
-    reconstruction, kl = read_reconstruction(call), read_kl(call)
+    """What one way to call a loss tells.
+
+    Raises:
+        CallError: the loss fails on inputs that it has to take.
+    """
+    reconstruction, kl, rises = read_reconstruction(call), read_kl(call), slopes(call)
+    if any(slope.is_another for slope in rises if slope.role == "x_hat"):
+        reconstruction = read_seen(call) or reconstruction
     scale = read_scale(call, reconstruction.term) if reconstruction.term is not None else None
     pixels = latents = None
     if reconstruction.term is not None:
-        pixels = scaling(call, reconstruction.term.weight, _step_of_pixel)
+        cost = _seen_cost if reconstruction.is_seen_part else step_cost(_step_of_pixel)
+        pixels = scaling(call, reconstruction.term.weight, cost)
     if kl.kind and kl.weight:
         one = of_one_image(call)
-        latents = scaling(one, kl.weight, _far_step_of_latent if kl.kink is not None else _step_of_latent)
+        step = _far_step_of_latent if kl.kink is not None else _step_of_latent
+        latents = scaling(one, kl.weight, step_cost(step))
     signs = [
         part < 0
         for part in (
@@ -77,13 +87,17 @@ def read_call(call: Call, words: Words) -> Reading:
         pixels,
         latents,
         scale,
-        slopes(call),
+        rises,
         read_numbers(call),
         _entangled(call),
         _constant(call, reconstruction, kl),
         -1 if signs and all(signs) else 1,
         call.caller.shape(call.point),
     )
+
+
+def _seen_cost(call: Call, point: Point) -> float | None:
+    return seen_slope(call, point.put("x_hat", 0.8))
 
 
 def _step_of_pixel(point: Point) -> tuple[Point, Point]:
@@ -114,6 +128,7 @@ def _constant(call: Call, reconstruction: Reconstruction, kl: Kl) -> float | Non
     """What the loss holds beside its terms at the base point of one image."""
     if (
         reconstruction.term is None
+        or reconstruction.is_seen_part
         or reconstruction.uneven
         or reconstruction.residual > TOLD
         or "x_scale" in call.reach

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 #: what totals are called; the first that is there is taken
@@ -16,7 +17,11 @@ def parts(result: Any) -> dict[str, Tensor]:
     Raises:
         TypeError: there is no tensor in it.
     """
-    named = {name: value for name, value in _items(result) if isinstance(value, Tensor) and value.is_floating_point()}
+    items = dict(_items(result))
+    named = {name: value for name, value in items.items() if isinstance(value, Tensor) and value.is_floating_point()}
+    if not named:
+        # as of .item(), through which no gradient goes
+        named = {name: torch.tensor(value) for name, value in items.items() if isinstance(value, float)}
     if not named:
         raise TypeError(f"it returns {type(result).__name__} without a tensor")
     order = [name for total in _TOTALS for name in named if name.lower() == total]
@@ -24,7 +29,7 @@ def parts(result: Any) -> dict[str, Tensor]:
 
 
 def _items(result: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(result, Tensor):
+    if isinstance(result, Tensor | float):
         yield "", result
     elif isinstance(result, Mapping):
         for key, value in result.items():

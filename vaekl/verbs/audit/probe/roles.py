@@ -68,9 +68,7 @@ def role_of(name: str) -> str | None:
     ('x_hat', 'spread', 'x_scale', None)
     """
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    if name == "M":  # M_N, of PyTorch-VAE, is a number
-        return None
-    return _ROLE_OF.get(plain)
+    return _ROLE_OF.get(plain, _ROLE_OF.get(plain.rstrip("0123456789")))
 
 
 def parametrisation(name: str) -> str | None:

@@ -37,21 +37,25 @@ class Scaling:
         return all(power in (None, 0, -1) for power in powers) and self.channels in (None, self.values)
 
 
-def scaling(call: Call, weight: float, step: Callable[[Point], tuple[Point, Point]]) -> Scaling:
-    """The powers, from what a step of one value or latent costs on sizes twice as large.
+#: what a term costs at a base point of some sizes; None where the loss takes no such sizes
+Cost = Callable[[Call, Point], float | None]
+
+
+def scaling(call: Call, weight: float, cost_at: Cost) -> Scaling:
+    """The powers, from what one value or latent costs on sizes twice as large.
 
     Args:
         call: the loss, on the sizes on which `weight` was measured.
         weight: the term's.
-        step: two points that differ in one value or latent.
+        cost_at: what one value or latent costs.
     """
     sizes = call.point.sizes
-    start = _cost(call, sizes, step)
+    start = cost_at(call, call.point)
 
     def power(**larger: tuple[int, ...] | int) -> float | None:
         changed = replace(sizes, **larger)  # type: ignore[arg-type]
         factor = changed.batch * changed.values * changed.codes / (sizes.batch * sizes.values * sizes.codes)
-        cost = _cost(call, changed, step)
+        cost = cost_at(call, call.point.resized(changed))
         if cost is None or not start or cost / start <= 0:
             return None
         value = log(cost / start) / log(factor)
@@ -64,9 +68,18 @@ def scaling(call: Call, weight: float, step: Callable[[Point], tuple[Point, Poin
     return Scaling(sizes, weight, power(batch=2 * sizes.batch), power(shape=whole), power(latents=latents), channels)
 
 
-def _cost(call: Call, sizes: Sizes, step: Callable[[Point], tuple[Point, Point]]) -> float | None:
-    first, second = step(call.point.resized(sizes))
-    try:
-        return call.caller.value(second) - call.caller.value(first)
-    except CallError:
-        return None
+def step_cost(step: Callable[[Point], tuple[Point, Point]]) -> Cost:
+    """What a step costs.
+
+    Args:
+        step: two points that differ in one value or latent.
+    """
+
+    def cost(call: Call, point: Point) -> float | None:
+        first, second = step(point)
+        try:
+            return call.caller.value(second) - call.caller.value(first)
+        except CallError:
+            return None
+
+    return cost

@@ -22,7 +22,7 @@ _ORDERS = (
 )
 _SIZES = {
     "batch_size": r"^(batch_?size|bs|n_?batch|batch_len)$",
-    "values": r"^(input_?dim|n_?pixels|num_?pixels|n_?dims?|image_?size|data_?dim|img_?size|in_?dim|x_?dim|pixels)$",
+    "values": r"^((input|original|data|in|x|n)_?dims?|(n_?|num_?)?pixels|(image|img)_?size)$",
     "codes": r"^(latent_?dims?|z_?dim|n_?latents?|num_?latents?|nz|latent_?size|z_?size)$",
 }
 #: numbers that count steps: they are probed long after every warm-up
@@ -102,6 +102,9 @@ def _by_name(parameter: inspect.Parameter, numbers: Mapping[str, float], taken: 
         is_number = isinstance(default, int | float) and not isinstance(default, bool)
         return Slot(name, "number", how, float(default)) if is_number else None
     role = role_of(name)
+    if role in ("mu", "spread") and role in taken:
+        # of a second group of latents
+        return Slot(name, f"held_{role}", how)
     return Slot(name, role, how) if role is not None and role not in taken else None
 
 

@@ -16,7 +16,8 @@ _MEANINGS = {
     "x_hat": "x̂", "x": "x", "mu": "μ", "z": "a draw of z", "x_scale": "a scale of p(x|z)", "theta": "θ of counts",
     "prior_mu": "μ of the prior", "prior_spread": "σ of the prior", "mask": "a mask of ones",
     "kl": "the KL of each image",
-    "posterior": "q(z|x) as an object", "batch_size": "B", "values": "N", "codes": "Z",
+    "posterior": "q(z|x) as an object", "held_mu": "further latents, held", "held_spread": "further latents, held",
+    "batch_size": "B", "values": "N", "codes": "Z",
 }  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def _arguments(reading: Reading) -> str:
         if slot.how in ("attribute", "parameter"):
             continue
         if slot.role == "spread":
-            what = f"{meaning(reading.kl)} of q" if reading.kl.kind else "the second parameter of q"
+            what = meaning(reading.kl)
         elif slot.role == "bundle":
             used = reading.call.caller.used
             roles = [
@@ -109,6 +110,8 @@ def _reconstruction(reading: Reading) -> list[Statement]:
     if power is None and weight is not None:
         power = -1.0 if weight.reduction == "mean" else 0.0
     text += f", {_reduced(reading.pixels, 'values', power)}"
+    if read.is_seen_part:
+        text += "\nas its gradient has it: the value has a further part, of which the optimiser sees nothing"
     said = [Statement(topic, text, read.residual)]
     if reading.scale is not None and reading.scale.residual < TOLD:
         scale = reading.scale

@@ -49,7 +49,9 @@ def _unknown(reading: Reading) -> list[str]:
 
 
 def _unseen(reading: Reading) -> list[str]:
-    wrong = []
+    wrong: list[str] = []
+    if reading.slopes and all(slope.is_lost for slope in reading.slopes):
+        return ["nothing of it has a gradient, as of a loss that is returned by .item()"]
     for slope in reading.slopes:
         name = reading.call.caller.name_of(slope.role) or {"x_hat": "x̂", "mu": "μ", "spread": "σ"}.get(
             slope.role, slope.role
@@ -160,7 +162,11 @@ def _of_sizes(reading: Reading) -> list[str]:
     pixels, latents = reading.pixels, reading.latents
     if pixels is None or latents is None:
         return wrong
-    if None not in (pixels.batch, latents.batch) and pixels.batch != latents.batch:
+    is_square = reading.kl.kink is not None and reading.kl.kink.shape == "square"
+    twice = [name for name, part in (("reconstruction", pixels), ("KL", latents)) if part.batch == -2]
+    if twice and not is_square:
+        wrong.append(f"the {' and the '.join(twice)} is divided by the batch size twice")
+    elif None not in (pixels.batch, latents.batch) and pixels.batch != latents.batch and not is_square:
         summed, averaged = (
             ("reconstruction", "KL") if (pixels.batch or 0) > (latents.batch or 0) else ("KL", "reconstruction")
         )
