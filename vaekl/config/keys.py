@@ -35,7 +35,8 @@ def unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None
         if group in names and _has_own_class(group, words):
             return f"there is no key {key}: an option of a class of your own is added by a +, as in +{shortened(word)}."
         hint = _home(key, keys, directories) or _similar(key, keys, directories)
-        return f"there is no key {key}{hint}: `vaekl train --help` lists the groups, `vaekl train --cfg job` the keys."
+        where = "`vaekl train --help` lists the groups, `vaekl train GROUP=NAME --help` an option's keys"
+        return f"there is no key {key}{hint}: {where}."
     return None
 
 

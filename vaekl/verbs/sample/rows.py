@@ -14,7 +14,7 @@ from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing
 
 #: how a decoder's numbers become cells
-PROTOCOL = "the nearest whole number of a count, the likeliest of several categories, in the unit of the data"
+PROTOCOL = "the nearest whole number of a count, the largest of several categories, empty where two are equally large"
 
 
 def check_table(spec: DataSpec) -> None:
@@ -46,13 +46,17 @@ def save_csv(path: Path, spec: DataSpec, rows: Tensor) -> None:
 
 
 def columns_of(spec: DataSpec, rows: Array) -> dict[str, list[str]]:
-    """The cells of each column by its name: the nearest whole number of a count, the largest of several categories."""
+    """The cells of each column by its name: the nearest whole number of a count, the largest of several categories.
+
+    Where two of them are equally large, as in a draw of each category by itself, the cell is empty.
+    """
     columns, start = {}, 0
     for (kind, width), (name, words) in zip(spec.kinds, spec.categories, strict=True):
         values = rows[:, start : start + width]
         start += width
         if kind == "categorical":
-            columns[name] = [words[place] for place in values.argmax(1)]
+            is_largest = values == values.max(1, keepdims=True)
+            columns[name] = [words[row.argmax()] if row.sum() == 1 else "" for row in is_largest]
         elif kind == "binary":
             columns[name] = [words[int(is_second)] for is_second in values[:, 0] >= 0.5]
         elif kind == "count":
