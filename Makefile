@@ -4,6 +4,7 @@
 VENV = .venv
 PY = $(VENV)/bin/python
 FLOORS = build/floors
+EXTRAS = build/extras
 # one OpenMP thread a worker: spinning threads on busy cores are many times slower than none
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
@@ -12,7 +13,7 @@ supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 
-.PHONY: help train test nightly floors slurm lint docs bench wheel supply clean
+.PHONY: help train test nightly floors extras slurm lint docs bench wheel supply clean
 .NOTPARALLEL:
 
 help:
@@ -27,11 +28,14 @@ test: $(VENV)/installed-dev  ## run the tests, on all cores
 nightly: $(VENV)/installed-dev  ## run the slow proofs, and without ARGS the tests with the oldest libraries
 	@failed=0; \
 	$(PYTEST) -m nightly $(ARGS) || failed=1; \
-	$(if $(ARGS),,$(MAKE) floors || failed=1;) \
+	$(if $(ARGS),,$(MAKE) floors || failed=1; $(MAKE) extras || failed=1;) \
 	exit $$failed
 
 floors: $(FLOORS)/installed  ## run the tests with the oldest versions of the libraries that pyproject.toml allows
 	@$(subst $(PY),$(FLOORS)/venv/bin/python,$(PYTEST)) $(ARGS)
+
+extras: $(EXTRAS)/installed  ## run the tests that need MLflow, Weights & Biases or Jupyter, installed apart
+	@OMP_NUM_THREADS=1 $(EXTRAS)/bin/python -m pytest $(or $(ARGS),tests/training/callbacks/test_trackers.py tests/test_examples.py)
 
 slurm: $(VENV)/installed-dev  ## start a one-node Slurm (as root, from Debian's packages), run the tests that need it, stop it
 	@conf=$$(tests/slurm/cluster.sh start) && eval "$$conf" && trap 'tests/slurm/cluster.sh stop' EXIT && \
@@ -87,6 +91,14 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-dev: pyproject.toml constraints.txt
 	@$(call install,.[dev])
 	@touch $(VENV)/installed $@
+
+# what is not there yet comes on top of the libraries of $(VENV)
+$(EXTRAS)/installed: $(VENV)/installed-dev
+	@$(PY) -m venv --clear $(EXTRAS)
+	@site="import sysconfig; print(sysconfig.get_path('purelib'))"; \
+	$(PY) -c "$$site" > "$$($(EXTRAS)/bin/python -c "$$site")/shared.pth"
+	@$(EXTRAS)/bin/python -m pip install -q 'mlflow>=3' 'wandb>=0.20' nbclient ipykernel
+	@touch $@
 
 # antlr4 alone has no wheel; of the others the oldest that has one for this Python
 $(FLOORS)/installed: pyproject.toml

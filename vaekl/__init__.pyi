@@ -85,6 +85,8 @@ from .run.train import train as train
 from .system.errors import VaeklError as VaeklError
 from .training.callback import Callback as Callback
 from .training.callback import TrainerView as TrainerView
+from .training.callbacks.mlflow_tracker import MlflowTracker as MlflowTracker
+from .training.callbacks.wandb_tracker import WandbTracker as WandbTracker
 from .training.schedules import ConstantSchedule as ConstantSchedule
 from .training.schedules import CyclicalSchedule as CyclicalSchedule
 from .training.schedules import LearningRateSchedule as LearningRateSchedule

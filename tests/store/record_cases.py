@@ -170,6 +170,7 @@ MANIFEST = {
     },
 }
 SEARCH = {"schema": 1, "drawn_at_once": 3}
+TRACKED = {"schema": 1, "tracker": "wandb", "run": "0123456789abcdef"}
 
 
 def _heartbeat(folder: Path) -> Any:
@@ -181,6 +182,7 @@ FILES: dict[str, tuple[dict[str, Any], Callable[[Path], Any]]] = {
     "facts.json": (FACTS, lambda folder: RunFolder(folder).facts()),
     "results.json": (RESULTS, lambda folder: RunFolder(folder).results()),
     "eval.json": (EVALUATION, lambda folder: RunFolder(folder).evaluation()),
+    "tracker.json": (TRACKED, lambda folder: RunFolder(folder).tracked("wandb")),
     ".progress.json": (HEARTBEAT, _heartbeat),
     "manifest.json": (MANIFEST, manifest.read),
     "search.json": (SEARCH, lambda folder: sweep_folder.drawn_at_once(folder, lambda: 1)),

@@ -15,7 +15,7 @@ from vaekl.config.words import written
 from vaekl.system import terminal
 
 #: where things are, and where it computes: the same run elsewhere has others
-_PLACES = ("choices", "output_dir", "run_name", "data_dir", "dataset.root", "trainer.device")
+_PLACES = ("choices", "output_dir", "run_name", "data_dir", "dataset.root", "trainer.device", "tracker")
 _KEY = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
 
 
@@ -70,7 +70,7 @@ def _settings(content: Mapping[str, Any], usual: dict[str, Any]) -> Iterator[str
     """A word for each key with another value than the usual one, for each new key, and for each that is gone."""
     own = dict(compose.flat(content))
     for key in [*own, *(key for key in usual if key not in own)]:
-        if key.split(".")[0] == "choices" or key in _PLACES:
+        if key in _PLACES or key.split(".")[0] in _PLACES:
             continue
         if key in own and key in usual and json.dumps(own[key]) == json.dumps(usual[key]):
             continue

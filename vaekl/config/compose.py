@@ -88,6 +88,8 @@ def plain(cfg: DictConfig, complete: bool = False) -> dict[str, Any]:
         del content["init"]
     elif isinstance(content.get("init"), str) and content["init"]:  # one run by all its names: old, ./old and old/
         content["init"] = os.path.normpath(content["init"])
+    if not content.get("tracker", True):  # runs whose figures go nowhere else have no such key
+        del content["tracker"]
     resolved: dict[str, Any] = content
     return resolved
 
@@ -102,9 +104,12 @@ def flat(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def choices(cfg: DictConfig) -> dict[str, str | None]:
-    """What stands in each group of the current config: the name of an option, or of the user's own class."""
+    """What stands in each group of the current config: the name of an option, or of the user's own class.
+
+    Where figures go beside the run's own files is no part of what a run is.
+    """
     runtime = HydraConfig.get().runtime
-    return {group: _name(group, cfg) for group in runtime.choices if "hydra/" not in group}
+    return {group: _name(group, cfg) for group in runtime.choices if "hydra/" not in group and group != "tracker"}
 
 
 def _name(group: str, cfg: DictConfig) -> str | None:

@@ -27,7 +27,7 @@ def groups(more: Sequence[Path] = ()) -> list[str]:
     """
     order = [
         "dataset", "transform", "likelihood", "weighting", "control", "objective", "schedule", "model", "optim",
-        "lr_schedule", "trainer",
+        "lr_schedule", "trainer", "tracker",
     ]  # fmt: skip
     names = {folder.name for root in (CONF, *more) for folder in root.iterdir() if folder.is_dir()} - {"hydra"}
     return [name for name in order if name in names] + sorted(names - set(order))

@@ -280,4 +280,7 @@ def _callbacks(cfg: RunConfig, path: Path, console: Console) -> list[Callback]:
         ProgressDisplay(console),
         Baseline(console),
     ]
+    if cfg.tracker is not None:
+        settings = {"folder": path, "parameters": compared(cfg.content), "console": console}
+        shown.append(make("tracker", cfg.tracker, Callback, **settings))
     return [*shown, *([Heartbeat(path)] if in_worker() else []), Checkpoints(path)]

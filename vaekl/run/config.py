@@ -121,6 +121,7 @@ class RunConfig:
         training: how the model is trained.
         machine: where.
         init: the folder of a run whose weights this one begins with, or None.
+        tracker: settings of where its figures go beside its own files, or None.
         choices: the name of what stands in each config group.
         content: the whole resolved config, as it stands in the run folder.
     """
@@ -130,6 +131,7 @@ class RunConfig:
     training: TrainingConfig
     machine: MachineConfig
     init: str | None
+    tracker: Settings | None
     choices: dict[str, str]
     content: Settings
 
@@ -195,6 +197,7 @@ class RunConfig:
                 device=get("trainer.device"), threads=get("trainer.threads"), tf32=autocast == "tf32"
             ),
             init=optional(text, content.get("init"), "init"),
+            tracker=content.get("tracker"),
             choices={str(group): str(name or "none") for group, name in get("choices").items()},
             content=content,
         )

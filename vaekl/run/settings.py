@@ -12,7 +12,7 @@ _ALWAYS = (
     "weighting.beta", "weighting.dispersion", "likelihood.max_logit", "schedule.fraction", "model.latents", "optim.lr",
     "trainer.epochs", "trainer.steps", "trainer.ema", "trainer.clip_norm", "trainer.patience",
 )  # fmt: skip
-_NEVER = ("choices", "data_dir", "output_dir", "run_name", "dataset.name", "dataset.root")
+_NEVER = ("choices", "data_dir", "output_dir", "run_name", "dataset.name", "dataset.root", "tracker")
 
 
 def compared(content: Mapping[str, Any]) -> dict[str, str | float | None]:

@@ -110,6 +110,9 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
     """
     folder = RunFolder(path)
     content = distributed.on_first(lambda: trust.config(path, own))
+    if own is not None:  # the same run may be typed with another tracker
+        content = {key: part for key, part in content.items() if key != "tracker"}
+        content |= {key: part for key, part in own.items() if key == "tracker"}
     cfg = RunConfig.of(content, folder.config_file)
     with _held(folder):
         if (results := distributed.on_first(folder.results)) is not None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-#: what may differ between two configs that describe one run: where things are, and where it computes
-_PLACES = ("choices", "output_dir", "run_name", "data_dir")
+#: what may differ between two configs that describe one run: where things are, where it computes, where figures go too
+_PLACES = ("choices", "output_dir", "run_name", "data_dir", "tracker")
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

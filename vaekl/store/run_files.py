@@ -11,6 +11,7 @@ LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 #: how the names of TensorBoard's files begin
 EVENTS = "events.out.tfevents."
 FACTS, RESULTS, EVALUATION, METRICS = "facts.json", "results.json", "eval.json", "metrics.csv"
+TRACKER = "tracker.json"
 #: what is never there before the config is
 _AFTER_CONFIG = (LAST, PREVIOUS, BEST, METRICS, RESULTS)
 

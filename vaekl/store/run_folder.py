@@ -14,8 +14,8 @@ from vaekl.store.config import CONFIG
 from vaekl.store.evaluation_schema import Evaluation
 from vaekl.store.fingerprint import fingerprint
 from vaekl.store.read import UnreadableError, read_record
-from vaekl.store.run_files import BEST, EVALUATION, EVENTS, FACTS, LAST, METRICS, PREVIOUS, RESULTS, RunFiles
-from vaekl.store.schema import Facts, Heartbeat, Results
+from vaekl.store.run_files import BEST, EVALUATION, EVENTS, FACTS, LAST, METRICS, PREVIOUS, RESULTS, TRACKER, RunFiles
+from vaekl.store.schema import Facts, Heartbeat, Results, Tracked
 from vaekl.store.versions import versions
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import VaeklError
@@ -25,7 +25,7 @@ from vaekl.system.terminal import command, printable
 #: names that `vaekl eval` gives: of other splits, and with a digest of other data, fewer images or another checkpoint
 _EVALUATIONS = re.compile(r"eval(_valid|_train|_all)?(_[0-9a-f]{6})?\.json")
 #: the most bytes that are read
-_MOST = {FACTS: 1 << 20, RESULTS: 1 << 24, EVALUATION: 1 << 24}
+_MOST = {FACTS: 1 << 20, RESULTS: 1 << 24, EVALUATION: 1 << 24, TRACKER: 1 << 12}
 _RESTORE = "restore it, or train afresh"
 _TAKE_AWAY = "restore it, or take it away"
 
@@ -109,7 +109,7 @@ class RunFolder(RunFiles):
         """
         evaluations = [file for file in sorted(self.path.glob("eval*.json")) if _EVALUATIONS.fullmatch(file.name)]
         measured = [*evaluations, *sorted(self.path.glob(f"{EVENTS}*"))]
-        last = (METRICS, PREVIOUS, BEST, self.damaged.name, LAST, CONFIG)
+        last = (METRICS, TRACKER, PREVIOUS, BEST, self.damaged.name, LAST, CONFIG)
         names = [RESULTS, *(file.name for file in measured), *last]
         there = [name for name in names if lexists(self.path / name)]
         for name in there:
@@ -191,6 +191,25 @@ class RunFolder(RunFiles):
         content = record(Evaluation, figures, file.name)
         with sole_writer(file):
             write_record(file, content)
+
+    def tracked(self, tracker: str) -> str | None:
+        """The name that a tracker has given the run, or None.
+
+        Raises:
+            UnreadableError: the file is damaged.
+        """
+        with suppress(FileNotFoundError):
+            content = read_record(self.path / TRACKER, Tracked, _MOST[TRACKER], _TAKE_AWAY)
+            return content.run if content.tracker == tracker else None
+        return None
+
+    def track(self, tracker: str, run: str) -> None:
+        """Note the name that a tracker has given the run, so that it is the same one after a resume.
+
+        Raises:
+            VaeklError: it cannot be written.
+        """
+        write_record(self.path / TRACKER, record(Tracked, {"tracker": tracker, "run": run}, TRACKER))
 
     def metrics(self) -> Iterator[logs.Row]:
         """The rows of metrics.csv, one after the other.

@@ -200,6 +200,14 @@ class Results(Record, kw_only=True):
         return self.valid.elbo_nats if self.valid is not None else None
 
 
+class Tracked(Record):
+    """`tracker.json`."""
+
+    schema: Schema
+    tracker: Text
+    run: Text
+
+
 class Heartbeat(Record):
     """`.progress.json`."""
 

@@ -77,6 +77,15 @@ def pyarrow(module: str) -> ModuleType:
     return _of_extra(module, "table", "dataset=table needs pyarrow, which does not load")
 
 
+def tracker(name: str) -> ModuleType:
+    """A library of a tracker, which is in the extra of its name.
+
+    Raises:
+        VaeklError: if it does not load.
+    """
+    return _of_extra(name, name, f"tracker={name} needs {name}, which does not load")
+
+
 def _of_extra(module: str, extra: str, need: str) -> ModuleType:
     """A module that comes with `vaekl[extra]`; `need` begins the sentence that is said where it does not load."""
     try:

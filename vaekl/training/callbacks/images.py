@@ -20,6 +20,8 @@ from vaekl.training.callback import Callback, TrainerView
 from vaekl.training.callbacks.tensorboard import TensorBoard
 
 _COLUMNS = 8
+#: the names of the pictures, which are those of their files and tags
+PICTURES = ("inputs_above_reconstructions", "prior_means", "prior_samples", "latent_traversal")
 #: pictures are drawn at about so many validations of a run
 _TIMES = 10
 
