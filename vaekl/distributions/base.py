@@ -104,7 +104,7 @@ class LikelihoodDistribution(Distribution):
 
     @property
     def has_enumerate_support(self) -> bool:  # type: ignore[override]
-        return self.likelihood.discrete and isfinite(self.likelihood.bounds[1])
+        return self.likelihood.discrete and isfinite(self.likelihood.bounds[1]) and not self.likelihood.coupled
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         if not self.has_enumerate_support:

@@ -53,6 +53,8 @@ class Likelihood(Supported, nn.Module, ABC):
     weighting: str | None = None
     #: what to know of pictures of the mean, in words
     mean_note: ClassVar[str] = ""
+    #: whether ln p of a value is given others of its example, as the chain rule has it, and not of the value by itself
+    coupled: bool = False
     #: whether it is known to be a density: vaekl's own are, and a user's own is tried before its first step
     checked: bool = True
     #: how many φ a weighting that fits them gives it: "scalar", "channel" or "value"

@@ -14,8 +14,8 @@ from vaekl.system.checks import one_of, positive
 
 #: e^5 = 148 times the range of the levels: half of the mass is at either end there
 _LARGEST_LOG_SCALE = 5.0
-#: values whose tails are held in memory at a time
-_AT_ONCE = 2**24
+#: values whose moments are added up at a time: on a CPU as many as its cache holds, and of each so many levels
+_AT_ONCE, _LEVELS_AT_ONCE = {"cpu": 2**14}, 4
 
 
 class DiscretizedLogistic(OnLevels):
@@ -142,17 +142,29 @@ class Logistics(NamedTuple):
         them positive, so that neither a sure level nor a rare one loses its digits.
         """
         location, per_level = torch.broadcast_tensors(self.location * (self.levels - 1), self._per_level)
+        at_once = _AT_ONCE.get(location.device.type, 2**20)
+        parts = (part.flatten().split(at_once) for part in (location, per_level))
+        each = [self._moments_of(*part) for part in zip(*parts, strict=True)]
+        mean, variance = (torch.cat(moment).view(location.shape) for moment in zip(*each, strict=True))
+        return mean, variance
+
+    def _moments_of(self, location: Tensor, per_level: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for some values, [n], whose location is in levels."""
         centre = location.round().clamp(0, self.levels - 1)
         first, second = torch.zeros_like(location), torch.zeros_like(location)
-        many = max(1, _AT_ONCE // max(1, location.numel()))
-        for start in range(1, self.levels, many):
-            k = torch.arange(start, min(start + many, self.levels), device=location.device, dtype=location.dtype)
-            edge = k.view(-1, *[1] * location.ndim) - 0.5
-            sign = (edge > centre) * 2.0 - 1.0
-            tail = ((location - edge) * per_level * sign).sigmoid()
+        for start in range(1, self.levels, _LEVELS_AT_ONCE):
+            k = torch.arange(start, min(start + _LEVELS_AT_ONCE, self.levels), device=location.device)
+            off = k.unsqueeze(1) - 0.5 - centre
+            sign = off.sign()
+            tail = ((location - centre - off) * per_level * sign).sigmoid()
             first += (tail * sign).sum(0)
-            second += (tail * (edge - centre).abs()).sum(0)
+            second += (tail * off.abs()).sum(0)
         return centre + first, 2 * second - first.square()
+
+    def inside(self) -> Tensor:
+        """The mass of the density between the first level and the last."""
+        below, above = self.location * (self.levels - 1), (1 - self.location) * (self.levels - 1)
+        return (below * self._per_level).sigmoid() + (above * self._per_level).sigmoid() - 1
 
     def draw(self, generator: torch.Generator | None) -> Tensor:
         """One level of each."""

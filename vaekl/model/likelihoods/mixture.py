@@ -10,7 +10,9 @@ from torch.special import ndtri
 from vaekl.data.spec import DataSpec, Support
 from vaekl.model.likelihoods.auto import named, single_value_families
 from vaekl.model.likelihoods.base import Likelihood
+from vaekl.model.likelihoods.discretized_logistic import DiscretizedLogistic
 from vaekl.system.checks import one_of, whole
+from vaekl.system.errors import VaeklError
 
 
 class Mixture(Likelihood):
@@ -37,6 +39,10 @@ class Mixture(Likelihood):
             options: settings of the family, as `scale=decoder` of a Gaussian.
         """
         self.family = named(one_of(family, "likelihood.family", single_value_families()), **(options or {}))
+        if isinstance(self.family, DiscretizedLogistic) and self.family.by_decoder:
+            raise VaeklError(
+                "likelihood=mixture of discretized_logistic with scale=decoder is likelihood=logistic_mixture: use it."
+            )
         self.components = whole(components, "likelihood.components", 1)
         part = self.family
         self.accepts, self.bounds, self.atoms, self.discrete = part.accepts, part.bounds, part.atoms, part.discrete
