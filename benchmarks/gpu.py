@@ -27,6 +27,7 @@ import vaekl
 from benchmarks.environment import ROOT
 from benchmarks.workloads import CONV, LATENTS, MLP, Net, Workload
 from vaekl import cli
+from vaekl.run.load import load_run
 
 #: every likelihood with every weighting that fits it
 PAIRS = {
@@ -74,7 +75,7 @@ def pair(folder: Path, likelihood: str, weighting: str) -> dict[str, Any]:
     if weighting == PAIRS[likelihood][0]:
         command("eval", str(run), "eval.k=1,5", "eval.ais_steps=4", "eval.ais_images=4", "eval.device=cuda")
         command("sample", str(run), "sample.device=cuda")
-    gpu, cpu = vaekl.load(run, "cuda"), vaekl.load(run, "cpu")
+    gpu, cpu = load_run(run, "cuda"), load_run(run, "cpu")
     x = cpu.split("test").batch(slice(0, 64), torch.Generator().manual_seed(0))
     noise = torch.randn(len(x), cpu.model.latents, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -16,7 +16,7 @@ import torch
 from vaekl.measures.elbo import batch_limit
 from vaekl.measures.importance import importance_bounds
 from vaekl.measures.ruler import log_density
-from vaekl.run.load import load
+from vaekl.run.load import load_run
 
 ROUNDS = 5
 
@@ -36,7 +36,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main(path: str, k: str = "50", images: str = "10000") -> None:
-    run = load(Path(path))
+    run = load_run(Path(path))
     split = run.split("test", int(images))
 
     def bound() -> None:

@@ -11,9 +11,8 @@ from statistics import mean, stdev
 
 import torch
 
-import vaekl
 from vaekl.data import generator
-from vaekl.run.load import TrainedRun
+from vaekl.run.load import TrainedRun, load_run
 
 TABLES = ("wine", "diabetes", "breast_cancer")
 MODELS = {
@@ -71,7 +70,7 @@ def main(folder: str) -> None:
                     f"hydra.run.dir={place}",
                 ]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-                run = vaekl.load(place)
+                run = load_run(place)
                 values.append(nats(run))
             cells.append(f"{mean(values):.2f} ± {stdev(values):.2f}")
         size = f"{len(run.data.train):,}, {run.model.spec.dims}"

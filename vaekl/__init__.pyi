@@ -79,9 +79,9 @@ from .model.weighting import LearnedPrecision as LearnedPrecision
 from .model.weighting import OptimalPrecision as OptimalPrecision
 from .model.weighting import Weighting as Weighting
 from .model.weighting import auto_weighting as auto_weighting
-from .run.load import TrainedRun as TrainedRun
-from .run.load import load as load
+from .run.alone import load as load
 from .run.train import train as train
+from .run.trained import TrainedVAE as TrainedVAE
 from .system.errors import VaeklError as VaeklError
 from .training.callback import Callback as Callback
 from .training.callback import TrainerView as TrainerView

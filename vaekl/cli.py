@@ -155,15 +155,15 @@ def _training_again(runs: list[str]) -> str:
     return f"resume goes on with a run where it was left: {cure} it once more, from its first step."
 
 
-def _sample(words: list[str]) -> int:
+def _with_format(verb: str, words: list[str]) -> int:
     # `--format npz` is what other programs have taught the fingers
     rest, unread = [], iter(words)
     for word in unread:
         flag, equals, value = word.partition("=")
         if flag == "--format" and not (value := value if equals else next(unread, "")):
-            raise VaeklError("--format needs a value: png, npz or csv.")
-        rest.append(f"sample.format={value}" if flag == "--format" else word)
-    return _look_at_runs("sample", rest)
+            raise VaeklError(f"--format needs a value, such as npz: see `vaekl {verb} --help`.")
+        rest.append(f"{verb}.format={value}" if flag == "--format" else word)
+    return _look_at_runs(verb, rest)
 
 
 def _look_at_runs(verb: str, words: list[str]) -> int:
@@ -190,7 +190,9 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "resume": _resume,
     "eval": partial(_look_at_runs, "eval"),
-    "sample": _sample,
+    "sample": partial(_with_format, "sample"),
+    "encode": partial(_with_format, "encode"),
+    "score": partial(_with_format, "score"),
     "audit": _audit,
     "report": partial(_look_at_runs, "report"),
 }

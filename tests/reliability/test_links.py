@@ -22,6 +22,8 @@ VERBS = {
     "train": ["hydra.run.dir=sweep/run", *SMALL],
     "eval": ["sweep", "eval.k=1", "eval.images=8"],
     "sample": ["sweep/run", "sample.count=1"],
+    "encode": ["sweep/run"],
+    "score": ["sweep/run", "score.k=1"],
     "report": ["sweep", "report.pictures=0", "report.measure=false"],
 }
 #: a run of a sweep writes a log, and says how far it is
@@ -132,8 +134,8 @@ def test_no_pipe_is_waited_for_and_no_endless_file_read(verb, strange, there):
 @pytest.mark.parametrize("leads_to", ["letters", "new"])
 @pytest.mark.parametrize(
     ("verb", "folder"),
-    [("train", "sweep/logs"), ("sample", "sweep/run/samples"), ("report", "sweep/report/figures"),
-     ("report", "sweep/report")],
+    [("train", "sweep/logs"), ("sample", "sweep/run/samples"), ("encode", "sweep/run/latents"),
+     ("score", "sweep/run/scores"), ("report", "sweep/report/figures"), ("report", "sweep/report")],
 )  # fmt: skip
 def test_a_folder_inside_that_is_a_link_is_refused(verb, folder, leads_to, there, tmp_path):
     shutil.rmtree(there / folder, ignore_errors=True)

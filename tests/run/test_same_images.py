@@ -54,6 +54,8 @@ VERBS = {
     "resume": ("resume", "run"),
     "eval": ("eval", "run", "eval.k=1", "eval.ruler_k=1"),
     "sample": ("sample", "run"),
+    "encode": ("encode", "run"),
+    "score": ("score", "run"),
 }
 
 

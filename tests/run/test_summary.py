@@ -8,6 +8,7 @@ from helpers import data_of, grey, model_of, seeded, split_of, trainer_of
 from trainer_cases import byte_data
 
 from vaekl.data import DataSpec
+from vaekl.data.coding import Code
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.importance import importance_bounds
 from vaekl.model.control import Capacity, Controller, Geco
@@ -34,12 +35,12 @@ def number(text):
 
 
 def test_phi_and_sigma_stand_beside_the_name_and_kind_of_their_column():
-    spec = DataSpec("t", (2,), None, "real", columns=("age", "a/b"), kinds=(("numeric", 1), ("count", 1)))
+    spec = DataSpec("t", (2,), None, "real", codes=(Code("age", "numeric"), Code("a/b", "count")))
     model = model_of(spec, Gaussian(), LearnedPrecision(Gaussian(), (2,), "value", 0.25))
     shown = summary.dispersions(evaluate(model, split_of(grey(4, (1, 1, 2)).flatten(1)), seeded()))
     table = {column.header: list(column.cells) for column in shown.columns}
     assert table == {"column": ["age", "a/b"], "kind": ["numeric", "count"], "φ": ["0.25"] * 2, OWN_UNIT: ["0.5"] * 2}
-    many = replace(spec, shape=(99,), columns=tuple(map(str, range(99))), kinds=())
+    many = replace(spec, shape=(99,), codes=tuple(Code(str(number), "numeric") for number in range(99)))
     model = model_of(many, Gaussian(), LearnedPrecision(Gaussian(), (99,), "value"))
     rows = list(
         summary.dispersions(evaluate(model, split_of(grey(4, (1, 9, 11)).flatten(1)), seeded())).columns[0].cells

@@ -51,6 +51,13 @@ FACTS = {
         "protocol": "as stored",
         "columns": "0123456789abcdef",
         "levels": 17,
+        "stored": {
+            "support": "real",
+            "levels": None,
+            "has_missing": True,
+            "by_total": False,
+            "columns": [{"name": "city", "kind": "categorical", "words": ["Bonn"], "numbers": [1.5]}],
+        },
     },
     "likelihood": {
         "name": "gaussian",

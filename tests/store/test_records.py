@@ -46,7 +46,7 @@ OPTIONAL = {
     "git_revision", "level_width", "spread", "files", "implied_beta_kl", "target_kl_nats",
     "target_rmse", "target_distortion_nats",
     "scale_power", "unit_sigma", "elbo_standard_error_nats", "bits_per_dim",
-    "dispersions", "information_weight", "dispersion_by_channel", "learned_options",
+    "dispersions", "information_weight", "dispersion_by_channel", "learned_options", "stored",
     "valid", "ruler", "ais", "reliability", "quality", "knn_accuracy", "features", "standard_error_nats",
     "standard_error_bits_per_dim", "sigma_over_rmse", "calibrated_beta_kl", "inception_std", "dispersion",
     "reason", "session", "started", "ended", "host", "process", "slurm_job", "overrides", "example", "init",
@@ -55,7 +55,7 @@ OPTIONAL = {
 #: objects whose keys are names, and lists: those may be empty
 _NAMES = (
     "packages", "choices", "calibration", "runs", "accepts", "changes", "iwae", "overrides", "dispersion_by_channel",
-    "learned_options",
+    "learned_options", "words", "numbers",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 from cli_helpers import contents, refused, trained, vaekl
 from PIL import Image
 
-from vaekl.run.load import load
+from vaekl.run.load import load_run
 
 RNG = np.random.default_rng(0)
 #: 12 bits in 16
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 def test_other_images_of_16_bits_keep_the_levels_of_the_run(folder):
     answer = vaekl(folder, "eval", "run", "dataset=npz", "dataset.path=dim.npz", *LOOK)
     assert answer.code == 0 and "dim.npz" in answer.out
-    seen = load(folder / "run", changes=("dataset=npz", f"dataset.path={folder / 'dim.npz'}"))
+    seen = load_run(folder / "run", changes=("dataset=npz", f"dataset.path={folder / 'dim.npz'}"))
     assert seen.data.stored.levels == 4096 and seen.data.test.batch(slice(None)).max() <= 0.5
 
 

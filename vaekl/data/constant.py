@@ -1,18 +1,17 @@
 """Which values of vectors are the same in every training example, so that nothing can be learned of them."""
 
 import torch
-from torch import Tensor
 
+from vaekl.data.converted import StoredImages
 from vaekl.data.inventory import some_of
-from vaekl.data.ondisk import OnDisk
 from vaekl.data.spec import DataSpec
-from vaekl.data.together import Together, gathered
+from vaekl.data.together import gathered
 
 #: examples that are compared at a time
 _AT_ONCE = 1000
 
 
-def constant_values(train: Tensor | OnDisk | Together, spec: DataSpec) -> list[str]:
+def constant_values(train: StoredImages, spec: DataSpec) -> list[str]:
     """A line that counts them, and names a table's columns; none for images, and where all values vary.
 
     Args:

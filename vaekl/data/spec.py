@@ -1,6 +1,7 @@
 """What a data set is, as the rest of the program sees it: a shape, a number of levels, a support, and its images."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from math import prod
 from typing import Any, Literal
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from vaekl.data.coding import Code
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import OnDisk
 
@@ -68,9 +70,7 @@ class DataSpec:
         scaling: how real values were standardized, or None.
         dequantized: whether the values are `(k + U)/levels`, so that log2(levels) turns a density's bits/dim
             into a bound on those of the integers.
-        columns: the names of a vector's values where it is the row of a table; () where they have none.
-        kinds: of each column of that table numeric, count, binary or categorical, and how many values it has in a row.
-        categories: of each column of that table its name, and its values in words, in their order; () of numbers.
+        codes: how each column of a table becomes numbers, where an example is the row of one; () where it is none.
         has_missing: whether values may be NaN, which stands for a missing one.
         mean_total: the mean over the training rows of a row's sum, where a row's rates are in proportion to its sum;
             else None.
@@ -86,11 +86,24 @@ class DataSpec:
     protocol: str = "as stored"
     dequantized: bool = False
     scaling: Scaling | None = field(default=None, compare=False)
-    columns: tuple[str, ...] = ()
-    kinds: tuple[tuple[str, int], ...] = ()
-    categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    codes: tuple[Code, ...] = ()
     has_missing: bool = False
     mean_total: float | None = None
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a vector's values where it is the row of a table; () where they have none."""
+        return tuple(name for code in self.codes for name in code.names)
+
+    @cached_property
+    def kinds(self) -> tuple[tuple[str, int], ...]:
+        """Of each column of that table numeric, count, binary or categorical, and how many values it has in a row."""
+        return tuple((code.kind, len(code.names)) for code in self.codes)
+
+    @cached_property
+    def categories(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Of each column of that table its name, and its values in words, in their order; () of numbers."""
+        return tuple((code.name, code.words) for code in self.codes)
 
     @property
     def dims(self) -> int:

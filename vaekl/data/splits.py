@@ -1,7 +1,7 @@
 """Train, validation and test: images in memory or in a file, gathered and transformed a whole batch at a time."""
 
 from collections.abc import Generator as Steps
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -12,9 +12,9 @@ from torch import Generator, Tensor
 
 from vaekl.data.auto import AutoTransform
 from vaekl.data.constant import constant_values
+from vaekl.data.converted import StoredImages
 from vaekl.data.digest import digest
 from vaekl.data.inventory import Inventory
-from vaekl.data.ondisk import OnDisk
 from vaekl.data.order import shuffled
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.data.standardize import Standardize, Standardized
@@ -33,12 +33,13 @@ class Split:
     """One part of a data set.
 
     Args:
-        images: [N, *S], as stored (uint8, uint16 or float32), in memory, in a file, or of several such together.
+        images: [N, *S], as stored (uint8, uint16 or float32), in memory, in a file, of several such together, or
+            converted as they are gathered.
         labels: int64 [N], or None.
         transform: what turns stored values into those that the likelihood models.
     """
 
-    images: Tensor | OnDisk | Together
+    images: StoredImages
     labels: Tensor | None
     transform: Transform
 
@@ -170,25 +171,44 @@ class Data:
 
     def all(self) -> Split:
         """Every image: those for training, validation and test, each in the order of the array that they are from."""
-        splits = {
-            name: split
-            for name, split in (("train", self.train), ("valid", self.valid), ("test", self.test))
-            if split is not None and len(split)
-        }
-        end = 1 + max((int(rows.max()) for rows in self.rows.values() if len(rows)), default=0)
-        places = []
-        for name, split in splits.items():
-            cut = name in self.rows
-            places.append(self.rows[name] if cut else torch.arange(end, end + len(split)))
-            end += 0 if cut else len(split)
-        # each image once, also where nothing was held out and those to train on are the test images too
-        order = torch.from_numpy(np.unique(torch.cat(places).numpy(), return_index=True)[1])
+        splits, _, order = self._together()
         labels = [split.labels for split in splits.values() if split.labels is not None]
         return Split(
             Together([split.images for split in splits.values()], order),
             torch.cat(labels)[order.to(labels[0].device)] if len(labels) == len(splits) else None,
             self.test.transform,
         )
+
+    def origins(self, name: str) -> tuple[list[str], Tensor]:
+        """The split of each image, and its place in the array that this is from, counted from 0, int64 [N].
+
+        Args:
+            name: test, valid or train, or all for the images of `all`.
+        """
+        splits, rows, order = self._together()
+        if name == "all":
+            names = [split for split in splits for _ in range(len(splits[split]))]
+            return [names[place] for place in order.tolist()], rows[order]
+        count = len(splits[name])
+        return [name] * count, self.rows.get(name, torch.arange(count))
+
+    def _together(self) -> tuple[dict[str, Split], Tensor, Tensor]:
+        """The splits that hold images; the place of each image in its array; and the order in which `all` has them."""
+        splits = {
+            name: split
+            for name, split in (("train", self.train), ("valid", self.valid), ("test", self.test))
+            if split is not None and len(split)
+        }
+        end = 1 + max((int(rows.max()) for rows in self.rows.values() if len(rows)), default=0)
+        places, rows = [], []
+        for name, split in splits.items():
+            cut = name in self.rows
+            rows.append(self.rows[name] if cut else torch.arange(len(split)))
+            places.append(rows[-1] if cut else rows[-1] + end)
+            end += 0 if cut else len(split)
+        # each image once, also where nothing was held out and those to train on are the test images too
+        order = torch.from_numpy(np.unique(torch.cat(places).numpy(), return_index=True)[1])
+        return splits, torch.cat(rows), order
 
     def standardized(self, transform: Standardized) -> "Data":
         """The same data, standardized by given moments: those of its training images, or those of a run's."""
@@ -214,62 +234,6 @@ class Data:
         """The same data with every split on `device`."""
         valid = None if self.valid is None else self.valid.to(device)
         return replace(self, train=self.train.to(device), valid=valid, test=self.test.to(device))
-
-
-def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """The order in which an epoch visits the images: a pure function of (seed, epoch).
-
-    Args:
-        n: how many images.
-        seed: the run's seed, any whole number.
-        epoch: counted from 0.
-
-    Returns:
-        int64 [n], a permutation, on the CPU.
-    """
-    return shuffled(n, "epoch", seed, epoch)
-
-
-def batch_slices(n: int, batch_size: int, drop_last: bool = True) -> list[slice]:
-    """Where the batches of n images lie.
-
-    Args:
-        n: how many images.
-        batch_size: images in a batch.
-        drop_last: whether to leave out a ragged last batch, so that every step weighs the same; evaluation must not.
-            Where n < batch_size, the one batch holds all n images either way.
-
-    Returns:
-        Slices of an order (or of the images themselves).
-
-    Raises:
-        VaeklError: batch_size is below 1.
-
-    >>> batch_slices(5, 2)
-    [slice(0, 2, None), slice(2, 4, None)]
-    """
-    if batch_size < 1:
-        raise VaeklError(f"A batch of {batch_size} is none; set the batch size to 1 or more.")
-    end = n - n % batch_size if drop_last and n >= batch_size else n
-    return [slice(start, min(start + batch_size, n)) for start in range(0, end, batch_size)]
-
-
-def batches_of(split: Split, batch_size: int, seed: int, steps: range) -> Iterator[Tensor]:
-    """Indices [B] of the images of each step's batch; the incomplete last batch of an epoch is left out.
-
-    Args:
-        split: whose images are visited.
-        batch_size: images in a batch.
-        seed: of the order.
-        steps: the numbers of the steps, counted from the run's first.
-    """
-    slices, step = batch_slices(len(split), batch_size), steps.start
-    while step < steps.stop:
-        epoch, first = divmod(step, len(slices))
-        order = epoch_order(len(split), seed, epoch).to(split.images.device)
-        for batch in slices[first:]:
-            yield order[batch]
-        step += len(slices) - first
 
 
 def _take(split: Split, index: Tensor) -> Split:

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import torch
 from torch import Generator, Tensor
 
-from vaekl.data.ondisk import OnDisk
+from vaekl.data.converted import StoredImages
 from vaekl.data.spec import DataSpec, Scaling, Shape, Support
-from vaekl.data.together import Together, gathered
+from vaekl.data.together import gathered
 from vaekl.data.transforms import Transform, after, refusal
 from vaekl.system.checks import one_of
 
@@ -54,7 +54,7 @@ class Standardize(Transform):
             raise refusal("standardize", spec, "real values")
         return spec if self.numeric is None else spec.with_(support="mixed")
 
-    def fitted(self, images: Tensor | OnDisk | Together) -> "Standardized":
+    def fitted(self, images: StoredImages) -> "Standardized":
         """The transform with the moments of these images.
 
         Args:
@@ -99,7 +99,7 @@ class Standardized(Transform):
         return spec.with_(scaling=scaling, protocol=after(spec, rule))
 
 
-def moments(images: Tensor | OnDisk | Together, per: str, has_missing: bool = False) -> tuple[Tensor, Tensor]:
+def moments(images: StoredImages, per: str, has_missing: bool = False) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (of the population) of [N, *S], float32, each of a shape that broadcasts to S.
 
     Args:

@@ -2,11 +2,15 @@
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from vaekl.data.ondisk import OnDisk
+
+if TYPE_CHECKING:
+    from vaekl.data.converted import Converted
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Together:
         order: int64, which images these are, counted through the parts one after the other.
     """
 
-    parts: "Sequence[Tensor | OnDisk | Together]"
+    parts: "Sequence[Tensor | OnDisk | Together | Converted]"
     order: Tensor
 
     @property
@@ -59,7 +63,7 @@ class Together:
         yield from map(self.gather, indices)
 
 
-def gathered(images: Tensor | OnDisk | Together, index: Tensor | slice) -> Tensor:
+def gathered(images: "Tensor | OnDisk | Together | Converted", index: Tensor | slice) -> Tensor:
     """Some images; those of 16 bits as int32, since torch can do little with uint16."""
     if not isinstance(images, Tensor):
         return images.gather(index)

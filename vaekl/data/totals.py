@@ -1,11 +1,8 @@
 """Rates in proportion to the total of each row of counts: the size of a library of reads, the length of a text."""
 
-from torch import Tensor
-
-from vaekl.data.ondisk import OnDisk
+from vaekl.data.converted import StoredImages
 from vaekl.data.spec import DataSpec
 from vaekl.data.standardize import moments
-from vaekl.data.together import Together
 from vaekl.data.transforms import after
 from vaekl.system.errors import VaeklError
 
@@ -16,7 +13,7 @@ def in_proportion(spec: DataSpec, mean: float) -> DataSpec:
     return spec.with_(mean_total=mean, protocol=after(spec, step))
 
 
-def mean_total(images: Tensor | OnDisk | Together, spec: DataSpec) -> float:
+def mean_total(images: StoredImages, spec: DataSpec) -> float:
     """The mean of the sums of rows [N, *S], rounded to float32.
 
     Raises:

@@ -58,6 +58,15 @@ def decoded(model: VAE, z: Tensor, generator: Generator | None = None, inputs: T
     return images
 
 
+def prior(count: int, latents: int, noise: Generator) -> Tensor:
+    """z ~ N(0, 1), [count or more, Z], in whole blocks, so that more of them begin with the same."""
+    z = torch.empty(-(-count // BLOCK), BLOCK, latents)
+    # block by block, because a longer draw at once would not begin with the same numbers
+    for block in z:
+        block.normal_(generator=noise)
+    return z.flatten(0, 1)
+
+
 def most_kl(kl_per_latent: Tensor, rows: int) -> list[int]:
     """The `rows` latents with the largest KL, largest first; kl_per_latent [Z]."""
     chosen: list[int] = kl_per_latent.argsort(descending=True, stable=True)[:rows].tolist()

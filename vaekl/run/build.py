@@ -9,20 +9,19 @@ import torch
 from vaekl.config.files import files_digest
 from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
-from vaekl.data.auto import AutoTransform
 from vaekl.data.order import shuffled
-from vaekl.data.spec import Source
-from vaekl.data.transforms import Transform
+from vaekl.data.stored import stored_facts
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
 from vaekl.model.control.check import check_control
-from vaekl.model.likelihoods import AutoLikelihood, Likelihood
+from vaekl.model.likelihoods import Likelihood
 from vaekl.model.likelihoods.density_check import check_density
 from vaekl.model.modes import evaluating
 from vaekl.model.nets import Nets
 from vaekl.model.objective import Objective
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedBeta, Weighting
+from vaekl.run.build_data import build_likelihood_and_data, is_vaekls
 from vaekl.run.config import DataConfig, ModelConfig, RunConfig, Settings, TrainingConfig
 from vaekl.run.execute import Run
 from vaekl.run.settings import compared
@@ -36,8 +35,6 @@ from vaekl.training.callbacks import Baseline, Checkpoints, Heartbeat, Images, M
 from vaekl.training.plan import Plan
 from vaekl.training.trainer import Trainer
 
-#: images of a split whose values are compared with the likelihood's support at a time
-_CHECKED_AT_ONCE = 1000
 #: images whose mean a decoder begins with
 _BEGUN_WITH = 2000
 #: and how many values of them at most
@@ -86,57 +83,6 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
             f"trainer.batch_size={size} is more than the {plan.batch_size:,} training {examples}: each step takes all"
         )
     return Run(trainer, cfg.choices, path, console, notes=notes)
-
-
-def build_likelihood_and_data(cfg: RunConfig, to_train: bool = True) -> tuple[Likelihood, Data]:
-    """The family of p(x|z), and the data set as it sees it, on the CPU.
-
-    Args:
-        cfg: which they are.
-        to_train: whether a model is to be trained on the data, for which they must hold images.
-
-    Raises:
-        VaeklError: values lie outside the likelihood's support, or the data set has no name.
-    """
-    made: Likelihood | AutoLikelihood = make("likelihood", cfg.model.likelihood, (Likelihood, AutoLikelihood))
-    source, transform = _source_and_transform(cfg.data)
-    if isinstance(made, AutoLikelihood):
-        is_chosen = isinstance(transform, Transform)
-        seen = transform.resolve(source.spec, ()).spec(source.spec) if is_chosen else source.spec
-        likelihood = made.resolve(seen, is_chosen)
-    else:
-        likelihood = made
-    likelihood.checked = cfg.model.check or _is_vaekls(likelihood)
-    return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train)
-
-
-def build_data(cfg: DataConfig, likelihood: Likelihood, to_train: bool = True) -> Data:
-    """The same for a likelihood that there is already."""
-    return _data_for(likelihood, *_source_and_transform(cfg), cfg, to_train)
-
-
-def _source_and_transform(cfg: DataConfig) -> tuple[Source, Transform | AutoTransform]:
-    source: Source = make("dataset", cfg.dataset, Source)
-    if not isinstance(source.spec.name, str):
-        raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")
-    return source, make("transform", cfg.transform, (Transform, AutoTransform))
-
-
-def _data_for(
-    likelihood: Likelihood, source: Source, transform: Transform | AutoTransform, cfg: DataConfig, to_train: bool
-) -> Data:
-    if isinstance(transform, AutoTransform) and likelihood.atoms:
-        # dequantized values are never at the ends, so that the law's probabilities there would be wasted
-        transform = AutoTransform(dequantizes=False)
-    data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed, to_train)
-    likelihood.check_spec(data.spec)
-    noise = generator("support", 0)
-    for split in (data.train, data.valid, data.test):
-        if split is not None and len(split):
-            images = len(split) if likelihood.needs_every_value(data.spec) else 1
-            for start in range(0, images, _CHECKED_AT_ONCE):
-                likelihood.check_support(split.batch(slice(start, start + _CHECKED_AT_ONCE), noise))
-    return data
 
 
 def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
@@ -206,7 +152,12 @@ def facts(trainer: Trainer, cfg: DataConfig) -> dict[str, Any]:
     """What the config leads to and does not say, for `vaekl audit RUN` and the report: they need not build the run."""
     model, data = trainer.model, trainer.data
     return {
-        "data": {**data.spec.facts(), "digests": data.digests, "files": files_digest(cfg.dataset)},
+        "data": {
+            **data.spec.facts(),
+            "digests": data.digests,
+            "files": files_digest(cfg.dataset),
+            "stored": stored_facts(data.stored, by_total=data.spec.mean_total is not None),
+        },
         "likelihood": model.likelihood.facts(),
         "weighting": model.weighting.facts() | {"loss": model.equation()},
         "control": model.control.facts(),
@@ -224,19 +175,15 @@ def _check_test_images(dataset: Settings) -> None:
         )
 
 
-def _is_vaekls(part: object) -> bool:
-    return type(part).__module__.startswith("vaekl.")
-
-
 def _check_own_family(likelihood: Likelihood, dispersions: Iterable[float], data: Data) -> None:
     """Try a user's own family at some φ."""
-    if likelihood.checked and not _is_vaekls(likelihood):
+    if likelihood.checked and not is_vaekls(likelihood):
         check_density(likelihood, dispersions, data.spec.shape)
 
 
 def _check_own_control(model: VAE, data: Data) -> None:
     """Try a user's own control on a few images."""
-    if not _is_vaekls(model.control):
+    if not is_vaekls(model.control):
         noise = generator("check", 0)
         x = data.train.batch(slice(0, 8), noise)
         with evaluating(model), torch.no_grad():

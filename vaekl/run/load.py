@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from vaekl.config import trust
 from vaekl.config.other_data import changed
 from vaekl.data import Data, Split
 from vaekl.data.inventory import some_of
@@ -15,16 +14,14 @@ from vaekl.data.spec import Scaling
 from vaekl.data.standardize import Standardized
 from vaekl.model.vae import VAE
 from vaekl.run import same_images
-from vaekl.run.build import build_likelihood_and_data, build_model
+from vaekl.run.build import build_model
+from vaekl.run.build_data import build_likelihood_and_data
 from vaekl.run.config import RunConfig
-from vaekl.run.lost import lost_weights
-from vaekl.store import BEST, LAST, RunFolder, check_file, checkpoint
-from vaekl.store.match import MisfitError
+from vaekl.run.opened import open_run
+from vaekl.store import RunFolder
 from vaekl.store.schema import Results
-from vaekl.system.devices import pick_device, prepare
-from vaekl.system.errors import VaeklError, first_line
+from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import command, printable, setting
-from vaekl.training.saved_state import check_weights, with_versions_of
 
 #: the parts of a run's data, and all of them together
 SPLITS = ("test", "valid", "train", "all")
@@ -32,7 +29,7 @@ SPLITS = ("test", "valid", "train", "all")
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model and its data, on one device: what `vaekl.load` returns.
+    """A trained model and its data, on one device: what the verbs work with.
 
     Args:
         folder: the run's files.
@@ -105,7 +102,7 @@ class TrainedRun:
         return split if images is None else split.first(images)
 
 
-def load(
+def load_run(
     path: Path | str,
     device: str = "auto",
     which: str | None = None,
@@ -114,11 +111,7 @@ def load(
     trusted: Sequence[str] = (),
     whole: bool = False,
 ) -> TrainedRun:
-    """Read a run back: build its data and its model, and give the model its weights; nothing is written.
-
-        run = vaekl.load("outputs/my_run")
-        x = run.data.test.batch(slice(0, 8))
-        z = run.model.encode(x)[0]
+    """Read a run back with its data: build both and the model, and give the model its weights; nothing is written.
 
     Args:
         path: a run folder, or a checkpoint in one.
@@ -133,17 +126,9 @@ def load(
     Raises:
         VaeklError: the folder holds no run, its checkpoint cannot be read, or the data do not fit the model.
     """
-    path = Path(path)
-    trust.vouch([f"--trust={module}" for module in trusted])
-    check_file(path)
-    folder = RunFolder(path.parent if path.is_file() else path)
-    content = trust.config(folder.path)
-    results = folder.results()
-    file = path if path.is_file() else folder.path / checkpoint_of(folder, results, which)
-    place = pick_device(device, f"{verb}.device")
-    prepare(place)
-    state = checkpoint.load(file)
-    cfg = RunConfig.of(changed(content, changes, whole), folder.config_file)
+    opened = open_run(path, device, which, verb, trusted)
+    folder = opened.folder
+    cfg = RunConfig.of(changed(opened.content, changes, whole), folder.config_file)
     likelihood, data = build_likelihood_and_data(cfg, to_train=False)
     if likelihood.name != (own := folder.facts().likelihood.name):
         raise VaeklError(
@@ -172,23 +157,8 @@ def load(
             f"the loss of {folder.path} is one that is refused today, and its weights say nothing, so train it again: "
             f"{error}"
         ) from error
-    try:
-        check_weights(state, model, cfg.training.ema is not None)
-        model.load_state_dict(with_versions_of(model.state_dict(), _weights(state)))
-    except (MisfitError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # a module of somebody's own may refuse what it saved beside its tensors
-        reason = error.reason if isinstance(error, MisfitError) else first_line(error)
-        shape = "×".join(map(str, data.spec.shape))
-        data_words = f"{data.spec.name}, {data.spec.example}s of {shape}" + (
-            f", {data.spec.levels} levels" if data.spec.levels else ""
-        )
-        cure = "give data of the shape that the run was trained on, or config and checkpoint as the run wrote them"
-        if has_other_data and (kinds := _other_kinds(folder, data)):
-            cure = kinds
-        raise VaeklError(
-            f"the checkpoint {file} does not fit the model for {data_words} ({reason}): {cure}."
-        ) from error
-    model.eval()
+    cure = _other_kinds(folder, data) if has_other_data else ""
+    opened.put_weights(model, cfg.training.ema is not None, data.spec, cure)
     if (scaling := data.spec.scaling) is not None:
         # of the images that the run was trained on, also where others are looked at
         center, spread = model.get_buffer("center"), model.get_buffer("spread")
@@ -197,9 +167,16 @@ def load(
     if data.spec.mean_total is not None:
         data = data.by_total(model.get_buffer("mean_total").item())
         model.report_as(data.spec)
-    content, step = dict(cfg.content), state["step"]
     return TrainedRun(
-        folder, cfg.choices, content, file.name, step, results, data.to(place), model.to(place), has_other_data
+        folder,
+        cfg.choices,
+        dict(cfg.content),
+        opened.file.name,
+        opened.state["step"],
+        opened.results,
+        data.to(opened.device),
+        model.to(opened.device),
+        has_other_data,
     )
 
 
@@ -249,38 +226,3 @@ def _other_kinds(folder: RunFolder, data: Data) -> str:
     if own.support == "real":
         return "the run was trained on real numbers, so add dataset.kind=real to take these as such too"
     return "the run was trained on values with two ends, and these are real numbers without: give values of its kind"
-
-
-def checkpoint_of(folder: RunFolder, results: Results | None, which: str | None) -> str:
-    """The name of the checkpoint to take.
-
-    Raises:
-        VaeklError: it is not there.
-    """
-    tested = results.weights if results is not None else LAST
-    names = {"last": LAST, "best": BEST, None: tested}
-    if which not in names:
-        raise VaeklError(f"the checkpoint must be last or best, not {which!r}.")
-    name, there = names[which], folder.checkpoints()
-    if name in there:
-        return name
-    if results is not None and (sentence := lost_weights(folder, results)):
-        raise VaeklError(sentence)
-    others = [other.removesuffix(".pt") for other in (LAST, BEST) if other in there]
-    if name == BEST:
-        raise VaeklError(
-            f"{folder.path} kept no best weights, which a run does with trainer.patience, once a validation has "
-            f"improved: take checkpoint={others[0] if others else 'last'}."
-        )
-    if results is not None:
-        raise VaeklError(f"{folder.path} has no {name}: take checkpoint={others[0]}, which is there.")
-    raise VaeklError(f"{folder.path} has no {name} yet: go on with it by `{folder.command('resume')}`.")
-
-
-def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """What the run judges: the moving average if it keeps one."""
-    average = state["average"]
-    if average is None:
-        weights: dict[str, torch.Tensor] = state["model"]
-        return weights
-    return {key.removeprefix("module."): value for key, value in average.items() if key.startswith("module.")}

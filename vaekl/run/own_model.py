@@ -29,7 +29,7 @@ from vaekl.model.likelihoods.density_check import check_density
 from vaekl.model.nets import Nets
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedDispersion
-from vaekl.run.build import build_data
+from vaekl.run.build_data import build_data
 from vaekl.run.config import RunConfig
 from vaekl.run.load import TrainedRun
 from vaekl.store import RunFolder

@@ -11,7 +11,8 @@ from vaekl.config import trust
 from vaekl.config.files import files_digest
 from vaekl.config.job import Job
 from vaekl.run import longer, recovery, same_images, warm_start
-from vaekl.run.build import build, build_likelihood_and_data, facts
+from vaekl.run.build import build, facts
+from vaekl.run.build_data import build_likelihood_and_data
 from vaekl.run.config import RunConfig
 from vaekl.run.execute import Run, execute
 from vaekl.run.lost import lost_weights

@@ -7,14 +7,15 @@ from typing import Any
 from vaekl.config import job
 from vaekl.config.words import words_of
 from vaekl.run import start
-from vaekl.run.load import TrainedRun, load
+from vaekl.run.alone import load
+from vaekl.run.trained import TrainedVAE
 from vaekl.store.config import trust_words
 from vaekl.system import distributed, terminal
 from vaekl.system.caller import undisturbed
 from vaekl.system.errors import StoppedError, VaeklError
 
 
-def train(*, again: bool = False, config_dir: Path | str | None = None, **settings: Any) -> TrainedRun:
+def train(*, again: bool = False, config_dir: Path | str | None = None, **settings: Any) -> TrainedVAE:
     """Train a run as the command does, into the same folder and to the same figures, and read it back.
 
         run = vaekl.train(likelihood="cb", dataset="digits", **{"trainer.steps": 200})
@@ -42,7 +43,7 @@ def train(*, again: bool = False, config_dir: Path | str | None = None, **settin
         try:
             start.train(planned)
             device = str(planned.content["trainer"]["device"])
-            return load(planned.path, device, trusted=trust_words([planned.content])[1::2])
+            return load(planned.path, device, trust=trust_words([planned.content])[1::2])
         except StoppedError as error:
             stopped = error
     raise _as_signalled(stopped)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vaekl.config import trust
 from vaekl.run.config import RunConfig
-from vaekl.run.load import checkpoint_of
+from vaekl.run.opened import checkpoint_of
 from vaekl.store import RunFolder, checkpoint
 from vaekl.store.match import MisfitError
 from vaekl.system.errors import VaeklError, first_line

@@ -25,7 +25,7 @@ from vaekl.system.terminal import command, printable
 #: names that `vaekl eval` gives: of other splits, and with a digest of other data, fewer images or another checkpoint
 _EVALUATIONS = re.compile(r"eval(_valid|_train|_all)?(_[0-9a-f]{6})?\.json")
 #: the most bytes that are read
-_MOST = {FACTS: 1 << 20, RESULTS: 1 << 24, EVALUATION: 1 << 24, TRACKER: 1 << 12}
+_MOST = {FACTS: 1 << 25, RESULTS: 1 << 24, EVALUATION: 1 << 24, TRACKER: 1 << 12}
 _RESTORE = "restore it, or train afresh"
 _TAKE_AWAY = "restore it, or take it away"
 

@@ -30,6 +30,27 @@ class Digests(Record):
     valid: Text | None = None
 
 
+class ColumnFacts(Record):
+    """How a column of a table becomes numbers: `Code`."""
+
+    name: Text
+    kind: Literal["numeric", "count", "binary", "categorical"]
+    #: the categories of a column that has some, the one or the other
+    words: list[Text]
+    numbers: list[Number]
+
+
+class StoredFacts(Record):
+    """The data before any transform: `stored_facts`."""
+
+    support: Literal["binary", "levels", "counts", "unit_interval", "real"]
+    levels: AtLeastOne | None
+    has_missing: bool
+    columns: list[ColumnFacts]
+    #: whether a row's rates are in proportion to its sum
+    by_total: bool
+
+
 class DataFacts(Record):
     """The data as the likelihood sees them."""
 
@@ -48,6 +69,8 @@ class DataFacts(Record):
     columns: Text | None = None
     #: how many values a stored pixel can take; folders of earlier versions do not say so
     levels: AtLeastOne | None = None
+    #: folders of earlier versions do not say so, nor those of a source of somebody's own that is not plain
+    stored: StoredFacts | None = None
 
 
 class LikelihoodFacts(Record):

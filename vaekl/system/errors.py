@@ -41,6 +41,10 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
+class InputError(VaeklError, ValueError):
+    """The same of an array or a number that a program of the user's hands over."""
+
+
 class FullMemoryError(VaeklError):
     """Something does not fit the memory; of several processes one alone may raise it."""
 

@@ -15,13 +15,15 @@ vaekl: train VAEs, and know what the weight of the KL term means
   vaekl resume RUN               go on with a run that was stopped or killed
   vaekl eval RUN ...             measure runs by one ruler: bits/dim of the integers, IWAE bound, calibration
   vaekl sample RUN               pictures of the prior, reconstructions, traversals, interpolations
+  vaekl encode RUN [FILE]        latents of all examples of a file, or of the run's own, as npz, csv or parquet
+  vaekl score RUN [FILE]         ELBO, IWAE bound and bits/dim of each of them: low ones are anomalies
   vaekl report SWEEP ...         one HTML page: a table of groups, figures, pictures, what was run
   vaekl audit ...                what a loss such as MSE + 0.00025 KL assumes; what a data set lets survive
   vaekl VERB --help              what a verb takes
   vaekl --version
 
   --debug                        a full traceback instead of a sentence
-  --trust package.module         resume, eval, sample, report: let a run folder call your own classes
+  --trust package.module         verbs that look at a run: let a run folder call your own classes
 
 Start with `vaekl train`: scikit-learn's digits, continuous Bernoulli, nothing to download.
 """
@@ -81,6 +83,30 @@ Examples
   vaekl sample outputs/<run> --format csv                               rows of a table
   vaekl sample outputs/<run> sample.what=interpolation dataset=npz dataset.path=two.npz
 """,
+    "encode": """\
+vaekl encode RUN [FILE] [encode.key=value ...]      mean and standard deviation of q(z|x), a row for each example
+
+FILE is .npy, .npz, .csv, .parquet and whatever else `dataset=npz`, `table` and `image_folder` read, or a folder; its
+values are taken as the run's own were. Without it, or with dataset=, the run's data or another data set. Writes into
+RUN/latents/, labels and row numbers beside the latents; `label` and `split` are there where the data have them.
+
+Examples
+  vaekl encode outputs/<run>
+  vaekl encode outputs/<run> mine.npy --format csv
+  vaekl encode outputs/<run> photos/ encode.out=photos.parquet --format parquet
+""",
+    "score": """\
+vaekl score RUN [FILE] [score.key=value ...]      ELBO, importance-weighted bound and bits/dim of each example
+
+FILE is .npy, .npz, .csv, .parquet and whatever else `dataset=npz`, `table` and `image_folder` read, or a folder; its
+values are taken as the run's own were. Without it, or with dataset=, the run's data or another data set. Writes into
+RUN/scores/; the means over all rows are what `vaekl eval` says of the same examples.
+
+Examples
+  vaekl score outputs/<run>
+  vaekl score outputs/<run> mine.npy score.k=1000
+  vaekl score outputs/<run> rows.csv --format parquet
+""",
     "report": """\
 vaekl report SWEEP ... [report.key=value ...]      one page that needs no network, with its figures and tables
 
@@ -95,7 +121,7 @@ Examples
 
 
 def of_verb(verb: str) -> str:
-    """The help of eval, sample or report: its keys and their defaults are those of conf/VERB.yaml."""
+    """The help of eval, sample, encode, score or report: its keys and their defaults are those of conf/VERB.yaml."""
     return f"{_VERBS[verb]}\nKeys\n{settings(verb, f'{verb}.')}"
 
 

@@ -12,6 +12,7 @@ from scipy.special import expit, log_softmax
 
 from vaekl.data import Data, generator
 from vaekl.data.auto import AutoTransform
+from vaekl.data.coding import Code
 from vaekl.data.sources.table import table
 from vaekl.data.spec import DataSpec
 from vaekl.measures.elbo import evaluate
@@ -19,7 +20,7 @@ from vaekl.model.likelihoods import AutoLikelihood, Columns
 from vaekl.model.nets import mlp
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import auto_weighting
-from vaekl.run.load import load
+from vaekl.run.load import load_run
 from vaekl.system.errors import VaeklError
 
 COUNT = 80
@@ -115,12 +116,12 @@ def test_a_table_with_missing_values_trains_is_judged_and_read_back(tmp_path):
     assert {name: column["kind"] for name, column in columns.items()} == {
         "column height": "numeric", "column children": "count",
     }  # fmt: skip
-    spread = load(run).model.spec.scaling.spread[0].item()
+    spread = load_run(run).model.spec.scaling.spread[0].item()
     height = columns["column height"]
     assert height["implied_sigma"] == pytest.approx(spread * height["dispersion"] ** 0.5, rel=1e-5)
     assert [column["dispersion"] for column in columns.values()] == figures["dispersions"]
     assert np.isfinite(figures["elbo_nats"]) and np.isfinite(figures["rmse"])
-    read = load(run)
+    read = load_run(run)
     x = read.data.test.batch(slice(None), generator("test", 1))
     judged = evaluate(read.model, read.data.test, generator("test", 1))
     with torch.no_grad():
@@ -146,7 +147,7 @@ SPECS = {
     "bernoulli": DataSpec("a", (1, 4, 4), 2, "binary"),
     "negative_binomial": DataSpec("a", (4,), None, "counts"),
     "gaussian": DataSpec("a", (4,), None, "real"),
-    "columns": DataSpec("a", (2,), None, "real", kinds=(("numeric", 1), ("count", 1))),
+    "columns": DataSpec("a", (2,), None, "real", codes=(Code("a", "numeric"), Code("b", "count"))),
 }
 
 
@@ -155,9 +156,9 @@ def test_auto_takes_the_family_of_the_data(name):
     likelihood = AutoLikelihood().resolve(SPECS[name])
     assert likelihood.name == name and likelihood.chosen_because
     assert AutoLikelihood().resolve(SPECS["columns"], transformed=True).name == "gaussian"
-    counts = DataSpec("a", (2,), None, "counts", kinds=(("count", 1), ("count", 1)))
+    counts = DataSpec("a", (2,), None, "counts", codes=(Code("a", "count"), Code("b", "count")))
     assert AutoLikelihood().resolve(counts).name == "negative_binomial"
-    numbers = DataSpec("a", (2,), None, "real", kinds=(("numeric", 1), ("numeric", 1)))
+    numbers = DataSpec("a", (2,), None, "real", codes=(Code("a", "numeric"), Code("b", "numeric")))
     assert AutoLikelihood().resolve(numbers).name == "gaussian"
 
 

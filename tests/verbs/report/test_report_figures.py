@@ -16,7 +16,7 @@ import pytest
 from report_cases import RUNS, load, page, reported, table
 
 from vaekl.config.job import single
-from vaekl.run.load import load as load_run
+from vaekl.run.load import load_run
 from vaekl.store import RunFolder, fingerprint
 from vaekl.verbs.report import figures, measure, prose, style
 from vaekl.verbs.report.collect import collect

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cli_helpers import refused, trained, vaekl
 
+from vaekl.data.coding import Code
 from vaekl.data.sources.table import table
 from vaekl.data.spec import DataSpec
 from vaekl.verbs.sample.rows import columns_of
@@ -44,8 +45,8 @@ def test_numbers_become_the_cells_that_they_were(tmp_path):
 
 
 def test_a_decoder_s_numbers_become_whole_counts_and_the_likeliest_words():
-    kinds, words = (("count", 1), ("binary", 1), ("categorical", 2)), (("n", ()), ("b", ("F", "M")), ("c", ("x", "y")))
-    spec = DataSpec("t", (4,), None, "mixed", columns=("n", "b=M", "c=x", "c=y"), kinds=kinds, categories=words)
+    codes = (Code("n", "count"), Code("b", "binary", ("F", "M")), Code("c", "categorical", ("x", "y")))
+    spec = DataSpec("t", (4,), None, "mixed", codes=codes)
     rows = np.array([[2.6, 0.4, 0.3, 0.7], [-0.7, 0.6, 0.6, 0.4], [1, 1, 0, 0]], np.float32)
     # a draw of each category by itself may be of none of them, or of both
     assert columns_of(spec, rows) == {"n": ["3", "0", "1"], "b": ["F", "M", "M"], "c": ["y", "x", ""]}

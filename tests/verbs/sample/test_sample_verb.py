@@ -67,11 +67,11 @@ def test_the_first_pictures_are_the_same_however_many_follow(tmp_path):
 
 
 def test_arrays_hold_what_the_pictures_show(copy):
-    from vaekl.run.load import load
+    from vaekl.run.load import load_run
 
     files, _ = drawn(copy, "--format", "npz", "sample.count=70", "sample.latents=3,1", "sample.columns=5")
     arrays = {name: dict(np.load(path, allow_pickle=False)) for name, path in files.items()}
-    model = load(copy).model
+    model = load_run(copy).model
     for kind in KINDS:
         array = arrays[f"{kind}_mean.npz"]
         with torch.no_grad():

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from vaekl.data.coding import Code, Kind, missing_values, word_of
 from vaekl.data.inventory import Inventory, some_of
 from vaekl.data.ondisk import Array
 from vaekl.system.errors import VaeklError
@@ -39,9 +40,7 @@ class Column:
     @property
     def missing(self) -> Array:
         """Which values are missing, bool [N]."""
-        if self.values.dtype == object:
-            return np.array([value is None for value in self.values], bool)
-        return np.isnan(self.values)
+        return missing_values(self.values)
 
     @property
     def categories(self) -> list[Any]:
@@ -49,29 +48,11 @@ class Column:
         return list(np.unique(self.values[~self.missing]))
 
     @property
-    def category_words(self) -> tuple[str, ...]:
-        """The categories as text, with all of their digits and letters; () of numbers."""
-        if self.kind in ("numeric", "count"):
-            return ()
-        return tuple(
-            repr(float(category)).removesuffix(".0") if isinstance(category, float) else str(category)
-            for category in self.categories
-        )
-
-    def numbers(self) -> dict[str, Array]:
-        """What the column is in a row, by name: itself, a 0 or 1, or a 0 or 1 for each category; float64 [N] each.
-
-        A missing value is NaN.
-        """
-        if self.kind in ("numeric", "count"):
-            return {self.name: self.values}
-        first = 1 if self.kind == "binary" else 0
-        words = [_word(category) for category in self.categories]
-        words = words if len(set(words)) == len(words) else list(self.category_words)
-        return {
-            f"{self.name}={word}": np.where(self.missing, np.nan, self.values == category)
-            for word, category in list(zip(words, self.categories, strict=True))[first:]
-        }
+    def code(self) -> Code:
+        """What it is in a row; of a column that is a part of the rows."""
+        has_categories = self.kind in ("binary", "categorical")
+        plain = [category.item() if isinstance(category, np.generic) else category for category in self.categories]
+        return Code(self.name, cast(Kind, self.kind), tuple(plain) if has_categories else ())
 
     def words(self) -> str:
         """The column in a line of the head: its kind, and which values it has."""
@@ -83,7 +64,7 @@ class Column:
         if self.kind in ("numeric", "count"):
             there = self.values[~self.missing]
             return f"{there.min():.6g} to {there.max():.6g}"
-        categories = [_word(category) for category in self.categories]
+        categories = [word_of(category) for category in self.categories]
         if self.kind == "binary":
             return ", ".join(f"{category} is {number}" for number, category in enumerate(categories))
         return f"a 0 or 1 for each of {len(categories)}: {some_of(categories, 5)}"
@@ -169,7 +150,7 @@ def _guessed(values: Array) -> tuple[str, str]:
             return "binary", ""
         if len(different) <= min(_MOST_CATEGORIES, len(values) // 2):
             return "categorical", ""
-        return "left out", f"text, {len(different):,} different values such as {_word(different[0])!r}"
+        return "left out", f"text, {len(different):,} different values such as {word_of(different[0])!r}"
     if set(different) <= {0.0, 1.0}:
         return "binary", ""
     if not _are_counts(different):
@@ -185,7 +166,7 @@ def _checked(column: Column, place: object) -> Column:
     if not len(there):
         fault = "it has no values"
     elif column.values.dtype == object and column.kind in ("numeric", "count"):
-        fault = f"it holds words such as {_word(there[0])!r}"
+        fault = f"it holds words such as {word_of(there[0])!r}"
     elif column.kind == "count" and not _are_counts(there):
         fault = f"it holds {there[(there < 0) | (there != np.round(there))][0]:.6g}"
     elif column.kind == "binary" and len(column.categories) != 2:
@@ -199,9 +180,3 @@ def _checked(column: Column, place: object) -> Column:
 
 def _are_counts(numbers: Array) -> bool:
     return bool((numbers >= 0).all() and (numbers == np.round(numbers)).all())
-
-
-def _word(category: Any) -> str:
-    """A category as text, whole numbers without a point, and cut off where it is long."""
-    text = f"{category:g}" if isinstance(category, float) else str(category)
-    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -59,17 +59,35 @@ def image_folder(
         VaeklError: a folder is missing or empty, its splits are not plain, or an image is unreadable or of another size
             than the rest.
     """
+    inventory = Inventory()
+    parts = parts_of_folder(path, size, grayscale, background, skip_broken, root, inventory)
+    if "test" not in parts:
+        parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
+    report_equal_images(parts, inventory)
+    return build_source(name, parts, levels, inventory, kind="image")
+
+
+def parts_of_folder(
+    path: str | None,
+    size: int | None,
+    grayscale: bool,
+    background: str,
+    skip_broken: bool,
+    root: str | None,
+    inventory: Inventory,
+) -> dict[str, Part]:
+    """The splits that a folder has, decoded; with the arguments of `image_folder`, and where to write of it."""
     folder = existing_path(path, "image_folder", "path=FOLDER")
     if not folder.is_dir():
         raise VaeklError(f"{folder} is a file, not a folder of images; set dataset.path to the folder.")
     optional(whole, size, "dataset.size", 1, _LARGEST_SIDE)
-    inventory = Inventory(str(folder.absolute()))
+    inventory.place = str(folder.absolute())
     places, files = files_of_splits(folder, SUFFIXES, "images", inventory)
     how = Decoding(size, flag(grayscale, "dataset.grayscale"), None, Decoding.checked_background(background))
     images = {split: decoded(places[split], paths, data_root(root), how) for split, paths in files.items()}
     _report(files, images, how, flag(skip_broken, "dataset.skip_broken"), inventory)
     labels = folder_labels(places, files, inventory)
-    parts = {
+    return {
         split: Part(
             part.images,
             labels[split].repeat(part.pages) if split in labels else None,
@@ -77,10 +95,6 @@ def image_folder(
         )
         for split, part in images.items()
     }
-    if "test" not in parts:
-        parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    report_equal_images(parts, inventory)
-    return build_source(name, parts, levels, inventory, kind="image")
 
 
 def _report(

@@ -80,11 +80,22 @@ def npz(
         VaeklError: the file is missing or unreadable, its arrays are not images, or it is not plain which of them are
             for training. A file with test images alone can be looked at, and not trained on.
     """
+    inventory = Inventory()
+    parts = parts_of_arrays(path, images, labels, layout, root, inventory)
+    if "test" not in parts:
+        parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
+    return build_source(name, parts, levels, inventory, kind, offset=offset)
+
+
+def parts_of_arrays(
+    path: str | None, images: str | None, labels: str | None, layout: str | None, root: str | None, inventory: Inventory
+) -> dict[str, Part]:
+    """The splits that a file has, whatever their values are; with the arguments of `npz`, and where to write of it."""
     place = existing_path(path, "npz", "path=FILE.npz")
     optional(one_of, layout, "dataset.layout", tuple(LAYOUTS))
     optional(text, images, "dataset.images")
     optional(text, labels, "dataset.labels")
-    inventory = Inventory(str(place.absolute()))
+    inventory.place = str(place.absolute())
     files = _npy_files(place) if place.is_dir() else {}
     if place.is_dir() and not files:
         raise VaeklError(
@@ -92,12 +103,8 @@ def npz(
             "dataset=image_folder for a folder of images."
         )
     if images is None and labels is None and are_samples(files):
-        parts = sample_parts(place, layout, data_root(root), inventory)
-    else:
-        parts = _array_parts(_members(place, files, (images, labels)), place, images, labels, layout, inventory)
-    if "test" not in parts:
-        parts |= cut_test(parts["train"], test_fraction, test_seed, inventory)
-    return build_source(name, parts, levels, inventory, kind, offset=offset)
+        return sample_parts(place, layout, data_root(root), inventory)
+    return _array_parts(_members(place, files, (images, labels)), place, images, labels, layout, inventory)
 
 
 def _npy_files(folder: Path) -> dict[str, Path]:

@@ -129,16 +129,16 @@ def source_of(
         offset: total, or None.
     """
     values: dict[str, Array] = {}
-    used = [column for column in columns if column.kind in KINDS]
-    kinds = []
-    for column in used:
-        numbers = column.numbers()
-        if twice := values.keys() & numbers:
-            raise VaeklError(
-                f"{inventory.place or name} has two columns whose values would be called {min(twice)}: rename one."
-            )
-        values |= numbers
-        kinds.append((column.kind, len(numbers)))
+    codes = []
+    for column in columns:
+        if column.kind in KINDS:
+            codes.append(column.code)
+            numbers = codes[-1].numbers(column.values)
+            if twice := values.keys() & numbers:
+                raise VaeklError(
+                    f"{inventory.place or name} has two columns whose values would be called {min(twice)}: rename one."
+                )
+            values |= numbers
     if not values:
         reasons = some_of(f"{column.name} ({column.reason})" for column in columns)
         raise VaeklError(f"no column of {inventory.place} can be used: {reasons}.")
@@ -157,9 +157,7 @@ def source_of(
     levels = 2 if kind == "real" and ((matrix == 0) | (matrix == 1)).all() else None
     has_missing = bool(np.isnan(matrix[kept]).any())
     source = build_source(name, parts, levels, inventory, "levels" if levels else kind, has_missing, offset)
-    categories = tuple((column.name, column.category_words) for column in used)
-    spec = source.spec.with_(columns=tuple(values), kinds=tuple(kinds), categories=categories)
-    return replace(source, spec=spec)
+    return replace(source, spec=source.spec.with_(codes=tuple(codes)))
 
 
 def _named(kinds: Mapping[str, Names]) -> dict[str, str]:

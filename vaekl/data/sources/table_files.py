@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,15 +69,20 @@ def read_table(file: Path, written: Format, inventory: Inventory) -> dict[str, A
         raise VaeklError(f"{file} is no .csv or .parquet file: set dataset.path to one, or use dataset=npz for arrays.")
     arrow: Any = pyarrow("pyarrow")
     try:
-        table = _parquet(file) if suffix in PARQUET else _csv(file, written, inventory)
-        names = [_plain(name.strip()) or f"column {number}" for number, name in enumerate(table.column_names, 1)]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise VaeklError(f"{file} has two columns {twice[0]}: give each a name of its own.")
-        return {name: _values(column, arrow) for name, column in zip(names, table.columns, strict=True)}
+        return columns_of_arrow(_parquet(file) if suffix in PARQUET else _csv(file, written, inventory), file)
     except (arrow.ArrowException, csv.Error, OSError, TypeError, ValueError, LookupError) as error:
         raise VaeklError(
             f"{file} cannot be read as a table ({_plain(first_line(error))}): mend or replace it."
         ) from error
+
+
+def columns_of_arrow(table: Any, place: object) -> dict[str, Array | str]:
+    """The columns of a table of pyarrow, as `read_table` has them; `place` is how a sentence names it."""
+    arrow: Any = pyarrow("pyarrow")
+    names = [_plain(name.strip()) or f"column {number}" for number, name in enumerate(table.column_names, 1)]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise VaeklError(f"{place} has two columns {twice[0]}: give each a name of its own.")
+    return {name: _values(column, arrow) for name, column in zip(names, table.columns, strict=True)}
 
 
 def _parquet(file: Path) -> Any:

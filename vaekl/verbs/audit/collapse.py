@@ -170,7 +170,7 @@ def _data(words: list[str]) -> "Data":
 
     job = single([*words, "likelihood=gaussian", "model=linear"])
 
-    from vaekl.run.build import build_likelihood_and_data
+    from vaekl.run.build_data import build_likelihood_and_data
     from vaekl.run.config import RunConfig
 
     return build_likelihood_and_data(RunConfig.of(job.content))[1]

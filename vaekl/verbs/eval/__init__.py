@@ -12,7 +12,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vaekl.config import trust, verb_options
-from vaekl.run.load import load
+from vaekl.run.load import load_run
 from vaekl.run.own_model import is_own_model, own_model
 from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
 from vaekl.system.console import Console
@@ -131,7 +131,9 @@ def measure_and_write(
         run = (
             own_model(path, options.device, changes)
             if is_own_model(path)
-            else load(path, options.device, options.checkpoint, changes, trusted=trusted, whole=options.split == "all")
+            else load_run(
+                path, options.device, options.checkpoint, changes, trusted=trusted, whole=options.split == "all"
+            )
         )
         with (
             enough_memory(f"measuring {path}", "set eval.chunk to fewer passes at once, or lower eval.images"),

@@ -14,7 +14,7 @@ from vaekl.measures.tiles import Tiles
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.nets.linear import LinearEncoder
 from vaekl.model.vae import VAE
-from vaekl.run.load import TrainedRun, load
+from vaekl.run.load import TrainedRun, load_run
 from vaekl.system.errors import sentence
 from vaekl.system.terminal import printable, show
 from vaekl.verbs.audit import spectrum
@@ -121,7 +121,7 @@ def load_groups(groups: Sequence[Group], count: int, seed: int, device: str) -> 
     for group in groups:
         for run in group.counted:
             try:
-                loaded = load(run.path, device)
+                loaded = load_run(run.path, device)
                 shown.rows.append(_row(group.label, run.data, loaded, count, seed))
             except Exception as error:  # one model that cannot be loaded must not cost the report
                 failed.setdefault(sentence(error), []).append(run.name)

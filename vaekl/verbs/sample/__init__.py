@@ -11,7 +11,7 @@ import torch
 from vaekl.config import verb_options
 from vaekl.measures.pictures import decoded, grid, save_png
 from vaekl.measures.tiles import Tiles
-from vaekl.run.load import TrainedRun, load
+from vaekl.run.load import TrainedRun, load_run
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import inner_folder, replacing
@@ -31,7 +31,7 @@ def main(words: verb_options.Words) -> int:
         names = " ".join(map(str, words.runs))
         raise VaeklError(f"sample takes one run, not {len(words.runs)} ({names}): call it once for each.")
     is_whole = options.split in ("test", "all")
-    run = load(words.runs[0], options.device, options.checkpoint, words.changes, "sample", whole=is_whole)
+    run = load_run(words.runs[0], options.device, options.checkpoint, words.changes, "sample", whole=is_whole)
     with enough_memory(f"a picture of so many {run.model.spec.example}s", "lower sample.count"):
         draw(run, options, words.changes)
     return 0

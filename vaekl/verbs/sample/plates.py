@@ -64,12 +64,8 @@ def plates_of(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> dict[str
 
 def prior(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     """z ~ N(0, I)."""
-    noise = generator("sample prior", options.seed)
-    z = torch.empty(-(-options.count // pictures.BLOCK), pictures.BLOCK, run.model.latents)
-    # block by block, because a longer draw at once would not begin with the same numbers
-    for block in z:
-        block.normal_(generator=noise)
-    return Plate(f"prior{run.model.spec.at_mean_total}", z.flatten(0, 1), options.count, options.columns)
+    z = pictures.prior(options.count, run.model.latents, generator("sample prior", options.seed))
+    return Plate(f"prior{run.model.spec.at_mean_total}", z, options.count, options.columns)
 
 
 def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:

@@ -1,0 +1,213 @@
+"""`vaekl.load`: a trained model takes arrays as its user has them, and says what `vaekl eval` says of them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+import torch
+from cli_helpers import results, trained
+from cli_helpers import vaekl as typed
+from pca_model import SPEC, TEST, pca, vae
+from scipy import stats
+from sklearn.datasets import load_digits
+
+import vaekl
+from vaekl.data.transforms import Scale
+
+DIGITS = load_digits().images[1437:].astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on digits, which no test changes."""
+    return trained(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return vaekl.load(run)
+
+
+def test_figures_are_those_of_the_run_and_of_eval(run, model):
+    answer = typed(run.parent, "eval", "run", "eval.k=1,50", "eval.knn=false")
+    assert answer.code == 0, answer.err
+    measured = json.loads((run / "eval.json").read_text())
+    elbo = model.elbo(DIGITS)
+    assert elbo.shape == (360,) and elbo.mean().item() == pytest.approx(results(run)["test"]["elbo_nats"], abs=1e-4)
+    assert model.log_prob(DIGITS, k=50).mean().item() == pytest.approx(measured["iwae"][1]["nats"], abs=1e-9)
+    assert model.bits_per_dim(DIGITS).mean().item() == pytest.approx(measured["ruler"]["bits_per_dim"], abs=1e-9)
+    assert model.results.test.elbo_nats == results(run)["test"]["elbo_nats"] and model.config["seed"] == 0
+    posterior = model.encode(DIGITS)
+    kl = torch.distributions.kl_divergence(posterior.base_dist, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    assert kl.mean().item() == pytest.approx(results(run)["test"]["kl_nats"], rel=1e-5)
+    # one sample of each posterior, so the same up to its error
+    of_x = model.decode(posterior.sample()).log_prob(model.prepare(DIGITS)) - kl
+    assert of_x.mean().item() == pytest.approx(elbo.mean().item(), abs=5 * elbo.std().item() / 360**0.5)
+
+
+def test_samples_are_those_of_the_verb(run, model):
+    words = ("sample.what=prior", "sample.count=5", "sample.format=npz", "sample.seed=3")
+    assert typed(run.parent, "sample", "run", *words).code == 0
+    for name, mean in (("sample", False), ("mean", True)):
+        drawn = np.load(run / "samples" / f"prior_{name}.npz")["images"]
+        assert np.array_equal(model.sample(5, seed=3, mean=mean).numpy(), drawn)
+
+
+LAYOUTS = {
+    "NHW": lambda x: x,
+    "NCHW": lambda x: x[:, None],
+    "NHWC": lambda x: x[..., None],
+    "int64": lambda x: x.astype(np.int64),
+    "whole floats": lambda x: x.astype(np.float64),
+    "shades": lambda x: x / 16,
+    "half": lambda x: (x / 16).astype(np.float16),
+    "tensor": lambda x: torch.from_numpy(x / 16).float(),
+    "bfloat16": lambda x: torch.from_numpy(x).bfloat16(),
+    "list": lambda x: x.tolist(),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_form_of_the_same_images_is_the_same(model, name):
+    x = LAYOUTS[name](DIGITS[:40])
+    assert torch.equal(model.encode(x).mean, model.encode(DIGITS[:40]).mean)
+    shape = np.shape(x)
+    assert model.reconstruct(x).shape == shape
+    assert torch.equal(model.reconstruct(x).reshape(40, 8, 8), model.reconstruct(DIGITS[:40]))
+
+
+def test_a_mapped_file_is_read_batch_by_batch(model, tmp_path):
+    np.save(tmp_path / "x.npy", DIGITS)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert torch.equal(model.elbo(mapped), model.elbo(DIGITS))
+
+
+WRONG = {
+    "a side too few": (DIGITS[:, :7], ("[360, 7, 8]", "images of 1×8×8", "[N, 8, 8]")),
+    "one image": (DIGITS[0], ("[8, 8]", "[N, 8, 8]")),
+    "none": (DIGITS[:0], ("[0, 8, 8]",)),
+    "too bright": (DIGITS + 5, ("from 5 to 21", "the levels 0 to 16")),
+    "between levels": (DIGITS / 17, ("between the levels k/16", "from 0 to 16")),
+    "negative": (-DIGITS.astype(int), ("from -16 to 0", "the levels 0 to 16")),
+    "not finite": (np.full((2, 8, 8), np.nan), ("128 values that are NaN or infinite",)),
+    "words": (DIGITS.astype(str), ("no numbers", "the levels 0 to 16")),
+    "ragged": ([[1], [1, 2]], ("no array",)),
+    "a number": (3, ("no array of examples",)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_not_of_the_run_is_refused(model, name):
+    x, parts = WRONG[name]
+    with pytest.raises(vaekl.VaeklError) as refusal:
+        model.elbo(x)
+    assert isinstance(refusal.value, ValueError) and "\n" not in str(refusal.value)
+    assert all(part in str(refusal.value) for part in parts), refusal.value
+
+
+def test_probabilistic_pca_scores_as_scikit_learn_does():
+    """Its posterior is exact, so that every bound is ln p(x) itself."""
+    fitted = pca()
+    trained_vae = vaekl.TrainedVAE(Path("none"), {}, None, vae(fitted), SPEC.with_(support="levels"), Scale(16))
+    images = (TEST * 16).reshape(-1, 8, 8)
+    exact = fitted.score_samples(TEST)
+    assert trained_vae.log_prob(images, k=3).numpy() == pytest.approx(exact, abs=2e-3)
+    assert trained_vae.encode(images).mean.numpy() == pytest.approx(
+        fitted.transform(TEST) * np.sqrt(1 - fitted.noise_variance_ / fitted.explained_variance_)
+        / np.sqrt(fitted.explained_variance_), abs=1e-4
+    )  # fmt: skip
+    z = np.zeros((2, 8))
+    law = stats.norm(fitted.mean_, np.sqrt(fitted.noise_variance_))
+    assert trained_vae.decode(z).log_prob(torch.zeros(2, 1, 8, 8)).numpy() == pytest.approx(
+        np.repeat(law.logpdf(0).sum(), 2), rel=1e-5
+    )
+
+
+def test_real_numbers_stay_on_their_scale_and_need_no_file(tmp_path):
+    rows = np.random.default_rng(0).normal([5, -300], [0.1, 40], (80, 2))
+    np.savez(tmp_path / "real.npz", x_train=rows[:60], x_test=rows[60:])
+    run = trained(tmp_path, "dataset=npz", "dataset.path=real.npz", "likelihood=gaussian", "dataset.kind=real")
+    (tmp_path / "real.npz").unlink()
+    model = vaekl.load(run)
+    assert model.elbo(rows[60:]).mean().item() == pytest.approx(results(run)["test"]["elbo_nats"], rel=1e-5)
+    law = model.decode(model.encode(rows).mean)
+    assert model.reconstruct(rows).numpy() == pytest.approx(law.mean.cpu().numpy(), rel=1e-5)
+    by_scipy = stats.norm.logpdf(rows, law.mean.cpu(), law.variance.sqrt().cpu()).sum(1)
+    assert law.log_prob(model.prepare(rows)).cpu().numpy() == pytest.approx(by_scipy, rel=1e-4, abs=1e-3)
+    assert abs(model.sample(200).mean(0)[1].item() + 300) < 30
+    with pytest.raises(ValueError, match=r"\[2, 3\].*vectors of 2 with real numbers"):
+        model.elbo(np.zeros((2, 3)))
+    with pytest.raises(vaekl.VaeklError, match="no bits/dim"):
+        model.bits_per_dim(rows)
+
+
+def test_rows_of_a_table_are_coded_as_the_run_s(tmp_path):
+    draw = np.random.default_rng(0)
+    age, city = draw.integers(20, 60, 60) + 0.5, draw.choice(["Bonn", "Köln", "Ulm"], 60)
+    smokes = draw.choice(["no", "yes"], 60)
+    lines = [f"{a},{c},{s}" for a, c, s in zip(age, city, smokes, strict=True)]
+    (tmp_path / "people.csv").write_text("\n".join(["age,city,smokes", *lines]), encoding="utf-8")
+    run = trained(tmp_path, "dataset=table", "dataset.path=people.csv", "likelihood=columns")
+    (tmp_path / "people.csv").unlink()
+    model = vaekl.load(run)
+    coded = np.stack([age, city == "Bonn", city == "Köln", city == "Ulm", smokes == "yes"], 1)
+    table = {"smokes": smokes[:1], "name": ["Ada"], "city": city[:1], "age": age[:1]}
+    for rows in (table, pyarrow.table(table)):
+        assert torch.equal(model.elbo(rows), model.elbo(coded[:1]))
+    for column, values, words in (
+        ("city", ["Rom"], "holds 'Rom', and the run knows Bonn, Köln, Ulm"),
+        ("age", ["old"], "holds words such as 'old'"),
+        ("age", [np.nan], "NaN"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.elbo(table | {column: values})
+    with pytest.raises(ValueError, match="lacks the column age"):
+        model.elbo({"city": ["Ulm"], "smokes": ["no"]})
+
+
+def edited(run, folder, change):
+    """The run with other facts."""
+    run = shutil.copytree(run, folder / "run")
+    facts = json.loads((run / "facts.json").read_text())
+    change(facts["data"])
+    (run / "facts.json").write_text(json.dumps(facts))
+    return run
+
+
+def test_a_run_of_an_earlier_vaekl_has_its_data_at_hand(run, model, tmp_path):
+    earlier = vaekl.load(edited(run, tmp_path, lambda data: data.pop("stored")))
+    assert torch.equal(earlier.elbo(DIGITS[:9]), model.elbo(DIGITS[:9]))
+
+
+CHANGES = {
+    "another shape": lambda data: data.update(shape=[1, 4, 8]),
+    "more levels": lambda data: data["stored"].update(levels=256),
+    "another support": lambda data: data["stored"].update(support="unit_interval", levels=None),
+    "no memory is large enough": lambda data: data.update(shape=[2**31, 2**20]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_facts_of_another_run_are_not_believed(run, tmp_path, name):
+    with pytest.raises(vaekl.VaeklError) as refusal:
+        vaekl.load(edited(run, tmp_path, CHANGES[name]))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_stranger_s_folder_runs_no_code(run, tmp_path, monkeypatch):
+    stranger = shutil.copytree(run, tmp_path / "run")
+    text = (stranger / "config.yaml").read_text()
+    (stranger / "config.yaml").write_text(text.replace("vaekl.mlp", "evil.model"))
+    (tmp_path / "evil.py").write_text("raise SystemExit('the folder of a stranger has run code')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(vaekl.VaeklError, match=r"evil\.model"):
+        vaekl.load(stranger)
+    (tmp_path / "evil.py").write_text(
+        "from vaekl import mlp as model\n\ndef mine(**settings): return model(**settings)\n"
+    )
+    (stranger / "config.yaml").write_text(text.replace("vaekl.mlp", "evil.mine"))
+    monkeypatch.setattr("vaekl.config.trust._vouched", [])
+    assert vaekl.load(stranger, trust=["evil"]).latents == 4

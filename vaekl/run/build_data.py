@@ -1,0 +1,109 @@
+"""A run's config -> its data and the family of p(x|z), which depend on each other."""
+
+import torch
+
+from vaekl.config.instantiate import make
+from vaekl.data import Data, DataSpec, Split, generator
+from vaekl.data.auto import AutoTransform
+from vaekl.data.spec import Source
+from vaekl.data.transforms import Transform
+from vaekl.model.likelihoods import AutoLikelihood, Likelihood
+from vaekl.run.config import DataConfig, RunConfig
+from vaekl.system.errors import VaeklError
+
+#: images of a split whose values are compared with the likelihood's support at a time
+_CHECKED_AT_ONCE = 1000
+
+
+def build_likelihood_and_data(cfg: RunConfig, to_train: bool = True) -> tuple[Likelihood, Data]:
+    """The family of p(x|z), and the data set as it sees it, on the CPU.
+
+    Args:
+        cfg: which they are.
+        to_train: whether a model is to be trained on the data, for which they must hold images.
+
+    Raises:
+        VaeklError: values lie outside the likelihood's support, or the data set has no name.
+    """
+    source = _source(cfg.data)
+    likelihood, transform = build_likelihood(cfg, source.spec)
+    return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train)
+
+
+def build_likelihood(cfg: RunConfig, stored: DataSpec) -> tuple[Likelihood, Transform | AutoTransform]:
+    """The family of p(x|z) for data of some kind, and what is done to their values.
+
+    Args:
+        cfg: which they are.
+        stored: the data before that.
+    """
+    made: Likelihood | AutoLikelihood = make("likelihood", cfg.model.likelihood, (Likelihood, AutoLikelihood))
+    transform = _transform(cfg.data)
+    if isinstance(made, AutoLikelihood):
+        is_chosen = isinstance(transform, Transform)
+        seen = transform.resolve(stored, ()).spec(stored) if is_chosen else stored
+        likelihood = made.resolve(seen, is_chosen)
+    else:
+        likelihood = made
+    likelihood.checked = cfg.model.check or is_vaekls(likelihood)
+    return likelihood, transform
+
+
+def build_data(cfg: DataConfig, likelihood: Likelihood, to_train: bool = True) -> Data:
+    """The same for a likelihood that there is already."""
+    return _data_for(likelihood, _source(cfg), _transform(cfg), cfg, to_train)
+
+
+def _source(cfg: DataConfig) -> Source:
+    source: Source = make("dataset", cfg.dataset, Source)
+    if not isinstance(source.spec.name, str):
+        raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")
+    return source
+
+
+def _transform(cfg: DataConfig) -> Transform | AutoTransform:
+    made: Transform | AutoTransform = make("transform", cfg.transform, (Transform, AutoTransform))
+    return made
+
+
+def _data_for(
+    likelihood: Likelihood, source: Source, transform: Transform | AutoTransform, cfg: DataConfig, to_train: bool
+) -> Data:
+    transform = transform_for(likelihood, transform)
+    data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed, to_train)
+    likelihood.check_spec(data.spec)
+    noise = generator("support", 0)
+    for split in (data.train, data.valid, data.test):
+        if split is not None:
+            check_support(likelihood, split, data.spec, noise)
+    return data
+
+
+def transform_for(likelihood: Likelihood, transform: Transform | AutoTransform) -> Transform | AutoTransform:
+    """The transform that a likelihood's data get."""
+    if isinstance(transform, AutoTransform) and likelihood.atoms:
+        # dequantized values are never at the ends, so that the law's probabilities there would be wasted
+        return AutoTransform(dequantizes=False)
+    return transform
+
+
+def check_support(likelihood: Likelihood, split: Split, spec: DataSpec, noise: torch.Generator) -> None:
+    """Refuse images with values outside a likelihood's support.
+
+    Args:
+        likelihood: the family.
+        split: the images; where one value is not fatal, the first of them stand for all.
+        spec: of their values.
+        noise: for a random transform.
+
+    Raises:
+        VaeklError: names the values.
+    """
+    images = len(split) if likelihood.needs_every_value(spec) else min(1, len(split))
+    for start in range(0, images, _CHECKED_AT_ONCE):
+        likelihood.check_support(split.batch(slice(start, start + _CHECKED_AT_ONCE), noise))
+
+
+def is_vaekls(part: object) -> bool:
+    """Whether the class of an object is one of vaekl's, and not one of the user's own."""
+    return type(part).__module__.startswith("vaekl.")

@@ -1,0 +1,129 @@
+"""A run's folder, opened to be read back: its config, its checkpoint, and the device that it goes to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaekl.config import trust
+from vaekl.data import DataSpec
+from vaekl.model.vae import VAE
+from vaekl.run.lost import lost_weights
+from vaekl.store import BEST, LAST, RunFolder, check_file, checkpoint
+from vaekl.store.match import MisfitError
+from vaekl.store.schema import Results
+from vaekl.system.devices import pick_device, prepare
+from vaekl.system.errors import VaeklError, first_line
+from vaekl.training.saved_state import check_weights, with_versions_of
+
+_CURE = "give data of the shape that the run was trained on, or config and checkpoint as the run wrote them"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run before its model is built.
+
+    Args:
+        folder: its files.
+        content: its resolved config, in which every name to be called may be called.
+        results: the figures of a finished run's test, else None.
+        file: the checkpoint.
+        state: what that holds.
+        device: where the model goes.
+    """
+
+    folder: RunFolder
+    content: dict[str, Any]
+    results: Results | None
+    file: Path
+    state: dict[str, Any]
+    device: torch.device
+
+    def put_weights(self, model: VAE, is_averaged: bool, spec: DataSpec, cure: str = "") -> None:
+        """Give a model that the config has made the weights of the checkpoint, and set it to evaluation.
+
+        Args:
+            model: with fresh weights.
+            is_averaged: whether the run keeps a moving average of its weights, which is what it judges.
+            spec: of the data that it was built for.
+            cure: what to do where the weights do not fit; a usual one if empty.
+
+        Raises:
+            VaeklError: the weights are not of this form.
+        """
+        try:
+            check_weights(self.state, model, is_averaged)
+            model.load_state_dict(with_versions_of(model.state_dict(), _weights(self.state)))
+        except (MisfitError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            # a module of somebody's own may refuse what it saved beside its tensors
+            reason = error.reason if isinstance(error, MisfitError) else first_line(error)
+            shape = "×".join(map(str, spec.shape))
+            data = f"{spec.name}, {spec.example}s of {shape}" + (f", {spec.levels} levels" if spec.levels else "")
+            raise VaeklError(
+                f"the checkpoint {self.file} does not fit the model for {data} ({reason}): {cure or _CURE}."
+            ) from error
+        model.eval()
+
+
+def open_run(
+    path: Path | str, device: str = "auto", which: str | None = None, verb: str = "eval", trusted: Sequence[str] = ()
+) -> Opened:
+    """Read a run's config and its checkpoint.
+
+    Args:
+        path: a run folder, or a checkpoint in one.
+        device: auto, cpu or cuda.
+        which: last or best; None takes the checkpoint that the run tested. A path to a checkpoint decides by itself.
+        verb: the command whose `device` it is, for the sentence of a mistake.
+        trusted: modules of the user's own, such as "package.module", whose classes the config may call from here on.
+
+    Raises:
+        VaeklError: the folder holds no run, or its checkpoint cannot be read.
+    """
+    path = Path(path)
+    trust.vouch([f"--trust={module}" for module in trusted])
+    check_file(path)
+    folder = RunFolder(path.parent if path.is_file() else path)
+    content = trust.config(folder.path)
+    results = folder.results()
+    file = path if path.is_file() else folder.path / checkpoint_of(folder, results, which)
+    place = pick_device(device, f"{verb}.device")
+    prepare(place)
+    return Opened(folder, content, results, file, checkpoint.load(file), place)
+
+
+def checkpoint_of(folder: RunFolder, results: Results | None, which: str | None) -> str:
+    """The name of the checkpoint to take.
+
+    Raises:
+        VaeklError: it is not there.
+    """
+    tested = results.weights if results is not None else LAST
+    names = {"last": LAST, "best": BEST, None: tested}
+    if which not in names:
+        raise VaeklError(f"the checkpoint must be last or best, not {which!r}.")
+    name, there = names[which], folder.checkpoints()
+    if name in there:
+        return name
+    if results is not None and (sentence := lost_weights(folder, results)):
+        raise VaeklError(sentence)
+    others = [other.removesuffix(".pt") for other in (LAST, BEST) if other in there]
+    if name == BEST:
+        raise VaeklError(
+            f"{folder.path} kept no best weights, which a run does with trainer.patience, once a validation has "
+            f"improved: take checkpoint={others[0] if others else 'last'}."
+        )
+    if results is not None:
+        raise VaeklError(f"{folder.path} has no {name}: take checkpoint={others[0]}, which is there.")
+    raise VaeklError(f"{folder.path} has no {name} yet: go on with it by `{folder.command('resume')}`.")
+
+
+def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """What the run judges: the moving average if it keeps one."""
+    average = state["average"]
+    if average is None:
+        weights: dict[str, torch.Tensor] = state["model"]
+        return weights
+    return {key.removeprefix("module."): value for key, value in average.items() if key.startswith("module.")}

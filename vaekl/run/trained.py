@@ -1,0 +1,228 @@
+"""A trained model by itself: what `vaekl.load` returns, for arrays of the user's own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from vaekl.data import DataSpec, Split, batch_slices, generator
+from vaekl.data.converted import StoredImages, converted, in_order
+from vaekl.data.ondisk import Array
+from vaekl.data.own_rows import rows_of
+from vaekl.data.transforms import Transform
+from vaekl.distributions import of
+from vaekl.distributions.rescaled import Rescaled
+from vaekl.measures import latents, pictures, ruler
+from vaekl.measures.elbo import batch_limit
+from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds
+from vaekl.model.vae import VAE
+from vaekl.run.build_data import check_support
+from vaekl.store.schema import Results
+from vaekl.system.checks import whole
+from vaekl.system.errors import InputError, VaeklError
+
+
+@dataclass(frozen=True)
+class TrainedVAE:
+    """A trained model, which takes arrays as its user has them; `vaekl.load` makes it.
+
+    x is an array of NumPy or a tensor of N examples: images [N, C, H, W], [N, H, W, C] or, of one channel, [N, H, W];
+    vectors [N, D]; of a run on a table a DataFrame, or any other table that pyarrow takes. Whole numbers are the run's
+    levels or counts, floats those levels over the largest one, or the run's own numbers. What training did to the
+    values is done to them: `seed` draws the noise of dequantization, and equal seeds give equal figures. x is looked at
+    in batches and may be mapped from a file. What is not of the run's shape and kind is a `VaeklError`, a `ValueError`.
+
+    Figures are those of `vaekl eval` for the same images and seed. They come back on the CPU, float64, one for each
+    example in the order of x; distributions are on `device`.
+
+    Args:
+        path: the run folder.
+        config: the resolved config.
+        results: the figures of a finished run's test, as `results.test.elbo_nats`; else None.
+        model: the networks, the likelihood and the weighting, in evaluation mode: a `torch.nn.Module`.
+        stored: what its data are before the transform.
+        transform: what is done to them.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    results: Results | None
+    model: VAE
+    stored: DataSpec
+    transform: Transform
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def latents(self) -> int:
+        """Z, how many latents there are."""
+        return self.model.latents
+
+    def encode(self, x: Any, seed: int = 0) -> Distribution:
+        """q(z|x): the posterior of each example.
+
+        Args:
+            x: N examples.
+            seed: of the noise of dequantization.
+
+        Returns:
+            Independent normals, batch_shape [N] and event_shape [Z]: `.mean` and `.stddev` are [N, Z].
+        """
+        posterior = latents.posterior(self.model, self.split(x), self._noise(seed))
+        return Independent(Normal(posterior.mean.to(self.device), posterior.log_std.exp().to(self.device)), 1)
+
+    @torch.no_grad()
+    def decode(self, z: Any, x: Any = None) -> Distribution:
+        """p(x|z) of each latent, of the values that `prepare` gives.
+
+        Args:
+            z: [N, Z].
+            x: of a run with dataset.offset=total N rows, whose totals the rates are in proportion to; None takes the
+                mean total of training. Other runs do not look at it.
+
+        Returns:
+            A distribution of `vaekl.distributions`, batch_shape [N] and event_shape S, such as (C, H, W): `.mean` is
+            [N, *S], `.log_prob(run.prepare(x))` [N] in nats.
+
+        Raises:
+            InputError: z has another shape.
+        """
+        z = torch.as_tensor(z).detach().to(self.device, torch.float32)
+        if z.ndim != 2 or z.shape[1] != self.latents:
+            raise InputError(
+                f"z has the shape {list(z.shape)}, and this run has {self.latents} latents: give [N, {self.latents}]."
+            )
+        rows = None if x is None or self.model.spec.mean_total is None else self.prepare(x)
+        parts = batch_slices(len(z), batch_limit(self.model), drop_last=False)
+        eta = torch.cat([self.model.decode(z[part], None if rows is None else rows[part]) for part in parts])
+        law: Distribution = of(self.model.likelihood, eta, self.model.weighting.dispersion)
+        if (scaling := self.model.spec.scaling) is not None:
+            law = Rescaled(law, scaling.center.to(self.device), scaling.spread.to(self.device))
+        return Independent(law, len(self.stored.shape))
+
+    @torch.no_grad()
+    def prepare(self, x: Any, seed: int = 0) -> Tensor:
+        """x as the density of `decode` sees it: dequantized, binarized or whatever the run does to its values.
+
+        Args:
+            x: N examples.
+            seed: of the noise of dequantization.
+
+        Returns:
+            [N, *S] on `device`; standardized values are on their own scale.
+        """
+        split, noise, scaling = self.split(x), self._noise(seed), self.model.spec.scaling
+        parts = []
+        for part in self._parts(split):
+            values = split.batch(part, noise)
+            self.model.noise(len(values), noise)  # so that the next batch has the noise that it has in `elbo`
+            parts.append(values if scaling is None else scaling.original(values))
+        return torch.cat(parts)
+
+    def reconstruct(self, x: Any, seed: int = 0) -> Tensor:
+        """The mean of p(x|z) at the mean of q(z|x).
+
+        Args:
+            x: N examples.
+            seed: of the noise of dequantization.
+
+        Returns:
+            Float32 with the axes of x: pictures and levels as shades in [0, 1], other values on their own scale.
+        """
+        _, back = self._with_axes(x)
+        rows = None if self.model.spec.mean_total is None else self.prepare(x, seed)
+        return back(pictures.decoded(self.model, self.encode(x, seed).mean, inputs=rows))
+
+    def sample(self, n: int, seed: int = 0, mean: bool = False) -> Tensor:
+        """Draws from the model: z ~ N(0, 1), x ~ p(x|z); those of `vaekl sample` for the same seed.
+
+        Args:
+            n: how many.
+            seed: of z and of x.
+            mean: the means of p(x|z) in the place of draws from it.
+
+        Returns:
+            [n, *S], float32, such as [n, C, H, W]: levels as shades in [0, 1], other values on their own scale.
+        """
+        z = pictures.prior(whole(n, "n", 1), self.latents, generator("sample prior", seed))[:n]
+        return pictures.decoded(self.model, z, None if mean else generator("sample prior decoder", seed, self.device))
+
+    def elbo(self, x: Any, seed: int = 0) -> Tensor:
+        """The ELBO of each example, a bound on ln p(x) from one sample of q(z|x), [N], nats; higher is better.
+
+        Args:
+            x: N examples.
+            seed: of all noise.
+        """
+        return self._bounds(x, ruler.log_density(self.model), 1, seed).elbo
+
+    def log_prob(self, x: Any, k: int = 100, seed: int = 0) -> Tensor:
+        """ln p(x) of each example by the importance-weighted bound, [N], nats; low values are anomalies.
+
+        Args:
+            x: N examples.
+            k: samples of q(z|x); the more, the tighter the bound.
+            seed: of all noise.
+
+        Source: Burda, Grosse, Salakhutdinov 2016, equation 8.
+        """
+        return self._bounds(x, ruler.log_density(self.model), k, seed).bound[k]
+
+    def bits_per_dim(self, x: Any, k: int = 1, seed: int = 0) -> Tensor:
+        """−log2 P(x)/D of each example's levels on the fair ruler, [N], bits; lower is better.
+
+        Args:
+            x: N examples.
+            k: samples of q(z|x); 1 gives the bound of the ELBO, more the importance-weighted one.
+            seed: of all noise.
+
+        Raises:
+            VaeklError: the values of the run are no levels.
+        """
+        spec = self.model.spec
+        if reason := ruler.why_no_ruler(spec, self.model.likelihood):
+            raise VaeklError(f"there are no bits/dim: {reason}; take log_prob, which is in nats.")
+        bounds = self._bounds(x, ruler.log_mass(self.model), k, seed)
+        return -(bounds.elbo if k == 1 else bounds.bound[k]) / (spec.dims * log(2))
+
+    def split(self, x: Any, title: str = "x") -> Split:
+        """Examples of the user's own as a split of the run's data, for vaekl's own measures.
+
+        Args:
+            x: N examples.
+            title: how a sentence names them.
+
+        Raises:
+            InputError: they are not of the run's shape or kind.
+        """
+        return self.as_split(converted(self._with_axes(x, title)[0], self.stored, title), title)
+
+    def as_split(self, images: StoredImages, title: str) -> Split:
+        """The same for images as the run stores its own, [N, *S]."""
+        split = Split(images.to(self.device), None, self.transform)
+        try:
+            check_support(self.model.likelihood, split, self.model.spec, generator("support", 0, self.device))
+        except VaeklError as error:
+            raise InputError(f"{title} does not fit: {error}") from error
+        return split
+
+    def _with_axes(self, x: Any, title: str = "x") -> tuple[Array, Callable[[Tensor], Tensor]]:
+        return in_order(rows_of(x, self.stored, title), title, self.stored)
+
+    def _parts(self, split: Split) -> list[slice]:
+        return batch_slices(len(split), batch_limit(self.model), drop_last=False)
+
+    def _noise(self, seed: int) -> torch.Generator:
+        """As a run's own test draws it."""
+        return generator("test", whole(seed, "seed"), self.device)
+
+    def _bounds(self, x: Any, log_likelihood: LogLikelihood, k: int, seed: int) -> Bounds:
+        return importance_bounds(self.model, self.split(x), log_likelihood, [whole(k, "k", 1)], self._noise(seed))
