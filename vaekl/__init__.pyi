@@ -43,6 +43,8 @@ from .model.control import Geco as Geco
 from .model.control import InformationWeight as InformationWeight
 from .model.control import LearnedBeta as LearnedBeta
 from .model.control import Mmd as Mmd
+from .model.elbo import StepTerms as StepTerms
+from .model.elbo import elbo as elbo
 from .model.ledger import ElboTerms as ElboTerms
 from .model.likelihoods import AutoLikelihood as AutoLikelihood
 from .model.likelihoods import Bernoulli as Bernoulli

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from vaekl.data.spec import DataSpec
 from vaekl.model.control import Control, InformationWeight
-from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
+from vaekl.model.elbo import ledger_of
+from vaekl.model.ledger import ElboTerms, PosteriorSample
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.nets import Nets
 from vaekl.model.objective import Elbo, Objective
@@ -83,20 +84,9 @@ class VAE(nn.Module):
         if noise.dim() == 3:
             x = x.repeat_interleave(noise.shape[1], 0)
         eta = self.decode(posterior.z, x)
-        if self.training and self.weighting.observes:
-            with torch.no_grad():
-                self.weighting.observe(eta, x)
-        dispersion = self.weighting.dispersion
-        energy, log_norm_const = self.likelihood.parts(eta, x, dispersion, self.weighting.tempered)
+        terms = ledger_of(self.likelihood, self.weighting, eta, x, posterior)
         if self.spec.scaling is not None:
-            log_norm_const = log_norm_const - self._log_volume(x)
-        terms = ElboTerms(
-            energy=energy,
-            log_norm_const=log_norm_const,
-            kl=gaussian_kl(posterior.mean, posterior.log_std),
-            dispersion=dispersion,
-            posterior=posterior,
-        )
+            terms.log_norm_const = terms.log_norm_const - self._log_volume(x)
         return terms, eta
 
     def loss(self, terms: ElboTerms, schedule: Tensor | float) -> Tensor:
