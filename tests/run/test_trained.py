@@ -211,3 +211,20 @@ def test_a_stranger_s_folder_runs_no_code(run, tmp_path, monkeypatch):
     (stranger / "config.yaml").write_text(text.replace("vaekl.mlp", "evil.mine"))
     monkeypatch.setattr("vaekl.config.trust._vouched", [])
     assert vaekl.load(stranger, trust=["evil"]).latents == 4
+
+
+def test_rates_in_proportion_to_totals_keep_each_row_s_own(tmp_path):
+    rows = np.random.default_rng(0).poisson([3, 9], (80, 2)) + 1
+    np.savez(tmp_path / "counts.npz", x_train=rows[:60], x_test=rows[60:])
+    words = ("dataset=npz", "dataset.path=counts.npz", "dataset.kind=counts", "dataset.offset=total")
+    run = trained(tmp_path, *words, "likelihood=poisson")
+    (tmp_path / "counts.npz").unlink()
+    model = vaekl.load(run)
+    assert model.elbo(rows[60:]).mean().item() == pytest.approx(results(run)["test"]["elbo_nats"], rel=1e-5)
+    z = model.encode(rows).mean
+    assert torch.equal(model.reconstruct(10 * rows), model.decode(model.encode(10 * rows).mean, 10 * rows).mean.cpu())
+    assert (10 * model.decode(z, rows).mean).cpu().numpy() == pytest.approx(
+        model.decode(z, 10 * rows).mean.cpu().numpy(), rel=1e-5
+    )
+    by_scipy = stats.poisson.logpmf(rows, model.decode(z, rows).mean.cpu()).sum(1)
+    assert model.decode(z, rows).log_prob(model.prepare(rows)).cpu().numpy() == pytest.approx(by_scipy, rel=1e-4)
