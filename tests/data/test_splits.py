@@ -1,11 +1,12 @@
 import pytest
 import torch
 
+from vaekl.data import batch_slices, epoch_order
 from vaekl.data.auto import AutoTransform
 from vaekl.data.order import shuffled
 from vaekl.data.sources.embedded import digits
 from vaekl.data.spec import DataSpec, Source
-from vaekl.data.splits import Data, batch_slices, epoch_order
+from vaekl.data.splits import Data
 from vaekl.data.transforms import Scale
 from vaekl.system.errors import VaeklError
 
