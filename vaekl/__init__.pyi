@@ -2,6 +2,7 @@
 # read the same list. A new name needs one line here and, to be an option, a file in conf/.
 
 from . import distributions as distributions
+from . import sklearn as sklearn
 from .data.auto import AutoTransform as AutoTransform
 from .data.order import numpy_generator as numpy_generator
 from .data.sources.binarized import binarized_mnist as binarized_mnist

@@ -19,6 +19,7 @@ from vaekl.run.load import load_run
 from vaekl.run.opened import Opened, open_run
 from vaekl.run.trained import TrainedVAE
 from vaekl.store.schema import Results, StoredFacts
+from vaekl.system.caller import undisturbed
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
 
@@ -41,13 +42,14 @@ def load(
     Raises:
         VaeklError: the folder holds no run, its checkpoint cannot be read, or it would have something else called.
     """
-    opened = open_run(path, device, checkpoint, "load", trust)
-    facts = opened.folder.facts().data
-    if facts.stored is None:  # of an earlier vaekl: only its data say what they are
+    with undisturbed(), enough_memory(f"the model of {path}", "free some"):
+        opened = open_run(path, device, checkpoint, "load", trust)
+        if (stored := opened.folder.facts().data.stored) is not None:
+            return _from_facts(opened, stored)
+        # of an earlier vaekl: only its data say what they are
         run = load_run(path, device, checkpoint, trusted=trust)
-        return TrainedVAE(run.path, run.config, run.results, run.model, run.data.stored, run.data.test.transform)
-    with enough_memory(f"the model of {path}", "free some"):
-        return _from_facts(opened, facts.stored)
+        data, transform = run.data.stored, run.data.test.transform
+        return TrainedVAE(run.path, run.config, run.results, run.model, data, transform, run.weights, run.step)
 
 
 def _from_facts(opened: Opened, facts: StoredFacts) -> TrainedVAE:
@@ -76,7 +78,8 @@ def _from_facts(opened: Opened, facts: StoredFacts) -> TrainedVAE:
         model.report_as(transform.spec(stored))
     if facts.by_total:
         model.report_as(in_proportion(transform.spec(stored), model.get_buffer("mean_total").item()))
-    return TrainedVAE(opened.folder.path, content, opened.results, model.to(opened.device), stored, transform)
+    model, weights, step = model.to(opened.device), opened.file.name, opened.state["step"]
+    return TrainedVAE(opened.folder.path, content, opened.results, model, stored, transform, weights, step)
 
 
 def _without_images(stored: DataSpec, transform: Transform, results: Results | None) -> Data:

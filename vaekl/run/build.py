@@ -1,6 +1,6 @@
 """A run's config -> its objects. Nothing is written."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from vaekl.config.files import files_digest
 from vaekl.config.instantiate import make
 from vaekl.data import Data, generator, seed_of
 from vaekl.data.order import shuffled
+from vaekl.data.spec import Source
 from vaekl.data.stored import stored_facts
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.control import Control
@@ -41,22 +42,31 @@ _BEGUN_WITH = 2000
 _MOST_VALUES = 2**24
 
 
-def build(cfg: RunConfig, path: Path, console: Console) -> Run:
+def build(
+    cfg: RunConfig,
+    path: Path,
+    console: Console,
+    source: Source | None = None,
+    callbacks: Sequence[Callback] | None = None,
+) -> Run:
     """Every object of a run, on the device where it will be trained.
 
     Args:
         cfg: what the run is made of.
         path: the run folder.
         console: where the run speaks.
+        source: its data where they are there already; None for those that the config names.
+        callbacks: what looks at the training; None for all that writes and shows.
 
     Raises:
         VaeklError: settings that do not fit each other, the data or this machine.
     """
-    _check_test_images(cfg.data.dataset)
+    if source is None:
+        _check_test_images(cfg.data.dataset)
     device = pick_device(cfg.machine.device)
     prepare(device, tf32=cfg.machine.tf32)
     take_threads(cfg.machine.threads)
-    likelihood, data = build_likelihood_and_data(cfg)
+    likelihood, data = build_likelihood_and_data(cfg, source=source)
     if likelihood.scale_power is not None:
         # before a first φ is solved from its energies
         _check_own_family(likelihood, (0.1, 1.0, 10.0), data)
@@ -74,7 +84,7 @@ def build(cfg: RunConfig, path: Path, console: Console) -> Run:
         data,
         plan,
         cfg.training.seed,
-        _callbacks(cfg, path, console),
+        _callbacks(cfg, path, console) if callbacks is None else callbacks,
     )
     notes = []
     if cfg.training.batch_size > plan.batch_size:

@@ -15,17 +15,20 @@ from vaekl.system.errors import VaeklError
 _CHECKED_AT_ONCE = 1000
 
 
-def build_likelihood_and_data(cfg: RunConfig, to_train: bool = True) -> tuple[Likelihood, Data]:
+def build_likelihood_and_data(
+    cfg: RunConfig, to_train: bool = True, source: Source | None = None
+) -> tuple[Likelihood, Data]:
     """The family of p(x|z), and the data set as it sees it, on the CPU.
 
     Args:
         cfg: which they are.
         to_train: whether a model is to be trained on the data, for which they must hold images.
+        source: the data set as it is stored, where it is there already.
 
     Raises:
         VaeklError: values lie outside the likelihood's support, or the data set has no name.
     """
-    source = _source(cfg.data)
+    source = _source(cfg.data) if source is None else source
     likelihood, transform = build_likelihood(cfg, source.spec)
     return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train)
 

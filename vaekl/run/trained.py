@@ -47,6 +47,8 @@ class TrainedVAE:
         model: the networks, the likelihood and the weighting, in evaluation mode: a `torch.nn.Module`.
         stored: what its data are before the transform.
         transform: what is done to them.
+        weights: the name of the checkpoint that the weights are from, such as last.pt.
+        step: at which it was written.
     """
 
     path: Path
@@ -55,6 +57,8 @@ class TrainedVAE:
     model: VAE
     stored: DataSpec
     transform: Transform
+    weights: str = ""
+    step: int = 0
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,107 @@
+"""`vaekl.sklearn.VAETransformer` keeps scikit-learn's conventions, by its own checks, and scores as its PCA does."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_wine
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
+
+from vaekl.sklearn import VAETransformer
+
+#: every check of scikit-learn's that is left out, and why
+LEFT_OUT = {
+    "check_methods_sample_order_invariance": "the noise of score_samples belongs to a row's place",
+    "check_methods_subset_invariance": "the same; transform is invariant, to the rounding of float32: see below",
+}
+#: those of every day; the others are run at night
+DAILY = {
+    "check_n_features_in", "check_fit2d_1sample", "check_dict_unchanged", "check_estimators_unfitted",
+    "check_parameters_default_constructible", "check_fit1d",
+}  # fmt: skip
+
+
+def small(**settings):
+    return VAETransformer(2, steps=3, k=2, overrides=("model.hidden=[4]",), random_state=0, **settings)
+
+
+def checks():
+    """scikit-learn's own, as its versions give them."""
+    generate = getattr(estimator_checks, "estimator_checks_generator", None)
+    pairs = generate(small()) if generate else estimator_checks.check_estimator(small(), generate_only=True)
+    for _, check in pairs:
+        name = check.func.__name__
+        marks = [] if name in DAILY | LEFT_OUT.keys() else [pytest.mark.nightly]
+        yield pytest.param(check, id=name, marks=marks)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("check", list(checks()))
+def test_scikit_learn_s_own_checks(check):
+    if reason := LEFT_OUT.get(check.func.__name__):
+        pytest.skip(reason)
+    check(clone(small()))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return small(kind="levels").fit(load_digits().data[:200])
+
+
+def test_a_row_s_latents_do_not_depend_on_the_others(fitted):
+    wine = load_wine().data
+    mine = small().fit(wine)
+    order = np.random.default_rng(0).permutation(len(wine))
+    assert mine.transform(wine[order]) == pytest.approx(mine.transform(wine)[order], abs=1e-5)
+    assert mine.transform(wine[:3]) == pytest.approx(mine.transform(wine)[:3], abs=1e-5)
+
+
+def test_what_is_given_back_is_on_the_scale_of_the_data(fitted):
+    x = load_digits().data[:200]
+    assert fitted.model_.model.spec.dequantized
+    back = fitted.inverse_transform(fitted.transform(x))
+    assert back.shape == x.shape and back.min() >= 0 and 8 < back.max() <= 16
+    assert abs(back.mean() - x.mean()) < 1
+    assert fitted.score(x) == pytest.approx(fitted.model_.log_prob(x, k=2).mean().item())
+    again = pickle.loads(pickle.dumps(fitted))
+    assert np.array_equal(again.transform(x), fitted.transform(x))
+    assert list(fitted.get_feature_names_out()) == ["vaetransformer0", "vaetransformer1"]
+
+
+def test_the_process_is_left_as_it_was():
+    torch.manual_seed(5)
+    expected, threads = torch.rand(3), torch.get_num_threads()
+    torch.manual_seed(5)
+    make_pipeline(StandardScaler(), small()).fit(load_wine().data)
+    assert torch.equal(torch.rand(3), expected) and torch.get_num_threads() == threads
+    assert torch.tensor(1e-310, dtype=torch.float64).mul(1).item() > 0
+
+
+def test_the_linear_model_scores_as_pca_does():
+    """The best linear VAE is probabilistic PCA, whose posterior has independent parts (Lucas et al. 2019)."""
+    rows = load_wine().data
+    mine = VAETransformer(
+        2, likelihood="gaussian", model="linear", steps=400, batch_size=178, learning_rate=0.05, random_state=0, k=20
+    )
+    standard = StandardScaler().fit(rows)
+    exact = PCA(2).fit(standard.transform(rows)).score(standard.transform(rows)) - np.log(standard.scale_).sum()
+    assert mine.fit(rows).score(rows) == pytest.approx(exact, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"likelihood": "gausian"}, "did you mean gaussian"),
+        ({"kind": "pictures"}, "dataset.kind must be"),
+        ({"likelihood": "bernoulli"}, "likelihood=bernoulli takes"),
+    ],
+)
+def test_a_wrong_setting_is_a_value_error_in_one_sentence(settings, says):
+    with pytest.raises(ValueError, match=says) as refusal:
+        VAETransformer(2, steps=3, **settings).fit(load_wine().data)
+    assert "\n" not in str(refusal.value)

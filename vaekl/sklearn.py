@@ -1,0 +1,184 @@
+"""A VAE with scikit-learn's conventions: fit, transform, inverse_transform, score_samples.
+
+    from vaekl.sklearn import VAETransformer
+    z = VAETransformer(n_components=8, random_state=0).fit_transform(X)
+
+It is built and trained by what `vaekl train` is built and trained by; nothing is written.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from vaekl.config.job import single
+from vaekl.data.sources.build import Part, build_source
+from vaekl.measures.pictures import decoded
+from vaekl.run.build import build
+from vaekl.run.config import RunConfig
+from vaekl.run.trained import TrainedVAE
+from vaekl.system.caller import undisturbed
+from vaekl.system.console import Console
+from vaekl.system.errors import InputError, VaeklError
+
+Rows = NDArray[Any]
+_MOST_SEED = 2**31
+
+
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A variational autoencoder of rows [N, D]: its latents as features, its bound on ln p(x) as a score.
+
+    Args:
+        n_components: how many latents, Z.
+        likelihood: the family of p(x|z); "auto" takes one by what the values are (see `vaekl train --help`).
+        weighting: what becomes of φ and ln C in the loss.
+        model: the networks: "mlp" or "linear".
+        kind: what the values stand for: "auto", "real", "counts", "levels", or "image" for grey levels and shades.
+        steps: how many batches it is trained on.
+        batch_size: rows in a batch.
+        learning_rate: of the networks.
+        overrides: more words of `vaekl train`, such as ["control=capacity", "model.hidden=[64]"].
+        k: samples of the posterior in the importance-weighted bound of `score_samples`.
+        device: auto, cpu or cuda.
+        random_state: of weights, order and noise; None draws another each time.
+
+    Attributes:
+        model_: the trained `vaekl.TrainedVAE`.
+        n_features_in_: D.
+
+    Source: Kingma, Welling 2014; Burda, Grosse, Salakhutdinov 2016 for `score_samples`.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 8,
+        *,
+        likelihood: str = "auto",
+        weighting: str = "auto",
+        model: str = "mlp",
+        kind: str = "auto",
+        steps: int = 2000,
+        batch_size: int = 100,
+        learning_rate: float = 0.001,
+        overrides: Sequence[str] = (),
+        k: int = 100,
+        device: str = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.n_components = n_components
+        self.likelihood = likelihood
+        self.weighting = weighting
+        self.model = model
+        self.kind = kind
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.overrides = overrides
+        self.k = k
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "VAETransformer":  # noqa: N803  (scikit-learn's names)
+        """Train on rows.
+
+        Args:
+            X: [N, D] of numbers.
+            y: is not looked at.
+
+        Raises:
+            ValueError: X or a setting is not what it must be.
+        """
+        rows = self._checked(X, reset=True)
+        seed = int(check_random_state(self.random_state).randint(_MOST_SEED))
+        words = [
+            *(f"{name}={value}" for name, value in self._settings().items()),
+            *self.overrides,
+            f"seed={seed}",
+        ]
+        try:
+            with undisturbed():
+                self.model_ = self._trained(rows, words)
+        except InputError:
+            raise
+        except VaeklError as error:
+            raise InputError(str(error)) from error
+        self._n_features_out = self.n_components
+        return self
+
+    def transform(self, X: Any) -> Rows:  # noqa: N803
+        """The means of q(z|x), [N, Z]; X [N, D]."""
+        check_is_fitted(self)
+        rows = self._checked(X)
+        z: Rows = self.model_.encode(rows).mean.cpu().numpy()
+        return z.astype(rows.dtype if rows.dtype.kind == "f" else np.float64)
+
+    def inverse_transform(self, X: Any) -> Rows:  # noqa: N803
+        """The means of p(x|z) in the values of the data, [N, D]; X holds z, [N, Z]."""
+        check_is_fitted(self)
+        fitted, stored = self.model_, self.model_.stored
+        z = torch.as_tensor(np.asarray(X, np.float32))
+        if z.ndim != 2 or z.shape[1] != fitted.latents:
+            raise InputError(f"X has the shape {list(z.shape)}: give [N, {fitted.latents}], the latents of N rows.")
+        shades = decoded(fitted.model, z).numpy().astype(np.float64)
+        if stored.support != "levels" or stored.levels is None:
+            return shades
+        # a shade of dequantized levels is (k + U)/K, of others k/(K − 1)
+        if fitted.model.spec.dequantized:
+            return (shades * stored.levels - 0.5).clip(0, stored.levels - 1)
+        return shades * (stored.levels - 1)
+
+    def score_samples(self, X: Any) -> Rows:  # noqa: N803
+        """The importance-weighted bound on ln p(x) of each row, [N], nats; low values are anomalies. X [N, D]."""
+        check_is_fitted(self)
+        scores: Rows = self.model_.log_prob(self._checked(X), k=self.k).numpy()
+        return scores
+
+    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+        """The mean of `score_samples`, nats: higher is better."""
+        return float(self.score_samples(X).mean())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "likelihood": self.likelihood,
+            "weighting": self.weighting,
+            "model": self.model,
+            "model.latents": self.n_components,
+            "trainer.steps": self.steps,
+            "trainer.batch_size": self.batch_size,
+            "trainer.device": self.device,
+            "optim.lr": self.learning_rate,
+            "valid": 0,
+        }
+
+    def _trained(self, rows: Rows, words: Sequence[str]) -> TrainedVAE:
+        cfg = RunConfig.of(single(words).content)
+        # nothing is held out: what is tested in a run is tested by scikit-learn
+        parts = {split: Part(rows, None, "X") for split in ("train", "test")}
+        source = build_source("X", parts, kind=self.kind)
+        run = build(cfg, Path(), Console(file=io.StringIO()), source, callbacks=[])
+        run.trainer.fit()
+        data = run.trainer.data
+        model = run.trainer.judged.eval()
+        return TrainedVAE(Path(), dict(cfg.content), None, model, data.stored, data.train.transform)
+
+    def _checked(self, X: Any, reset: bool = False) -> Rows:  # noqa: N803
+        """X as an array [N, D], as scikit-learn wants it checked."""
+        try:
+            from sklearn.utils.validation import validate_data
+        except ImportError:  # before scikit-learn 1.6 it was a method
+            return self._validate_data(X, reset=reset)  # type: ignore[no-any-return]
+        rows: Rows = validate_data(self, X, reset=reset)
+        return rows
