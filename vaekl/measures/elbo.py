@@ -209,7 +209,7 @@ def _judge(
     return Evaluation(
         energy_nats=energy_nats.mean().item(),
         energy=energy.mean().item(),
-        log_norm_const=log_norm_const.mean().item() + 0.0,  # which is not −0 where there is none
+        log_norm_const=log_norm_const.mean().item(),
         kl=kl_per_latent.sum().item(),
         elbo=elbo.mean().item(),
         elbo_standard_error=_standard_error(elbo),
