@@ -12,6 +12,7 @@ from vaekl.system.terminal import show
 HELP = """\
 vaekl audit reconstruction=NAME [key=value ...]           what a loss assumes: no run needed, nothing is written
 vaekl audit FILE.py:LOSS [key=value ...] [--json]         what a loss is that is written in Python: by evaluating it
+vaekl audit 'F.mse_loss(recon, x) + 0.1 * kl' [...]       the same of one that is pasted
 vaekl audit RUN                                           the same for a run
 vaekl audit dataset=NAME [key=value ...]                  how many latents of a linear VAE survive each β_KL
 
@@ -30,7 +31,7 @@ A loss
                         poisson: torch's PoissonNLLLoss, of log_input; nb: the negative binomial of scvi-tools
   half=false            true: ½ before the square
   full=false            true: gaussian_nll with its ½ ln(2π), poisson with its ln x!
-  reduction=sum         over an image's values: sum or mean
+  reduction=sum         over an image's values: sum or mean; PyTorch's reduction="sum" is batch_reduction=sum too
   kl_reduction=sum      over the latents: sum or mean
   batch_reduction=mean  of the reconstruction over the batch: mean or sum
   kl_batch_reduction=mean     of the KL over the batch; where the two differ batch_size is needed
@@ -46,7 +47,7 @@ A loss
 A loss in Python
   shape, latents, batch_size, train_images, range, data    as above; shapes are guessed where none are given
   NAME=NUMBER           for an argument of the loss, as in kld_weight=0.00025
-  seconds=60            after which the process that evaluates it is ended
+  seconds=120           after which the process that evaluates it is ended
 
 A forecast
   latents=8             Z; one fewer than the values where these are 8 or fewer
@@ -72,6 +73,11 @@ def main(words: list[str]) -> int:
         from vaekl.verbs.audit.probe.words import audit_file
 
         audit_file(*named, words[1:])
+        return 0
+    if "(" in words[0] and not words[0].partition("=")[0].isidentifier() and not Path(words[0]).exists():
+        from vaekl.verbs.audit.probe.pasted import audit_pasted
+
+        audit_pasted(words[0], words[1:])
         return 0
     if _is_run(words[0]):
         if len(words) > 1:

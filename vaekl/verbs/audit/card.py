@@ -174,6 +174,8 @@ def _notes(loss: Loss) -> str:
         notes.append(
             "β_norm already divides by N and Z, and a mean does so again: with means, β is usually what is meant."
         )
+    if loss.sum_is_typed:
+        notes.append(_of_torch_s_sum(loss))
     if loss.batch_reduction != loss.kl_batch_reduction:
         notes.append("One term is summed over the batch and the other averaged: with another batch size φ is another.")
     if loss.kl_weight == "M_N":
@@ -185,6 +187,18 @@ def _notes(loss: Loss) -> str:
     if loss.density.note:
         notes.append(loss.density.note)
     return "\n".join(notes)
+
+
+def _of_torch_s_sum(loss: Loss) -> str:
+    """PyTorch's reduction="sum" is another one than the word."""
+    text = (
+        'reduction=sum is over the values of an image; PyTorch\'s reduction="sum" sums over the batch too: for that '
+        "say batch_reduction=sum,\n"
+    )
+    if loss.kl_batch_reduction == "mean" and loss.batch_size:
+        other = number(loss.phi / loss.batch_size)
+        return f"{text}and {_letter(loss)} is {other} beside a KL that is averaged over {loss.batch_size} images."
+    return f"{text}and kl_batch_reduction=sum where the KL is summed as well."
 
 
 def _verdict(loss: Loss) -> str:

@@ -54,6 +54,7 @@ class Loss:
         train_images: how many the data set has, for M_N.
         range: between which values the data lie.
         data: grey or binary, which decides what a binary cross-entropy is.
+        sum_is_typed: whether reduction=sum was typed, and nothing about the batch.
 
     Raises:
         VaeklError: a number is missing, or does not fit another.
@@ -77,6 +78,7 @@ class Loss:
     train_images: int | None = None
     range: tuple[float, float] = (0.0, 1.0)
     data: Literal["grey", "binary"] = "grey"
+    sum_is_typed: bool = False
 
     def __post_init__(self) -> None:
         if self.half and self.reconstruction != "mse":

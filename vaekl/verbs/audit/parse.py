@@ -7,6 +7,7 @@ from typing import Any
 from vaekl.system.checks import one_of, positive, whole
 from vaekl.system.errors import VaeklError, did_you_mean
 from vaekl.verbs.audit.loss import Loss
+from vaekl.verbs.audit.other_names import of_a_loss, refuse_key
 
 Reader = Callable[[str, str], Any]
 
@@ -31,6 +32,7 @@ def pairs(words: Sequence[str], keys: Iterable[str], hint: str = "") -> dict[str
         if not equals or not key:
             raise VaeklError(f"cannot read {word!r}: write key=value, as in reconstruction=mse.")
         if key not in names and "*" not in names and f"{key.split('.')[0]}.*" not in names:
+            refuse_key(key, value)
             suggestion = did_you_mean(key, [name for name in names if not name.endswith("*")])
             raise VaeklError(f"there is no key {key}{suggestion}{hint}: `vaekl audit --help` lists them.")
         if key in values:
@@ -57,6 +59,7 @@ def read_loss(words: Sequence[str]) -> Loss:
     for key in named:
         text = values[key]
         options |= {"kl_weight": "M_N" if text == "M_N" else positive_number(key, text), "kl_weight_name": key}
+    options["sum_is_typed"] = values.get("reduction") == "sum" and "batch_reduction" not in values
     return Loss(**options)
 
 
@@ -103,6 +106,12 @@ def _one_of(*choices: str) -> Reader:
     return lambda key, text: one_of(text, key, choices)
 
 
+def _reconstruction(key: str, text: str) -> str:
+    if answer := of_a_loss(text):
+        raise VaeklError(f"{key}={text}: {answer}.")
+    return one_of(text, key, ("mse", "l1", "bce", "gaussian_nll", "poisson", "nb"))
+
+
 def _flag(key: str, text: str) -> bool:
     return bool(_one_of("false", "true")(key, text.lower()) == "true")
 
@@ -131,7 +140,7 @@ _WEIGHTS = ("kl_weight", "kld_weight", "M_N")
 _OF_THE_KL = (*_WEIGHTS, "beta", "beta_norm", "beta_kl")
 #: how the value of each word is read
 READERS: dict[str, Reader] = {
-    "reconstruction": _one_of("mse", "l1", "bce", "gaussian_nll", "poisson", "nb"),
+    "reconstruction": _reconstruction,
     "half": _flag,
     "full": _flag,
     "reduction": _one_of("sum", "mean"),

@@ -69,8 +69,7 @@ class Caller:
         return any(
             slot.role == role
             or (slot.role == "bundle" and role in slot.order)
-            or (slot.role in ("posterior", "z") and role in ("mu", "spread"))
-            or (slot.role == "kl" and role == "mu")
+            or (slot.role in ("posterior", "z", "kl") and role in ("mu", "spread"))
             for slot in self.slots
         )
 

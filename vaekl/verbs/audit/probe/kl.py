@@ -96,10 +96,12 @@ def read_kl(call: Call) -> Kl:
     is_bent = kink is not None and kink.shape != "unknown"
     least = Kl(kink=kink, residual=1.0)
     for places in (_S, _POSITIVE) if "spread" in call.reach else ((0.5,),):
-        values = _grid(call, places)
+        # where the KL bends, on both sides of the bend
+        means = np.array(_M) * (max(1.0, np.sqrt(kink.nats)) if kink is not None and is_bent else 1.0)
+        values = _grid(call, means, places)
         if values is None:
             continue
-        m, s = np.meshgrid(np.array(_M), np.array(places), indexing="ij")
+        m, s = np.meshgrid(means, np.array(places), indexing="ij")
         for kl in _fits(values, m, s, kink) if kink is None or is_bent else ():
             if kl.residual < EXACT:
                 return kl
@@ -123,12 +125,12 @@ def of_one_image(call: Call) -> Call:
     return single
 
 
-def _grid(call: Call, places: tuple[float, ...]) -> Array | None:
-    values = np.empty((len(_M), len(places)))
+def _grid(call: Call, means: Array, places: tuple[float, ...]) -> Array | None:
+    values = np.empty((len(means), len(places)))
     try:
-        for row, m in enumerate(_M):
+        for row, m in enumerate(means):
             for column, s in enumerate(places):
-                point: Point = call.point.put("mu", m)
+                point: Point = call.point.put("mu", float(m))
                 values[row, column] = call.caller.value(point.put("spread", s) if "spread" in call.reach else point)
     except CallError:
         return None

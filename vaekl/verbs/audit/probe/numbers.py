@@ -22,7 +22,8 @@ class Number:
         kl: the same of the KL's weight.
         does: nothing, weighs, schedule or other.
         where: "argument", or "attribute" of the object.
-        ramp: of a schedule: (step, share of the final weight of the KL).
+        ramp: of a schedule: (step, share of the final weight of the KL); the last is the first at the full weight, if
+            there is one.
     """
 
     name: str
@@ -60,7 +61,23 @@ def _schedule(call: Call, slot: Slot, final: tuple[float, ...] | None, where: st
     costs = {time: _costs(call, slot.name, time) for time in _TIMES}
     ramp = tuple((time, now[1] / final[1]) for time, now in costs.items() if now and final and final[1])
     moves = any(abs(share - 1) > 1e-6 for _, share in ramp)
+    if moves and abs(ramp[-1][1] - 1) < 1e-6:
+        ramp = (*ramp, (_first_step(call, slot, ramp, final), 1.0))
     return Number(slot.name, slot.number, None, None, "schedule" if moves else "nothing", where, ramp)
+
+
+def _first_step(call: Call, slot: Slot, ramp: tuple[tuple[int, float], ...], final: tuple[float, ...] | None) -> int:
+    """The first step at which the KL has its last weight, by halving."""
+    low = max(time for time, share in ramp if abs(share - 1) > 1e-6)
+    high = min(time for time, _ in ramp if time > low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        now = _costs(call, slot.name, middle)
+        if now is not None and final is not None and abs(now[1] / final[1] - 1) < 1e-6:
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def _is_still(call: Call, name: str, value: float, other: float) -> bool:

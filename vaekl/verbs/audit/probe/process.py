@@ -81,11 +81,13 @@ def child(arguments: list[str]) -> None:
 
 
 def _answer(file: str, name: str, words: Words) -> dict[str, Any]:
-    from vaekl.verbs.audit.probe.entry import read
     from vaekl.verbs.audit.probe.load import load
-    from vaekl.verbs.audit.probe.report import report
 
     target = load(file, name)
+    # only now, so that what the file itself gets wrong is said before torch is imported
+    from vaekl.verbs.audit.probe.entry import read
+    from vaekl.verbs.audit.probe.report import report
+
     try:
         whole = report(read(target.function, words, target.owner))
     except VaeklError as error:

@@ -48,6 +48,11 @@ class Reading:
     per_example: tuple[int, ...]
 
     @property
+    def kl_is_given(self) -> bool:
+        """Whether the loss is handed the KL itself, as a number."""
+        return any(slot.role == "kl" for slot in self.call.caller.slots)
+
+    @property
     def doubt(self) -> float:
         """How badly the terms are told: the larger of their residuals."""
         return max(self.reconstruction.residual, self.kl.residual, self.entangled)

@@ -219,7 +219,7 @@ def _draws(caller: Caller, point: Point) -> bool:
 def _reach(caller: Caller, point: Point) -> frozenset[str]:
     """What the total depends on."""
     start = caller.value(point)
-    moves = {"x_hat": (0.8, 0.3), "mu": (1.0, 9.0), "spread": (0.7, 2.0), "x_scale": (0.7, 1.5), "theta": (3.0,)}
+    moves = {"x_hat": (0.8, 0.3), "mu": (1.0, 9.0), "spread": (0.7, 2.0, 6.5), "x_scale": (0.7, 1.5), "theta": (3.0,)}
     reached = set()
     for role, values in moves.items():
         for value in values if caller.has(role) else ():

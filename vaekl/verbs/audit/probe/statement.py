@@ -51,7 +51,11 @@ def statements(reading: Reading) -> list[Statement]:
         said.append(
             Statement("noise", "it draws random numbers: held at +1 and −1, of which the mean is exact for normals")
         )
-    if prod(reading.per_example) > 1:
+    if reading.kl_is_given:
+        said.append(
+            Statement("KL", "is handed over, and taken as that of each image: how it is reduced is not seen here")
+        )
+    elif prod(reading.per_example) > 1:
         shape = "×".join(map(str, reading.per_example))
         said.append(Statement("returns", f"{shape} numbers, no single one: audited is their mean"))
     return said
@@ -124,7 +128,7 @@ def _reconstruction(reading: Reading) -> list[Statement]:
                 Statement(
                     "scale",
                     f"{name} is a parameter of the loss alone: an optimiser that is given a model's parameters never "
-                    "moves it, and cannot be told from here",
+                    "moves it",
                 )
             )
     return said
@@ -210,9 +214,8 @@ def _number(each: Number) -> str:
     if each.does == "nothing":
         return f"{each.name} = {each.value:g} changes nothing"
     if each.does == "schedule":
-        first = next((time for time, share in each.ramp if abs(share - 1) < 1e-6), None)
-        start = each.ramp[0][1]
-        end = f"its end from step {first:,} or before" if first is not None else "no end within a million steps"
+        (_, start), (last, share) = each.ramp[0], each.ramp[-1]
+        end = f"its end at step {last:,}" if abs(share - 1) < 1e-6 else "no end within a million steps"
         return f"{each.name} is a schedule: the KL's weight begins at {start:.2g} of its last, and has {end}"
     if each.does == "other":
         return f"{each.name} = {each.value:g} changes the loss, and no weight of a term alone"

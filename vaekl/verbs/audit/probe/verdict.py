@@ -166,7 +166,12 @@ def _of_sizes(reading: Reading) -> list[str]:
     twice = [name for name, part in (("reconstruction", pixels), ("KL", latents)) if part.batch == -2]
     if twice and not is_square:
         wrong.append(f"the {' and the '.join(twice)} is divided by the batch size twice")
-    elif None not in (pixels.batch, latents.batch) and pixels.batch != latents.batch and not is_square:
+    elif (
+        None not in (pixels.batch, latents.batch)
+        and pixels.batch != latents.batch
+        and not is_square
+        and not reading.kl_is_given
+    ):
         summed, averaged = (
             ("reconstruction", "KL") if (pixels.batch or 0) > (latents.batch or 0) else ("KL", "reconstruction")
         )

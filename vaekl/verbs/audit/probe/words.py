@@ -9,7 +9,7 @@ from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import show
 from vaekl.verbs.audit.parse import READERS, pairs, positive_number
 
-_SECONDS = 60.0
+_SECONDS = 120.0
 _OWN = ("shape", "latents", "batch_size", "train_images", "range", "data")
 
 
@@ -38,8 +38,14 @@ class Words:
         return cls(**{**content, "shape": None if shape is None else tuple(shape), "range": tuple(content["range"])})
 
 
-def audit_file(file: str, name: str, words: Sequence[str]) -> None:
+def audit_file(file: str, name: str, words: Sequence[str], title: str = "") -> None:
     """Print what a loss in a file is.
+
+    Args:
+        file: of Python.
+        name: of the loss in it.
+        words: that were typed beside it.
+        title: what it is called, if not by its file and name.
 
     Raises:
         VaeklError: one sentence for any mistake.
@@ -61,7 +67,18 @@ def audit_file(file: str, name: str, words: Sequence[str]) -> None:
             )
         )
     else:
-        show(f"vaekl {__version__}, {answer['title']}\n{answer['text']}")
+        show(f"vaekl {__version__}, {title or answer['title']}\n{answer['text']}")
+
+
+def typed(words: Sequence[str]) -> Words:
+    """The words beside a loss: audit's own, and numbers for its arguments.
+
+    Raises:
+        VaeklError: one sentence for any mistake.
+    """
+    values = pairs(words, ["*"])
+    own = {key: READERS[key](key, values.pop(key)) for key in _OWN if key in values}
+    return Words({key: _number(key, text) for key, text in values.items()}, **own)
 
 
 def _number(key: str, text: str) -> float:
