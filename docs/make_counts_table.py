@@ -19,8 +19,7 @@ from scipy import stats
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression
 
-import vaekl
-from vaekl.run.load import TrainedRun
+from vaekl.run.load import TrainedRun, load_run
 
 MODULES = (
     *("fft", "integrate", "interpolate", "linalg", "ndimage", "optimize"),
@@ -119,7 +118,7 @@ def main(folder: str) -> None:
                 more += [f"dataset.offset={offset}"] if offset else []
                 if not (run / "results.json").exists():  # of a call that was stopped
                     subprocess.run(["vaekl", "train", *COMMON, *more], check=True, stdout=subprocess.DEVNULL)
-                trained = vaekl.load(run)
+                trained = load_run(run)
                 values.append(trained.results.test.elbo_nats)
                 shares.append(length_of_latents(trained))
             cells.append(f"{mean(values):.1f} ± {stdev(values):.1f}")

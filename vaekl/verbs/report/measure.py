@@ -168,7 +168,7 @@ def _row(group: str, data: str, run: TrainedRun, count: int, seed: int) -> Row:
         data,
         model.spec.example,
         pixels(inputs),
-        pixels(decoded(model, model.encode(x)[0].cpu())),
+        pixels(decoded(model, model.encode(x)[0].cpu(), inputs=x)),
         pixels(decoded(model, z)),
         pixels(decoded(model, z, stream("draws"))),
     )
