@@ -31,6 +31,7 @@ class Slot:
         how: "position", "keyword", or "attribute" or "parameter" of the object that the loss is a method of.
         number: what a number is set to.
         assumed: whether nobody gave that number.
+        is_tensor: whether it is given as a tensor.
         order: roles of a bundle when it is unpacked.
     """
 
@@ -39,6 +40,7 @@ class Slot:
     how: str = "position"
     number: float = 0.0
     assumed: bool = False
+    is_tensor: bool = False
     order: tuple[str, ...] = ()
 
 
@@ -183,6 +185,8 @@ class Caller:
         return parameters[slot.name]
 
     def _given(self, slot: Slot, tensors: dict[str, Tensor], point: Point, sign: float) -> Any:
+        if slot.role == "number" and slot.is_tensor:
+            return torch.tensor(slot.number)
         if slot.role == "number":
             return int(slot.number) if float(slot.number).is_integer() and abs(slot.number) < 2**53 else slot.number
         if slot.role in ("batch_size", "values", "codes"):

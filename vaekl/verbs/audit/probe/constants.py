@@ -12,6 +12,8 @@ def constant(reading: Reading, loss: Loss | None) -> list[Statement]:
     """What stands beside the terms of one image, in nats: nothing where that is so, or cannot be told."""
     if reading.constant is None or not reading.kl.weight or reading.latents is None:
         return []
+    if any(slot.assumed for slot in reading.call.caller.slots) and reading.constant:
+        return []  # of what nobody gave it cannot be told whether it moves
     sizes = reading.call.point.sizes
     if reading.reconstruction.data_part == "lgamma":
         return [Statement("constant", "ln x! is in it")]

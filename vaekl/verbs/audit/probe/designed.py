@@ -78,6 +78,10 @@ class Point:
         """The same with another value at one place."""
         return Point(self.sizes, self.level, {**self.at, (role, image, place): value}, self.dtype)
 
+    def moved(self, role: str, value: float) -> "Point":
+        """The same with another value at the first place of a role, or of one that is a single number."""
+        return self.put(role, value) if self.sizes.of(role) else self.everywhere(role, value)
+
     def everywhere(self, role: str, value: float) -> "Point":
         """The same with another value wherever none was put."""
         return Point(self.sizes, {**self.level, role: value}, self.at, self.dtype)

@@ -17,6 +17,7 @@ from vaekl.verbs.audit.probe.kl import Kl, read_kl
 from vaekl.verbs.audit.probe.modules import doubled, stubbed
 from vaekl.verbs.audit.probe.reading import Reading, read_call
 from vaekl.verbs.audit.probe.search import Call, working
+from vaekl.verbs.audit.probe.signature import WEIGHTS
 from vaekl.verbs.audit.probe.words import Words
 
 
@@ -46,7 +47,24 @@ def read(function: Callable[..., Any], words: Words, owner: Any = None) -> Readi
             raise VaeklError(
                 f"it fails on some designed inputs ({failure}): give shape= and latents= as it wants them."
             )
-        return min(readings, key=_unlikeliness)
+        reading = min(readings, key=_unlikeliness)
+        return reading if reading.kl.reads else _with_weights(reading)
+
+
+def _with_weights(reading: Reading) -> Reading:
+    """The reading with weights of 0 at 1, where there would be no KL with them."""
+    call = reading.call
+    names = [slot.name for slot in call.caller.numbers() if slot.number == 0 and WEIGHTS.match(slot.name.lower())]
+    caller = call.caller
+    for name in names:
+        caller = caller.with_number(name, 1.0)
+    reach = call.reach | {role for role in ("mu", "spread") if caller.has(role)}
+    note = f"{' and '.join(names)} of 0, with which there is no KL, taken as 1"
+    try:
+        other = read_call(replace(call, caller=caller, reach=reach, notes=(*call.notes, note)), reading.words)
+    except CallError:
+        return reading
+    return other if names and other.kl.kind and other.kl.weight else reading
 
 
 def _calls(function: Callable[..., Any], words: Words, owner: Any) -> list[Call]:

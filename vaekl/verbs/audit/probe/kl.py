@@ -55,6 +55,7 @@ class Kl:
         pieces: coefficients of `_PIECES` where no KL fits.
         residual: of the fit.
         reads: whether it depends on μ or σ at all.
+        between_images: whether the latents of two images act on each other.
     """
 
     kind: str = ""
@@ -65,6 +66,7 @@ class Kl:
     pieces: dict[str, float] = field(default_factory=dict)
     residual: float = 0.0
     reads: bool = True
+    between_images: bool = False
 
     @property
     def weight(self) -> float:
@@ -90,9 +92,11 @@ def read_kl(call: Call) -> Kl:
     """The function of μ and the second parameter that the loss has for one latent of one image."""
     if not {"mu", "spread"} & call.reach:
         return Kl(reads=False)
-    call = of_one_image(call)
+    batch, call = call, of_one_image(call)
     kink = find_kink(call)
     kink = kink if kink is not None and kink.shape != "linear" else None
+    if kink is None and (left := _between_images(batch)) > 1e-5:
+        return Kl(residual=max(left, 2 * TOLD), between_images=True)
     is_bent = kink is not None and kink.shape != "unknown"
     least = Kl(kink=kink, residual=1.0)
     for places in (_S, _POSITIVE) if "spread" in call.reach else ((0.5,),):
@@ -113,6 +117,23 @@ def read_kl(call: Call) -> Kl:
         if least.residual < EXACT:
             break
     return least
+
+
+def _between_images(call: Call) -> float:
+    """How much two images' μ change the loss together beside what one does, as in a total correlation."""
+    if "mu" not in call.reach or call.point.sizes.batch < 2:
+        return 0.0
+
+    def step(other: float) -> float:
+        # along one latent alone a total correlation is nothing
+        point = call.point.put("mu", other, 1, 0).put("mu", other, 1, 1).put("mu", 0.8, 0, 1)
+        return call.caller.value(point.put("mu", 1.0)) - call.caller.value(point.put("mu", 0.4))
+
+    try:
+        beside, beyond = step(0.5), step(-0.9)
+    except CallError:
+        return 0.0
+    return abs(beside - beyond) / max(abs(beside), abs(beyond), 1e-30)
 
 
 def of_one_image(call: Call) -> Call:

@@ -103,9 +103,8 @@ def doubled(owner: nn.Module) -> nn.Module:
         for name, value in vars(part).items():
             if isinstance(value, Tensor) and value.is_floating_point():
                 setattr(part, name, value.double())
-    for name in ("log", "log_dict", "log_metrics"):
-        if callable(getattr(twin, name, None)) and not isinstance(getattr(twin, name), nn.Module):
-            _replace(twin, name, lambda *_, **__: None)
+    for name in ("log", "log_dict"):
+        _replace(twin, name, lambda *_, **__: None)
     return twin
 
 
@@ -123,6 +122,8 @@ def stubbed(
     extra = [0 for each in others if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
     forms: list[Callable[[Tensor], Any]] = [lambda x: x, lambda x: (x, torch.zeros(len(x), dtype=torch.long))]
     if first.name in ("batch", "data"):
+        # two images would be unpacked as (x, labels) too
+        forms.reverse()
         forms.append(lambda x: {"x": x, "image": x, "data": x, "input": x})
     for size in [shape] if shape is not None else _SHAPES:
         x = torch.full((2, *size), 0.5)

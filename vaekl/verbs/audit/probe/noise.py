@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_NARROW = (torch.float32, torch.float16, torch.bfloat16)
+
 
 @contextmanager
 def held(sign: float) -> Iterator[None]:
-    """While inside, every normal draw is `sign`, what else is random has one seed, and .float() costs no digits."""
+    """While inside, every normal draw is `sign`, what else is random has one seed, and no .float() costs digits."""
 
     def like(values: Tensor, **options: Any) -> Tensor:
         return torch.full_like(values, sign, **options)
@@ -28,12 +30,22 @@ def held(sign: float) -> Iterator[None]:
     def filled(values: Tensor, mean: float = 0.0, std: float = 1.0, **_: Any) -> Tensor:
         return values.fill_(mean + sign * std)
 
+    change: Callable[..., Tensor] = Tensor.to
+
+    def to(values: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        if options.get("dtype") in _NARROW:
+            options["dtype"] = torch.float64
+        return change(values, *(torch.float64 if each in _NARROW else each for each in arguments), **options)
+
     places: tuple[tuple[Any, str, Callable[..., Tensor]], ...] = (
         (torch, "randn_like", like),
         (torch, "randn", sized),
         (torch, "normal", normal),
         (Tensor, "normal_", filled),
         (Tensor, "float", Tensor.double),
+        (Tensor, "half", Tensor.double),
+        (Tensor, "bfloat16", Tensor.double),
+        (Tensor, "to", to),
     )
     before = [getattr(place, name) for place, name, _ in places]
     state = torch.get_rng_state()

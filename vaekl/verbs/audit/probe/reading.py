@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vaekl.verbs.audit.probe.designed import X_HAT, Point, X
 from vaekl.verbs.audit.probe.energy import TOLD
-from vaekl.verbs.audit.probe.gradients import Slope, slopes
+from vaekl.verbs.audit.probe.gradients import Slope, is_coarse, slopes
 from vaekl.verbs.audit.probe.kl import Kl, of_one_image, read_kl
 from vaekl.verbs.audit.probe.numbers import Number, read_numbers
 from vaekl.verbs.audit.probe.pixels import Reconstruction, read_reconstruction
@@ -126,7 +126,7 @@ def _entangled(call: Call) -> float:
     both = call.caller.value(call.point.put(role, 1.4).put("x_hat", 0.8))
     size = min(abs(pixel - start), abs(latent - start)) or 1e-30
     left = abs(both - pixel - latent + start) / size
-    return left if left > 1e-6 else 0.0
+    return left if left > (1e-2 if is_coarse(call) else 1e-6) else 0.0
 
 
 def _constant(call: Call, reconstruction: Reconstruction, kl: Kl) -> float | None:

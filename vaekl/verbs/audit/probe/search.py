@@ -62,6 +62,8 @@ def working(
         choices = [(*slots, *attributes(owner, numbers)) for slots in candidates(function, numbers)]
     except (TypeError, ValueError) as error:
         raise VaeklError(f"its arguments cannot be read ({error}): name a function written in Python.") from error
+    # an argument that nobody knows is a number, or else a tensor of one
+    choices += [tuple(replace(slot, is_tensor=slot.assumed) for slot in slots) for slots in choices if _assumes(slots)]
     tried = list(choices)
     failures: dict[tuple[Slot, ...], str] = {}
     partial: list[Call] = []
@@ -96,9 +98,14 @@ def working(
     )
 
 
+def _assumes(slots: tuple[Slot, ...]) -> bool:
+    return any(slot.assumed for slot in slots)
+
+
 def _is_open(choices: list[tuple[Slot, ...]]) -> bool:
     """Whether the choices differ in what an argument is, and not in how a model's outputs are unpacked alone."""
-    return len({tuple(slot.role for slot in slots) for slots in choices if all(s.role != "bundle" for s in slots)}) > 1
+    roles = {tuple(slot.role for slot in slots) for slots in choices}
+    return len({each for each in roles if "bundle" not in each}) > 1
 
 
 def _all_points(
@@ -224,7 +231,7 @@ def _reach(caller: Caller, point: Point) -> frozenset[str]:
     for role, values in moves.items():
         for value in values if caller.has(role) else ():
             try:
-                moved = caller.value(point.put(role, value))
+                moved = caller.value(point.moved(role, value))
             except CallError:
                 continue
             if abs(moved - start) > 1e-12 * max(1.0, abs(start)):

@@ -22,14 +22,14 @@ _ORDERS = (
 )
 _SIZES = {
     "batch_size": r"^(batch_?size|bs|n_?batch|batch_len)$",
-    "values": r"^((input|original|data|in|x|n)_?dims?|(n_?|num_?)?pixels|(image|img)_?size)$",
+    "values": r"^((input|original|data|in|x|n)_?dims?|(n_?|num_?)pixels|(image|img)_?size)$",
     "codes": r"^(latent_?dims?|z_?dim|n_?latents?|num_?latents?|nz|latent_?size|z_?size)$",
 }
 #: numbers that count steps: they are probed long after every warm-up
 STEPS = re.compile(r"^(global_?|current_?|cur_?|train_?|n_?|num_?)?(step|steps|epoch|epochs|iter|iters|iteration|it)$")
 DATA_SET = re.compile(r"^(n_?data|data_?set_?size|num_?data|n_?train|train_?size|num_?train\w*|train_images|n_?samples|"
                       r"data_?size|n_?obs|total_?size)$")  # fmt: skip
-LONG_AFTER = 1e9
+LONG_AFTER = 999_999_999.0
 #: attributes of a model that its loss may be multiplied by
 WEIGHTS = re.compile(
     r"^(beta|alpha|gamma|lamb\w*|kld?_?\w*|\w*_?weight|\w*capacity|c_max|free_?\w*|c|w_?kl|\w*_coef\w*)$"

@@ -147,6 +147,9 @@ def _kl(reading: Reading) -> list[Statement]:
         return [Statement(topic, "none")]
     if kl.kink is not None and kl.kink.shape == "unknown":
         return [Statement(topic, "cannot be told: it is no straight line in the KL", kl.residual or kl.kink.residual)]
+    if kl.between_images:
+        text = "cannot be told: the latents of one image act on those of another, as in a total correlation or an MMD"
+        return [Statement(topic, text, kl.residual)]
     if kl.residual > TOLD or not (kl.kind or kl.pieces):
         return [Statement(topic, "cannot be told: no KL of normals fits", kl.residual)]
     if kl.pieces or (not kl.is_right and kl.kink is None):

@@ -24,12 +24,14 @@ def mistakes(reading: Reading) -> list[str]:
         and "x_hat" not in reading.call.reach
     ):
         wrong.append("there is no reconstruction: x̂ changes nothing")
+    if reading.entangled and not reading.reconstruction.together:
+        # what either costs is a matter of the other, and so would be every further sentence
+        return [
+            *wrong,
+            "reconstruction and KL are no sum: what one costs depends on the other, and no weight is between them",
+        ]
     wrong += kl_mistakes(reading.kl, reading.call.caller.name_of("spread"))
     wrong += _signs(reading)
-    if reading.entangled and not reading.reconstruction.together:
-        wrong.append(
-            "reconstruction and KL are no sum: one multiplies the other, so that no one weight stands between them"
-        )
     wrong += [*_of_kink(reading), *_of_family(reading), *_of_sizes(reading), *_of_scale(reading)]
     for each in reading.numbers:
         if each.does == "nothing" and WEIGHTS.match(each.name.lower()):
@@ -74,7 +76,13 @@ def _unseen(reading: Reading) -> list[str]:
 
 def _signs(reading: Reading) -> list[str]:
     pixels = reading.reconstruction.term.weight if reading.reconstruction.term else reading.reconstruction.weight
-    if reading.kl.kind and reading.kl.weight and pixels and (pixels < 0) != (reading.kl.weight < 0):
+    if (
+        reading.doubt < TOLD
+        and reading.kl.kind
+        and reading.kl.weight
+        and pixels
+        and (pixels < 0) != (reading.kl.weight < 0)
+    ):
         return ["the KL is subtracted where it is to be added: its sign is wrong" if pixels > 0 else
                 "the reconstruction is subtracted where it is to be added: its sign is wrong"]  # fmt: skip
     return []
