@@ -173,8 +173,8 @@ class VAE(nn.Module):
             eta: [B, P, *S].
         """
         dispersion = self.weighting.dispersion
-        mean = self.spec.to_data(self.likelihood.mean(eta, dispersion))
-        return mean, self.spec.data_variance(self.likelihood.variance(eta, dispersion))
+        mean, variance = self.likelihood.moments(eta, dispersion)
+        return self.spec.to_data(mean), self.spec.data_variance(variance)
 
     def log_prob(self, eta: Tensor, x: Tensor) -> Tensor:
         """ln p(x|z) of the user's values, [B], nats.

@@ -204,6 +204,10 @@ class Likelihood(Supported, nn.Module, ABC):
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
         """Var[x] under the density, [B, *S]; the root of its average is the implied σ."""
 
+    def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance; a family whose two are the same sums or integrals computes these once."""
+        return self.mean(eta, dispersion), self.variance(eta, dispersion)
+
     @abstractmethod
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x, [B, *S], from the generator or from torch's own."""

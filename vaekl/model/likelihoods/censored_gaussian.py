@@ -77,14 +77,16 @@ class CensoredGaussian(Gaussian):
         return torch.zeros_like(eta[:, 0])
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        is_low, (_, near, far), (inside, _) = self._parts(eta, dispersion)
-        off = far + near * inside
-        return torch.where(is_low, off, 1 - off)
+        return self.moments(eta, dispersion)[0]
 
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        _, (end, near, far), (inside, spread) = self._parts(eta, dispersion)
+        return self.moments(eta, dispersion)[1]
+
+    def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
+        is_low, (end, near, far), (inside, spread) = self._parts(eta, dispersion)
         mean = far + near * inside
-        return end * mean.square() + far * (1 - mean).square() + near * (spread + (inside - mean).square())
+        variance = end * mean.square() + far * (1 - mean).square() + near * (spread + (inside - mean).square())
+        return torch.where(is_low, mean, 1 - mean), variance
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return super().sample(eta, dispersion, generator).clamp(0, 1)

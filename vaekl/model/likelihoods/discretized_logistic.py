@@ -80,10 +80,13 @@ class DiscretizedLogistic(OnLevels):
         return torch.zeros_like(eta[:, 0])
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.logistic(eta, dispersion).moments()[0]
+        return self.moments(eta, dispersion)[0]
 
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.logistic(eta, dispersion).moments()[1]
+        return self.moments(eta, dispersion)[1]
+
+    def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
+        return self.logistic(eta, dispersion).moments()
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.logistic(eta, dispersion).draw(generator)

@@ -108,10 +108,16 @@ class LogisticMixture(OnLevels):
         return torch.zeros_like(eta[:, 0])
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self._moments(eta)[0]
+        return self.moments(eta, dispersion)[0]
 
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self._moments(eta)[1]
+        return self.moments(eta, dispersion)[1]
+
+    def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
+        log_weight, logistics = self._mixture(eta)
+        weight, (means, variances) = log_weight.exp(), self._of_each(eta, logistics)
+        mean = (weight * means).sum(1)
+        return mean, (weight * (variances + (means - mean.unsqueeze(1)).square())).sum(1)
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         log_weight, logistics = self._mixture(eta)
@@ -160,12 +166,6 @@ class LogisticMixture(OnLevels):
         to_green, to_blue, from_green = self._coefficients(eta)
         red, green = red - 0.5, green - 0.5
         return torch.stack([torch.zeros_like(to_green), to_green * red, to_blue * red + from_green * green], 2)
-
-    def _moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
-        log_weight, logistics = self._mixture(eta)
-        weight, (means, variances) = log_weight.exp(), self._of_each(eta, logistics)
-        mean = (weight * means).sum(1)
-        return mean, (weight * (variances + (means - mean.unsqueeze(1)).square())).sum(1)
 
     def _of_each(self, eta: Tensor, logistics: Logistics) -> tuple[Tensor, Tensor]:
         """Mean and variance of each component, [B, components, *S].

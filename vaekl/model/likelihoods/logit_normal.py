@@ -68,10 +68,13 @@ class LogitNormal(Gaussian):
         return None
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return _moments(*torch.broadcast_tensors(self.location(eta), self.width(eta, dispersion)))[0]
+        return self.moments(eta, dispersion)[0]
 
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return _moments(*torch.broadcast_tensors(self.location(eta), self.width(eta, dispersion)))[1]
+        return self.moments(eta, dispersion)[1]
+
+    def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
+        return _moments(*torch.broadcast_tensors(self.location(eta), self.width(eta, dispersion)))
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         draw = super().sample(eta, dispersion, generator).sigmoid()

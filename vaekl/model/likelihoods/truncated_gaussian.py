@@ -45,10 +45,13 @@ class TruncatedGaussian(Likelihood):
         return (peak - x) * (x + peak - 2 * eta[:, 0]) / (2 * dispersion) - log_integral
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return truncated_mass.moments(*_of_one_type(eta[:, 0], dispersion, 0.0, 1.0))[0]
+        return self.moments(eta, dispersion)[0]
 
     def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return truncated_mass.moments(*_of_one_type(eta[:, 0], dispersion, 0.0, 1.0))[1]
+        return self.moments(eta, dispersion)[1]
+
+    def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
+        return truncated_mass.moments(*_of_one_type(eta[:, 0], dispersion, 0.0, 1.0))
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
         location, sigma = (part.detach().cpu().double().numpy() for part in (eta[:, 0], dispersion.sqrt()))
