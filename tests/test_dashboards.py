@@ -168,3 +168,18 @@ def test_hparams(shown, runs):
         assert row[2:4] == [found["choices"]["likelihood"], str(found["seed"])]
         for text, (split, tag) in zip(row[7 : len(head)], (name.split("/") for name in figures), strict=True):
             assert float(text) == pytest.approx(found[split][tag], rel=1e-4)
+
+
+@pytest.mark.nightly
+def test_projector(served, shown, runs):
+    """The test images as points with their labels and pictures, of every run."""
+    names = served("plugin/projector/runs")
+    assert sorted(names) == [run.name for run in runs]
+    (embedding,) = served("plugin/projector/info", run=names[0])["embeddings"]
+    assert embedding["tensorName"] == "test posterior means" and embedding["tensorShape"] == [360, 4]
+    with shown("data/plugin/projector/projector_binary.html") as page:
+        page.until("return all('vz-projector-data-panel').length > 0")
+        page.until("return all('div').some(part => /Points: *360/.test(part.textContent))")
+        wait_until(lambda: coloured(page.picture()) > 300)
+        # the page by itself, which TensorBoard shows in a frame, has no icon
+        page.complaints[:] = [text for text in page.complaints if "favicon.ico" not in text]

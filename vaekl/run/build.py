@@ -32,7 +32,16 @@ from vaekl.system.devices import pick_device, prepare, take_threads
 from vaekl.system.errors import VaeklError
 from vaekl.system.workers import in_worker
 from vaekl.training.callback import Callback
-from vaekl.training.callbacks import Baseline, Checkpoints, Heartbeat, Images, MetricsCsv, ProgressDisplay, TensorBoard
+from vaekl.training.callbacks import (
+    Baseline,
+    Checkpoints,
+    Heartbeat,
+    Images,
+    MetricsCsv,
+    ProgressDisplay,
+    Projector,
+    TensorBoard,
+)
 from vaekl.training.plan import Plan
 from vaekl.training.trainer import Trainer
 
@@ -234,6 +243,7 @@ def _callbacks(cfg: RunConfig, path: Path, console: Console) -> list[Callback]:
         MetricsCsv(path),
         tensorboard,
         Images(path, tensorboard),
+        Projector(path),
         ProgressDisplay(console),
         Baseline(console),
     ]

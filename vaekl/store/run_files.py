@@ -76,6 +76,11 @@ class RunFiles:
         """The folder that `vaekl sample` writes to."""
         return self.path / "samples"
 
+    @property
+    def projector(self) -> Path:
+        """The folder of what TensorBoard's Projector shows."""
+        return self.path / "projector"
+
     def picture(self, name: str) -> Path:
         """A picture that training leaves, such as prior_samples."""
         return self.path / f"{name}.png"

@@ -6,6 +6,7 @@ from vaekl.training.callbacks.heartbeat import Heartbeat
 from vaekl.training.callbacks.images import Images
 from vaekl.training.callbacks.metrics_csv import MetricsCsv
 from vaekl.training.callbacks.progress import ProgressDisplay
+from vaekl.training.callbacks.projector import Projector
 from vaekl.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Images",
     "MetricsCsv",
     "ProgressDisplay",
+    "Projector",
     "TensorBoard",
 ]

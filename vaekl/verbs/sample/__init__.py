@@ -67,7 +67,7 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
         show(f"  left out: {rest:,} of {len(split):,} {spec.example}s (sample.count={options.count})")
     if options.format == "csv":
         show(f"  cells: {rows.PROTOCOL}")
-    if pictures := [kind for kind in plates if options.format == "csv" and kind not in ROWS]:
+    if pictures := [kind for kind in options.what if options.format == "csv" and kind not in ROWS]:
         show(f"  left out: {' and '.join(pictures)}, which {'is' if len(pictures) == 1 else 'are'} drawn as png or npz")
     for kind, plate in plates.items():
         for decoder in options.decoder if kind not in pictures else []:
@@ -92,8 +92,26 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
                 drawn = grid(plate.lay_out(tiles.drawn(images)), plate.columns, _LEAST_PIXELS)
                 save_png(path, drawn, f"{label}: {origin}{tiles.words(images)}", plate.rows)
             show(printable(f"  {path.name:<27} {label}"))
+    if "latents" in options.what and options.format != "csv":
+        _save_latents(run, options, folder / f"latents.{options.format}", other, origin)
     if "mean" in options.decoder and run.model.likelihood.mean_note:
         show(f"  ({run.model.likelihood.mean_note})")
+
+
+def _save_latents(run: TrainedRun, options: SampleOptions, path: Path, other: str, origin: str) -> None:
+    """Write where the inputs lie in the plane of two latents."""
+    from vaekl.verbs.sample import scatter  # matplotlib takes a second to load
+
+    if other and path.exists():  # it may be of the run's own data
+        path = path.with_stem(path.stem + other)
+    points = scatter.scatter_of(run, options)
+    if (rest := len(run.split(options.split)) - len(points.mean)) > 0:
+        show(f"  left out: {rest:,} {run.model.spec.example}s, of which latents show {scatter.MOST_POINTS:,} at most")
+    if options.format == "npz":
+        _save_npz(path, {name: np.asarray(array) for name, array in points.arrays.items()}, f"{points.words}: {origin}")
+    else:
+        scatter.save_png(path, points, f"{points.words}: {origin}")
+    show(printable(f"  {path.name:<27} {points.words}"))
 
 
 def _save_npz(path: Path, arrays: dict[str, np.ndarray[Any, Any]], label: str) -> None:

@@ -9,7 +9,9 @@ from vaekl.system.checks import one_of, optional, positive, whole
 from vaekl.system.errors import VaeklError
 
 #: kinds of pictures, in the order in which they are made
-KINDS = ("prior", "reconstructions", "traversal", "interpolation")
+KINDS = ("prior", "reconstructions", "traversal", "interpolation", "plane", "latents")
+#: those of them that are decoded latents
+PLATES = KINDS[:-1]
 #: those of them that are rows of a table too
 ROWS = ("prior", "reconstructions")
 #: what may be made of a decoder's output, and how a picture's label says it

@@ -15,7 +15,7 @@ from vaekl.measures.elbo import evaluate
 from vaekl.measures.tiles import Tiles
 from vaekl.run.load import TrainedRun
 from vaekl.system.errors import VaeklError
-from vaekl.verbs.sample.options import KINDS, SampleOptions
+from vaekl.verbs.sample.options import PLATES, SampleOptions
 
 #: images that the latents' KL and the shades of a picture are estimated from
 FEW_HUNDRED = 512
@@ -58,8 +58,8 @@ def plates_of(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> dict[str
     Raises:
         VaeklError: there are too few latents or images.
     """
-    makers = dict(zip(KINDS, (prior, reconstructions, traversal, interpolation), strict=True))
-    return {kind: makers[kind](run, options, tiles) for kind in options.what}
+    makers = dict(zip(PLATES, (prior, reconstructions, traversal, interpolation, plane), strict=True))
+    return {kind: makers[kind](run, options, tiles) for kind in options.what if kind in makers}
 
 
 def prior(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
@@ -91,12 +91,7 @@ def traversal(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
         VaeklError: the model has no such latent.
     """
     latents, span = run.model.latents, options.span
-    if options.latents and max(options.latents) >= latents:
-        raise VaeklError(
-            f"sample.latents={max(options.latents)} is not there: the model has {latents} latents, 0 to {latents - 1}."
-        )
-    few_images = run.split(options.split, FEW_HUNDRED)
-    kl = evaluate(run.model, few_images, stream(run, options, "kl")).kl_per_latent
+    kl = _kl_per_latent(run, options)
     chosen = options.latents or pictures.most_kl(kl, _ROWS)
     z = pictures.traversal(chosen, latents, options.columns, span)
     order = "" if options.latents else ", most KL first,"
@@ -113,6 +108,57 @@ def traversal(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
         },
         rows=[f"z{latent}" for latent in chosen],
     )
+
+
+def plane(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
+    """Two latents moved from −span to span, one to the right and one upwards, all others at 0.
+
+    Raises:
+        VaeklError: the model has one latent, or no such one.
+    """
+    (first, second), why = two_latents(run, options)
+    values = torch.linspace(-options.span, options.span, options.columns)
+    z = torch.zeros(options.columns, options.columns, run.model.latents)
+    z[..., first], z[..., second] = values, values.flip(0)[:, None]
+    others = "" if run.model.latents == 2 else " with all others at 0"
+    return Plate(
+        f"plane of latents {first}, to the right, and {second}, upwards{why}, from {-options.span:g} to "
+        f"{options.span:g}{others}{run.model.spec.at_mean_total}",
+        z.flatten(0, 1),
+        options.columns**2,
+        options.columns,
+        {"latents": np.array([first, second]), "values": values},
+        rows=[f"z{second} = {value:.2g}" for value in values.flip(0).tolist()],
+    )
+
+
+def two_latents(run: TrainedRun, options: SampleOptions) -> tuple[tuple[int, int], str]:
+    """The chosen two, or those with most KL, in their order; and why, in words.
+
+    Raises:
+        VaeklError: the model has one latent, or not the chosen ones.
+    """
+    if run.model.latents < 2 or (options.latents and len(options.latents) < 2):
+        cure = "take another run" if run.model.latents < 2 else "name two by sample.latents, as in sample.latents=0,5"
+        raise VaeklError(f"a plane needs two latents, and there is one: {cure}, or leave plane and latents away.")
+    kl = _kl_per_latent(run, options)
+    first, second = sorted((options.latents or pictures.most_kl(kl, 2))[:2])
+    return (first, second), "" if options.latents or run.model.latents == 2 else " (most KL)"
+
+
+def _kl_per_latent(run: TrainedRun, options: SampleOptions) -> Tensor:
+    """Of some hundred images, [Z] in nats.
+
+    Raises:
+        VaeklError: the options name a latent that the model has not.
+    """
+    latents = run.model.latents
+    if options.latents and max(options.latents) >= latents:
+        raise VaeklError(
+            f"sample.latents={max(options.latents)} is not there: the model has {latents} latents, 0 to {latents - 1}."
+        )
+    few_images = run.split(options.split, FEW_HUNDRED)
+    return evaluate(run.model, few_images, stream(run, options, "kl")).kl_per_latent
 
 
 def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
