@@ -46,7 +46,8 @@ def test_a_line_is_not_written_more_often_than_can_be_seen(shown):
     assert shown[0] == "step 0" and shown[-1] == "step 999" and len(shown) < 10
 
 
-def test_a_run_shows_one_line_and_no_others(shown):
+def test_a_run_shows_one_line_and_no_others(shown, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a kernel has it
     data, out = data_of(), io.StringIO()
     trainer, _ = trainer_of(data, model_of(data.spec), steps=10, valid_every=5)
     with contextlib.redirect_stdout(out):

@@ -7,6 +7,7 @@ import rich.console
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from vaekl.system.notebook import in_notebook
 from vaekl.system.terminal import Output, printable_lines
 
 
@@ -23,13 +24,14 @@ class Console(rich.console.Console):  # noqa: TID251
 
     def __init__(self, file: IO[str] | None = None, **more: Any) -> None:
         self.output = Output(file)
-        # a notebook gets text too: Rich would send it HTML, past `output`
+        # a notebook gets plain text: Rich would send it HTML, past `output`, or take its FORCE_COLOR for a terminal's
         plainly: dict[str, Any] = {
             "highlight": False,
             "markup": False,
             "emoji": False,
             "soft_wrap": True,
             "force_jupyter": False,
+            **({"force_terminal": False} if in_notebook() else {}),
         }
         super().__init__(file=cast(IO[str], self.output), **plainly | more)
 

@@ -42,6 +42,11 @@ class NotebookLine:
 
 def notebook_line() -> NotebookLine | None:
     """A line under the current cell of a notebook, or None where this process serves none."""
+    return NotebookLine(sys.modules["IPython"]) if in_notebook() else None
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return NotebookLine(ipython) if getattr(shell, "kernel", None) is not None else None
+    return getattr(shell, "kernel", None) is not None
