@@ -1,4 +1,4 @@
-"""Run docs/examples/notebook.ipynb and keep its outputs, without what is of this machine alone; needs nbclient, ipykernel.
+"""Run docs/examples/notebook.ipynb and keep its outputs without the paths in them; needs nbclient and ipykernel.
 
 python docs/make_notebook.py
 """

@@ -1,5 +1,7 @@
 """The programs of docs/examples/, and what docs/distributions.md shows."""
 
+import json
+import os
 import re
 import runpy
 from pathlib import Path
@@ -27,3 +29,32 @@ def test_the_code_of_the_page_runs():
     names: dict = {}
     exec(code, names)
     assert names["kl"].item() == pytest.approx(22.1789, abs=1e-3) and names["elbo"].shape == (5,)
+
+
+def texts_of(notebook):
+    """What the cells of a notebook have written, as text, one string for each output."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    return ["".join(output.get("text") or output.get("data", {}).get("text/plain", "")) for output in outputs]
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    for package in ("nbclient", "ipykernel"):
+        pytest.importorskip(package, reason=f"the notebook needs {package}, which the project does not: `make extras`")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOCS.parent), os.environ.get("PYTHONPATH", "")]))
+    executed = runpy.run_path(str(DOCS / "make_notebook.py"))["executed"](tmp_path)
+    shown, kept = texts_of(executed), texts_of(json.loads((DOCS / "examples" / "notebook.ipynb").read_text("utf-8")))
+    elbos = [float(re.search(r"^ELBO (\S+) nats", "\n".join(texts), re.MULTILINE)[1]) for texts in (shown, kept)]
+    assert elbos[0] == pytest.approx(elbos[1], abs=0.5)
+    for texts in (shown, kept):
+        # the progress is one line, in which the last figures are left
+        (line,) = [text for text in texts if "1,500/1,500" in text]
+        assert re.fullmatch(r" *step +1,500/1,500 · train ELBO \S+ nats · \S+ images/s · valid ELBO \S+ nats", line)
+        assert not re.search(r"\x1b|(?<![\w/])/(?:home|tmp|root|work|Users|private|var)/", "\n".join(texts))
+
+
+def test_the_notebook_has_its_outputs():
+    """What is committed has figures and pictures in it, and is no larger than a page."""
+    file = DOCS / "examples" / "notebook.ipynb"
+    cells = [cell for cell in json.loads(file.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] for cell in cells[1:]) and file.stat().st_size < 100_000
+    assert sum("image/png" in output.get("data", {}) for cell in cells for output in cell["outputs"]) == 2

@@ -121,7 +121,7 @@ def test_pictures_have_a_stream_of_their_own():
     trainer, _ = trainer_of(data, model)
     state = trainer.generator.get_state()
     seen, decode = [], model.decode
-    model.decode = lambda z: seen.append(z) or decode(z)
+    model.decode = lambda z, rows=None: seen.append(z) or decode(z, rows)
     pictures(trainer, None)
     prior = next(z for z in seen if len(z) == COLUMNS**2)
     assert torch.equal(trainer.generator.get_state(), state)

@@ -7,6 +7,7 @@ from cli_helpers import refused, trained, vaekl
 from PIL import Image
 
 from vaekl.measures.elbo import evaluate
+from vaekl.run.load import load_run
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +17,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(run):
-    from vaekl.run.load import load
-
-    return load(run)
+    return load_run(run)
 
 
 def test_the_grid_is_decoded_from_the_plane_and_points_lie_in_the_same(run, model):
