@@ -8,8 +8,9 @@ from typing import Any
 import vaekl
 from vaekl import distributions
 
-PUBLIC = {name: getattr(vaekl, name) for name in vaekl.__all__ if name != "distributions"}
+PUBLIC = {name: getattr(vaekl, name) for name in vaekl.__all__ if name not in ("distributions", "sklearn")}
 PUBLIC |= {f"distributions.{name}": getattr(distributions, name) for name in distributions.__all__}
+PUBLIC["sklearn.VAETransformer"] = vaekl.sklearn.VAETransformer
 #: those that are called; nobody but vaekl makes its error
 CALLED = {name: thing for name, thing in PUBLIC.items() if name != "VaeklError"}
 #: what it is, or where its shape follows from another's

@@ -155,14 +155,14 @@ def _training_again(runs: list[str]) -> str:
     return f"resume goes on with a run where it was left: {cure} it once more, from its first step."
 
 
-def _with_format(verb: str, words: list[str]) -> int:
+def _with_flag(verb: str, name: str, words: list[str]) -> int:
     # `--format npz` is what other programs have taught the fingers
     rest, unread = [], iter(words)
     for word in unread:
         flag, equals, value = word.partition("=")
-        if flag == "--format" and not (value := value if equals else next(unread, "")):
-            raise VaeklError(f"--format needs a value, such as npz: see `vaekl {verb} --help`.")
-        rest.append(f"{verb}.format={value}" if flag == "--format" else word)
+        if flag == f"--{name}" and not (value := value if equals else next(unread, "")):
+            raise VaeklError(f"--{name} needs a value: see `vaekl {verb} --help`.")
+        rest.append(f"{verb}.{name}={value}" if flag == f"--{name}" else word)
     return _look_at_runs(verb, rest)
 
 
@@ -190,9 +190,10 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "resume": _resume,
     "eval": partial(_look_at_runs, "eval"),
-    "sample": partial(_with_format, "sample"),
-    "encode": partial(_with_format, "encode"),
-    "score": partial(_with_format, "score"),
+    "sample": partial(_with_flag, "sample", "format"),
+    "encode": partial(_with_flag, "encode", "format"),
+    "score": partial(_with_flag, "score", "format"),
+    "export": partial(_with_flag, "export", "to"),
     "audit": _audit,
     "report": partial(_look_at_runs, "report"),
 }

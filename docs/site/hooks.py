@@ -49,6 +49,7 @@ def _public_names() -> dict[str, str]:
         block = _block("vaekl", f"vaekl{module}", name)
         # what all of them have in common comes first
         pages[page] = heading + "\n" + (block + rest if title == f"{name}s" else rest + block)
+    pages["load"] += "\n::: vaekl.sklearn.VAETransformer\n"
     options = "    options: {members: false, show_root_heading: false, show_root_toc_entry: false}\n"
     package = "vaekl.distributions"
     blocks = [_block(package, package, name) for _, name in _imports(ROOT / "vaekl/distributions/__init__.py")]
@@ -71,7 +72,9 @@ def _block(public: str, module: str, name: str) -> str:
 def _command() -> str:
     """What `--help` prints, of vaekl and of its verbs."""
     verbs = {"vaekl": texts.PROGRAM, "vaekl train": texts.of_train([], []), "vaekl resume": texts.RESUME}
-    verbs |= {f"vaekl {verb}": texts.of_verb(verb) for verb in ("eval", "sample", "report")}
+    verbs |= {
+        f"vaekl {verb}": texts.of_verb(verb) for verb in ("eval", "sample", "encode", "score", "export", "report")
+    }
     verbs["vaekl audit"] = audit.HELP
     blocks = [f"## `{name} --help`\n\n```text\n{text.rstrip()}\n```\n" for name, text in verbs.items()]
     return "\n".join(["# Command line\n", *blocks])

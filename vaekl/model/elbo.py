@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class StepTerms(ElboTerms):
     """The parts of a batch's ELBO, and what is minimised.
 
-    Attributes:
-        loss: averaged over the batch, a scalar; lower is better, and not comparable between weightings.
+    Args:
+        loss: averaged over the batch, a scalar, []; lower is better, and not comparable between weightings.
     """
 
     loss: Tensor
@@ -86,7 +86,7 @@ def elbo(
         x: [B, *S], as the likelihood takes them: dequantized, standardized, or as they are.
         mean: of q(z|x), [B, Z].
         log_std: the logarithm of its standard deviation, [B, Z].
-        multiplier: of the KL in the loss, such as a schedule's or a control's; the ELBO keeps it at 1.
+        multiplier: a number by which the loss multiplies the KL, such as a schedule's or a control's; the ELBO keeps 1.
 
     Returns:
         The ledger in nats for each example: `elbo`, `energy_nats`, `log_norm_const` and `total_kl`, each [B]; `loss`, a

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from vaekl.config import trust
 from vaekl.data import DataSpec
 from vaekl.model.vae import VAE
 from vaekl.run.lost import lost_weights
-from vaekl.store import BEST, LAST, RunFolder, check_file, checkpoint
+from vaekl.store import BEST, LAST, RunFolder, check_file, checkpoint, exported
+from vaekl.store.exported import EXPORTED
 from vaekl.store.match import MisfitError
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
@@ -41,6 +43,11 @@ class Opened:
     state: dict[str, Any]
     device: torch.device
 
+    @property
+    def is_exported(self) -> bool:
+        """Whether these are the judged weights alone, of `vaekl export`."""
+        return self.file.name == EXPORTED
+
     def put_weights(self, model: VAE, is_averaged: bool, spec: DataSpec, cure: str = "") -> None:
         """Give a model that the config has made the weights of the checkpoint, and set it to evaluation.
 
@@ -54,7 +61,7 @@ class Opened:
             VaeklError: the weights are not of this form.
         """
         try:
-            check_weights(self.state, model, is_averaged)
+            check_weights(self.state, model, is_averaged and not self.is_exported)
             model.load_state_dict(with_versions_of(model.state_dict(), _weights(self.state)))
         except (MisfitError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             # a module of somebody's own may refuse what it saved beside its tensors
@@ -88,10 +95,14 @@ def open_run(
     folder = RunFolder(path.parent if path.is_file() else path)
     content = trust.config(folder.path)
     results = folder.results()
-    file = path if path.is_file() else folder.path / checkpoint_of(folder, results, which)
+    if not folder.checkpoints() and lexists(folder.path / EXPORTED):
+        file = folder.path / EXPORTED
+    else:
+        file = path if path.is_file() else folder.path / checkpoint_of(folder, results, which)
     place = pick_device(device, f"{verb}.device")
     prepare(place)
-    return Opened(folder, content, results, file, checkpoint.load(file), place)
+    state = exported.load(file) if file.name == EXPORTED else checkpoint.load(file)
+    return Opened(folder, content, results, file, state, place)
 
 
 def checkpoint_of(folder: RunFolder, results: Results | None, which: str | None) -> str:

@@ -210,7 +210,15 @@ class TrainedVAE:
         return self.as_split(converted(self._with_axes(x, title)[0], self.stored, title), title)
 
     def as_split(self, images: StoredImages, title: str) -> Split:
-        """The same for images as the run stores its own, [N, *S]."""
+        """The same for images as the run stores its own.
+
+        Args:
+            images: [N, *S].
+            title: how a sentence names them.
+
+        Raises:
+            InputError: they are outside of the likelihood's support.
+        """
         split = Split(images.to(self.device), None, self.transform)
         try:
             check_support(self.model.likelihood, split, self.model.spec, generator("support", 0, self.device))

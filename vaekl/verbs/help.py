@@ -17,6 +17,7 @@ vaekl: train VAEs, and know what the weight of the KL term means
   vaekl sample RUN               pictures of the prior, reconstructions, traversals, interpolations
   vaekl encode RUN [FILE]        latents of all examples of a file, or of the run's own, as npz, csv or parquet
   vaekl score RUN [FILE]         ELBO, IWAE bound and bits/dim of each of them: low ones are anomalies
+  vaekl export RUN               weights as safetensors with config and card, to be shared; vaekl.load reads them
   vaekl report SWEEP ...         one HTML page: a table of groups, figures, pictures, what was run
   vaekl audit ...                what a loss such as MSE + 0.00025 KL assumes; what a data set lets survive
   vaekl VERB --help              what a verb takes
@@ -107,6 +108,16 @@ Examples
   vaekl score outputs/<run> mine.npy score.k=1000
   vaekl score outputs/<run> rows.csv --format parquet
 """,
+    "export": """\
+vaekl export RUN [export.key=value ...]      a trained model to be shared, in RUN/export/ or another folder
+
+Writes model.safetensors, the judged weights; config.yaml, facts.json and results.json; and README.md, a card. Needs
+`vaekl[formats]`. `vaekl.load`, `encode FILE` and `score FILE` take the folder as they take a run's, without its data.
+
+Examples
+  vaekl export outputs/<run>
+  vaekl export outputs/<run> --to safetensors export.out=my_model
+""",
     "report": """\
 vaekl report SWEEP ... [report.key=value ...]      one page that needs no network, with its figures and tables
 
@@ -121,7 +132,7 @@ Examples
 
 
 def of_verb(verb: str) -> str:
-    """The help of eval, sample, encode, score or report: its keys and their defaults are those of conf/VERB.yaml."""
+    """The help of a verb that looks at runs: its keys and their defaults are those of conf/VERB.yaml."""
     return f"{_VERBS[verb]}\nKeys\n{settings(verb, f'{verb}.')}"
 
 
