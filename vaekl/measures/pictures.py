@@ -80,6 +80,14 @@ def traversal(chosen: Sequence[int], latents: int, columns: int, span: float = 3
     return z.flatten(0, 1)
 
 
+def plane(first: int, second: int, latents: int, columns: int, span: float = 3.0) -> Tensor:
+    """z [columns², Z]: one latent goes from −span to span to the right, another one upwards, with all others at 0."""
+    values = torch.linspace(-span, span, columns)
+    z = torch.zeros(columns, columns, latents)
+    z[..., first], z[..., second] = values, values.flip(0)[:, None]
+    return z.flatten(0, 1)
+
+
 def interpolation(first: Tensor, last: Tensor, columns: int) -> Tensor:
     """z = (1 − t) · first + t · last with t from 0 to 1 in each row; first and last [R, Z], z [R · columns, Z].
 

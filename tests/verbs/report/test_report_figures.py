@@ -254,6 +254,7 @@ def test_every_figure_is_there_as_png_and_svg(made):
         "samples_mean",
         "samples_draw",
         "reconstructions",
+        "latent_planes",
     }
     files = {path.name for path in (made / "sweep/report/figures").iterdir()}
     assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}

@@ -88,6 +88,7 @@ def _pictures(groups: Sequence[Group], shown: measure.Shown, colours: style.Colo
             "samples_mean": style.pictures(shown.rows, "means"),
             "samples_draw": style.pictures(shown.rows, "draws"),
             "reconstructions": style.pictures(shown.rows, "reconstructions"),
+            "latent_planes": style.planes(shown.rows),
         }
         for name, (section, caption) in prose.captions(shown.theories, len(groups), seed, example_of(groups)).items():
             if (figure := figures_by_name[name]) is not None:

@@ -9,8 +9,10 @@ import torch
 
 from vaekl.config import verb_options
 from vaekl.data import generator
-from vaekl.measures.pictures import BLOCK, decoded
+from vaekl.measures import latents as latent_measures
+from vaekl.measures.pictures import BLOCK, decoded, grid, most_kl, plane
 from vaekl.measures.tiles import Tiles
+from vaekl.model.ledger import gaussian_kl
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.nets.linear import LinearEncoder
 from vaekl.model.vae import VAE
@@ -28,6 +30,25 @@ from vaekl.verbs.report.groups import Group
 #: values of an example above which no covariance is computed here
 _MOST_VALUES = 4096
 _CHUNK = 1000
+#: points of a plane of two latents, and steps along each side of what is decoded from it
+_MOST_POINTS, _STEPS = 2000, 8
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The two latents with most KL, all others at 0.
+
+    Args:
+        latents: to the right and upwards.
+        points: [N, 2], posterior means of test examples.
+        labels: [N], or None.
+        decoded: [H, W, C] in [0, 1], means of p(x|z) from −3 to 3.
+    """
+
+    latents: tuple[int, int]
+    points: Vector
+    labels: Vector | None
+    decoded: Vector
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,7 @@ class Row:
     reconstructions: Vector
     means: Vector
     draws: Vector
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +193,21 @@ def _row(group: str, data: str, run: TrainedRun, count: int, seed: int) -> Row:
         pixels(decoded(model, model.encode(x)[0].cpu(), inputs=x)),
         pixels(decoded(model, z)),
         pixels(decoded(model, z, stream("draws"))),
+        _plane(run, tiles, stream("plane")) if model.latents > 1 else None,
+    )
+
+
+def _plane(run: TrainedRun, tiles: Tiles, noise: torch.Generator) -> Plane:
+    model, split = run.model, run.split("test").first(_MOST_POINTS)
+    posterior = latent_measures.posterior(model, split, noise)
+    kl = gaussian_kl(posterior.mean, posterior.log_std).mean(0)
+    first, second = sorted(most_kl(kl, 2))
+    images = tiles.drawn(decoded(model, plane(first, second, model.latents, _STEPS)))
+    return Plane(
+        (first, second),
+        posterior.mean[:, [first, second]].double().numpy(),
+        None if split.labels is None else split.labels.cpu().numpy(),
+        grid(images, _STEPS).permute(1, 2, 0).double().numpy(),
     )
 
 

@@ -82,6 +82,12 @@ def captions(theories: Sequence[Theory], groups: int, seed: int, example: str) -
             f"Reconstructions of the first test {example}s: the mean of p(x|z) at the posterior's mean. The inputs are "
             f"drawn as the first group's likelihood sees them. One run of each group, its lowest seed.{many}{drawn}",
         ),
+        "latent_planes": (
+            PICTURES,
+            f"The plane of the two latents with most KL: posterior means of test {example}s, 2,000 at most, by their "
+            "labels if there are any, with circles at 1 and 2 standard deviations of the prior; beside them means of "
+            f"p(x|z) from −3 to 3 with all other latents at 0. One run of each group, its lowest seed.{many}{drawn}",
+        ),
     }
 
 

@@ -8,11 +8,14 @@ from typing import Any
 import matplotlib
 import matplotlib.colors
 import matplotlib.ticker
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
+from vaekl.verbs.audit.spectrum import Vector
 from vaekl.verbs.report.groups import Group
 from vaekl.verbs.report.measure import Row
 
@@ -99,6 +102,48 @@ def pictures(rows: Sequence[Row], what: str) -> Figure | None:
             axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_axis_off()
     return figure
+
+
+def planes(rows: Sequence[Row]) -> Figure | None:
+    """For each group where the test examples lie in a plane of two latents, beside what is decoded from it."""
+    shown = [row for row in rows[:MOST_PANELS] if row.plane is not None]
+    if not shown:
+        return None
+    lines, side = -(-len(shown) // 2), WIDTH / 4
+    figure, panels = new_panels(lines, 4, (WIDTH, (side + 0.35) * lines))
+    for place, row in enumerate(shown):
+        points, decoded = panels[2 * place : 2 * place + 2]
+        plane = row.plane
+        if plane is not None:
+            draw_points(points, plane.points, plane.labels, plane.latents, size=3, named=False)
+            decoded.imshow(plane.decoded, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        points.set_title(wrapped(row.group, 44), fontsize=8)
+        decoded.set_axis_off()
+    for axes in panels[2 * len(shown) :]:
+        axes.remove()
+    return figure
+
+
+def draw_points(
+    axes: Axes, points: Vector, labels: Vector | None, latents: tuple[int, int], size: float = 9, named: bool = True
+) -> None:
+    """Points [N, 2] in a plane of two latents, by label, with circles at 1 and 2 standard deviations of the prior."""
+    for radius in (1, 2):
+        axes.add_patch(Circle((0, 0), radius, fill=False, color=LIGHT, linewidth=0.8))
+    classes = [] if labels is None else np.unique(labels).tolist()
+    if not classes or len(classes) > 3 * len(PALETTE):
+        colour = GREY if labels is None else labels
+        axes.scatter(points[:, 0], points[:, 1], s=size, c=colour, cmap="viridis", linewidths=0, rasterized=True)
+    for place, label in enumerate(classes if len(classes) <= 3 * len(PALETTE) else []):
+        marker, colour = "o^s"[place // len(PALETTE)], PALETTE[place % len(PALETTE)]
+        of_class = points[labels == label]
+        right, up = of_class.T
+        axes.scatter(right, up, s=size, c=colour, marker=marker, linewidths=0, label=str(label), rasterized=True)
+    if classes and axes.get_legend_handles_labels()[0] and named:
+        axes.legend(title="label", markerscale=2, fontsize=8, ncols=1 + len(classes) // 12)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlabel(f"z{latents[0]}", fontsize=8)
+    axes.set_ylabel(f"z{latents[1]}", fontsize=8)
 
 
 def rendered(figure: Figure, kind: str) -> bytes:

@@ -118,13 +118,11 @@ def plane(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     """
     (first, second), why = two_latents(run, options)
     values = torch.linspace(-options.span, options.span, options.columns)
-    z = torch.zeros(options.columns, options.columns, run.model.latents)
-    z[..., first], z[..., second] = values, values.flip(0)[:, None]
     others = "" if run.model.latents == 2 else " with all others at 0"
     return Plate(
         f"plane of latents {first}, to the right, and {second}, upwards{why}, from {-options.span:g} to "
         f"{options.span:g}{others}{run.model.spec.at_mean_total}",
-        z.flatten(0, 1),
+        pictures.plane(first, second, run.model.latents, options.columns, options.span),
         options.columns**2,
         options.columns,
         {"latents": np.array([first, second]), "values": values},

@@ -7,16 +7,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
-from vaekl.data import batch_slices
-from vaekl.measures.elbo import batch_limit
+from vaekl.measures.latents import posterior
 from vaekl.run.load import TrainedRun
 from vaekl.system.files import replacing
-from vaekl.verbs.report.style import GREY, LIGHT, PALETTE, STYLE
+from vaekl.verbs.report.style import STYLE, draw_points
 from vaekl.verbs.sample.options import SampleOptions
 from vaekl.verbs.sample.plates import stream, two_latents
 
@@ -55,14 +52,12 @@ def scatter_of(run: TrainedRun, options: SampleOptions) -> Scatter:
     """
     (first, second), why = two_latents(run, options)
     split = run.split(options.split).first(MOST_POINTS)
-    noise, means = stream(run, options, "inputs"), []
-    for part in batch_slices(len(split), batch_limit(run.model), drop_last=False):
-        means.append(run.model.encode(split.batch(part, noise))[0].float().cpu())
+    mean = posterior(run.model, split, stream(run, options, "inputs")).mean.float()
     labels = None if split.labels is None else split.labels.cpu()
     coloured = "" if labels is None else ", coloured by label"
     inputs = f"{len(split):,} {options.split} {run.model.spec.example}s"
     words = f"posterior means of {inputs}, latents {first} and {second}{why}{coloured}"
-    return Scatter(torch.cat(means), labels, (first, second), words)
+    return Scatter(mean, labels, (first, second), words)
 
 
 def save_png(path: Path, scatter: Scatter, caption: str) -> None:
@@ -71,31 +66,9 @@ def save_png(path: Path, scatter: Scatter, caption: str) -> None:
         figure = Figure(figsize=(6.4, 6.4), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        draw(axes, scatter)
+        points = scatter.mean[:, list(scatter.latents)].numpy()
+        draw_points(axes, points, None if scatter.labels is None else scatter.labels.numpy(), scatter.latents)
         figure.suptitle(caption, fontsize=8, wrap=True)
         with replacing(path, "picture") as partial:
             metadata = {"Software": "vaekl", "Description": caption}
             figure.savefig(partial, format="png", dpi=160, metadata=metadata, facecolor="white")
-
-
-def draw(axes: Axes, scatter: Scatter) -> None:
-    """The points, with circles at one and two standard deviations of the prior."""
-    right, up = scatter.mean[:, list(scatter.latents)].T.numpy()
-    for radius in (1, 2):
-        axes.add_patch(Circle((0, 0), radius, fill=False, color=LIGHT, linewidth=0.8))
-    classes = [] if scatter.labels is None else scatter.labels.unique().tolist()
-    if scatter.labels is None or len(classes) > len(PALETTE) * 3:
-        colours = GREY if scatter.labels is None else scatter.labels.numpy()
-        axes.scatter(right, up, s=6, c=colours, cmap="viridis", linewidths=0, rasterized=True)
-    else:
-        for place, label in enumerate(classes):
-            chosen = (scatter.labels == label).numpy()
-            marker = "o^s"[place // len(PALETTE)]
-            colour = PALETTE[place % len(PALETTE)]
-            axes.scatter(
-                right[chosen], up[chosen], s=9, c=colour, marker=marker, linewidths=0, label=str(label), rasterized=True
-            )
-        axes.legend(title="label", markerscale=2, fontsize=8, ncols=1 + len(classes) // 12)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlabel(f"z{scatter.latents[0]}")
-    axes.set_ylabel(f"z{scatter.latents[1]}")
