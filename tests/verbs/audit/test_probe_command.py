@@ -1,6 +1,7 @@
 """`vaekl audit FILE.py:LOSS` as it is typed: one sentence for whatever the file does, and JSON."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from cli_helpers import vaekl
 from vaekl.system.errors import VaeklError
 from vaekl.verbs import audit
 from vaekl.verbs.audit.probe import pasted
+from vaekl.verbs.audit.probe.process import answer
+from vaekl.verbs.audit.probe.words import typed
 
 LOSS = """
 import neighbour
@@ -22,13 +25,30 @@ def loss_function(recons, input, mu, log_var, kld_weight=0.00025):
 """
 
 
-def test_a_loss_in_a_file_as_json(tmp_path):
+@pytest.fixture
+def place(tmp_path):
     (tmp_path / "mine.py").write_text(LOSS, encoding="utf-8")
     (tmp_path / "neighbour.py").write_text("import torch.nn.functional as F", encoding="utf-8")
+    return tmp_path
+
+
+def test_the_answer_of_the_process(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    said = answer("mine.py", "loss_function", typed(["shape=[3,8,8]", "latents=4", "kld_weight=0.5"]))
+    assert said["title"] == "mine.py:loss_function" and "(x − x̂)², averaged" in said["text"]
+    assert json.loads(json.dumps(said["json"]))["phi"] == pytest.approx(0.5 * 192 / 2)
+    with pytest.raises(VaeklError, match=r"^mine.py:loss_function: no .* called kdl_weight .did you mean kld_"):
+        answer("mine.py", "loss_function", typed(["kdl_weight=1"]))
+
+
+@pytest.mark.nightly
+def test_a_loss_in_a_file_as_json(place):
+    tmp_path = place
     words = ["mine.py:loss_function", "kld_weight=0.0005", "shape=[3,64,64]", "latents=128", "--json"]
-    answer = vaekl(tmp_path, "audit", *words)
-    assert (answer.code, answer.err) == (0, "")
-    content = json.loads(answer.out)
+    done = vaekl(tmp_path, "audit", *words)
+    assert (done.code, done.err) == (0, "")
+    content = json.loads(done.out)
     assert content["phi"] == pytest.approx(0.0005 * 12288 / 2) and content["is_negative_elbo"]
     assert content["audited"] == "mine.py:loss_function" and "likelihood=gaussian" in content["train"]
     assert {each["topic"] for each in content["statements"]} >= {"reconstruction", "KL"}
@@ -53,10 +73,10 @@ def test_a_loss_in_a_file_as_json(tmp_path):
 def test_whatever_the_file_does_is_one_sentence(source, words, says, tmp_path):
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
     begin = time.monotonic()
-    answer = vaekl(tmp_path, "audit", "mine.py:loss", *words)
-    assert answer.code == 1 and answer.out == "" and answer.err.count("\n") == 1, answer
+    done = vaekl(tmp_path, "audit", "mine.py:loss", *words)
+    assert done.code == 1 and done.out == "" and done.err.count("\n") == 1, done
     for part in says:
-        assert part in answer.err, answer.err
+        assert part in done.err, done.err
     assert time.monotonic() - begin < 30
 
 

@@ -23,7 +23,7 @@ KL_SUM = "KL(N(μ, σ²)‖N(0, 1)), summed over the latents and summed over the
 GREY = "cross-entropy on grey values lacks ln C"
 
 #: the loss; words typed beside it; what must be said; the mistakes, of which there are no others; φ or λ of the card
-CASES = [
+REAL = [
     (real.mnist_example, Words(), ["BCE(x̂, x), summed over the values", KL_SUM], [GREY], 1),
     (real.mnist_example, Words(data="binary"), ["exact: the loss is the negative ELBO"], [], 1),
     (
@@ -54,6 +54,10 @@ CASES = [
         real.BoltsVAE, Words(),
         [f"(x − x̂)², {SUM_MEAN}", KL_MEAN, "exp(2·log_scale), one for all", "learned_precision"], [], None,
     ),
+]  # fmt: skip
+CASES = [
+    # what is said of these in make test is in test_gallery.py
+    *[pytest.param(*case, marks=pytest.mark.nightly) for case in REAL],
     (mistaken.wrong_sign, Words(), [f"(x − x̂)², {SUM_SUM}", f"−1 · {KL_SUM}"], ["its sign is wrong"], None),
     (mistaken.squared_logvar, Words(), ["0.5 μ² − 0.5 s + 0.5 s²"], ["no KL of normals"], None),
     (

@@ -151,7 +151,9 @@ class Caller:
         missing = [name for name in self.total if name not in parts]
         if missing:
             raise CallError(f"its result has no {missing[0]} any more")
-        return torch.stack([parts[name].mean() for name in self.total or list(parts)[:1]]).sum()
+        values = [parts[name] for name in self.total or list(parts)[:1]]
+        means = [value if value.dim() == 0 else value.mean() for value in values]
+        return means[0] if len(means) == 1 else torch.stack(means).sum()
 
     def _run(self, tensors: dict[str, Tensor], point: Point, sign: float) -> dict[str, Tensor]:
         try:

@@ -152,10 +152,11 @@ def _unlikeliness(reading: Reading) -> tuple[bool, bool, float]:
 
 @contextmanager
 def _double() -> Iterator[None]:
-    """What the loss makes of new tensors is of double precision, as the inputs are."""
-    before = torch.get_default_dtype()
+    """What the loss makes of new tensors is of double precision, as the inputs are; the random state stays."""
+    before, state = torch.get_default_dtype(), torch.get_rng_state()
     torch.set_default_dtype(torch.float64)
     try:
         yield
     finally:
         torch.set_default_dtype(before)
+        torch.set_rng_state(state)

@@ -46,15 +46,15 @@ def read_in_process(file: str, name: str, words: Words, seconds: float) -> dict[
     finally:
         _end(process)
     try:
-        answer: dict[str, Any] = json.loads(out.decode(errors="replace"))
+        said: dict[str, Any] = json.loads(out.decode(errors="replace"))
     except ValueError:
         last = (err.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1][:160]
         raise VaeklError(
             f"{file}:{name} ended its process with code {process.returncode} ({last}): check it."
         ) from None
-    if "error" in answer:
-        raise VaeklError(str(answer["error"]))
-    return answer
+    if "error" in said:
+        raise VaeklError(str(said["error"]))
+    return said
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -70,17 +70,22 @@ def child(arguments: list[str]) -> None:
     os.dup2(2, 1)
     file, name, typed = arguments
     try:
-        answer = _answer(file, name, Words.of(json.loads(typed)))
+        said = answer(file, name, Words.of(json.loads(typed)))
     except Exception as error:  # whatever the user's code does
         traceback.print_exc()
-        answer = {"error": sentence(error)}
-    json.dump(answer, answer_stream)
+        said = {"error": sentence(error)}
+    json.dump(said, answer_stream)
     answer_stream.flush()
     # threads that the user's code started would keep the process alive
     os._exit(0)
 
 
-def _answer(file: str, name: str, words: Words) -> dict[str, Any]:
+def answer(file: str, name: str, words: Words) -> dict[str, Any]:
+    """What is said of a loss: `title`, `text` and `json`.
+
+    Raises:
+        VaeklError: it cannot be imported or called.
+    """
     from vaekl.verbs.audit.probe.load import load
 
     target = load(file, name)

@@ -45,8 +45,6 @@ def _unknown(reading: Reading) -> list[str]:
         wrong.append(f"the reconstruction cannot be told (a residual of {reading.reconstruction.residual:.2g})")
     if reading.kl.residual > TOLD:
         wrong.append(f"the KL cannot be told (a residual of {reading.kl.residual:.2g})")
-    elif reading.kl.kink is not None and reading.kl.kink.shape == "unknown":
-        wrong.append(f"the KL is bent in a way that cannot be told (a residual of {reading.kl.kink.residual:.2g})")
     return wrong
 
 
@@ -65,24 +63,12 @@ def _unseen(reading: Reading) -> list[str]:
                 f"a part of the loss gives {name} no gradient: where its slope is {number(slope.real)}, the optimiser "
                 f"gets {number(slope.seen or 0.0)}"
             )
-    missing = [role for role in ("mu", "spread") if reading.call.caller.has(role) and role not in reading.call.reach]
-    if reading.kl.reads and reading.call.caller.slots:
-        for role in missing:
-            name = reading.call.caller.name_of(role) or role
-            if role == "mu":
-                wrong.append(f"{name} changes nothing in the loss")
     return wrong
 
 
 def _signs(reading: Reading) -> list[str]:
     pixels = reading.reconstruction.term.weight if reading.reconstruction.term else reading.reconstruction.weight
-    if (
-        reading.doubt < TOLD
-        and reading.kl.kind
-        and reading.kl.weight
-        and pixels
-        and (pixels < 0) != (reading.kl.weight < 0)
-    ):
+    if reading.doubt < TOLD and reading.kl.is_right and pixels and (pixels < 0) != (reading.kl.weight < 0):
         return ["the KL is subtracted where it is to be added: its sign is wrong" if pixels > 0 else
                 "the reconstruction is subtracted where it is to be added: its sign is wrong"]  # fmt: skip
     return []
