@@ -3,18 +3,28 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import vaekl
-from vaekl import distributions
 
-PUBLIC = {name: getattr(vaekl, name) for name in vaekl.__all__ if name not in ("distributions", "sklearn")}
-PUBLIC |= {f"distributions.{name}": getattr(distributions, name) for name in distributions.__all__}
-PUBLIC["sklearn.VAETransformer"] = vaekl.sklearn.VAETransformer
+
+def names(module: ModuleType) -> dict[str, Any]:
+    """What a module offers: what it lists, or what is written in it; of its public modules likewise."""
+    own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    offered: dict[str, Any] = {}
+    for name in getattr(module, "__all__", [name for name in own if name[0] != "_"]):
+        thing = getattr(module, name)
+        inner = names(thing) if isinstance(thing, ModuleType) else {"": thing}
+        offered |= {f"{name}.{rest}".rstrip("."): value for rest, value in inner.items()}
+    return offered
+
+
+PUBLIC = names(vaekl)
 #: those that are called; nobody but vaekl makes its error
 CALLED = {name: thing for name, thing in PUBLIC.items() if name != "VaeklError"}
 #: what it is, or where its shape follows from another's
-SHAPE = re.compile(r"\[.*\]|\ba number\b|\bany( one)? shape\b|\bbroadcasts against\b")
+SHAPE = re.compile(r"\[.*\]|\ba (number|scalar)\b|\bany( one)? shape\b|\bbroadcasts against\b")
 
 
 def methods() -> Iterator[tuple[str, type, str, Any]]:

@@ -3,6 +3,7 @@
 
 from . import distributions as distributions
 from . import sklearn as sklearn
+from . import testing as testing
 from .data.auto import AutoTransform as AutoTransform
 from .data.order import numpy_generator as numpy_generator
 from .data.sources.binarized import binarized_mnist as binarized_mnist

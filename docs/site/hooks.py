@@ -43,15 +43,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def _public_names() -> dict[str, str]:
     """A page for each kind of public name, in the order of `vaekl/__init__.pyi`."""
     pages = {page: f"# {title}\n" for page, title in _PAGES.values()}
+    package = "vaekl.distributions"
     for module, name in _imports(ROOT / "vaekl" / "__init__.pyi"):
+        if f"vaekl.{name}" == package:  # a page of its own
+            continue
         page, title = next(page for start, page in _PAGES.items() if module.startswith(start))
         heading, rest = pages[page].split("\n", 1)
         block = _block("vaekl", f"vaekl{module}", name)
         # what all of them have in common comes first
         pages[page] = heading + "\n" + (block + rest if title == f"{name}s" else rest + block)
-    pages["load"] += "\n::: vaekl.sklearn.VAETransformer\n"
     options = "    options: {members: false, show_root_heading: false, show_root_toc_entry: false}\n"
-    package = "vaekl.distributions"
     blocks = [_block(package, package, name) for _, name in _imports(ROOT / "vaekl/distributions/__init__.py")]
     pages["distributions"] = "".join([f"# Distributions\n\n::: {package}\n", options, *blocks])
     return pages
@@ -60,13 +61,13 @@ def _public_names() -> dict[str, str]:
 def _imports(file: Path) -> list[tuple[str, str]]:
     """Each name that a file imports, after its module's name, with a dot before that of a relative one."""
     nodes = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
-    return [("." * node.level + node.module, alias.name) for node in nodes if node.module for alias in node.names]
+    return [("." * node.level + (node.module or ""), alias.name) for node in nodes for alias in node.names]
 
 
 def _block(public: str, module: str, name: str) -> str:
     """What mkdocstrings lays out; a function that is called as its file is that file's, and not the file."""
-    file = ROOT.joinpath(*module.split("."), f"{name}.py")
-    return f"\n::: {module}.{name}.{name}\n" if file.exists() else f"\n::: {public}.{name}\n"
+    own_file = not module.endswith(".") and ROOT.joinpath(*module.split("."), f"{name}.py").exists()
+    return f"\n::: {module}.{name}.{name}\n" if own_file else f"\n::: {public}.{name}\n"
 
 
 def _command() -> str:
