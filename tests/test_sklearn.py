@@ -61,13 +61,22 @@ def test_a_row_s_latents_do_not_depend_on_the_others(fitted):
     assert mine.transform(wine[:3]) == pytest.approx(mine.transform(wine)[:3], abs=1e-5)
 
 
+def test_levels_stay_levels_in_rows_of_none_but_0_and_1(fitted):
+    x = load_digits().data[:200]
+    both = np.stack([x[0] > 8, x[1]]).astype(float)
+    assert fitted.transform(both[:1]) == pytest.approx(fitted.transform(both)[:1], abs=1e-5)
+    assert fitted.score_samples(both[:1]) == pytest.approx(fitted.score_samples(both.astype(int)[:1]))
+    with pytest.raises(ValueError, match="fractions, and fit saw the levels 0 to 16"):
+        fitted.transform(x / 16)
+
+
 def test_what_is_given_back_is_on_the_scale_of_the_data(fitted):
     x = load_digits().data[:200]
     assert fitted.model_.model.spec.dequantized
     back = fitted.inverse_transform(fitted.transform(x))
     assert back.shape == x.shape and back.min() >= 0 and 8 < back.max() <= 16
     assert abs(back.mean() - x.mean()) < 1
-    assert fitted.score(x) == pytest.approx(fitted.model_.log_prob(x, k=2).mean().item())
+    assert fitted.score(x) == pytest.approx(fitted.model_.log_prob(x.astype(int), k=2).mean().item())
     again = pickle.loads(pickle.dumps(fitted))
     assert np.array_equal(again.transform(x), fitted.transform(x))
     assert list(fitted.get_feature_names_out()) == ["vaetransformer0", "vaetransformer1"]

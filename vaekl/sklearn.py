@@ -116,7 +116,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """The means of q(z|x), [N, Z]; X [N, D]."""
         check_is_fitted(self)
         rows = self._checked(X)
-        z: Rows = self.model_.encode(rows).mean.cpu().numpy()
+        z: Rows = self.model_.encode(self._as_fitted(rows)).mean.cpu().numpy()
         return z.astype(rows.dtype if rows.dtype.kind == "f" else np.float64)
 
     def inverse_transform(self, X: Any) -> Rows:  # noqa: N803
@@ -137,7 +137,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def score_samples(self, X: Any) -> Rows:  # noqa: N803
         """The importance-weighted bound on ln p(x) of each row, [N], nats; low values are anomalies. X [N, D]."""
         check_is_fitted(self)
-        scores: Rows = self.model_.log_prob(self._checked(X), k=self.k).numpy()
+        scores: Rows = self.model_.log_prob(self._as_fitted(self._checked(X)), k=self.k).numpy()
         return scores
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
@@ -173,6 +173,19 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         data = run.trainer.data
         model = run.trainer.judged.eval()
         return TrainedVAE(Path(), dict(cfg.content), None, model, data.stored, data.train.transform)
+
+    def _as_fitted(self, rows: Rows) -> Rows:
+        """Rows on the scale that `fit` saw: levels are whole numbers there, whatever their type.
+
+        Raises:
+            InputError: some are not.
+        """
+        levels = self.model_.stored.levels
+        if levels is None or rows.dtype.kind != "f":
+            return rows
+        if not (rows == np.rint(rows)).all():
+            raise InputError(f"X holds fractions, and fit saw the levels 0 to {levels - 1}: give such.")
+        return rows.astype(np.int64)
 
     def _checked(self, X: Any, reset: bool = False) -> Rows:  # noqa: N803
         """X as an array [N, D], as scikit-learn wants it checked."""

@@ -61,22 +61,36 @@ LAYOUTS = {
     "NCHW": lambda x: x[:, None],
     "NHWC": lambda x: x[..., None],
     "int64": lambda x: x.astype(np.int64),
-    "whole floats": lambda x: x.astype(np.float64),
     "shades": lambda x: x / 16,
     "half": lambda x: (x / 16).astype(np.float16),
     "tensor": lambda x: torch.from_numpy(x / 16).float(),
-    "bfloat16": lambda x: torch.from_numpy(x).bfloat16(),
+    "bfloat16": lambda x: torch.from_numpy(x / 16).bfloat16(),
     "list": lambda x: x.tolist(),
 }
 
 
+#: an image of the levels 0 and 1, which as floats are black and white
+DIM = (DIGITS[:1] > 8).astype(np.uint8)
+
+
+@pytest.mark.parametrize("images", [DIGITS[:40], DIM], ids=["digits", "dim"])
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_form_of_the_same_images_is_the_same(model, name):
-    x = LAYOUTS[name](DIGITS[:40])
-    assert torch.equal(model.encode(x).mean, model.encode(DIGITS[:40]).mean)
+def test_every_form_of_the_same_images_is_the_same(model, name, images):
+    x = LAYOUTS[name](images)
+    assert torch.equal(model.encode(x).mean, model.encode(images).mean)
     shape = np.shape(x)
     assert model.reconstruct(x).shape == shape
-    assert torch.equal(model.reconstruct(x).reshape(40, 8, 8), model.reconstruct(DIGITS[:40]))
+    assert torch.equal(model.reconstruct(x).reshape(-1, 8, 8), model.reconstruct(images))
+
+
+def test_a_float_is_a_shade_whatever_is_beside_it(model):
+    """Black and white as floats; beside floats up to 16 they would be levels."""
+    white = DIM.astype(np.float32)
+    assert torch.equal(model.elbo(white), model.elbo(16 * DIM))
+    assert not torch.equal(model.elbo(white), model.elbo(DIM))
+    beside = np.concatenate([white, DIGITS[:3]])
+    with pytest.raises(ValueError, match=r"floats from 0 to 16.*shades k/16 in \[0, 1\].*astype\(int\)"):
+        model.elbo(beside)
 
 
 def test_a_mapped_file_is_read_batch_by_batch(model, tmp_path):
@@ -112,7 +126,7 @@ def test_probabilistic_pca_scores_as_scikit_learn_does():
     """Its posterior is exact, so that every bound is ln p(x) itself."""
     fitted = pca()
     trained_vae = vaekl.TrainedVAE(Path("none"), {}, None, vae(fitted), SPEC.with_(support="levels"), Scale(16))
-    images = (TEST * 16).reshape(-1, 8, 8)
+    images = TEST.reshape(-1, 8, 8)
     exact = fitted.score_samples(TEST)
     assert trained_vae.log_prob(images, k=3).numpy() == pytest.approx(exact, abs=2e-3)
     assert trained_vae.encode(images).mean.numpy() == pytest.approx(

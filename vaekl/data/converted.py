@@ -88,7 +88,8 @@ class _Values:
 def converted(images: Images, stored: DataSpec, title: str) -> Converted:
     """Images as a run stores its own, refused where they are none such.
 
-    Whole numbers are levels on the run's own scale; so are floats in [0, 1] that are k/(levels − 1).
+    Of a run on levels numbers of a whole type are these levels, and floats are shades k/(levels − 1), whatever the
+    others are; a table's columns are always levels.
 
     Args:
         images: [N, *S] of the run's S.
@@ -103,7 +104,13 @@ def converted(images: Images, stored: DataSpec, title: str) -> Converted:
         raise InputError(f"{title} holds no numbers: give {trained_on(stored)}, as this run was trained on.")
     levels = stored.levels if stored.support in ("levels", "binary") else None
     values = _values_of(images, levels, stored.has_missing, title)
-    if levels is not None and levels > 2 and kind == "f" and values.low >= 0 and values.high <= 1:
+    if levels is not None and levels > 2 and kind == "f" and not stored.codes:
+        if values.low < 0 or values.high > 1:
+            raise InputError(
+                f"{title} holds floats from {values.low:.6g} to {values.high:.6g}, and this run was trained on "
+                f"{trained_on(stored)}, of which floats are the shades k/{levels - 1} in [0, 1]: give levels a whole "
+                f"type, as by astype(int), or divide them by {levels - 1}."
+            )
         if not values.are_near_levels:
             raise InputError(
                 f"{title} holds values between the levels k/{levels - 1}, and this run was trained on "

@@ -32,8 +32,9 @@ class TrainedVAE:
     """A trained model, which takes arrays as its user has them; `vaekl.load` makes it.
 
     x is an array of NumPy or a tensor of N examples: images [N, C, H, W], [N, H, W, C] or, of one channel, [N, H, W];
-    vectors [N, D]; of a run on a table a DataFrame, or any other table that pyarrow takes. Whole numbers are the run's
-    levels or counts, floats those levels over the largest one, or the run's own numbers. What training did to the
+    vectors [N, D]; of a run on a table a DataFrame, or any other table that pyarrow takes. Of a run on levels, numbers
+    of a whole type are these levels, and floats always the shades k/(K − 1) in [0, 1] of its K levels; other runs take
+    counts and numbers as they are. What training did to the
     values is done to them: `seed` draws the noise of dequantization, and equal seeds give equal figures. x is looked at
     in batches and may be mapped from a file. What is not of the run's shape and kind is a `VaeklError`, a `ValueError`.
 
