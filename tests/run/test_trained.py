@@ -48,6 +48,12 @@ def test_figures_are_those_of_the_run_and_of_eval(run, model):
     assert of_x.mean().item() == pytest.approx(elbo.mean().item(), abs=5 * elbo.std().item() / 360**0.5)
 
 
+def test_latents_may_be_used_in_a_computation_with_gradients(model):
+    z = model.encode(DIGITS[:4]).mean.requires_grad_()
+    model.model.decode(z).sum().backward()
+    assert z.grad is not None and z.grad.abs().sum() > 0
+
+
 def test_samples_are_those_of_the_verb(run, model):
     words = ("sample.what=prior", "sample.count=5", "sample.format=npz", "sample.seed=3")
     assert typed(run.parent, "sample", "run", *words).code == 0

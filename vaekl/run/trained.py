@@ -82,7 +82,9 @@ class TrainedVAE:
             Independent normals, batch_shape [N] and event_shape [Z]: `.mean` and `.stddev` are [N, Z].
         """
         posterior = latents.posterior(self.model, self.split(x), self._noise(seed))
-        return Independent(Normal(posterior.mean.to(self.device), posterior.log_std.exp().to(self.device)), 1)
+        # clones may be used in a computation with gradients, which what was made for inference may not
+        mean, std = (part.clone().to(self.device) for part in (posterior.mean, posterior.log_std.exp()))
+        return Independent(Normal(mean, std), 1)
 
     @torch.no_grad()
     def decode(self, z: Any, x: Any = None) -> Distribution:
