@@ -1,6 +1,7 @@
 """`vaekl encode` and `vaekl score`: a row for every example, in its order, as `vaekl.load` and `eval` have it."""
 
 import csv
+import errno
 import json
 
 import numpy as np
@@ -140,3 +141,16 @@ def test_another_file_of_the_same_name_takes_no_file_s_place(folder, tmp_path):
     assert first != second and (folder / first).read_bytes() == kept
     columns, _ = written(folder, "encode", "run", "mine.npy", "encode.out=new/mine.npz")
     assert len(columns["mean"]) == 7
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(folder, monkeypatch):
+    assert typed(folder, "encode", "run", "mine.npy").code == 0
+
+    def half(file, **_):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", half)
+    before = contents(folder)
+    refused(typed(folder, "encode", "run", "mine.npy", "encode.seed=1"), "could not be written (the disk is full)")
+    assert contents(folder) == before
