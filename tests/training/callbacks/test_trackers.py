@@ -5,6 +5,7 @@ import json
 import struct
 import sys
 from math import inf, nan
+from pathlib import Path
 
 import pytest
 from cli_helpers import refused, results, rows, trained, vaekl
@@ -147,6 +148,11 @@ def test_a_run_that_goes_on_is_the_same_one_and_one_that_is_trained_again_is_not
     assert "tracker.json" in RunFolder(tmp_path).clear() and RunFolder(tmp_path).tracked("memory") is None
 
 
+def test_its_folder_has_a_name_however_it_was_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Memory(Path(".")).folder.path == tmp_path == Memory(tmp_path).folder.path
+
+
 def test_a_run_that_stops_or_fails_says_so(tmp_path):
     stopped, failed = Memory(tmp_path / "a"), Memory(tmp_path / "b")
     for tracker in (stopped, failed):
@@ -190,7 +196,7 @@ def test_mlflow_reads_the_run(tmp_path):
     assert sorted(file.path for file in client.list_artifacts(kept.info.run_id, "images")) == sorted(
         f"images/{name}.png" for name in PICTURES
     )
-    assert vaekl(tmp_path, "resume", "run", "trainer.steps=6").code == 0
+    assert " warning: tracker" not in vaekl(tmp_path, "resume", "run", "trainer.steps=6").out
     longer = client.get_run(kept.info.run_id)
     assert longer.data.metrics["test/elbo_nats"] == results(run)["test"]["elbo_nats"]
     assert longer.data.tags["now.trainer.steps"] == "6"

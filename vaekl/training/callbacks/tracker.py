@@ -36,7 +36,8 @@ class Tracker(Callback):
     cure = ""
 
     def __init__(self, folder: Path, parameters: Mapping[str, str | float | None], console: Console) -> None:
-        self.folder, self.parameters, self.console = RunFolder(folder), parameters, console
+        # a resume may be typed with a path like . or run
+        self.folder, self.parameters, self.console = RunFolder(folder.absolute()), parameters, console
         self._is_open = False
         self._last_step = 0
 
