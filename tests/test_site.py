@@ -9,7 +9,7 @@ import pytest
 from browser import needs_browser, tab
 
 ROOT = Path(__file__).parents[1]
-pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("site")]
+of_one_build = pytest.mark.xdist_group("site")
 
 #: elements wider than the screen that no box around them scrolls
 WIDE = """
@@ -27,6 +27,11 @@ field.dispatchEvent(new Event('keyup'));
 """
 
 
+def test_every_page_has_its_place():
+    places = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split()
+    assert [page.name for page in ROOT.glob("docs/*.md") if f"docs/{page.name}" not in places] == []
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
@@ -38,6 +43,8 @@ def site(tmp_path_factory):
 
 
 @needs_browser
+@pytest.mark.nightly
+@of_one_build
 @pytest.mark.parametrize("width", [400, 800, 1600])
 def test_every_page_fits_and_asks_for_no_network(site, tmp_path, width):
     pages = [page for page in sorted(site.rglob("*.html")) if page.name != "404.html"]  # that one is a server's
@@ -52,6 +59,8 @@ def test_every_page_fits_and_asks_for_no_network(site, tmp_path, width):
 
 
 @needs_browser
+@pytest.mark.nightly
+@of_one_build
 def test_the_search_needs_no_server_and_dark_is_dark(site, tmp_path):
     with tab(tmp_path) as page:
         page("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])

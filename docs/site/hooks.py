@@ -30,7 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if file.src_dir == config.docs_dir:
             files.remove(file)
     paths = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".png", ".css", ".js")]
-    paths += [*ROOT.glob("[A-Z]*.md"), *ROOT.glob("docs/examples/*.py"), *ROOT.glob("docs/examples/*.ipynb")]
+    paths += [*ROOT.glob("[A-Z]*.md"), *ROOT.glob("docs/examples/*.*"), *ROOT.glob("docs/examples/*.ipynb")]
     paths += [path for path in ROOT.glob("benchmarks/results/*") if path.suffix in (".png", ".json")]
     for path in sorted(paths):
         files.append(File(path.relative_to(ROOT).as_posix(), str(ROOT), config.site_dir, use_directory_urls=False))
