@@ -138,6 +138,30 @@ def test_a_scale_that_is_an_argument():
     assert "x_sigma divides the error without its logarithm" in said_of(never).mistakes[0]
 
 
+class Adversary(nn.Module):
+    """An autoencoder whose optimiser is given its networks alone, and not the scale that its loss has."""
+
+    def __init__(self, forgets):
+        super().__init__()
+        self.encoder, self.decoder, self.forgets = nn.Linear(2, 2), nn.Linear(2, 2), forgets
+        self.logvar = nn.Parameter(torch.zeros(()))
+
+    def configure_optimizers(self):
+        networks = [*self.encoder.parameters(), *self.decoder.parameters()]
+        return {"optimizer": torch.optim.Adam(networks if self.forgets else self.parameters())}
+
+    def loss(self, x_hat, x, mu, log_var):
+        nll = (x_hat - x).abs() / self.logvar.exp() + self.logvar
+        return nll.sum() + kl_of(mu, log_var).sum()
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_a_scale_that_no_optimiser_gets(forgets):
+    model = Adversary(forgets)
+    answer = said_of(model.loss, owner=model)
+    assert len(answer.mistakes) == forgets and all("to no optimiser" in sentence for sentence in answer.mistakes)
+
+
 def test_numbers_and_steps():
     def cyclical(recon, x, mu, logvar, step):
         return squares(recon, x) + min(1.0, (step % 1000) / 500) * kl_of(mu, logvar).sum()

@@ -6,6 +6,7 @@ import gallery_cases
 import losses_unusual as unusual
 import losses_with_mistakes as mistaken
 import pytest
+from cli_helpers import built
 
 from vaekl.verbs.audit.probe.entry import read
 from vaekl.verbs.audit.probe.load import target
@@ -31,7 +32,8 @@ REAL = [
         [f"(x − x̂)², {MEAN_MEAN}", f"0.00025 · {KL_MEAN}", "M_N = 0.00025 multiplies the KL"], [], 1.536,
     ),
     (
-        real.CapacityVAE, Words({"M_N": 0.005}), [f"(x − x̂)², {MEAN_MEAN}", "from C = 25 nats, γ = 5"],
+        real.CapacityVAE, Words({"M_N": 0.005}, shape=(3, 8, 8)),
+        [f"(x − x̂)², {MEAN_MEAN}", "from C = 25 nats, γ = 5", "control.gamma=480"],
         ["a capacity", "beta changes nothing"], None,
     ),
     (
@@ -125,3 +127,20 @@ def test_what_is_said_of_it(thing, words, parts, mistakes, phi):
         for each in said.statements
         if "function of single" not in each.text
     )
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "thing",
+    [
+        real.CapacityVAE, real.ContinuousPerceptual, real.world_model, real.BoltsVAE, unusual.huber, unusual.log_cosh,
+        unusual.sigma_vae, unusual.predicted_variance, unusual.continuous_bernoulli,
+    ],
+    ids=lambda thing: thing.__name__,
+)  # fmt: skip
+def test_the_train_line_builds_a_run(thing, tmp_path):
+    loss = target(thing, None, thing.__name__, thing.__name__)
+    numbers = {"M_N": 0.005} if thing is real.CapacityVAE else {}
+    line = report(read(loss.function, Words(numbers, shape=(1, 8, 8)), loss.owner)).train
+    words = [word for word in line.removeprefix("vaekl train ").split() if not word.startswith("dataset.path")]
+    assert built(tmp_path, *words).trainer.model.likelihood.name in line

@@ -132,10 +132,16 @@ def weight_ratio(reading: Reading) -> float | None:
     pixels, latents = weight_of_pixels(reading), weight_of_latents(reading)
     if pixels is None or latents is None or reading.reconstruction.term is None or pixels.lacks or latents.lacks:
         return None
-    if "mean" in (pixels.reduction, latents.reduction) or pixels.batch_reduction != latents.batch_reduction:
+    size = reading.words.batch_size
+    if pixels.batch_reduction != latents.batch_reduction and size is None:
         return None
+    energy = pixels.number / (_values(reading) if pixels.reduction == "mean" else 1)
+    divergence = latents.number / ((reading.words.latents or 1) if latents.reduction == "mean" else 1)
+    if pixels.batch_reduction != latents.batch_reduction:
+        assert size is not None
+        divergence *= size if pixels.batch_reduction == "mean" else 1 / size
     # vaekl's energy has ½ before a square
-    return abs(latents.number / pixels.number) / (2 if reading.reconstruction.term.family.name == "mse" else 1)
+    return abs(divergence / energy) / (2 if reading.reconstruction.term.family.name == "mse" else 1)
 
 
 def _weight(reading: Reading, scaled: Scaling, scale: float) -> Weight:

@@ -1,6 +1,7 @@
 """Whether a loss is the negative ELBO of a density up to a factor and a number, and the sentence that says why not."""
 
 from math import isclose
+from typing import Any
 
 from vaekl.verbs.audit.probe.card_words import CARDS, weight_ratio
 from vaekl.verbs.audit.probe.energy import TOLD
@@ -52,6 +53,8 @@ def _unseen(reading: Reading) -> list[str]:
     wrong: list[str] = []
     if reading.slopes and all(slope.is_lost for slope in reading.slopes):
         return ["nothing of it has a gradient, as of a loss that is returned by .item()"]
+    for name in _without_optimiser(reading):
+        wrong.append(f"{name} is a parameter that configure_optimizers gives to no optimiser: it stays what it is")
     for slope in reading.slopes:
         name = reading.call.caller.name_of(slope.role) or {"x_hat": "x̂", "mu": "μ", "spread": "σ"}.get(
             slope.role, slope.role
@@ -64,6 +67,32 @@ def _unseen(reading: Reading) -> list[str]:
                 f"gets {number(slope.seen or 0.0)}"
             )
     return wrong
+
+
+def _without_optimiser(reading: Reading) -> list[str]:
+    """Scales that the loss has as parameters, and of which a Lightning module's optimisers hold none."""
+    caller = reading.call.caller
+    slots = [slot for slot in caller.slots if slot.how == "parameter"]
+    made = getattr(caller.owner, "configure_optimizers", None) if slots else None
+    if made is None:
+        return []
+    try:
+        optimisers = _optimisers(made())
+    except Exception:  # whatever the user's method does without a trainer
+        return []
+    held = {id(each) for one in optimisers for group in one.param_groups for each in group["params"]}
+    return [slot.name for slot in slots if optimisers and id(caller.parameter(slot)) not in held]
+
+
+def _optimisers(result: Any) -> list[Any]:
+    """Every optimiser in what configure_optimizers returned."""
+    if hasattr(result, "param_groups"):
+        return [result]
+    if isinstance(result, dict):
+        return _optimisers(result.get("optimizer"))
+    if isinstance(result, list | tuple):
+        return [one for each in result for one in _optimisers(each)]
+    return []
 
 
 def _signs(reading: Reading) -> list[str]:
