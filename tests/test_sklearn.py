@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import estimator_checks
 
 from vaekl.sklearn import VAETransformer
@@ -70,6 +70,13 @@ def test_levels_stay_levels_in_rows_of_none_but_0_and_1(fitted):
         fitted.transform(x / 16)
 
 
+def test_floats_are_real_numbers_wherever_they_lie(fitted):
+    rows = load_wine().data
+    scaled = make_pipeline(MinMaxScaler(), small()).fit(rows[rows[:, 0] < 13.5])
+    assert scaled[-1].model_.stored.support == "real"
+    assert np.isfinite(scaled.transform(rows)).all()
+
+
 def test_what_is_given_back_is_on_the_scale_of_the_data(fitted):
     x = load_digits().data[:200]
     assert fitted.model_.model.spec.dequantized
@@ -108,6 +115,16 @@ def test_the_linear_model_scores_as_pca_does():
         ({"likelihood": "gausian"}, "did you mean gaussian"),
         ({"kind": "pictures"}, "dataset.kind must be"),
         ({"likelihood": "bernoulli"}, "likelihood=bernoulli takes"),
+        ({"likelihood": "it's, a"}, "it's, a"),
+        ({"k": 0}, "k must be a whole number from 1, not 0"),
+        ({"overrides": "control=capacity"}, r"give a list of words, \['control=capacity'\]"),
+        ({"overrides": ["seed=5"]}, "seed=5, for which there is an argument: set random_state"),
+        ({"overrides": ["++model.latents=3"]}, "for which there is an argument: set n_components"),
+        ({"overrides": ["dataset=wine"]}, "dataset=wine, which fit has no use for"),
+        ({"overrides": ["dataset.kind=counts"]}, "dataset.kind=counts, which fit has no use for"),
+        ({"overrides": ["init=/nope"]}, "init=/nope, which fit has no use for"),
+        ({"overrides": ["tracker=wandb"]}, "tracker=wandb, which fit has no use for"),
+        ({"overrides": ["valid=0.5"]}, "valid=0.5, which fit has no use for"),
     ],
 )
 def test_a_wrong_setting_is_a_value_error_in_one_sentence(settings, says):

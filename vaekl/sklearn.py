@@ -19,17 +19,35 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from vaekl.config.job import single
+from vaekl.config.words import words_of
 from vaekl.data.sources.build import Part, build_source
 from vaekl.measures.pictures import decoded
 from vaekl.run.build import build
 from vaekl.run.config import RunConfig
 from vaekl.run.trained import TrainedVAE
 from vaekl.system.caller import undisturbed
+from vaekl.system.checks import whole
 from vaekl.system.console import Console
 from vaekl.system.errors import InputError, VaeklError
 
 Rows = NDArray[Any]
 _MOST_SEED = 2**31
+#: keys of the config that arguments stand for
+_BY_ARGUMENT = {
+    "likelihood": "likelihood",
+    "weighting": "weighting",
+    "model": "model",
+    "model.latents": "n_components",
+    "trainer.steps": "steps",
+    "trainer.batch_size": "batch_size",
+    "trainer.device": "device",
+    "optim.lr": "learning_rate",
+}
+#: keys of data other than X, of rows that are held out of it, and of a folder that is not written
+_WITHOUT_EFFECT = (
+    "dataset", "data_dir", "valid", "split_seed", "trainer.patience", "init", "experiment", "tracker", "output_dir",
+    "run_name", "hydra", "--again",
+)  # fmt: skip
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -40,11 +58,13 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         likelihood: the family of p(x|z); "auto" takes one by what the values are (see `vaekl train --help`).
         weighting: what becomes of φ and ln C in the loss.
         model: the networks: "mlp" or "linear".
-        kind: what the values stand for: "auto", "real", "counts", "levels", or "image" for grey levels and shades.
+        kind: what the values stand for: "real", "counts", "levels", or "image" for grey levels and shades; "auto" takes
+            floats as real numbers, and whole numbers as what they look like.
         steps: how many batches it is trained on.
         batch_size: rows in a batch.
         learning_rate: of the networks.
-        overrides: more words of `vaekl train`, such as ["control=capacity", "model.hidden=[64]"].
+        overrides: more words of `vaekl train`, such as ["control=capacity", "model.hidden=[64]"]; none
+            that an argument stands for, or of data, folders and trackers, which fit does not have.
         k: samples of the posterior in the importance-weighted bound of `score_samples`.
         device: auto, cpu or cuda.
         random_state: of weights, order and noise; None draws another each time.
@@ -97,19 +117,17 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         rows = self._checked(X, reset=True)
         seed = int(check_random_state(self.random_state).randint(_MOST_SEED))
-        words = [
-            *(f"{name}={value}" for name, value in self._settings().items()),
-            *self.overrides,
-            f"seed={seed}",
-        ]
         try:
+            whole(self.k, "k", 1)
+            settings = {key: getattr(self, argument) for key, argument in _BY_ARGUMENT.items()}
+            words = [*words_of(settings | {"seed": seed, "valid": 0}), *self._further_words()]
             with undisturbed():
                 self.model_ = self._trained(rows, words)
         except InputError:
             raise
         except VaeklError as error:
             raise InputError(str(error)) from error
-        self._n_features_out = self.n_components
+        self._n_features_out = self.model_.latents
         return self
 
     def transform(self, X: Any) -> Rows:  # noqa: N803
@@ -150,24 +168,30 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tags.non_deterministic = self.random_state is None
         return tags
 
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "likelihood": self.likelihood,
-            "weighting": self.weighting,
-            "model": self.model,
-            "model.latents": self.n_components,
-            "trainer.steps": self.steps,
-            "trainer.batch_size": self.batch_size,
-            "trainer.device": self.device,
-            "optim.lr": self.learning_rate,
-            "valid": 0,
-        }
+    def _further_words(self) -> list[str]:
+        """`overrides`, without those that would contradict an argument or do nothing.
+
+        Raises:
+            InputError: names the first of them.
+        """
+        if isinstance(self.overrides, str):
+            raise InputError(f"overrides is the text {self.overrides!r}: give a list of words, [{self.overrides!r}].")
+        for word in self.overrides:
+            key = word.partition("=")[0].lstrip("+~")
+            if argument := (_BY_ARGUMENT | {"seed": "random_state"}).get(key):
+                raise InputError(f"overrides has {word}, for which there is an argument: set {argument}.")
+            if any(key == other or key.startswith((f"{other}.", f"{other}/")) for other in _WITHOUT_EFFECT):
+                raise InputError(
+                    f"overrides has {word}, which fit has no use for, since it takes X alone: leave it away."
+                )
+        return list(self.overrides)
 
     def _trained(self, rows: Rows, words: Sequence[str]) -> TrainedVAE:
         cfg = RunConfig.of(single(words).content)
         # nothing is held out: what is tested in a run is tested by scikit-learn
         parts = {split: Part(rows, None, "X") for split in ("train", "test")}
-        source = build_source("X", parts, kind=self.kind)
+        kind = "real" if self.kind == "auto" and rows.dtype.kind == "f" else self.kind
+        source = build_source("X", parts, kind=kind)
         run = build(cfg, Path(), Console(file=io.StringIO()), source, callbacks=[])
         run.trainer.fit()
         data = run.trainer.data
