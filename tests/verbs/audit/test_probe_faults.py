@@ -187,8 +187,34 @@ def test_shapes_that_are_given_decide_what_a_mean_is_of():
 
     assert said_of(first_axis).loss.phi == 0.5  # of vectors it is the sum
     images = said_of(first_axis, Words(shape=(3, 8, 8), latents=4))
-    assert "summed over one axis of an image" in images.mistakes[0]
+    assert "summed over some axes of an image" in images.mistakes[0]
     assert images.loss.phi == pytest.approx(64 / 2)  # ½ · N/C
+
+
+def test_sequences_dicts_and_steps_of_an_object():
+    def sequences(recon, seq, mu, logvar):
+        return ((recon - seq) ** 2).sum(dim=(1, 2)).mean() + kl_of(mu, logvar).sum(1).mean()
+
+    def dicts(batch, outputs):
+        return squares(outputs["x_hat"], batch["image"]) + kl_of(outputs["mu"], outputs["logvar"]).sum()
+
+    def wide(x_hat, x, mu, sigma):
+        return squares(x_hat, x) + kl_divergence(Normal(mu, sigma), Normal(0.0, 2.0)).sum()
+
+    class Annealed:
+        def __init__(self):
+            self.global_step, self.kl_anneal_steps = 0, 1000
+
+        def loss(self, recon, x, mu, logvar):
+            weight = min(1.0, self.global_step / self.kl_anneal_steps)
+            return squares(recon, x) + weight * kl_of(mu, logvar).sum()
+
+    assert said_of(sequences).mistakes == [] and said_of(sequences).loss.phi == 0.5
+    assert said_of(dicts).mistakes == [] and said_of(dicts).loss.phi == 0.5
+    assert "with a prior of variance 4 it would be right" in said_of(wide).mistakes[0]
+    annealed = Annealed()
+    answer = said_of(annealed.loss, owner=annealed)
+    assert answer.mistakes == [] and answer.loss.phi == 0.5 and annealed.global_step == 0
 
 
 class Model(nn.Module):

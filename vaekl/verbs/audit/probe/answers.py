@@ -57,7 +57,7 @@ def _likelihood(reading: Reading) -> str:
     if read.term is None or read.residual > TOLD:
         return ""
     name, crossed = read.term.family.name, "bernoulli" if reading.words.data == "binary" else "cb"
-    phi = weight_ratio(reading)
+    phi = weight_ratio(reading) if reading.kl.is_right or reading.kl.kink is not None else None
     if name in ("mse", "l1") and len(read.term.families) == 1:
         family = {"mse": "gaussian", "l1": "laplace"}[name]
         if phi is None:

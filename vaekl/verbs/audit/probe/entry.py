@@ -121,16 +121,19 @@ def _of_vectors(call: Call, words: Words, reading: Reading) -> Reading:
     pixels = reading.pixels
     if words.shape is not None or pixels is None or pixels.channels in (None, pixels.values):
         return reading
-    sizes = replace(call.point.sizes, shape=(12,))
-    note = (
-        "taken as a loss of vectors; the axes of images [C, H, W] are reduced in different ways, which shape=[3,64,64] "
-        "shows"
-    )
-    try:
-        other = read_call(replace(call, point=call.point.resized(sizes), notes=(*call.notes, note)), words)
-    except CallError:
-        return reading
-    return other if other.pixels is not None and other.pixels.values in (0, -1) else reading
+    for kind, shape in (("vectors", (12,)), ("sequences", (3, 4))):
+        sizes = replace(call.point.sizes, shape=shape)
+        note = (
+            f"taken as a loss of {kind}; the axes of images [C, H, W] are reduced in different ways, which "
+            "shape=[3,64,64] shows"
+        )
+        try:
+            other = read_call(replace(call, point=call.point.resized(sizes), notes=(*call.notes, note)), words)
+        except CallError:
+            continue
+        if other.pixels is not None and other.pixels.is_plain:
+            return other
+    return reading
 
 
 def _with_best_kl(calls: list[Call]) -> list[Call]:

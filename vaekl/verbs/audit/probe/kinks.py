@@ -62,7 +62,7 @@ def find_kink(call: Call) -> Kink | None:
     last, first = slopes[-1], slopes[0]
     if abs(first) < 1e-9 * abs(last):
         nats = float(_NATS[-1] - (losses[-1] - losses[0]) / last)
-        return _checked(Kink("floor", float(last), nats, _floor_over(call, nats)), losses)
+        return _checked(Kink("floor", float(last), nats, _floor_over(call, nats) if nats > 0 else ""), losses)
     if abs(first + last) < 1e-6 * abs(last):
         nats = float((_NATS[-1] - (losses[-1] - losses[0]) / last) / 2)
         return _checked(Kink("distance", float(last), nats, "image"), losses)

@@ -101,7 +101,7 @@ def read_kl(call: Call) -> Kl:
     least = Kl(kink=kink, residual=1.0)
     for places in (_S, _POSITIVE) if "spread" in call.reach else ((0.5,),):
         # where the KL bends, on both sides of the bend
-        means = np.array(_M) * (max(1.0, np.sqrt(kink.nats)) if kink is not None and is_bent else 1.0)
+        means = np.array(_M) * (max(1.0, np.sqrt(max(kink.nats, 0.0))) if kink is not None and is_bent else 1.0)
         values = _grid(call, means, places)
         if values is None:
             continue

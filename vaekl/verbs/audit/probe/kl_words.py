@@ -58,9 +58,16 @@ def mistakes(kl: Kl, name: str) -> list[str]:
     elif max(map(abs, present)) - min(map(abs, present)) > small:
         sentences.append(
             f"the parts of the KL have different weights: it reads {formula(kl)}, where μ² and σ² have one weight and "
-            "ln σ² its negative"
+            f"ln σ² its negative{_of_a_prior(kl)}"
         )
     return sentences
+
+
+def _of_a_prior(kl: Kl) -> str:
+    """What it is where the prior is a wider or narrower one."""
+    if abs(kl.square - kl.variance) > 1e-4 * abs(kl.square):
+        return ""
+    return f"; with a prior of variance {number(-kl.logarithm / kl.square)} it would be right"
 
 
 def _of_pieces(kl: Kl) -> str:

@@ -4,6 +4,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from vaekl.verbs.audit.probe.caller import Slot
@@ -63,13 +64,19 @@ def candidates(function: Callable[..., Any], numbers: Mapping[str, float]) -> It
         slots += extra
         parameters += [parameters[-1]] * len(extra)
     needed = [place for place, parameter in enumerate(parameters) if slots[place] is None and _is_required(parameter)]
-    yield from _filled(parameters, slots, needed)
+    ways = list(_filled(parameters, slots, needed))
+    yield from ways
+    # a batch of a loader that makes dicts
+    for way in ways:
+        if any(slot.role == "x" for slot in way):
+            yield tuple(replace(slot, role="bundle", order=("x",)) if slot.role == "x" else slot for slot in way)
 
 
 def attributes(owner: Any, numbers: Mapping[str, float]) -> tuple[Slot, ...]:
     """The numbers of an object that its loss may be multiplied by."""
-    names = [name for name, value in _plain_attributes(owner) if WEIGHTS.match(name.lower())]
-    return tuple(Slot(name, "number", "attribute", numbers.get(name, float(getattr(owner, name)))) for name in names)
+    weights = [(name, value) for name, value in _plain_attributes(owner) if WEIGHTS.match(name.lower())]
+    steps = [(name, LONG_AFTER) for name, _ in _plain_attributes(owner) if STEPS.match(name.lower())]
+    return tuple(Slot(name, "number", "attribute", numbers.get(name, value)) for name, value in (*weights, *steps))
 
 
 def _plain_attributes(owner: Any) -> list[tuple[str, float]]:

@@ -45,7 +45,7 @@ def statements(reading: Reading) -> list[Statement]:
     said += [
         Statement("number", _number(each))
         for each in reading.numbers
-        if each.where == "argument" or each.does == "weighs"
+        if each.where == "argument" or each.does in ("weighs", "schedule")
     ]
     if reading.call.caller.samples:
         said.append(

@@ -204,7 +204,7 @@ def _of_sizes(reading: Reading) -> list[str]:
             "much, and with another batch size it is another loss"
         )
     if pixels.channels is not None and pixels.values is not None and pixels.channels != pixels.values:
-        wrong.append("the reconstruction is summed over one axis of an image and averaged over the others")
+        wrong.append("the reconstruction is summed over some axes of an image and averaged over others")
     if latents.codes == -1:
         wrong.append("the KL is averaged over the latents, and is a sum by definition: its weight falls as 1/Z")
     return wrong
