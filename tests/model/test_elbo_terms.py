@@ -77,3 +77,17 @@ def test_shapes_that_do_not_go_together(change, says):
     likelihood = vaekl.Gaussian()
     with pytest.raises(ValueError, match=says):
         vaekl.elbo(likelihood, vaekl.FixedDispersion(likelihood, (2, 3)), *change(*batch()))
+
+
+def test_a_weighting_for_other_examples():
+    likelihood = vaekl.Gaussian()
+    for shape, per in (((2, 5), "value"), ((3, 3), "channel"), ((2,), "scalar")):
+        with pytest.raises(ValueError, match=r"another shape than x of \[5, 2, 3\].*with the shape \(2, 3\)"):
+            vaekl.elbo(likelihood, vaekl.LearnedPrecision(likelihood, shape, per=per), *batch())
+
+
+@pytest.mark.parametrize("family", [vaekl.DiscretizedLogistic, vaekl.Categorical, vaekl.LogisticMixture])
+def test_levels_that_nobody_has_set(family):
+    likelihood = family()
+    with pytest.raises(ValueError, match=f"{likelihood.name} does not know how many levels x has.*levels=K"):
+        vaekl.elbo(likelihood, vaekl.FixedDispersion(likelihood, (2, 3)), *batch())

@@ -128,6 +128,24 @@ def test_what_is_not_of_the_run_is_refused(model, name):
     assert all(part in str(refusal.value) for part in parts), refusal.value
 
 
+@pytest.mark.parametrize(
+    ("z", "says"),
+    [
+        (np.zeros((2, 3)), r"the shape \[2, 3\].*4 latents: give \[N, 4\]"),
+        (torch.zeros(0, 4), r"the shape \[0, 4\]"),
+        (np.zeros(4), r"the shape \[4\]"),
+        (np.full((2, 4), np.nan), "8 values that are NaN or infinite"),
+        (None, "no array of numbers"),
+        ("z", "no array of numbers"),
+    ],
+    ids=str,
+)
+def test_latents_that_are_none(model, z, says):
+    with pytest.raises(ValueError, match=says) as refusal:
+        model.decode(z)
+    assert isinstance(refusal.value, vaekl.VaeklError) and "\n" not in str(refusal.value)
+
+
 def test_probabilistic_pca_scores_as_scikit_learn_does():
     """Its posterior is exact, so that every bound is ln p(x) itself."""
     fitted = pca()
@@ -242,6 +260,9 @@ def test_rates_in_proportion_to_totals_keep_each_row_s_own(tmp_path):
     model = vaekl.load(run)
     assert model.elbo(rows[60:]).mean().item() == pytest.approx(results(run)["test"]["elbo_nats"], rel=1e-5)
     z = model.encode(rows).mean
+    for number, x in ((10, rows[:20]), (20, rows[:10])):
+        with pytest.raises(ValueError, match=f"x has {len(x)} rows and z {number}"):
+            model.decode(z[:number], x)
     assert torch.equal(model.reconstruct(10 * rows), model.decode(model.encode(10 * rows).mean, 10 * rows).mean.cpu())
     assert (10 * model.decode(z, rows).mean).cpu().numpy() == pytest.approx(
         model.decode(z, 10 * rows).mean.cpu().numpy(), rel=1e-5

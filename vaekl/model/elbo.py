@@ -83,7 +83,8 @@ def elbo(
         likelihood: the family of p(x|z).
         weighting: what becomes of φ and ln C; in evaluation mode it only looks.
         eta: the decoder's outputs at z = mean + exp(log_std) · noise, [B, P, *S] with P = likelihood.outputs.
-        x: [B, *S], as the likelihood takes them: dequantized, standardized, or as they are.
+        x: [B, *S], as the likelihood takes them: dequantized, standardized, or as they are. Whether they lie in its
+            support is not looked at in every step: `likelihood.check_support(x)` refuses those that do not.
         mean: of q(z|x), [B, Z].
         log_std: the logarithm of its standard deviation, [B, Z].
         multiplier: a number by which the loss multiplies the KL, such as a schedule's or a control's; the ELBO keeps 1.
@@ -93,7 +94,7 @@ def elbo(
         scalar; `figures()`, their means for a log. `posterior.z` is NaN, since it is not handed over.
 
     Raises:
-        InputError: the shapes do not go together.
+        InputError: the shapes do not go together, or the likelihood does not know its levels.
 
     >>> from vaekl import FixedDispersion, Gaussian
     >>> x, z = torch.zeros(2, 3), torch.zeros(2, 4)
@@ -101,6 +102,8 @@ def elbo(
     >>> round(terms.loss.item(), 4) == round(1.5 * 1.8378771, 4) and terms.elbo.shape == (2,)
     True
     """
+    if likelihood.bounds[0] > likelihood.bounds[1]:
+        raise InputError(f"{likelihood.name} does not know how many levels x has: make it with levels=K, such as 256.")
     expected = (len(x), likelihood.outputs, *x.shape[1:])
     if tuple(eta.shape) != expected:
         raise InputError(
@@ -110,6 +113,12 @@ def elbo(
     if mean.shape != log_std.shape or mean.ndim != 2 or len(mean) != len(x):
         raise InputError(
             f"mean and log_std have the shapes {list(mean.shape)} and {list(log_std.shape)}: both are [{len(x)}, Z]."
+        )
+    phi, sides = weighting.dispersion.shape, x.shape[1:]
+    if len(phi) != len(sides) or any(own not in (1, side) for own, side in zip(phi, sides, strict=True)):
+        raise InputError(
+            f"the weighting was made for examples of another shape than x of {list(x.shape)}, since its φ has the "
+            f"shape {list(phi)}: make it with the shape {tuple(sides)}."
         )
     unknown = torch.full_like(mean, torch.nan)
     terms = ledger_of(likelihood, weighting, eta, x, PosteriorSample(unknown, mean, log_std, unknown))

@@ -24,7 +24,7 @@ from vaekl.model.vae import VAE
 from vaekl.run.build_data import check_support
 from vaekl.store.schema import Results
 from vaekl.system.checks import whole
-from vaekl.system.errors import InputError, VaeklError
+from vaekl.system.errors import InputError, VaeklError, first_line
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,12 @@ class TrainedVAE:
             [N, *S], `.log_prob(run.prepare(x))` [N] in nats.
 
         Raises:
-            InputError: z has another shape.
+            InputError: z has another shape, or is not finite; x has another N.
         """
-        z = torch.as_tensor(z).detach().to(self.device, torch.float32)
-        if z.ndim != 2 or z.shape[1] != self.latents:
-            raise InputError(
-                f"z has the shape {list(z.shape)}, and this run has {self.latents} latents: give [N, {self.latents}]."
-            )
+        z = self._latents(z)
         rows = None if x is None or self.model.spec.mean_total is None else self.prepare(x)
+        if rows is not None and len(rows) != len(z):
+            raise InputError(f"x has {len(rows):,} rows and z {len(z):,}: give the row of each latent.")
         parts = batch_slices(len(z), batch_limit(self.model), drop_last=False)
         eta = torch.cat([self.model.decode(z[part], None if rows is None else rows[part]) for part in parts])
         law: Distribution = of(self.model.likelihood, eta, self.model.weighting.dispersion)
@@ -228,6 +226,23 @@ class TrainedVAE:
         except VaeklError as error:
             raise InputError(f"{title} does not fit: {error}") from error
         return split
+
+    def _latents(self, z: Any) -> Tensor:
+        """A user's latents, float32 on `device`.
+
+        Raises:
+            InputError: they are none.
+        """
+        wanted = f"this run has {self.latents} latents: give [N, {self.latents}]"
+        try:
+            rows: Tensor = torch.as_tensor(z).detach().to(self.device, torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"z is no array of numbers ({first_line(error)}), and {wanted}.") from error
+        if rows.ndim != 2 or rows.shape[1] != self.latents or not len(rows):
+            raise InputError(f"z has the shape {list(rows.shape)}, and {wanted}.")
+        if count := int((~rows.isfinite()).sum()):
+            raise InputError(f"z has {count:,} values that are NaN or infinite: remove or replace them.")
+        return rows
 
     def _with_axes(self, x: Any, title: str = "x") -> tuple[Array, Callable[[Tensor], Tensor]]:
         return in_order(rows_of(x, self.stored, title), title, self.stored)
