@@ -38,7 +38,7 @@ class Memory(Tracker):
     def _do(self, *call):
         self.calls.append(call)
         if call[0] in self.fails:
-            raise ConnectionError("the server\nis gone")
+            raise ConnectionError("the server http://me:secret@here:1/api\nis gone")
 
     def begin(self, run):
         self._do("begin", run)
@@ -122,12 +122,14 @@ def test_one_that_fails_is_left_alone_after_one_warning(kind, tmp_path):
     assert trainer.finished and [call[0] for call in tracker.calls].count(kind) == 1
     assert tracker.calls[-1][0] == kind
     (warning,) = tracker.out.getvalue().splitlines()[1:]
-    assert warning == "  warning: tracker=memory takes no more (the server): the run goes on without it."
+    assert (
+        warning == "  warning: tracker=memory takes no more (the server http://here:1/api): the run goes on without it."
+    )
 
 
 def test_one_that_cannot_begin_is_a_mistake_of_a_new_run_and_a_warning_of_an_old_one(tmp_path):
     tracker = Memory(tmp_path, fails=("begin",))
-    sentence = r"^tracker=memory does not begin \(the server\): turn it on, or take tracker=none\.$"
+    sentence = r"^tracker=memory does not begin \(the server http://here:1/api\): turn it on, or take tracker=none\.$"
     with pytest.raises(VaeklError, match=sentence):
         fitted(tmp_path, tracker)
     trainer = fitted(tmp_path, Memory(tmp_path))
@@ -135,7 +137,9 @@ def test_one_that_cannot_begin_is_a_mistake_of_a_new_run_and_a_warning_of_an_old
     late.started(trainer)
     late.logged(trainer, {"elbo_nats": 1.0})
     assert [call[0] for call in late.calls] == ["begin"]
-    assert late.out.getvalue().startswith("  warning: tracker=memory does not begin (the server): turn it on; the run ")
+    assert late.out.getvalue().startswith(
+        "  warning: tracker=memory does not begin (the server http://here:1/api): turn it on; the run "
+    )
 
 
 def test_a_run_that_goes_on_is_the_same_one_and_one_that_is_trained_again_is_not(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 from vaekl.system import libraries
 from vaekl.system.console import Console
 from vaekl.system.files import sole_writer
-from vaekl.training.callbacks.tracker import Ending, Tracker
+from vaekl.training.callbacks.tracker import Ending, Tracker, without_password
 
 _STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 #: of MLflow: parameters in one request, and characters of a value
@@ -48,8 +48,7 @@ class MlflowTracker(Tracker):
             place = f"sqlite:///{beside / 'mlflow.db'}"
             with sole_writer(beside / "mlflow.db"):  # of a sweep's runs one alone makes it
                 self._open(place, (beside / "mlruns").as_uri(), run)
-        shown = re.sub(r"//[^/@]*@", "//", place)  # without a password
-        return self._run, f"mlflow: run {self._run} of experiment {self.experiment}, {shown}"
+        return self._run, f"mlflow: run {self._run} of experiment {self.experiment}, {without_password(place)}"
 
     def _open(self, place: str, artifacts: str | None, run: str | None) -> None:
         self._client = self._mlflow.MlflowClient(tracking_uri=place)

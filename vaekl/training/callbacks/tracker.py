@@ -1,5 +1,6 @@
 """A run's figures in a program that keeps those of many runs, beside the run's own files."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -67,7 +68,7 @@ class Tracker(Callback):
         try:
             new, place = self.begin(run)
         except Exception as error:  # whatever another program's library raises
-            reason = f"tracker={self.name} does not begin ({first_line(error)}): {self.cure}"
+            reason = f"tracker={self.name} does not begin ({_line(error)}): {self.cure}"
             if trainer.step == 0:
                 raise VaeklError(f"{reason}, or take tracker=none.") from error
             self._warn(f"{reason}; the run goes on without it.")
@@ -122,7 +123,16 @@ class Tracker(Callback):
             do()
         except Exception as error:  # whatever another program's library raises
             self._is_open = False
-            self._warn(f"tracker={self.name} takes no more ({first_line(error)}): the run goes on without it.")
+            self._warn(f"tracker={self.name} takes no more ({_line(error)}): the run goes on without it.")
 
     def _warn(self, text: str) -> None:
         self.console.print(printable(f"  warning: {text}"))
+
+
+def without_password(text: str) -> str:
+    """A text with addresses in it, without the names and passwords that they may begin with."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def _line(error: Exception) -> str:
+    return without_password(first_line(error))
