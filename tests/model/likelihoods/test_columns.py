@@ -10,7 +10,7 @@ from cli_helpers import refused, results, rows, trained, vaekl
 from scipy import stats
 from scipy.special import expit, log_softmax
 
-from vaekl.data import Data, generator
+from vaekl.data import Data, Split, generator
 from vaekl.data.auto import AutoTransform
 from vaekl.data.coding import Code
 from vaekl.data.sources.table import table
@@ -20,6 +20,7 @@ from vaekl.model.likelihoods import AutoLikelihood, Columns
 from vaekl.model.nets import mlp
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import auto_weighting
+from vaekl.run.build_data import check_support
 from vaekl.run.load import load_run
 from vaekl.system.errors import VaeklError
 
@@ -84,6 +85,27 @@ def test_ln_p_of_a_row_is_the_sum_over_the_columns_that_are_there(tmp_path, miss
     np.testing.assert_allclose(model.log_prob(eta, x).detach(), expected, rtol=2e-5)
     np.testing.assert_allclose((terms.log_norm_const - terms.energy_nats).detach(), expected, rtol=2e-5)
     assert terms.energy_nats.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("place", "values", "sentence"),
+    [
+        (slice(3, 6), (0, 0, 0), r"one 1 and else 0 as the 3 values of the column city, but a row holds \(0, 0, 0\): "),
+        (slice(3, 6), (1, 1, 1), r"of the column city, but a row holds \(1, 1, 1\): "),
+        (slice(3, 6), (0.5, 0.5, 0), r"of the column city, but a row holds \(0.5, 0.5, 0\): "),
+        (slice(3, 6), (float("nan"), 1, 0), r"of the column city, but a row holds \(nan, 1, 0\): "),
+        (1, 1.5, "whole numbers from 0 on of the column children, but a row holds 1.5: give rows as the run's"),
+        (1, -2, "whole numbers from 0 on of the column children, but a row holds -2: "),
+        (2, 2, "0 or 1 of the column smokes=yes, but a row holds 2: "),
+    ],
+)
+def test_a_row_that_no_column_can_have_is_refused_wherever_it_stands(tmp_path, place, values, sentence):
+    model, data = model_of(people(tmp_path / "people.csv", 0.2), missing="mask")
+    stored = data.train.stored(slice(None)).float().repeat(20, 1)
+    stored[-1, place] = torch.tensor(values).float()
+    assert len(stored) > 1000
+    with pytest.raises(VaeklError, match=f"^likelihood=columns takes .*{sentence}"):
+        check_support(model.likelihood, Split(stored, None, data.train.transform), data.spec, generator("support", 0))
 
 
 def test_phi_of_a_column_without_a_noise_level_has_no_gradient(tmp_path):

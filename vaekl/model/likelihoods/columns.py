@@ -18,6 +18,10 @@ _CHOICES = {
     "count": ("negative_binomial", "poisson"),
     "binary": ("bernoulli",),
 }
+#: the values that a kind of column takes, for a refusal
+_VALUES = {"numeric": "finite numbers", "count": "whole numbers from 0 on", "binary": "0 or 1"}
+#: how many values of a row a refusal names
+_MOST_NAMED = 6
 
 
 class Columns(Likelihood):
@@ -81,12 +85,13 @@ class Columns(Likelihood):
         parts: list[_Block] = []
         for kind, word in self.words.items():
             if places := [place for place, other in enumerate(spec.kind_of_values) if other == kind]:
-                parts.append(_Block(kind, named(word), places))
+                parts.append(_Block(kind, named(word), places, [spec.columns[place] for place in places]))
         start = 0
-        for kind, width in spec.kinds:
-            if kind == "categorical":
-                parts.append(_Block(kind, _OneOf(), list(range(start, start + width))))
-            start += width
+        for code in spec.codes:
+            end = start + len(code.names)
+            if code.kind == "categorical":
+                parts.append(_Block(code.kind, _OneOf(), list(range(start, end)), [code.name]))
+            start = end
         self.parts_of_row = nn.ModuleList(parts)
         self.outputs = max(part.family.outputs for part in parts)
         mask = torch.zeros(spec.shape, dtype=torch.bool)
@@ -102,9 +107,10 @@ class Columns(Likelihood):
 
     def check_support(self, x: Tensor) -> None:
         for part in self.blocks:
-            values = x[:, part.places]
-            if (there := values[~values.isnan()]).numel():
-                part.family.check_support(there)
+            part.check_support(x[:, part.places])
+
+    def needs_every_value(self, spec: DataSpec) -> bool:
+        return True  # a row that is of no category would have a probability above that of any that is
 
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         energy = self._joined(lambda part: part.energy(eta, x.nan_to_num(), dispersion))
@@ -154,12 +160,35 @@ class _Block(nn.Module):
 
     places: Tensor
 
-    def __init__(self, kind: str, family: Likelihood, places: list[int]) -> None:
+    def __init__(self, kind: str, family: Likelihood, places: list[int], columns: list[str]) -> None:
         super().__init__()
-        self.kind, self.family = kind, family
+        self.kind, self.family, self.columns = kind, family, columns
         self.register_buffer("places", torch.tensor(places), persistent=False)
         #: whether φ is the family's; else it is 1, and E/φ is made to be E
         self.keeps_dispersion = family.scale_power is not None or not family.weighs_energy
+
+    def check_support(self, values: Tensor) -> None:
+        """Refuse values [B, d] that a column of this kind cannot have; NaN is a missing one.
+
+        Raises:
+            VaeklError: names the column, what it takes and what it holds.
+        """
+        if self.kind == "categorical":
+            of_one = ((values == 1).sum(1) == 1) & ((values == 0).sum(1) == values.shape[1] - 1)
+            fits = of_one | values.isnan().all(1)
+            if not fits.all():
+                held = [f"{value:.4g}" for value in values[~fits][0, :_MOST_NAMED].tolist()]
+                more = ", ..." if values.shape[1] > _MOST_NAMED else ""
+                what = f"one 1 and else 0 as the {values.shape[1]} values"
+                raise _misfit(what, self.columns[0], f"({', '.join(held)}{more})")
+            return
+        lower, upper = self.family.bounds
+        fits = (values >= lower) & (values <= upper)
+        if self.family.discrete:
+            fits &= values == values.round()
+        if not (fits | values.isnan()).all():
+            row, place = (~(fits | values.isnan())).nonzero()[0].tolist()
+            raise _misfit(_VALUES[self.kind], self.columns[place], f"{values[row, place].item():.4g}")
 
     def eta(self, eta: Tensor) -> Tensor:
         """η of these values, [B, P, d]."""
@@ -182,6 +211,13 @@ class _Block(nn.Module):
         if not self.family.has_constant:
             return torch.zeros_like(own[:, 0])
         return self.family.log_norm_const(own, self.phi(dispersion))
+
+
+def _misfit(what: str, column: str, held: str) -> VaeklError:
+    return VaeklError(
+        f"likelihood=columns takes {what} of the column {column}, but a row holds {held}: give rows as the run's table "
+        "has them."
+    )
 
 
 class _OneOf(Likelihood):
