@@ -33,7 +33,7 @@ REAL = [
     ),
     (
         real.CapacityVAE, Words({"M_N": 0.005}, shape=(3, 8, 8)),
-        [f"(x − x̂)², {MEAN_MEAN}", "from C = 25 nats, γ = 5", "control.gamma=480"],
+        [f"(x − x̂)², {MEAN_MEAN}", "from C = 25 nats, γ = 5", "control.gamma=480", "long after its start"],
         ["a capacity", "beta changes nothing"], None,
     ),
     (

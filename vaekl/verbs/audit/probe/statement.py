@@ -43,7 +43,7 @@ def statements(reading: Reading) -> list[Statement]:
     said += _reconstruction(reading)
     said += _kl(reading)
     said += [
-        Statement("number", _number(each))
+        Statement("number", _number(each, reading.kl.kink is not None))
         for each in reading.numbers
         if each.where == "argument" or each.does in ("weighs", "schedule")
     ]
@@ -213,9 +213,11 @@ def _over(power: float | None, what: str) -> str:
     return f"divided by the size of the {what} {'twice' if power == -2 else f'to the power {-power:.2g}'}"
 
 
-def _number(each: Number) -> str:
+def _number(each: Number, is_bent: bool) -> str:
     if each.does == "nothing":
         return f"{each.name} = {each.value:g} changes nothing"
+    if each.does == "schedule" and is_bent:
+        return f"{each.name} is a schedule: the loss is looked at long after its start"
     if each.does == "schedule":
         (_, start), (last, share) = each.ramp[0], each.ramp[-1]
         end = f"its end at step {last:,}" if abs(share - 1) < 1e-6 else "no end within a million steps"
