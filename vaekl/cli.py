@@ -105,7 +105,9 @@ def _resume(words: list[str]) -> int:
     if _asks_for_help(words):
         return _print(help.RESUME)
     lengths = [word for word in words if word.partition("=")[0] in ("trainer.steps", "trainer.epochs")]
-    if others := [word for word in words if "=" in word and word not in lengths and not Path(word).exists()]:
+    trackers = [word for word in words if word.startswith(("tracker=", "tracker."))]
+    mine = [*lengths, *trackers]
+    if others := [word for word in words if "=" in word and word not in mine and not Path(word).exists()]:
         key = others[0].partition("=")[0]
         hint = did_you_mean(key.rpartition(".")[2], ("steps", "epochs")).replace("mean ", "mean trainer.")
         raise VaeklError(
@@ -113,7 +115,7 @@ def _resume(words: list[str]) -> int:
             f"setting it would be another run, which `vaekl train ... {terminal.command(others[0])}` begins, and with "
             "init=RUN from the weights of this one."
         )
-    words = [word for word in words if word not in lengths]
+    words = [word for word in words if word not in mine]
     if "--again" in words:
         raise VaeklError(_training_again([word for word in words if word != "--again"]))
     if flags := [word for word in words if word.startswith("-")]:
@@ -130,11 +132,14 @@ def _resume(words: list[str]) -> int:
 
     path = Path(words[0])
     RunFolder(path).config()  # where there is no run, that is said before torch is imported
+    from vaekl.config.typed_tracker import typed_tracker
+
+    tracker = typed_tracker(trackers, path)
     prepare_process()
     from vaekl.run import start
 
     key, _, value = lengths[0].partition("=") if lengths else ("", "", "")
-    start.resume(path, (key, int(value)) if key else None)
+    start.resume(path, (key, int(value)) if key else None, tracker)
     return 0
 
 

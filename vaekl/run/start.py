@@ -1,8 +1,9 @@
 """A run from its config to its end: begun, or taken up where it was left; with what becomes of one that diverges."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from vaekl.config.job import Job
 from vaekl.run import longer, recovery, same_images, warm_start
 from vaekl.run.build import build, facts
 from vaekl.run.build_data import build_likelihood_and_data
-from vaekl.run.config import RunConfig
+from vaekl.run.config import RunConfig, Settings
 from vaekl.run.execute import Run, execute
 from vaekl.run.lost import lost_weights
 from vaekl.store import RunFolder, checkpoint
@@ -69,19 +70,22 @@ def train(job: Job) -> float | None:
             return _complete(runs, cfg, path, console)
 
 
-def resume(path: Path, length: tuple[str, int] | None = None) -> float | None:
+def resume(path: Path, length: tuple[str, int] | None = None, tracker: Settings | None = None) -> float | None:
     """Go on with a run that was stopped or killed, as if it never had been; or with any run to more steps.
 
     Args:
         path: its folder.
         length: trainer.steps or trainer.epochs with the new value, as if the run had had it from the start.
+        tracker: settings of the one that the user has typed, empty for none; None where nothing was typed.
 
     Raises:
         VaeklError: if the folder holds no run, its checkpoint does not fit, or it would be another run.
     """
     check_name(path)
     with enough_memory("the run", _SMALLER), distributed.joined():
-        return _go_on(path, Console()) if length is None else _go_further(path, Console(), *length)
+        if length is None:
+            return _go_on(path, Console(), tracker=tracker)
+        return _go_further(path, Console(), *length, tracker)
 
 
 @contextmanager
@@ -101,13 +105,16 @@ def _console(path: Path) -> Iterator[Console]:
         yield Console(log)
 
 
-def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> float | None:
+def _go_on(
+    path: Path, console: Console, own: dict[str, Any] | None = None, tracker: Settings | None = None
+) -> float | None:
     """The rest of the run in a folder.
 
     Args:
         path: the folder.
         console: where the run speaks.
         own: the config that the user has typed for this run, whose classes may be called.
+        tracker: without such a config, the settings of the tracker that the user has typed.
     """
     folder = RunFolder(path)
     content = distributed.on_first(lambda: trust.config(path, own))
@@ -124,16 +131,18 @@ def _go_on(path: Path, console: Console, own: dict[str, Any] | None = None) -> f
             console.print(f"{printable(str(path))} is finished: {rest}.")
             return results.validation_elbo
         if own is None:
+            cfg = _with_tracker(cfg, tracker, console)
             distributed.on_first(lambda: same_images.check_place(cfg.data.dataset, path))
         return _complete([_restored(cfg, path, console)], cfg, path, console)
 
 
-def _go_further(path: Path, console: Console, key: str, value: int) -> float | None:
+def _go_further(path: Path, console: Console, key: str, value: int, tracker: Settings | None) -> float | None:
     """The rest of the run in a folder with another length; nothing is changed before all that may fail has not."""
     folder = RunFolder(path)
     content = distributed.on_first(lambda: trust.config(path))
     former = RunConfig.of(content, folder.config_file)
     cfg = RunConfig.of(longer.with_length(content, key, value, path))
+    cfg = _with_tracker(cfg, tracker, console)
     with _held(folder):
         is_finished = distributed.on_first(folder.results) is not None
         distributed.on_first(lambda: same_images.check_place(cfg.data.dataset, path))
@@ -143,6 +152,22 @@ def _go_further(path: Path, console: Console, key: str, value: int) -> float | N
         distributed.on_each(lambda: longer.check(runs[0].trainer, former, cfg, path, is_finished))
         distributed.on_first(lambda: folder.lengthen(cfg.yaml))
         return _complete(runs, cfg, path, console)
+
+
+def _with_tracker(cfg: RunConfig, tracker: Settings | None, console: Console) -> RunConfig:
+    """The config of a folder with the tracker that the user has typed: the folder's own may be a stranger's.
+
+    One of a class of the user's own stays: `--trust` has vouched for it.
+    """
+    own = cfg.tracker
+    if tracker is None and isinstance(own, Mapping):
+        if trust.is_own(own.get("_target_")):
+            return cfg
+        console.print(
+            "  warning: a tracker that a folder's config names is not believed: the run goes on without it; for its "
+            "figures there too add tracker=mlflow or tracker=wandb, and tracker.KEY=VALUE for what else was typed."
+        )
+    return replace(cfg, tracker=tracker or None)
 
 
 def _check_finished(folder: RunFolder, cfg: RunConfig, console: Console) -> None:

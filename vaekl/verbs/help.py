@@ -54,6 +54,8 @@ Flags
 RESUME = """\
 vaekl resume RUN                            go on with the run in a folder, from its last checkpoint
 vaekl resume RUN trainer.steps=N            the same to more steps than it had, or trainer.epochs=N
+vaekl resume RUN tracker=wandb              its figures to W&B or MLflow too, with tracker.KEY=VALUE: the folder's own
+                                            tracker is not believed
 vaekl resume RUN --trust package.module     the same for one with classes of your own
 
 On the CPU, with as many threads, the final weights are bit-identical to those of a run that was never stopped.

@@ -200,7 +200,9 @@ def test_mlflow_reads_the_run(tmp_path):
     assert sorted(file.path for file in client.list_artifacts(kept.info.run_id, "images")) == sorted(
         f"images/{name}.png" for name in PICTURES
     )
-    assert " warning: tracker" not in vaekl(tmp_path, "resume", "run", "trainer.steps=6").out
+    named = f"sqlite:///{tmp_path}/mlflow.db"
+    answer = vaekl(tmp_path, "resume", "run", "trainer.steps=6", "tracker=mlflow", MLFLOW_TRACKING_URI=named)
+    assert answer.code == 0 and "warning" not in answer.out
     longer = client.get_run(kept.info.run_id)
     assert longer.data.metrics["test/elbo_nats"] == results(run)["test"]["elbo_nats"]
     assert longer.data.tags["now.trainer.steps"] == "6"
@@ -210,7 +212,7 @@ def test_mlflow_reads_the_run(tmp_path):
 def test_wandb_reads_the_run(tmp_path):
     pytest.importorskip("wandb", reason="needs W&B, which the project does not: see `make extras`")
     run = trained(tmp_path, "tracker=wandb", "tracker.mode=offline")
-    assert vaekl(tmp_path, "resume", "run", "trainer.steps=6").code == 0
+    assert vaekl(tmp_path, "resume", "run", "trainer.steps=6", "tracker=wandb", "tracker.mode=offline").code == 0
     files = sorted(run.glob("wandb/offline-run-*/*.wandb"))
     assert len(files) == 2 and all(RunFolder(run).tracked("wandb") in file.name for file in files)
     config, points = {}, {}

@@ -8,12 +8,15 @@ from typing import Any
 
 from vaekl.system import libraries
 from vaekl.system.console import Console
-from vaekl.system.files import sole_writer
+from vaekl.system.errors import VaeklError
+from vaekl.system.files import refuse_link, sole_writer
 from vaekl.training.callbacks.tracker import Ending, Tracker, without_password
 
 _STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 #: of MLflow: parameters in one request, and characters of a value
 _MOST, _LONGEST = 100, 6000
+#: the tag that says whose figures a run of MLflow has
+_FOLDER = "vaekl.folder"
 
 
 class MlflowTracker(Tracker):
@@ -44,10 +47,13 @@ class MlflowTracker(Tracker):
             place = self._mlflow.get_tracking_uri()
             self._open(place, None, run)
         else:
-            beside = self.folder.path.parent
-            place = f"sqlite:///{beside / 'mlflow.db'}"
-            with sole_writer(beside / "mlflow.db"):  # of a sweep's runs one alone makes it
-                self._open(place, (beside / "mlruns").as_uri(), run)
+            beside = self.folder.path.absolute().parent
+            database, artifacts = beside / "mlflow.db", beside / "mlruns"
+            refuse_link(database)
+            refuse_link(artifacts)
+            place = f"sqlite:///{database}"
+            with sole_writer(database):  # of a sweep's runs one alone makes it
+                self._open(place, artifacts.as_uri(), run)
         return self._run, f"mlflow: run {self._run} of experiment {self.experiment}, {without_password(place)}"
 
     def _open(self, place: str, artifacts: str | None, run: str | None) -> None:
@@ -60,20 +66,27 @@ class MlflowTracker(Tracker):
                 if experiment is not None
                 else self._client.create_experiment(self.experiment, artifact_location=artifacts)
             )
-            own = self._client.create_run(number, run_name=self.folder.path.name)
+            tags = {_FOLDER: str(self.folder.path.resolve())}
+            own = self._client.create_run(number, run_name=self.folder.path.absolute().name, tags=tags)
         else:
             self._client.update_run(own.info.run_id, status="RUNNING")
+        if artifacts is not None and not own.info.artifact_uri.startswith(f"{artifacts}/"):
+            raise VaeklError(f"the database beside the run folder keeps pictures in {own.info.artifact_uri}")
         self._run = own.info.run_id
         self._keep_parameters(own.data.params)
 
     def _own_run(self, run: str) -> Any:
-        """None where it is not there any more, or in another database."""
+        """None where it is not there any more, in another database, or that of another folder."""
         try:
-            return self._client.get_run(run)
+            own = self._client.get_run(run)
         except self._mlflow.MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+        if own.data.tags.get(_FOLDER) == str(self.folder.path.resolve()):
+            return own
+        self.warn_of_another(run)
+        return None
 
     def _keep_parameters(self, before: Mapping[str, str]) -> None:
         """A parameter never changes in MLflow: what a run with more steps has anew is a tag `now.KEY`."""

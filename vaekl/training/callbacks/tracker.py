@@ -23,7 +23,8 @@ Ending = Literal["finished", "stopped", "failed"]
 class Tracker(Callback):
     """Hands on what TensorBoard gets, by the same names; once that fails, the run goes on without it.
 
-    A run that is resumed goes on in the same run of the tracker. What was logged after its checkpoint is logged again,
+    A run that is resumed goes on in the same run of the tracker, as long as its folder has the same path: a copied or a
+    stranger's folder may have another run's name in its file. What was logged after its checkpoint is logged again,
     with the same figures.
 
     Args:
@@ -47,7 +48,7 @@ class Tracker(Callback):
         """Begin a run, or go on with one; returns its name, and in words where it is.
 
         Args:
-            run: the name that an earlier `begin` has returned for this run folder, or None.
+            run: the name that stands in the folder's file, or None; whether it is this folder's is to be looked at.
         """
 
     @abstractmethod
@@ -124,6 +125,10 @@ class Tracker(Callback):
         except Exception as error:  # whatever another program's library raises
             self._is_open = False
             self._warn(f"tracker={self.name} takes no more ({_line(error)}): the run goes on without it.")
+
+    def warn_of_another(self, run: str) -> None:
+        """Say that the name in the folder's file is that of another folder's run: somebody may have copied it there."""
+        self._warn(f"run {run} of tracker={self.name} is not of {self.folder.path.resolve()}: a new one begins.")
 
     def _warn(self, text: str) -> None:
         self.console.print(printable(f"  warning: {text}"))

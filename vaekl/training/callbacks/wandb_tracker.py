@@ -1,5 +1,6 @@
 """`tracker=wandb`: a run of Weights & Biases beside the run folder."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,9 @@ from vaekl.system.checks import one_of, optional
 from vaekl.system.console import Console
 from vaekl.system.files import inner_folder
 from vaekl.training.callbacks.tracker import Ending, Tracker
+
+#: characters at the beginning of a run's name, of 32
+_RANDOM = 12
 
 
 class WandbTracker(Tracker):
@@ -42,15 +46,19 @@ class WandbTracker(Tracker):
 
     def begin(self, run: str | None) -> tuple[str, str]:
         inner_folder(self.folder.path / "wandb")
+        if run is not None and run != self._name(run[:_RANDOM]):
+            self.warn_of_another(run)
+            run = None
+        name = run or self._name(uuid.uuid4().hex[:_RANDOM])
         # beside a run that the program around may have begun; what is printed stays in the terminal
         self._run = self._wandb.init(
             project=self.project,
             entity=self.entity,
             mode=self.mode,
             dir=str(self.folder.path),
-            id=run or uuid.uuid4().hex,
+            id=name,
             resume="allow",
-            name=self.folder.path.name,
+            name=self.folder.path.absolute().name,
             config=dict(self.parameters),
             allow_val_change=True,
             reinit="create_new",
@@ -60,6 +68,11 @@ class WandbTracker(Tracker):
         self._run.define_metric("*", step_metric="step")
         place = f"offline, {Path(self._run.dir).parent}" if self._run.offline else self._run.url
         return self._run.id, f"wandb: {place}"
+
+    def _name(self, random: str) -> str:
+        """A name that no other folder can have: one that was copied into another folder's file shows that it was."""
+        digest = hashlib.sha256(f"{random} {self.folder.path.resolve()}".encode()).hexdigest()
+        return random + digest[: 32 - _RANDOM]
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         self._run.log({**figures, "step": step})
