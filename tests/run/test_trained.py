@@ -224,6 +224,7 @@ CHANGES = {
     "another shape": lambda data: data.update(shape=[1, 4, 8]),
     "more levels": lambda data: data["stored"].update(levels=256),
     "another support": lambda data: data["stored"].update(support="unit_interval", levels=None),
+    "gigabytes in a small run": lambda data: data.update(shape=[1, 4000, 2500]),
     "no memory is large enough": lambda data: data.update(shape=[2**31, 2**20]),
 }
 
@@ -233,6 +234,18 @@ def test_facts_of_another_run_are_not_believed(run, tmp_path, name):
     with pytest.raises(vaekl.VaeklError) as refusal:
         vaekl.load(edited(run, tmp_path, CHANGES[name]))
     assert "\n" not in str(refusal.value)
+
+
+def test_no_layer_larger_than_the_checkpoint_is_filled(run, tmp_path, monkeypatch):
+    def filled(layer):
+        assert layer.weight.numel() < 10**6, "the memory of a model that cannot be the run's was taken"
+
+    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", filled)
+    with pytest.raises(
+        vaekl.VaeklError, match=r"does not fit the model for digits, images of 1×4000×2500.* than the file"
+    ):
+        vaekl.load(edited(run, tmp_path, CHANGES["gigabytes in a small run"]))
+    assert not torch.nn.modules.module._global_parameter_registration_hooks
 
 
 def test_a_stranger_s_folder_runs_no_code(run, tmp_path, monkeypatch):

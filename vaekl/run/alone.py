@@ -69,7 +69,8 @@ def _from_facts(opened: Opened, facts: StoredFacts) -> TrainedVAE:
     data = data.by_total(1.0) if facts.by_total else data
     likelihood.check_spec(data.spec)
     _check_same(data.spec, likelihood.name, opened)
-    model = build_model(replace(cfg.model, begin_at_data=False), likelihood, data)
+    with opened.no_larger_tensors(data.spec):
+        model = build_model(replace(cfg.model, begin_at_data=False), likelihood, data)
     opened.put_weights(model, cfg.training.ema is not None, data.spec)
     if isinstance(transform, Standardized):
         scaling = transform.scaling

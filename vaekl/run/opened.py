@@ -1,12 +1,17 @@
 """A run's folder, opened to be read back: its config, its checkpoint, and the device that it goes to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 
 from vaekl.config import trust
 from vaekl.data import DataSpec
@@ -48,6 +53,31 @@ class Opened:
         """Whether these are the judged weights alone, of `vaekl export`."""
         return self.file.name == EXPORTED
 
+    @contextmanager
+    def no_larger_tensors(self, spec: DataSpec) -> Iterator[None]:
+        """Refuse a model, while it is made inside, as soon as a parameter has more bytes than the checkpoint itself.
+
+        PyTorch calls the hook between reserving a parameter's memory and filling it.
+
+        Args:
+            spec: of the data that it is made for.
+
+        Raises:
+            VaeklError: names how many values it has.
+        """
+        size, thread = self.file.stat().st_size, get_ident()
+
+        def check(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+            if get_ident() != thread or is_lazy(parameter) or parameter.nbytes <= size:
+                return
+            raise self._misfit(f"a tensor of {parameter.numel():,} values would be larger than the file", spec)
+
+        hook = register_module_parameter_registration_hook(check)
+        try:
+            yield
+        finally:
+            hook.remove()
+
     def put_weights(self, model: VAE, is_averaged: bool, spec: DataSpec, cure: str = "") -> None:
         """Give a model that the config has made the weights of the checkpoint, and set it to evaluation.
 
@@ -66,12 +96,13 @@ class Opened:
         except (MisfitError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             # a module of somebody's own may refuse what it saved beside its tensors
             reason = error.reason if isinstance(error, MisfitError) else first_line(error)
-            shape = "×".join(map(str, spec.shape))
-            data = f"{spec.name}, {spec.example}s of {shape}" + (f", {spec.levels} levels" if spec.levels else "")
-            raise VaeklError(
-                f"the checkpoint {self.file} does not fit the model for {data} ({reason}): {cure or _CURE}."
-            ) from error
+            raise self._misfit(reason, spec, cure) from error
         model.eval()
+
+    def _misfit(self, reason: str, spec: DataSpec, cure: str = "") -> VaeklError:
+        shape = "×".join(map(str, spec.shape))
+        data = f"{spec.name}, {spec.example}s of {shape}" + (f", {spec.levels} levels" if spec.levels else "")
+        return VaeklError(f"the checkpoint {self.file} does not fit the model for {data} ({reason}): {cure or _CURE}.")
 
 
 def open_run(
