@@ -15,7 +15,9 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 import vaekl
+from vaekl.data.converted import converted
 from vaekl.data.transforms import Scale
+from vaekl.run import trained as trained_module
 
 DIGITS = load_digits().images[1437:].astype(np.uint8)
 
@@ -87,6 +89,13 @@ def test_every_form_of_the_same_images_is_the_same(model, name, images):
     shape = np.shape(x)
     assert model.reconstruct(x).shape == shape
     assert torch.equal(model.reconstruct(x).reshape(-1, 8, 8), model.reconstruct(images))
+
+
+def test_a_reconstruction_looks_over_x_once(model, monkeypatch):
+    looks = []
+    monkeypatch.setattr(trained_module, "converted", lambda *parts: looks.append(parts) or converted(*parts))
+    model.reconstruct(DIGITS[:2])
+    assert len(looks) == 1
 
 
 def test_a_float_is_a_shade_whatever_is_beside_it(model):

@@ -124,13 +124,7 @@ class TrainedVAE:
         Returns:
             [N, *S] on `device`; standardized values are on their own scale.
         """
-        split, noise, scaling = self.split(x), self._noise(seed), self.model.spec.scaling
-        parts = []
-        for part in self._parts(split):
-            values = split.batch(part, noise)
-            self.model.noise(len(values), noise)  # so that the next batch has the noise that it has in `elbo`
-            parts.append(values if scaling is None else scaling.original(values))
-        return torch.cat(parts)
+        return self._prepared(self.split(x), seed)
 
     def reconstruct(self, x: Any, seed: int = 0) -> Tensor:
         """The mean of p(x|z) at the mean of q(z|x).
@@ -142,9 +136,11 @@ class TrainedVAE:
         Returns:
             Float32 with the axes of x: pictures and levels as shades in [0, 1], other values on their own scale.
         """
-        _, back = self._with_axes(x)
-        rows = None if self.model.spec.mean_total is None else self.prepare(x, seed)
-        return back(pictures.decoded(self.model, self.encode(x, seed).mean, inputs=rows))
+        array, back = self._with_axes(x)
+        split = self.as_split(converted(array, self.stored, "x"), "x")
+        rows = None if self.model.spec.mean_total is None else self._prepared(split, seed)
+        mean = latents.posterior(self.model, split, self._noise(seed)).mean
+        return back(pictures.decoded(self.model, mean, inputs=rows))
 
     def sample(self, n: int, seed: int = 0, mean: bool = False) -> Tensor:
         """Draws from the model: z ~ N(0, 1), x ~ p(x|z); those of `vaekl sample` for the same seed.
@@ -226,6 +222,16 @@ class TrainedVAE:
         except VaeklError as error:
             raise InputError(f"{title} does not fit: {error}") from error
         return split
+
+    @torch.no_grad()
+    def _prepared(self, split: Split, seed: int) -> Tensor:
+        noise, scaling = self._noise(seed), self.model.spec.scaling
+        parts = []
+        for part in self._parts(split):
+            values = split.batch(part, noise)
+            self.model.noise(len(values), noise)  # so that the next batch has the noise that it has in `elbo`
+            parts.append(values if scaling is None else scaling.original(values))
+        return torch.cat(parts)
 
     def _latents(self, z: Any) -> Tensor:
         """A user's latents, float32 on `device`.
