@@ -139,6 +139,13 @@ class DataSpec:
         return [kind for kind, width in self.kinds for _ in range(width)]
 
     @property
+    def are_counts(self) -> bool:
+        """Whether they are rows of a table whose columns all hold counts, whatever they are taken for."""
+        # a column of counts that are all 0 or 1 is binary to the table
+        counts = [code.kind == "count" or code.categories == (0, 1) for code in self.codes]
+        return bool(counts) and all(counts)
+
+    @property
     def is_picture(self) -> bool:
         """Whether they are images whose values are shades of [0, 1]."""
         return len(self.shape) == 3 and self.is_bounded

@@ -19,6 +19,11 @@ def mean_total(images: StoredImages, spec: DataSpec) -> float:
     Raises:
         VaeklError: they are no counts, or all of them are 0.
     """
+    if spec.support == "real" and spec.are_counts:
+        raise VaeklError(
+            f"dataset.offset=total is for counts, and every column of {spec.name} holds counts, but dataset.kind=real "
+            "takes them as real numbers: set dataset.kind=counts."
+        )
     if spec.support != "counts":
         raise VaeklError(
             f"dataset.offset=total is for counts, but {spec.name} is {spec.support!r} ({spec.protocol}): set "

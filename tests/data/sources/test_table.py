@@ -8,9 +8,12 @@ import pyarrow.parquet
 import pytest
 from source_cases import every_row, refused
 
+from vaekl.data import Data
+from vaekl.data.auto import AutoTransform
 from vaekl.data.sources import table_files
 from vaekl.data.sources.embedded import breast_cancer, diabetes, wine
 from vaekl.data.sources.table import table
+from vaekl.model.likelihoods import Poisson, ZeroInflatedNegativeBinomial
 from vaekl.system.errors import VaeklError
 
 RNG = np.random.default_rng(0)
@@ -256,3 +259,29 @@ def test_a_table_of_counts_is_one_where_the_user_says_so(tmp_path):
     path.write_text(path.read_text().replace("70000", "0.5"))
     with pytest.raises(VaeklError, match=r"dataset\.kind=counts takes whole numbers"):
         table(str(path), kind="counts")
+
+
+@pytest.mark.parametrize("by", ["drop", "column", "nothing"])
+def test_numbers_of_rows_are_those_in_the_file(tmp_path, by):
+    parts = ["train", "test", "train", "valid"] * 10
+    lines = [
+        f"{'' if by == 'drop' and row % 7 == 0 else row + 0.5},{row % 3 + row / 9},{parts[row]}" for row in range(40)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,part", *lines]), encoding="utf-8")
+    words = {"split": "part"} if by == "column" else {"ignore": "part"}
+    source = table(str(tmp_path / "t.csv"), missing="drop", **words)
+    for rows, examples in ((source.rows["train"], source.train), (source.rows["test"], source.test)):
+        assert len(rows) and (rows + 0.5).tolist() == examples[:, 0].tolist()
+
+
+@pytest.mark.parametrize("family", [Poisson, ZeroInflatedNegativeBinomial])
+def test_a_table_of_counts_is_said_to_need_its_kind(tmp_path, family):
+    lines = [f"{row * 7 % 5},{row % 2},{row * 3 % 4}" for row in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c", *lines]), encoding="utf-8")
+    for words in ({}, {"offset": "total"}):
+        source = table(str(tmp_path / "t.csv"), **words)
+        with pytest.raises(VaeklError, match=r"every column.* holds? counts") as refusal:
+            family().check_spec(Data.from_source(source, AutoTransform(), family.accepts).spec)
+        assert "dataset.kind=counts" in str(refusal.value) and "transform" not in str(refusal.value)
+        data = Data.from_source(table(str(tmp_path / "t.csv"), kind="counts", **words), AutoTransform(), family.accepts)
+        family().check_spec(data.spec)

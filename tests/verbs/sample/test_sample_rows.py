@@ -12,6 +12,7 @@ from vaekl.data.spec import DataSpec
 from vaekl.verbs.sample.rows import columns_of
 
 LONG = [f"{'a long name of a town ' * 3}{place}" for place in "ABC"]
+WAYS = ("mean", "sample")
 
 
 def people(file, missing=0.0):
@@ -60,17 +61,26 @@ def test_rows_have_the_table_s_columns_and_missing_cells_are_filled_in(tmp_path)
     assert answer.code == 0, answer.err
     assert "left out: traversal and interpolation" in answer.out
     files = {file.name for file in (run / "samples").glob("*.csv")}
+    kinds = ("prior", "reconstructions_all", "filled_in_all")
     assert files == {
-        f"{kind}_{way}.csv" for kind in ("prior", "reconstructions", "filled_in") for way in ("mean", "sample")
+        f"{kind.replace('_all', '')}_{way}{'_all' * ('_all' in kind)}.csv" for kind in kinds for way in WAYS
     }
     origin = read(tmp_path / "people.csv")
-    for way in ("mean", "sample"):
-        guesses, filled = (read(run / "samples" / f"{kind}_{way}.csv") for kind in ("reconstructions", "filled_in"))
+    for way in WAYS:
+        guesses, filled = (read(run / "samples" / f"{kind}_{way}_all.csv") for kind in ("reconstructions", "filled_in"))
         assert len(filled) == len(origin)
-        for was, guess, now in zip(origin, guesses, filled, strict=True):
-            assert list(now) == list(was)
+        for number, (was, guess, now) in enumerate(zip(origin, guesses, filled, strict=True)):
+            assert list(now) == ["row", "split", *was] and int(now["row"]) == int(guess["row"]) == number
             for name, cell in was.items():
                 assert now[name] == (guess[name] if cell == "" else cell.removesuffix("0") if "." in cell else cell)
+    whole = {file.name: file.read_bytes() for file in (run / "samples").iterdir()}
+    assert vaekl(tmp_path, "sample", str(run), "--format=csv", "sample.what=reconstructions").code == 0
+    assert whole.items() <= {file.name: file.read_bytes() for file in (run / "samples").iterdir()}.items()
+    of_test = read(run / "samples" / "filled_in_mean.csv")
+    assert 0 < len(of_test) < len(origin)
+    for now in of_test:
+        was = origin[int(now["row"])]
+        assert all(now[name] == cell or float(now[name]) == float(cell) for name, cell in was.items() if cell)
     drawn = read(run / "samples" / "prior_sample.csv")
     assert len(drawn) == 60 and all(row["visits"].isdecimal() and row["town"] in LONG for row in drawn)
 

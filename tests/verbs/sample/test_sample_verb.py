@@ -161,7 +161,7 @@ RECONSTRUCTIONS = ("sample.what=reconstructions", "sample.decoder=mean", "--form
 def test_my_own_pictures_in_their_order(copy, tmp_path, arrays, words, indices, lines):
     np.savez(tmp_path / "mine.npz", **arrays)
     files, out = drawn(copy, *RECONSTRUCTIONS, "dataset=npz", f"dataset.path={tmp_path / 'mine.npz'}", *words)
-    drawings = np.load(files["reconstructions_mean.npz"])
+    drawings = np.load(files[f"reconstructions_mean{'_all' if 'sample.split=all' in words else ''}.npz"])
     assert np.array_equal(np.round(drawings["inputs"][:, 0] * 17 - 0.5), MINE[list(indices)])
     assert drawings["posterior_mean"].shape == (len(indices), 4)
     said = [line for line in out.splitlines() if "left out" in line]
@@ -184,7 +184,7 @@ def test_the_run_s_own_images_in_their_order(copy):
     from sklearn.datasets import load_digits
 
     files, out = drawn(copy, *RECONSTRUCTIONS[:3], "sample.split=all", "sample.count=3000")
-    inputs = np.load(files["reconstructions_mean.npz"])["inputs"][:, 0]
+    inputs = np.load(files["reconstructions_mean_all.npz"])["inputs"][:, 0]
     assert np.array_equal(np.floor(inputs * 17).clip(0, 16), load_digits().images)
     assert "left out" not in out
     assert "left out: 296 of 360 images (sample.count=64)" in drawn(copy, *RECONSTRUCTIONS[:3])[1]

@@ -115,8 +115,9 @@ def cut_test(part: Part, fraction: float | None, seed: int, inventory: Inventory
     Raises:
         VaeklError: the fraction is outside (0, 1) or there are fewer than two images.
     """
+    rows = np.arange(len(part.images)) if part.rows is None else part.rows
     if fraction is None:
-        return dict.fromkeys(("train", "test"), replace(part, rows=np.arange(len(part.images))))
+        return dict.fromkeys(("train", "test"), replace(part, rows=rows))
     n = len(part.images)
     number(fraction, "dataset.test_fraction", 0, 1)
     if n < 2:
@@ -128,7 +129,7 @@ def cut_test(part: Part, fraction: float | None, seed: int, inventory: Inventory
     index = {"train": np.sort(order[count:]), "test": np.sort(order[:count])}
     inventory.held_out("test", "train", f"held out by test_seed={seed}")
     return {
-        split: replace(part, images=part.images[i], labels=None if labels is None else labels[i], rows=i)
+        split: replace(part, images=part.images[i], labels=None if labels is None else labels[i], rows=rows[i])
         for split, i in index.items()
     }
 

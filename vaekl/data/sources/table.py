@@ -99,7 +99,9 @@ def table(
         inventory.origins = {str(part): f"{split}={part}" for part in np.unique(rows)}
     elif test_path is not None:
         inventory.origins["test"] = str(files["test"])
-    return source_of(name, kinds, rows, labels, kept, inventory, test_fraction, test_seed, kind, offset)
+    return source_of(
+        name, kinds, rows, labels, kept, inventory, test_fraction, test_seed, kind, offset, len(files) == 1
+    )
 
 
 def source_of(
@@ -113,6 +115,7 @@ def source_of(
     test_seed: int,
     kind: str = "real",
     offset: str | None = None,
+    is_one_file: bool = True,
 ) -> Source:
     """Columns -> a source of vectors.
 
@@ -127,6 +130,7 @@ def source_of(
         test_seed: which rows that cuts.
         kind: real or counts.
         offset: total, or None.
+        is_one_file: whether the rows of all splits are from one table, in which their numbers count from 0.
     """
     values: dict[str, Array] = {}
     codes = []
@@ -148,7 +152,9 @@ def source_of(
         index = np.flatnonzero(kept & (rows == part))
         if len(index) or part == "train":
             own = None if labels is None or isinstance(labels, str) else _plain_labels(labels[index])
-            parts[part] = Part(matrix[index], own, f"{part} of {inventory.place or name}")
+            parts[part] = Part(
+                matrix[index], own, f"{part} of {inventory.place or name}", index if is_one_file else None
+            )
     if not len(parts["train"].images):
         raise VaeklError(f"{inventory.place or name} has no rows to train on: give some.")
     if "test" not in parts:

@@ -47,5 +47,6 @@ def cures(spec: DataSpec, accepts: tuple[Support, ...]) -> str:
     if spec.support == "counts" and "real" in accepts:
         choices.append("dataset.kind=real to treat them as numbers")
     if spec.support == "real" and "counts" in accepts:
-        choices.append("dataset.kind=counts if they are whole numbers")
+        condition = ", since every column holds counts" if spec.are_counts else " if they are whole numbers"
+        choices.append(f"dataset.kind=counts{condition}")
     return ", or ".join([*choices, families])

@@ -19,7 +19,7 @@ from vaekl.system.terminal import printable, show
 from vaekl.verbs.left_out import left_out
 from vaekl.verbs.sample import rows
 from vaekl.verbs.sample.options import DECODERS, ROWS, SampleOptions
-from vaekl.verbs.sample.plates import FEW_HUNDRED, plates_of, stream
+from vaekl.verbs.sample.plates import FEW_HUNDRED, Plate, plates_of, stream
 
 _LEAST_PIXELS = 64
 
@@ -56,6 +56,8 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
     plates = plates_of(run, options, tiles)
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
     folder, other = run.folder.samples, ""
+    # all but the prior depends on the split: a traversal and a plane take the latents that have most KL there
+    of_split = "" if options.split == "test" else f"_{options.split}"
     if run.has_other_data:
         other = f"_{blake2b(repr(sorted(changes)).encode(), digest_size=3).hexdigest()}"
         origin += f", of {run.looks_at}"
@@ -76,14 +78,15 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
             label = f"{plate.words}, {DECODERS[decoder]}"
             if options.format == "csv":
                 label = label.replace(" above reconstructions", " reconstructed", 1)
-            path = folder / f"{kind}_{decoder}.{options.format}"
+            path = folder / f"{kind}_{decoder}{'' if kind == 'prior' else of_split}.{options.format}"
             if other and path.exists():  # it may be of the run's own data
                 path = path.with_stem(path.stem + other)
             if options.format == "csv":
-                rows.save_csv(path, spec, images)
+                heads = _origins(run, options, plate) if kind == "reconstructions" else {}
+                rows.save_csv(path, spec, images, heads)
                 if kind == "reconstructions" and spec.has_missing:
                     filled = path.with_stem(path.stem.replace(kind, "filled_in", 1))
-                    rows.save_csv(filled, spec, rows.filled_in(split, plate.arrays["indices"], images))
+                    rows.save_csv(filled, spec, rows.filled_in(split, plate.arrays["indices"], images), heads)
                     show(printable(f"  {filled.name:<27} the inputs, with {DECODERS[decoder]} where one is missing"))
             elif options.format == "npz":
                 arrays = {"images": images, "z": plate.z[: plate.keep], **plate.arrays}
@@ -93,9 +96,19 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
                 save_png(path, drawn, f"{label}: {origin}{tiles.words(images)}", plate.rows)
             show(printable(f"  {path.name:<27} {label}"))
     if "latents" in options.what and options.format != "csv":
-        _save_latents(run, options, folder / f"latents.{options.format}", other, origin)
+        _save_latents(run, options, folder / f"latents{of_split}.{options.format}", other, origin)
     if "mean" in options.decoder and run.model.likelihood.mean_note:
         show(f"  ({run.model.likelihood.mean_note})")
+
+
+def _origins(run: TrainedRun, options: SampleOptions, plate: Plate) -> dict[str, list[Any]]:
+    """Of each input the number of its row in its file, from 0 on, and its split where there are several."""
+    splits, rows_of_split = run.data.origins(options.split)
+    places = plate.arrays["indices"].tolist()
+    heads: dict[str, list[Any]] = {"row": rows_of_split[places].tolist()}
+    if options.split == "all" and len(set(splits)) > 1:
+        heads["split"] = [splits[place] for place in places]
+    return heads
 
 
 def _save_latents(run: TrainedRun, options: SampleOptions, path: Path, other: str, origin: str) -> None:

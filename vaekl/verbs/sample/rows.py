@@ -1,7 +1,9 @@
 """Rows as the user's own table has them: the names of its columns, words for categories, whole numbers for counts."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,13 +38,20 @@ def filled_in(split: Split, places: Array, guesses: Tensor) -> Tensor:
     return torch.where(stored.isnan(), guesses, stored)
 
 
-def save_csv(path: Path, spec: DataSpec, rows: Tensor) -> None:
-    """Write rows [N, D], on the scale of the user's values, as a table with a line of names."""
+def save_csv(path: Path, spec: DataSpec, rows: Tensor, heads: Mapping[str, Sequence[Any]]) -> None:
+    """Write a table with a line of names.
+
+    Args:
+        path: of the file.
+        spec: of the data.
+        rows: [N, D], on the scale of the user's values.
+        heads: columns that stand before theirs, by name.
+    """
     columns = columns_of(spec, rows.numpy())
     with replacing(path, "rows") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        writer.writerow([*heads, *columns])
+        writer.writerows(zip(*heads.values(), *columns.values(), strict=True))
 
 
 def columns_of(spec: DataSpec, rows: Array) -> dict[str, list[str]]:
