@@ -76,3 +76,67 @@ def test_nothing_of_the_user_s_changes():
     state, kind = torch.get_rng_state(), torch.get_default_dtype()
     assert_elbo(model.loss, data="binary")
     assert model.beta == 1.0 and torch.get_default_dtype() is kind and bool((torch.get_rng_state() == state).all())
+
+
+def of_terms(change):
+    """A loss of ½Σ(x − x̂)² and a KL, of which something is changed."""
+
+    def loss(recon, x, mu, logvar):
+        error = 0.5 * (recon - x) ** 2
+        return change(error, kl_of(mu, logvar), mu, logvar)
+
+    return loss
+
+
+def plain(error, kl):
+    return error.flatten(1).sum(1).mean() + kl.sum(1).mean()
+
+
+def uneven(error):
+    weights = torch.ones_like(error)
+    weights[..., 5] = 5.0
+    return weights * error
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda error, kl, mu, logvar: plain(error, kl[:, :2]), "some latents of an image count more"),
+        (lambda error, kl, mu, logvar: plain(error, kl * torch.linspace(1, 3, kl.shape[1])), "some latents"),
+        (lambda error, kl, mu, logvar: plain(error, kl[:, 1:]), "the first latent counts in no term"),
+        (lambda error, kl, mu, logvar: plain(error, kl) + 3 * (mu[:, 0] * mu[:, 1]).pow(2).mean(), "act on each other"),
+        (lambda error, kl, mu, logvar: error.flatten(1).sum(1).mean() + kl[0].sum(), "some images of a batch"),
+        (lambda error, kl, mu, logvar: plain(uneven(error), kl), "some values of an image count more"),
+        (lambda error, kl, mu, logvar: plain(error[:, 1:], kl), "the first value of an image counts in no term"),
+        (lambda error, kl, mu, logvar: plain((1 + 0.1 * logvar[:, 1:2] ** 2) * error, kl), "are no sum"),
+    ],
+)
+def test_what_holds_of_one_latent_or_value_alone_is_said_of_no_other(change, sentence):
+    loss = of_terms(change)
+    for check in (assert_elbo, lambda loss, **sizes: assert_beta(loss, 1.0, **sizes)):
+        with pytest.raises(AssertionError, match=sentence):
+            check(loss, shape=(12,), latents=4)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda error, kl, mu, logvar: plain(error, -kl), "its sign is wrong"),
+        (lambda error, kl, mu, logvar: plain(error.sqrt(), -kl), "its sign is wrong"),
+        (lambda error, kl, mu, logvar: plain(error, kl.detach()), "no gradient reaches mu"),
+        (lambda error, kl, mu, logvar: plain(error, kl + 0.5 * mu**2), "parts of the KL have different weights"),
+        (lambda error, kl, mu, logvar: plain(error, kl.clamp(min=0.5)), "free bits"),
+        (lambda error, kl, mu, logvar: plain(error, kl**2), "no weight β"),
+    ],
+)
+def test_a_wrong_kl_has_no_beta(change, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        assert_beta(of_terms(change), 1.0, shape=(12,), latents=4)
+
+
+@pytest.mark.parametrize("weight", [0.01, 1.0, 3.0])
+def test_a_weight_beside_axes_that_are_reduced_in_different_ways(weight):
+    def of_channels(recon, x, mu, logvar):
+        return weight * ((recon - x) ** 2).mean(1).sum((1, 2)).mean() + kl_of(mu, logvar).sum(1).mean()
+
+    assert_beta(of_channels, 3 / 2 / weight, shape=(3, 8, 8), latents=4)

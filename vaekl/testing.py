@@ -7,6 +7,7 @@ from vaekl.verbs.audit.probe.card_words import weight_ratio
 from vaekl.verbs.audit.probe.entry import read
 from vaekl.verbs.audit.probe.load import target
 from vaekl.verbs.audit.probe.report import report
+from vaekl.verbs.audit.probe.verdict import what_hides_a_weight
 from vaekl.verbs.audit.probe.words import Words
 
 
@@ -68,6 +69,9 @@ def assert_beta(
         VaeklError: it cannot be called.
     """
     reading = _read(loss, Words(numbers, shape, latents, batch_size))
+    wrong = what_hides_a_weight(reading)
+    if wrong:
+        raise AssertionError(f"the KL has no weight β: {'; '.join(wrong)}")
     ratio = weight_ratio(reading)
     if ratio is None:
         whole = report(reading)

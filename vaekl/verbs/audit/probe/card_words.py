@@ -46,7 +46,8 @@ def card_of(reading: Reading) -> Loss | str:
         not reading.kl.is_right
         or reading.kl.kink is not None
         or len(term.families) > 1
-        or reading.reconstruction.uneven
+        or reading.whole.values
+        or reading.whole.latents
     ):
         return ""
     name = CARDS.get(term.family.name)
@@ -126,6 +127,8 @@ def weight_of_latents(reading: Reading) -> Weight | None:
 
 def weight_ratio(reading: Reading) -> float | None:
     """φ or λ: the KL's weight over the energy's, where the sizes that were typed say it."""
+    if reading.whole.values or reading.whole.latents:
+        return None
     card = card_of(reading)
     if isinstance(card, Loss):
         return card.phi
@@ -141,7 +144,8 @@ def weight_ratio(reading: Reading) -> float | None:
         assert size is not None
         divergence *= size if pixels.batch_reduction == "mean" else 1 / size
     # vaekl's energy has ½ before a square
-    return abs(divergence / energy) / (2 if reading.reconstruction.term.family.name == "mse" else 1)
+    ratio = divergence / energy / (2 if reading.reconstruction.term.family.name == "mse" else 1)
+    return ratio if ratio > 0 else None
 
 
 def _weight(reading: Reading, scaled: Scaling, scale: float) -> Weight:
@@ -159,7 +163,7 @@ def _weight(reading: Reading, scaled: Scaling, scale: float) -> Weight:
         # summed over the first axis and averaged over the others
         return Weight(number * rest * shape[0], "mean", _batch(scaled), lacks)
     if (scaled.channels, scaled.values) == (-1, 0):
-        return Weight(number * first * _values(reading) // shape[0], "mean", _batch(scaled), lacks)
+        return Weight(number * first * _values(reading) / shape[0], "mean", _batch(scaled), lacks)
     if scaled.values == -1:
         return Weight(number * sizes.values, "mean", _batch(scaled), lacks)
     return Weight(number, "sum", _batch(scaled), batch_lacks)

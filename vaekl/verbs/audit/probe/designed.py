@@ -104,8 +104,12 @@ def _filled(
     values = torch.full(shape, level, dtype=dtype)
     if values.dim():
         flat = values.view(shape[0], -1)
-        for image, place, value in places:
-            flat[image, place] = value
+        if len(places) > 16:
+            images, at, content = zip(*places, strict=True)
+            flat[list(images), list(at)] = torch.tensor(content, dtype=dtype)
+        else:
+            for image, place, value in places:
+                flat[image, place] = value
     return values
 
 

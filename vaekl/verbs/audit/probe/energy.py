@@ -221,12 +221,6 @@ def _fit_parameter(target: Array, a: Array, b: Array, family: Family) -> Term | 
     return Term(((family, result.coefficients[0]),), parameter, result.residual)
 
 
-def _stirling(x: Array) -> Array:
-    """ln x! as torch's PoissonNLLLoss has it."""
-    values: Array = x * np.log(x) - x + 0.5 * np.log(2 * np.pi * x)
-    return values
-
-
 def _without_data(values: Array) -> Array:
     """Without what depends on x alone, which no decoder changes."""
     rest: Array = values - values.mean(0, keepdims=True)

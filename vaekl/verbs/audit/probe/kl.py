@@ -38,6 +38,7 @@ _PIECES: dict[str, Callable[[Array, Array], Array]] = {
     "μ² exp(−s)": lambda m, s: m**2 * np.exp(-s),
     "ln|s|": lambda m, s: np.log(np.abs(s)),
 }
+_MOST_PIECES = 5
 _M = (-2.0, -1.1, -0.4, 0.0, 0.3, 0.9, 1.7, 2.6)
 _S = (-2.0, -1.3, -0.7, -0.2, 0.3, 0.8, 1.4, 1.9)
 _POSITIVE = (0.15, 0.3, 0.55, 0.8, 1.0, 1.4, 1.9, 2.6)
@@ -92,6 +93,10 @@ def read_kl(call: Call) -> Kl:
     """The function of μ and the second parameter that the loss has for one latent of one image."""
     if not {"mu", "spread"} & call.reach:
         return Kl(reads=False)
+    roles = [role for role in ("mu", "spread") if role in call.reach]
+    start = call.caller.value(call.point)
+    if all(call.caller.value(call.point.put(role, 9.0)) == start for role in roles):
+        return Kl()  # other latents alone change the loss
     batch, call = call, of_one_image(call)
     kink = find_kink(call)
     kink = kink if kink is not None and kink.shape != "linear" else None
@@ -112,8 +117,9 @@ def read_kl(call: Call) -> Kl:
             least = min(least, kl, key=lambda each: each.residual)
         if not is_bent and "spread" in call.reach:
             general = _general(values, m, s)
-            # it has four times as many coefficients
-            least = general if general.residual < min(least.residual / 10, TOLD) else least
+            # with as many pieces as places any function would fit
+            is_told = general.residual < EXACT and len(general.pieces) <= _MOST_PIECES
+            least = general if is_told else least
         if least.residual < EXACT:
             break
     return least

@@ -11,8 +11,7 @@ _NAMES = {"logvar": "ln σ²", "logstd": "ln σ", "std": "σ", "var": "σ²"}
 def formula(kl: Kl) -> str:
     """The function of μ and the second parameter that was fitted."""
     if kl.pieces:
-        names = {"s": "s"}
-        return _sum([(value, names.get(name, name)) for name, value in kl.pieces.items()]) + ", s the second parameter"
+        return _sum([(value, name) for name, value in kl.pieces.items()]) + ", s the second parameter"
     parts = [(kl.square, "μ²"), (kl.variance, "σ²"), (kl.logarithm, "ln σ²")]
     return _sum([(value, name) for value, name in parts if abs(value) > 1e-9 * abs(kl.weight or 1)])
 

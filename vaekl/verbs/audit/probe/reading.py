@@ -12,6 +12,7 @@ from vaekl.verbs.audit.probe.scale_term import ScaleTerm, read_scale
 from vaekl.verbs.audit.probe.scaling import Scaling, scaling, step_cost
 from vaekl.verbs.audit.probe.search import Call
 from vaekl.verbs.audit.probe.seen import read_seen, seen_slope
+from vaekl.verbs.audit.probe.whole import Whole, read_whole
 from vaekl.verbs.audit.probe.words import Words
 
 
@@ -31,6 +32,7 @@ class Reading:
         constant: what is left of the loss at the base point, over all images there.
         sign: −1 where the loss is to be maximised.
         per_example: the shape of what is returned, if that is no single number.
+        whole: what of it does not hold of all values and latents.
     """
 
     call: Call
@@ -46,6 +48,7 @@ class Reading:
     constant: float | None
     sign: int
     per_example: tuple[int, ...]
+    whole: Whole = Whole()
 
     @property
     def kl_is_given(self) -> bool:
@@ -84,6 +87,7 @@ def read_call(call: Call, words: Words) -> Reading:
         )
         if part
     ]
+    whole = read_whole(call, reconstruction, kl)
     return Reading(
         call,
         words,
@@ -94,10 +98,11 @@ def read_call(call: Call, words: Words) -> Reading:
         scale,
         rises,
         read_numbers(call),
-        _entangled(call),
-        _constant(call, reconstruction, kl),
+        _entangled(call) or whole.entangled,
+        None if whole.values or whole.latents else _constant(call, reconstruction, kl),
         -1 if signs and all(signs) else 1,
         call.caller.shape(call.point),
+        whole,
     )
 
 
@@ -134,7 +139,6 @@ def _constant(call: Call, reconstruction: Reconstruction, kl: Kl) -> float | Non
     if (
         reconstruction.term is None
         or reconstruction.is_seen_part
-        or reconstruction.uneven
         or reconstruction.residual > TOLD
         or "x_scale" in call.reach
     ):

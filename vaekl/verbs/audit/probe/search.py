@@ -230,15 +230,15 @@ def _reach(caller: Caller, point: Point) -> frozenset[str]:
     reached = set()
     for role, values in moves.items():
         for value in values if caller.has(role) else ():
-            try:
-                moved = caller.value(point.moved(role, value))
-            except CallError:
-                continue
-            if abs(moved - start) > 1e-12 * max(1.0, abs(start)):
-                reached.add(role)
+            # the first alone, and where that is nothing all of them: a loss may leave out the first
+            for moved_point in (point.moved(role, value), point.everywhere(role, value)):
+                try:
+                    moved = caller.value(moved_point)
+                except CallError:
+                    continue
+                if abs(moved - start) > 1e-12 * max(1.0, abs(start)):
+                    reached.add(role)
+                    break
+            if role in reached:
+                break
     return frozenset(reached)
-
-
-def _likeliest(failures: list[str]) -> str:
-    """The failure to show: the one of the likeliest call."""
-    return failures[0] if failures else "no argument of it could be given a value"

@@ -97,7 +97,7 @@ def _reconstruction(reading: Reading) -> list[Statement]:
         where = "over the batch" if read.across_batch else "over an image"
         return [Statement(topic, f"{number(read.weight)} · {what} {where}", read.residual)]
     if read.term is None:
-        return []
+        return [Statement(topic, f"cannot be told: {reading.whole.values}")] if reading.whole.values else []
     if read.residual > TOLD:
         text = f"cannot be told: nearest is {read.term.family.text}, which leaves {read.residual:.1%} unexplained"
         return [Statement(topic, text, read.residual)]
@@ -113,7 +113,9 @@ def _reconstruction(reading: Reading) -> list[Statement]:
     power = reading.pixels.values if reading.pixels else None
     if power is None and weight is not None:
         power = -1.0 if weight.reduction == "mean" else 0.0
-    text += f", {_reduced(reading.pixels, 'values', power)}"
+    text += f" at the first value: {reading.whole.values}" if reading.whole.values else (
+        f", {_reduced(reading.pixels, 'values', power)}"
+    )
     if read.is_seen_part:
         text += "\nas its gradient has it: the value has a further part, of which the optimiser sees nothing"
     said = [Statement(topic, text, read.residual)]
@@ -150,6 +152,8 @@ def _kl(reading: Reading) -> list[Statement]:
     if kl.between_images:
         text = "cannot be told: the latents of one image act on those of another, as in a total correlation or an MMD"
         return [Statement(topic, text, kl.residual)]
+    if reading.whole.latents and not kl.kind:
+        return [Statement(topic, f"cannot be told: {reading.whole.latents}")]
     if kl.residual > TOLD or not (kl.kind or kl.pieces):
         return [Statement(topic, "cannot be told: no KL of normals fits", kl.residual)]
     if kl.pieces or (not kl.is_right and kl.kink is None):
@@ -160,6 +164,8 @@ def _kl(reading: Reading) -> list[Statement]:
     if power is None and of_latents is not None:
         power = -1.0 if of_latents.reduction == "mean" else 0.0
     reduced = _reduced(reading.latents, "latents", power)
+    if reading.whole.latents:
+        return [Statement(topic, f"KL(N(μ, σ²)‖N(0, 1)) at the first latent: {reading.whole.latents}", kl.residual)]
     text = f"{weight}KL(N(μ, σ²)‖N(0, 1)), {reduced}"
     if kl.kink is not None:
         size = number(kl.kink.nats)

@@ -32,12 +32,24 @@ def mistakes(reading: Reading) -> list[str]:
             "reconstruction and KL are no sum: what one costs depends on the other, and no weight is between them",
         ]
     wrong += kl_mistakes(reading.kl, reading.call.caller.name_of("spread"))
+    wrong += [each for each in (reading.whole.values, reading.whole.latents) if each]
     wrong += _signs(reading)
     wrong += [*_of_kink(reading), *_of_family(reading), *_of_sizes(reading), *_of_scale(reading)]
     for each in reading.numbers:
         if each.does == "nothing" and WEIGHTS.match(each.name.lower()):
             wrong.append(f"{each.name} changes nothing: the loss is the same whatever it is")
     return wrong
+
+
+def what_hides_a_weight(reading: Reading) -> list[str]:
+    """Sentences for what leaves the KL no one weight beside the reconstruction, whichever number is read for it."""
+    kl = reading.kl
+    wrong = [*_unknown(reading), *_unseen(reading), reading.whole.values, reading.whole.latents, *_signs(reading)]
+    if reading.entangled:
+        wrong.append("reconstruction and KL are no sum")
+    if not kl.is_right or kl.kink is not None:
+        wrong += [*kl_mistakes(kl, ""), *_of_kink(reading)]
+    return [sentence for sentence in wrong if sentence]
 
 
 def _unknown(reading: Reading) -> list[str]:
@@ -132,8 +144,6 @@ def _of_family(reading: Reading) -> list[str]:
     if read.term is None or read.residual > TOLD:
         return []
     wrong = []
-    if read.uneven:
-        wrong.append("some values of an image count more than others: it is no one density of all of them")
     name = read.term.family.name
     if name == "bce_swapped":
         wrong.append("x and x̂ are exchanged in the cross-entropy, which takes x̂ first")
