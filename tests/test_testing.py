@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vaekl.system.errors import VaeklError
 from vaekl.testing import assert_beta, assert_elbo
 
 
@@ -66,7 +67,7 @@ def test_another_beta_fails_with_both():
     def averaged(recon, x, mu, logvar):
         return functional.mse_loss(recon, x) + kl_of(mu, logvar).sum(1).mean()
 
-    with pytest.raises(AssertionError, match="shape="):
+    with pytest.raises(AssertionError, match=r"give shape=\(3, 64, 64\)"):
         assert_beta(averaged, 6.0)
     assert_beta(averaged, 6.0, shape=(3, 2, 2))
 
@@ -76,6 +77,11 @@ def test_nothing_of_the_user_s_changes():
     state, kind = torch.get_rng_state(), torch.get_default_dtype()
     assert_elbo(model.loss, data="binary")
     assert model.beta == 1.0 and torch.get_default_dtype() is kind and bool((torch.get_rng_state() == state).all())
+
+
+def test_unknown_data_are_refused():
+    with pytest.raises(VaeklError, match="'binry' is unknown: it is 'grey' or 'binary'"):
+        assert_elbo(Weighted(1.0), data="binry")
 
 
 def of_terms(change):

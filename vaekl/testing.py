@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
+from vaekl.system.errors import VaeklError
 from vaekl.verbs.audit.probe.card_words import weight_ratio
 from vaekl.verbs.audit.probe.entry import read
 from vaekl.verbs.audit.probe.load import target
@@ -33,8 +34,10 @@ def assert_elbo(
 
     Raises:
         AssertionError: says why not.
-        VaeklError: it cannot be called.
+        VaeklError: it cannot be called, or data is another word.
     """
+    if data not in ("grey", "binary"):
+        raise VaeklError(f"data={data!r} is unknown: it is 'grey' or 'binary'.")
     whole = report(_read(loss, Words(numbers, shape, latents, batch_size, data=data)))
     if whole.mistakes:
         raise AssertionError("; ".join(whole.mistakes))
@@ -75,7 +78,8 @@ def assert_beta(
     ratio = weight_ratio(reading)
     if ratio is None:
         whole = report(reading)
-        why = whole.needs or "; ".join(whole.mistakes) or "the terms are not read"
+        examples = ", ".join(whole.needs.partition("for the card add ")[2].split()).replace("[3,64,64]", "(3, 64, 64)")
+        why = (examples and f"give {examples}") or whole.needs or "; ".join(whole.mistakes) or "the terms are not read"
         raise AssertionError(f"β cannot be told: {why}")
     if abs(ratio - expected) > rel * abs(expected):
         raise AssertionError(f"the KL's weight over the energy's is {ratio:.6g}, not {expected:g}")

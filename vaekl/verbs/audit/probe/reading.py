@@ -48,7 +48,7 @@ class Reading:
     constant: float | None
     sign: int
     per_example: tuple[int, ...]
-    whole: Whole = Whole()
+    whole: Whole
 
     @property
     def kl_is_given(self) -> bool:

@@ -113,8 +113,10 @@ def _reconstruction(reading: Reading) -> list[Statement]:
     power = reading.pixels.values if reading.pixels else None
     if power is None and weight is not None:
         power = -1.0 if weight.reduction == "mean" else 0.0
-    text += f" at the first value: {reading.whole.values}" if reading.whole.values else (
-        f", {_reduced(reading.pixels, 'values', power)}"
+    text += (
+        f" at the first value: {reading.whole.values}"
+        if reading.whole.values
+        else (f", {_reduced(reading.pixels, 'values', power)}")
     )
     if read.is_seen_part:
         text += "\nas its gradient has it: the value has a further part, of which the optimiser sees nothing"

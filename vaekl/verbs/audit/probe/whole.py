@@ -16,7 +16,7 @@ from vaekl.verbs.audit.probe.search import Call
 
 _MU = (-1.1, -0.4, 0.3, 0.9, 1.7)
 _SPREAD, _POSITIVE = (-1.3, -0.7, 0.3, 0.8, 1.4), (0.3, 0.55, 0.8, 1.4, 1.9)
-#: by what share of what was moved the loss may differ from the sum of its terms, and where it counts in single precision
+#: by what share of what was moved the loss may differ from the sum of its terms; and where it is of single precision
 _SHARE, _COARSE_SHARE = 1e-5, 1e-2
 #: places that are moved one at a time to say why a sum is none
 _PLACES = 64
@@ -51,7 +51,9 @@ def read_whole(call: Call, reconstruction: Reconstruction, kl: Kl) -> Whole:
         values = latents = ""
         value = call.caller.value
         if energy is not None and _differ(value(far) - value(near), energy, max(share, 20 * reconstruction.residual)):
-            values = _why(call, lambda point, *at: point.put("x_hat", 0.8, *at), "values", "value", call.point.sizes.values)
+            values = _why(
+                call, lambda point, *at: point.put("x_hat", 0.8, *at), "values", "value", call.point.sizes.values
+            )
         if divergence is not None and _differ(
             value(posterior) - value(prior), divergence, max(share, 20 * kl.residual)
         ):
