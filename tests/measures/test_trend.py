@@ -73,7 +73,7 @@ def test_other_splits_and_short_logs_do_not_tell():
     falling = {"dispersion": lambda step: 0.9 ** (step / 100)}
     for logged in (rows("valid", **falling), list(rows(**falling))[-1:], []):
         still = trend_of(logged)
-        assert still == Trend(None, None, short=True) and still.sentence.startswith("too few steps were logged")
+        assert still == Trend(None, None, short=True) and still.sentence.startswith("the run is too short to tell")
 
 
 def test_noise_above_the_thresholds_is_no_movement_either():

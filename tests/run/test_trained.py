@@ -117,7 +117,7 @@ def test_a_mapped_file_is_read_batch_by_batch(model, tmp_path):
 WRONG = {
     "a side too few": (DIGITS[:, :7], ("[360, 7, 8]", "images of 1×8×8", "[N, 8, 8]")),
     "one image": (DIGITS[0], ("[8, 8]", "[N, 8, 8]")),
-    "none": (DIGITS[:0], ("[0, 8, 8]",)),
+    "none": (DIGITS[:0], ("x holds no examples", "[0, 8, 8]")),
     "too bright": (DIGITS + 5, ("from 5 to 21", "the levels 0 to 16")),
     "between levels": (DIGITS / 17, ("between the levels k/16", "from 0 to 16")),
     "negative": (-DIGITS.astype(int), ("from -16 to 0", "the levels 0 to 16")),

@@ -24,6 +24,15 @@ def test_a_folder_without_runs(tmp_path):
         find_runs(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("name", ["mine.npz", "mine.csv", "model.safetensors"])
+def test_a_file_is_said_to_be_no_run(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(
+        VaeklError, match=rf"{name} is a file, and neither a run folder nor a checkpoint: give a folder"
+    ):
+        find_runs(tmp_path / name)
+
+
 def test_links_to_runs_are_left_out(tmp_path):
     for name in ("elsewhere/run", "sweep/own"):
         (tmp_path / name).mkdir(parents=True)

@@ -154,6 +154,8 @@ def wrong_shape(shape: tuple[int, ...], title: str, stored: DataSpec) -> InputEr
         title: how a sentence names the array.
         stored: the run's data.
     """
+    if shape[0] == 0:
+        return InputError(f"{title} holds no examples, since its shape is {list(shape)}: give at least one.")
     own = stored.shape
     layouts = [own] if len(own) == 1 else [own, (*own[1:], own[0]), *([own[1:]] if own[0] == 1 else [])]
     words = " or ".join(f"[N, {', '.join(map(str, layout))}]" for layout in dict.fromkeys(layouts))

@@ -52,7 +52,7 @@ class Trend:
         if self.elbo is not None:
             parts.append(f"training ELBO still {_direction(self.elbo)} by {abs(self.elbo):.3g} nats")
         if self.short:
-            return "too few steps were logged to say whether it had come to rest: train longer"
+            return "the run is too short to tell whether its figures still change: train longer"
         if parts and self.past is not None:
             worse = f"the validation ELBO is worse than after step {self.past:,}: set trainer.patience"
             return f"{', '.join(parts)} per 100 steps, but {worse}"

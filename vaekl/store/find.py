@@ -30,12 +30,17 @@ def find_runs(path: Path) -> list[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file of a run that is none of its checkpoints.
+    """Refuse a file that is no checkpoint of a run.
 
     Raises:
-        VaeklError: names the run's folder.
+        VaeklError: names the run's folder if it is in one.
     """
-    if path.is_file() and path.suffix != ".pt" and RunFolder(path.parent).holds_run():
+    if path.is_file() and path.suffix != ".pt":
+        if not RunFolder(path.parent).holds_run():
+            raise VaeklError(
+                f"{printable(str(path))} is a file, and neither a run folder nor a checkpoint: give a folder that "
+                "`vaekl train` made."
+            )
         folder = printable(str(path.parent))
         raise VaeklError(
             f"{printable(str(path))} is a file of the run {folder}: give that folder, or a checkpoint in it."

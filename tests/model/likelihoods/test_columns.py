@@ -154,6 +154,8 @@ def test_a_table_with_missing_values_trains_is_judged_and_read_back(tmp_path):
     answer = vaekl(tmp_path, "eval", str(run), "eval.k=2")
     assert answer.code == 0 and "nan" not in answer.out
     assert re.search(rf"column height .*φ = {height['dispersion']:.5g} \(numeric\)", answer.out)
+    # one figure of columns in several units would be of none of them
+    assert not re.search("implied σ / RMSE[^,]", answer.out) and "an estimate" in answer.out
     assert vaekl(tmp_path, "sample", str(run), "sample.count=4").code == 0
 
 

@@ -48,17 +48,25 @@ def run_table(report: dict[str, Any]) -> Table:
     rate = report["rate"]
     latents = len(elbo["kl_per_latent_nats"])
     table.add_row("active units", f"{elbo['active_units']} of {latents}", "variance of the posterior mean above 0.01")
+    estimate = "; an estimate, which may be below 0"
     most = f"at most ln {rate['images']:,} = {rate['largest_mutual_information_nats']:.2f}"
     table.add_row("mutual information, nats", f"{rate['mutual_information_nats']:,.3f}", most)
-    table.add_row("marginal KL, nats", f"{rate['marginal_kl_nats']:,.3f}", "KL(q(z) ‖ p(z)), the sum of the next two")
-    table.add_row("  total correlation, nats", f"{rate['total_correlation_nats']:,.3f}", "KL(q(z) ‖ ∏ q(z_j))")
+    table.add_row(
+        "marginal KL, nats", f"{rate['marginal_kl_nats']:,.3f}", f"KL(q(z) ‖ p(z)), the sum of the next two{estimate}"
+    )
+    table.add_row(
+        "  total correlation, nats", f"{rate['total_correlation_nats']:,.3f}", f"KL(q(z) ‖ ∏ q(z_j)){estimate}"
+    )
     table.add_row("  of single latents, nats", f"{rate['dimension_wise_kl_nats']:,.3f}", "Σ_j KL(q(z_j) ‖ p(z_j))")
     table.add_section()
     several = len(elbo["dispersions"] or ()) != 1
     table.add_row("dispersion φ", f"{elbo['dispersion']:.5g}", "geometric mean of several" if several else "")
     for option, value in elbo["learned_options"].items():
         table.add_row(f"learned likelihood.{option}", f"{value:.5g}")
+    kinds = {own["kind"] for own in elbo["dispersion_by_channel"].values()}
     for name, figures in list(report["calibration"].items())[: 1 + MOST_CHANNELS]:
+        if name == "all" and any(kinds):
+            continue  # columns have units of their own
         what = "" if name == "all" else f", {printable(name)}"
         sigmas = f"{figures['implied_sigma']:.4f} / {figures['rmse']:.4f} = {_ratio(figures)}"
         table.add_row(f"implied σ / RMSE{what}", sigmas, "; ".join(_dispersion(report, name)))
