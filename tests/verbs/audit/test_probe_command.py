@@ -80,6 +80,13 @@ def test_whatever_the_file_does_is_one_sentence(source, words, says, tmp_path):
     assert time.monotonic() - begin < 30
 
 
+def test_a_file_alone_is_answered_with_the_names_in_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("losses.py").write_text("1 / 0\ndef beta_vae(): ...\nclass VAE: ...\n", encoding="utf-8")
+    with pytest.raises(VaeklError, match=r"as losses.py:beta_vae; it has beta_vae, VAE\.$"):
+        audit.main(["losses.py"])
+
+
 @pytest.mark.parametrize(
     ("text", "arguments"),
     [

@@ -235,3 +235,19 @@ def test_a_model_whose_loss_takes_the_data_alone():
     answer = said_of(model.loss, owner=model)
     assert answer.mistakes == [] and answer.loss.phi == 1.0
     assert model.decoder.weight.dtype == torch.float32  # the user's own is left alone
+
+
+class OwnScale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.log_sigma = nn.Parameter(torch.zeros(()))
+
+    def loss_function(self, recon, x, mu, logvar):
+        error = (recon - x) ** 2 / (2 * self.log_sigma.exp() ** 2) + self.log_sigma
+        return error.flatten(1).sum(1).mean() + kl_of(mu, logvar).sum(1).mean()
+
+
+def test_a_scale_beside_a_method_of_a_model_is_not_said_to_be_the_loss_s_alone():
+    model = OwnScale()
+    text = said_of(model.loss_function, owner=model).text()
+    assert "the error is divided by" in text and "parameter of the loss alone" not in text

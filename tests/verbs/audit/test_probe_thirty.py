@@ -46,7 +46,7 @@ REAL = [
     ),
     (real.AutoencoderKL, Words(), [f"(x − x̂)², {SUM_MEAN}", f"1e-06 · {KL_MEAN}"], ["no gradient"], 5e-7),
     (real.single_cell, Words(), [f"−ln NB(x; x̂, θ), {SUM_MEAN}", KL_MEAN, "has its end at step 400"], [], 1),
-    (real.pythae_vae, Words(), [f"BCE(x̂, x), {SUM_MEAN}", KL_MEAN, "audited is [0]"], [GREY], 1),
+    (real.pythae_vae, Words(), [f"BCE(x̂, x), {SUM_MEAN}", KL_MEAN, "[0]; beside it"], [GREY], 1),
     (
         real.world_model, Words(), [f"(x − x̂)², {SUM_MEAN}", "below 2 nats of an image", "weighting.dispersion=0.5"],
         ["free bits: below 2 nats"], None,

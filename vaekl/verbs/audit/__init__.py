@@ -79,6 +79,8 @@ def main(words: list[str]) -> int:
 
         audit_pasted(words[0], words[1:])
         return 0
+    if words[0].endswith(".py") and Path(words[0]).is_file():
+        raise VaeklError(_without_a_name(words[0]))
     if _is_run(words[0]):
         if len(words) > 1:
             raise VaeklError(f"audit takes one run folder and nothing beside it, not {' '.join(words[1:])}.")
@@ -97,6 +99,19 @@ def main(words: list[str]) -> int:
 
     show(f"vaekl {__version__}\n{loss_card(read_loss(words))}")
     return 0
+
+
+def _without_a_name(file: str) -> str:
+    """The sentence for a file of Python alone, with the names in it; nothing is imported."""
+    import ast
+
+    try:
+        body = ast.parse(Path(file).read_bytes()).body
+    except (SyntaxError, ValueError) as error:
+        return f"{file} is no Python that can be read ({error}): check it, and name a loss in it, as FILE.py:LOSS."
+    names = [each.name for each in body if isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    there = f"; it has {', '.join(names)}" if names else ""
+    return f"{file} is a Python file: name a loss in it, as {file}:{names[0] if names else 'LOSS'}{there}."
 
 
 def _is_run(word: str) -> bool:

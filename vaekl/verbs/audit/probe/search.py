@@ -181,7 +181,7 @@ def _with_total(caller: Caller, point: Point) -> Call | None:
         most = frozenset().union(*(reach[name] for name in total))
     others = [name for name in reach if name not in total and name]
     if others and len(total) == 1:
-        notes.append(f"audited is {total[0]}; beside it the loss returns {', '.join(others)}")
+        notes.append(f"{total[0]}; beside it the loss returns {', '.join(others)}")
     caller = replace(caller, total=total)
     return Call(caller, point, most, tuple(notes))
 

@@ -49,7 +49,7 @@ def statements(reading: Reading) -> list[Statement]:
     ]
     if reading.call.caller.samples:
         said.append(
-            Statement("noise", "it draws random numbers: held at +1 and −1, of which the mean is exact for normals")
+            Statement("noise", "it draws random numbers: held at +1 and −1, of which the mean is exact for quadratics")
         )
     if reading.kl_is_given:
         said.append(
@@ -141,6 +141,8 @@ def _reconstruction(reading: Reading) -> list[Statement]:
 def _is_of_the_loss_alone(reading: Reading) -> bool:
     """Whether a learned scale belongs to an object that is no model."""
     caller = reading.call.caller
+    if getattr(caller.function, "__name__", "") != "forward":
+        return False  # a model's loss is a method beside its forward
     is_parameter = any(slot.how == "parameter" for slot in caller.slots)
     return is_parameter and not any(hasattr(caller.owner, part) for part in ("encode", "encoder", "decode", "decoder"))
 
