@@ -146,3 +146,13 @@ def test_a_weight_beside_axes_that_are_reduced_in_different_ways(weight):
         return weight * ((recon - x) ** 2).mean(1).sum((1, 2)).mean() + kl_of(mu, logvar).sum(1).mean()
 
     assert_beta(of_channels, 3 / 2 / weight, shape=(3, 8, 8), latents=4)
+
+
+def test_a_module_that_is_missing_is_named():
+    def loss(recon, x, mu, logvar):
+        import notalib
+
+        return notalib.loss(recon, x, mu, logvar)
+
+    with pytest.raises(VaeklError, match=r"No module named 'notalib'\): install that"):
+        assert_elbo(loss)

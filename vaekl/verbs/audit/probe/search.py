@@ -92,6 +92,9 @@ def working(
             break
     if partial:
         return sorted(partial, key=lambda call: -len(call.reach))[:1]
+    missing = next((each for each in failures.values() if each.startswith("ModuleNotFoundError: ")), "")
+    if missing:
+        raise VaeklError(f"it imports what is not there ({missing}): install that, or check its name.")
     raise VaeklError(
         f"it could not be called on designed inputs ({next(iter(failures.values()), 'it takes none')}): name its "
         "arguments x_hat, x, mu, logvar, or give shape=[C,H,W] latents=Z as it wants them."
@@ -131,7 +134,7 @@ def _is_of_any_shape(error: CallError) -> bool:
     """Whether a failure would come on other shapes too."""
     cause = error.__cause__
     unpacked = isinstance(cause, ValueError) and "unpack" in str(cause)
-    return unpacked or isinstance(cause, TypeError | AttributeError | NameError | KeyError)
+    return unpacked or isinstance(cause, TypeError | AttributeError | NameError | KeyError | ImportError)
 
 
 def _completed(caller: Caller, point: Point, numbers: Mapping[str, float]) -> tuple[Caller | None, CallError]:
