@@ -149,6 +149,7 @@ def test_scalars(shown, runs):
         assert {"test/elbo_nats", "test/bits_per_dim", "train/elbo_nats", "train/bits_per_dim"} < set(titles)
 
 
+@pytest.mark.nightly
 def test_hparams(shown, runs):
     """What was swept comes first, then the figures of validation and test; nobody has to tick a box for them."""
     with shown("#hparams", width=2300) as page:

@@ -184,13 +184,13 @@ def watch_files(watch: Watch) -> None:
 
 def watch_calls(watch: Watch) -> None:
     """The parts of a run that write nothing."""
-    from vaekl.data import splits
+    from vaekl.data import batches
     from vaekl.run import execute, recovery, start
     from vaekl.training import trainer
     from vaekl.training.callbacks import images
 
     for module, function, name in (
-        (splits, "epoch_order", "epoch"),
+        (batches, "epoch_order", "epoch"),
         (trainer.Trainer, "train_step", "step"),
         (trainer, "evaluate", "validation"),
         (execute, "evaluate", "last evaluations"),

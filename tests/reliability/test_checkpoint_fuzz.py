@@ -36,6 +36,7 @@ def test_two_thousand_checkpoints(first, made, tmp_path, capsys):
         print(f"\n{dict(Counter(case['end'] for case in ended))}")
 
 
+@pytest.mark.nightly
 def test_the_judge_sees_what_is_loaded_unchecked(made, tmp_path):
     """Some end the process by a signal, others end as another run; each case has its end all the same."""
     ended = outcomes([*range(14)], made, tmp_path, checked=False)

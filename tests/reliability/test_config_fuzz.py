@@ -126,7 +126,7 @@ def test_the_judge_sees_a_run_that_is_too_short(tmp_path, monkeypatch):
 def test_the_judge_sees_what_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(errors, "users_line", lambda _: None)  # this file counts as the user's
 
-    def half(*_):
+    def half(*_, **__):
         (tmp_path / "half" / "a").mkdir(parents=True)
         unforeseen()
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 from cli_helpers import contents, refused, results, rows, same_weights, trained, vaekl, weights
@@ -18,10 +19,7 @@ def run(tmp_path_factory):
 @pytest.fixture
 def copy(run, tmp_path):
     """The same in a folder of the test's own."""
-    (tmp_path / "run").mkdir()
-    for name, content in contents(run).items():
-        (tmp_path / "run" / name).write_bytes(content)
-    return tmp_path / "run"
+    return shutil.copytree(run, tmp_path / "run")
 
 
 WORDS = ("train", "hydra.run.dir=run", "model.hidden=[16]", "model.latents=4", "trainer.steps=4", "trainer.log_every=2")

@@ -50,6 +50,7 @@ def test_it_is_the_run_of_the_command_and_goes_on_after_ctrl_c(typed, here, caps
         if trainer.step == 3:
             signal.raise_signal(signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "train_step", interrupted)
         with pytest.raises(KeyboardInterrupt, match=r"stopped at step 3: `vaekl resume"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli_helpers import Answer, finished, refused, results, rows, same_weights, trained, vaekl, weights
+from cli_helpers import Answer, contents, finished, refused, results, rows, same_weights, trained, vaekl, weights
 from forks import Fork, command
 from helpers import Recorder, trainer_of
 from trainer_cases import CONTROLS, OBJECTIVES, WEIGHTINGS, byte_data, same, weighted
@@ -264,10 +264,10 @@ def test_sigterm_stops_all_at_one_step_and_the_same_words_go_on(tmp_path):
 
 def test_a_mistake_and_a_folder_that_is_taken_give_one_sentence(tmp_path):
     run = trained(tmp_path)
-    before = {path: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
     assert "optim.lr must be a positive number" in sentence(together(tmp_path, "train", "optim.lr=-1"))
     assert "run holds a run already" in sentence(together(tmp_path, "train", "hydra.run.dir=run", "seed=1"))
-    assert {path: path.read_bytes() for path in run.iterdir()} == before
+    assert contents(run) == before
     assert list(tmp_path.iterdir()) in ([run], [run, tmp_path / "outputs"], [tmp_path / "outputs", run])
     assert not list(tmp_path.glob("outputs/*"))
 

@@ -30,7 +30,7 @@ def linear_model(objective, dispersion=0.5, latents=2):
     weighting = FixedDispersion(likelihood, SHAPE, dispersion)
     model = model_of(spec, likelihood, weighting, latents, hidden=()).double().train()
     model.encode = lambda x: tuple(part.double() for part in model.encoder(x.double()))
-    model.decode = lambda z: model.decoder(z)
+    model.decode = lambda z, x=None: model.decoder(z)
     model.objective = objective
     return model
 

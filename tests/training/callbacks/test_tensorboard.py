@@ -237,6 +237,7 @@ def test_a_resumed_run_shows_no_step_twice(tmp_path):
     every_step_is_served_once(tmp_path / "run")
 
 
+@pytest.mark.nightly
 def test_a_run_killed_before_its_first_checkpoint_shows_no_step_twice(tmp_path):
     run = trained(tmp_path, "trainer.valid_every=4")
     for name in ("results.json", "last.pt"):
@@ -246,6 +247,7 @@ def test_a_run_killed_before_its_first_checkpoint_shows_no_step_twice(tmp_path):
     every_step_is_served_once(run)
 
 
+@pytest.mark.nightly
 def test_a_run_killed_before_its_results_shows_no_step_twice(tmp_path):
     """Its test is in the event files twice, at one step, of which TensorBoard draws the later."""
     run = trained(tmp_path)

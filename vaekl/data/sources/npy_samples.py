@@ -1,6 +1,7 @@
 """A folder with one .npy file for each sample; its subfolders are splits and classes, as with image files."""
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from vaekl.data.sources.layout import channels_first
 from vaekl.data.sources.pixels import MOST_BYTES, LargeError, Pixels, UnreadableError
 from vaekl.data.sources.split_names import role
 from vaekl.system.errors import VaeklError, first_line
+
+#: NumPy reads the head of an .npy file with Python's parser, which in CPython 3.11 fails in two threads at a time
+_PARSER = threading.Lock()
 
 
 def are_samples(names: Collection[str]) -> bool:
@@ -84,11 +88,13 @@ class _OneSample:
     def read(self, path: Path, most: int) -> Pixels:
         """As `Reader` has it."""
         try:
-            if (size := header_of(path).bytes) > MOST_BYTES:
+            with _PARSER:
+                size = header_of(path).bytes
+            if size > MOST_BYTES:
                 raise UnreadableError(f"a single sample has {size:,} bytes, more than {MOST_BYTES:,}")
             if size > most:
                 raise LargeError
-            with open_file(path) as file:
+            with _PARSER, open_file(path) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
         except (OSError, ValueError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
