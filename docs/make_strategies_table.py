@@ -57,7 +57,11 @@ def main(out: Path, more: list[str]) -> None:
         print(f"| {name} |", " | ".join(cells), "|")
 
 
-def cell(values: list[float], digits: int) -> str:
+def cell(values: list[float | None], digits: int) -> str:
+    """Mean ± standard deviation; a dash where there is no such figure."""
+    values = [value for value in values if value is not None]
+    if len(values) < 2:
+        return "–"
     return f"{fmean(values):,.{digits}f} ± {stdev(values):.{digits}f}".replace("-", "−")
 
 
