@@ -31,7 +31,6 @@ ROWS = {
     "discretized_logistic, one φ": ["likelihood=discretized_logistic", LEVELS],
     "discretized_logistic, scale=decoder": ["likelihood=discretized_logistic", LEVELS, DECODER],
     "logistic_mixture, 5 components": ["likelihood=logistic_mixture", LEVELS],
-    "categorical": ["likelihood=categorical", LEVELS],
 }
 STEPS = {"digits": 600, "mnist": 1100, "fashion_mnist": 1100}
 #: the ruler is that of the first 2,000 test images, all 360 of digits

@@ -10,7 +10,24 @@ from vaekl.distributions.base import LikelihoodDistribution
 from vaekl.model import likelihoods
 
 
-class TruncatedGaussian(LikelihoodDistribution):
+class _FromGaussian(LikelihoodDistribution):
+    """What a family makes of N(μ, σ²)."""
+
+    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.unit_interval
+    has_rsample = True
+    family: ClassVar[type[likelihoods.Likelihood]]
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        super().__init__(self.family(), {"loc": loc, "scale": scale}, validate_args)
+
+    def _eta(self) -> tuple[Tensor, Tensor]:
+        return self.loc.unsqueeze(-1), self.scale.square()
+
+
+class TruncatedGaussian(_FromGaussian):
     """N(μ, σ²) truncated to [0, 1], exact also where nearly all of the Gaussian's mass is cut off.
 
     Args:
@@ -22,17 +39,7 @@ class TruncatedGaussian(LikelihoodDistribution):
     -0.344076
     """
 
-    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.unit_interval
-    has_rsample = True
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        super().__init__(likelihoods.TruncatedGaussian(), {"loc": loc, "scale": scale}, validate_args)
-
-    def _eta(self) -> tuple[Tensor, Tensor]:
-        return self.loc.unsqueeze(-1), self.scale.square()
+    family = likelihoods.TruncatedGaussian
 
     def _mean_of_log_prob(self, p: "TruncatedGaussian") -> Tensor:
         """E[ln p(x)] of this density under another one, float64: ln p is a square in x."""
@@ -62,7 +69,7 @@ class TruncatedGaussian(LikelihoodDistribution):
         return draws + (slope * (tail - tail.detach())).to(draws.dtype)
 
 
-class CensoredGaussian(LikelihoodDistribution):
+class CensoredGaussian(_FromGaussian):
     """N(μ, σ²) with the tails beyond [0, 1] at 0 and at 1, which have a probability; inside log_prob is a density's.
 
     Args:
@@ -74,20 +81,10 @@ class CensoredGaussian(LikelihoodDistribution):
     -0.693147
     """
 
-    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.unit_interval
-    has_rsample = True
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        super().__init__(likelihoods.CensoredGaussian(), {"loc": loc, "scale": scale}, validate_args)
-
-    def _eta(self) -> tuple[Tensor, Tensor]:
-        return self.loc.unsqueeze(-1), self.scale.square()
+    family = likelihoods.CensoredGaussian
 
 
-class LogitNormal(LikelihoodDistribution):
+class LogitNormal(_FromGaussian):
     """sigmoid(y) with y ~ N(μ, σ²).
 
     PyTorch's `LogisticNormal` is another one, on the simplex.
@@ -101,17 +98,7 @@ class LogitNormal(LikelihoodDistribution):
     0.467356
     """
 
-    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.unit_interval
-    has_rsample = True
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        super().__init__(likelihoods.LogitNormal(), {"loc": loc, "scale": scale}, validate_args)
-
-    def _eta(self) -> tuple[Tensor, Tensor]:
-        return self.loc.unsqueeze(-1), self.scale.square()
+    family = likelihoods.LogitNormal
 
     @property
     def _of_logits(self) -> distributions.Normal:

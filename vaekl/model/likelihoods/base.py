@@ -205,7 +205,7 @@ class Likelihood(Supported, nn.Module, ABC):
         """Var[x] under the density, [B, *S]; the root of its average is the implied σ."""
 
     def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance; a family whose two are the same sums or integrals computes these once."""
+        """Mean and variance, each [B, *S]."""
         return self.mean(eta, dispersion), self.variance(eta, dispersion)
 
     @abstractmethod

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from vaekl.model.likelihoods import truncated_mass
 from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.derived import MomentsTogether, WholeLogProb
 from vaekl.model.likelihoods.gaussian import Gaussian
 from vaekl.model.likelihoods.tails import log_ndtr
 
 
-class CensoredGaussian(Gaussian):
+class CensoredGaussian(MomentsTogether, WholeLogProb, Gaussian):
     """x = y moved to the nearest point of [0, 1], y ~ N(μ, φ): the Tobit model. E = −φ ln p, ln C = 0.
 
         p(x) = N(x; μ, φ) for 0 < x < 1,     P(0) = Φ(−μ/√φ),     P(1) = Φ((μ − 1)/√φ)
@@ -67,20 +68,8 @@ class CensoredGaussian(Gaussian):
         at_end = (x <= 0) | (x >= 1)
         return torch.where(at_end, log_ndtr(torch.where(x <= 0, -location, location - 1) / width), inside)
 
-    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        return -dispersion * self.log_prob(eta, x, dispersion)
-
     def energy_at_rmse(self, rmse: float) -> None:
         return None
-
-    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return torch.zeros_like(eta[:, 0])
-
-    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[0]
-
-    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[1]
 
     def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
         is_low, (end, near, far), (inside, spread) = self._parts(eta, dispersion)

@@ -28,8 +28,11 @@ def families_that(fit: Callable[[type[Any]], bool]) -> str:
     >>> families_that(lambda family: "counts" in family.accepts)
     'likelihood=negative_binomial, poisson or zinb'
     """
-    *names, last = ["", *(family.name for family in FAMILIES if fit(family))]
-    return f"likelihood={' or '.join([*filter(None, [', '.join(names[1:])]), last])}" if last else ""
+    names = [family.name for family in FAMILIES if fit(family)]
+    if not names:
+        return ""
+    *others, last = names
+    return f"likelihood={', '.join(others)}{' or ' if others else ''}{last}"
 
 
 def cures(spec: DataSpec, accepts: tuple[Support, ...]) -> str:

@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.derived import MomentsTogether, WholeLogProb
 from vaekl.model.likelihoods.levels import OnLevels
 from vaekl.system.checks import one_of, positive
 
@@ -18,7 +19,7 @@ _LARGEST_LOG_SCALE = 5.0
 _AT_ONCE, _LEVELS_AT_ONCE = {"cpu": 2**14}, 4
 
 
-class DiscretizedLogistic(OnLevels):
+class DiscretizedLogistic(MomentsTogether, WholeLogProb, OnLevels):
     """P(k) = σ((k + ½ − μ)/s) − σ((k − ½ − μ)/s) on {0..K−1}, the tails in the end levels.
 
     E = −φ ln P(k), ln C = 0. The decoder gives μ, and s is one for all or the decoder's too. Both are in units of the
@@ -72,18 +73,6 @@ class DiscretizedLogistic(OnLevels):
 
     def log_prob(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         return self.logistic(eta, dispersion).log_mass(x, x)
-
-    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        return -dispersion * self.log_prob(eta, x, dispersion)
-
-    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return torch.zeros_like(eta[:, 0])
-
-    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[0]
-
-    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[1]
 
     def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
         return self.logistic(eta, dispersion).moments()

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.derived import MomentsTogether, WholeLogProb
 from vaekl.model.likelihoods.discretized_logistic import Logistics, floored
 from vaekl.model.likelihoods.levels import OnLevels
 from vaekl.system.checks import one_of, positive, whole
 from vaekl.system.errors import VaeklError
 
 
-class LogisticMixture(OnLevels):
+class LogisticMixture(MomentsTogether, WholeLogProb, OnLevels):
     """P(k) = Σ wⱼ [σ((k + ½ − μⱼ)/sⱼ) − σ((k − ½ − μⱼ)/sⱼ)] on {0..K−1}, the tails in the end levels; φ = 1.
 
     E = −φ ln P(k), ln C = 0. For each value the decoder gives the logits of wⱼ, all μⱼ and all ln sⱼ, in this order; μ
@@ -100,18 +101,6 @@ class LogisticMixture(OnLevels):
         before = torch.cat([torch.zeros_like(mass[:, :, :1]), mass[:, :, :-1].cumsum(2)], 2)
         # the weights of the components once the channels before are known
         return ((log_weight + before).log_softmax(1) + mass).logsumexp(1)
-
-    def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
-        return -dispersion * self.log_prob(eta, x, dispersion)
-
-    def log_norm_const(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return torch.zeros_like(eta[:, 0])
-
-    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[0]
-
-    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[1]
 
     def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
         log_weight, logistics = self._mixture(eta)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods.base import bounded_logit
+from vaekl.model.likelihoods.derived import MomentsTogether
 from vaekl.model.likelihoods.gaussian import Gaussian
 
 #: from this σ on the moments are integrals over the logistic density, below it over the normal
@@ -16,7 +17,7 @@ _WIDE = 1.5
 _RULES = {torch.float64: (141, 9.0, 36.0), torch.float32: (45, 6.5, 19.0)}
 
 
-class LogitNormal(Gaussian):
+class LogitNormal(MomentsTogether, Gaussian):
     """x = sigmoid(y), y ~ N(μ, φ): E = ½(logit x − μ)² + φ ln(x(1−x)), ln C = −½ ln(2πφ).
 
     The Jacobian x(1−x) is part of E, since it depends on x; it is not divided by φ, and so E depends on φ. ln C does
@@ -66,12 +67,6 @@ class LogitNormal(Gaussian):
 
     def energy_at_rmse(self, rmse: float) -> None:
         return None
-
-    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[0]
-
-    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[1]
 
     def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
         return _moments(*torch.broadcast_tensors(self.location(eta), self.width(eta, dispersion)))

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from vaekl.data.order import numpy_generator
 from vaekl.model.likelihoods import truncated_mass
-from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.derived import MomentsTogether
 
 
-class TruncatedGaussian(Likelihood):
+class TruncatedGaussian(MomentsTogether):
     """N(μ, φ) truncated to [0, 1]: E = ½(x − μ)², ln C = −½ ln(2πφ) − ln(Φ((1 − μ)/√φ) − Φ(−μ/√φ)).
 
     μ is any real number, and not the mean. exp(−E/φ) stays in the family, so that φ·λ is the KL's effective weight;
@@ -43,12 +44,6 @@ class TruncatedGaussian(Likelihood):
         # by the difference of squares, where the energy and the constant nearly cancel
         log_integral, peak = self._over(eta, dispersion)
         return (peak - x) * (x + peak - 2 * eta[:, 0]) / (2 * dispersion) - log_integral
-
-    def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[0]
-
-    def variance(self, eta: Tensor, dispersion: Tensor) -> Tensor:
-        return self.moments(eta, dispersion)[1]
 
     def moments(self, eta: Tensor, dispersion: Tensor) -> tuple[Tensor, Tensor]:
         return truncated_mass.moments(*_of_one_type(eta[:, 0], dispersion, 0.0, 1.0))
