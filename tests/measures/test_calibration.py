@@ -94,7 +94,7 @@ def test_a_true_model_is_reliable_and_an_overconfident_one_is_not():
     assert sure.error == pytest.approx(expected, rel=0.05)
 
 
-@pytest.mark.parametrize("kind", ["categorical", "cb"])
+@pytest.mark.parametrize("kind", ["categorical", pytest.param("cb", marks=pytest.mark.nightly)])
 def test_groups_of_levels_of_a_true_model_are_reliable(kind):
     levels, shape = 256, (1, 8, 8)
     logit = torch.linspace(-30, 30, 64).view(1, 1, 8, 8)

@@ -229,7 +229,7 @@ CONTROLLED = [
     for kind in kinds(family)
 ]
 #: every control and objective with every kind of images that it is dealt in turn
-CONTROLLED_SPREAD = {case for turn, case in enumerate(CONTROLLED) if turn % 7 == 0}
+CONTROLLED_SPREAD = {case for turn, case in enumerate(CONTROLLED) if turn % 11 == 0}
 
 
 @pytest.mark.parametrize(

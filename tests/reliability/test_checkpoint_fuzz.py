@@ -24,12 +24,12 @@ def tried(numbers, made, folder):
 
 
 def test_some_checkpoints(made, tmp_path):
-    ends = Counter(case["end"] for case in tried(range(15), made, tmp_path))
-    assert ends["refused"] > 6 and ends["equal"] > 0
+    ends = Counter(case["end"] for case in tried(range(9), made, tmp_path))
+    assert ends["refused"] > 3 and ends["equal"] > 0
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("first", range(15, 2015, 100))
+@pytest.mark.parametrize("first", range(0, 2000, 100))
 def test_two_thousand_checkpoints(first, made, tmp_path, capsys):
     ended = tried(range(first, first + 100), made, tmp_path)
     with capsys.disabled():

@@ -90,6 +90,7 @@ def test_killed_while_it_writes(name, place, runs, whole, tmp_path):
     whole_again(tmp_path, name, whole)
 
 
+@pytest.mark.nightly
 def test_a_file_that_is_written_in_place_is_found(runs, whole, tmp_path):
     """The test above sees half an eval.json where one is left."""
     killed(runs, tmp_path, "eval", place="evaluation half written", number=1, fault="written in place")

@@ -149,6 +149,7 @@ def test_compiled(case, net):
     assert_same(outcome(objective, x, noise), expected, 2e-6)
 
 
+@pytest.mark.nightly
 def test_a_schedule_that_moves_is_compiled_once():
     objective, x, noise = objective_of("gaussian")
     torch._dynamo.reset()

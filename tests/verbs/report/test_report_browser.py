@@ -48,7 +48,10 @@ def asked_for(tmp_path: Path, address: str) -> tuple[str, list[str]]:
 def test_nothing_is_asked_of_any_network(made, tmp_path):
     text, urls = asked_for(tmp_path, (made / "sweep/report/report.html").as_uri())
     assert "vaekl report: sweep" in text and not urls
-    # the log would have shown it
+
+
+@pytest.mark.nightly
+def test_the_log_shows_what_is_asked_of_a_network(tmp_path):
     (tmp_path / "other.html").write_text('<img src="http://vaekl.invalid/x.png">')
     _, urls = asked_for(tmp_path, (tmp_path / "other.html").as_uri())
     assert urls == ["http://vaekl.invalid/x.png"]
