@@ -13,8 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
+from law_parts import CLAMP, LEVELS
 from likelihood_cases import EXACT, Case, beta_eta
-from likelihood_laws import CLAMP, LAWS, LEVELS, exact, learned
+from likelihood_laws import LAWS, exact, learned
 
 # Hypothesis keeps the constants that it finds in the source, in the working directory unless told otherwise
 _HOME = tempfile.TemporaryDirectory()
