@@ -113,7 +113,7 @@ def test_the_program_around_it_is_as_it_was(typed, here, monkeypatch):
         return {
             "torch": torch.get_rng_state().tolist(), "numpy": str(np.random.get_state()), "random": random.getstate(),
             "type": torch.get_default_dtype(), "threads": torch.get_num_threads(), "gradients": torch.is_grad_enabled(),
-            "precision": torch.get_float32_matmul_precision(), "denormals": smallest * len("x") > 0,
+            "precision": torch.get_float32_matmul_precision(), "denormals": smallest * 1.0 > 0,
             "folder": os.getcwd(), "environment": dict(os.environ), "path": list(sys.path),
             "hook": threading.excepthook,
             "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],

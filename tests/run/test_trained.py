@@ -173,6 +173,18 @@ def test_probabilistic_pca_scores_as_scikit_learn_does():
     )
 
 
+def test_a_posterior_narrower_than_any_number_and_one_that_is_none():
+    model = vae(pca())
+    trained_vae = vaekl.TrainedVAE(Path("none"), {}, None, model, SPEC.with_(support="levels"), Scale(16))
+    with torch.no_grad():
+        model.encoder.log_std.fill_(-500.0)
+        law = trained_vae.encode(DIGITS[:2])
+        assert (law.stddev > 0).all() and law.log_prob(law.mean).isfinite().all()
+        model.encoder.log_std.fill_(torch.nan)
+    with pytest.raises(ValueError, match="the encoder gives NaN for 2 of 2 images: leave out"):
+        trained_vae.encode(DIGITS[:2])
+
+
 def test_real_numbers_stay_on_their_scale_and_need_no_file(tmp_path):
     rows = np.random.default_rng(0).normal([5, -300], [0.1, 40], (80, 2))
     np.savez(tmp_path / "real.npz", x_train=rows[:60], x_test=rows[60:])
@@ -189,6 +201,8 @@ def test_real_numbers_stay_on_their_scale_and_need_no_file(tmp_path):
         model.elbo(np.zeros((2, 3)))
     with pytest.raises(vaekl.VaeklError, match="no bits/dim"):
         model.bits_per_dim(rows)
+    with pytest.raises(ValueError, match="x has 1 values that are NaN or infinite as float32"):
+        model.elbo([[1e300, 0], [5, -300]])
 
 
 def test_rows_of_a_table_are_coded_as_the_run_s(tmp_path):

@@ -73,6 +73,39 @@ def test_scores_are_those_of_eval(folder):
     assert [*columns["label"].astype(int)] == load_digits().target[1437:].tolist()
 
 
+def test_scores_of_a_file_are_those_of_vaekl_load_for_the_same_seed(folder):
+    columns, _ = written(folder, "score", "run", "mine.npy", "score.seed=3", "score.k=5")
+    model = vaekl.load(folder / "run")
+    assert np.array_equal(columns["elbo_nats"].astype(float), model.elbo(DIGITS[:7], seed=3).numpy())
+    assert np.array_equal(columns["iwae_nats"].astype(float), model.log_prob(DIGITS[:7], k=5, seed=3).numpy())
+    assert np.array_equal(columns["bits_per_dim"].astype(float), model.bits_per_dim(DIGITS[:7], seed=3).numpy())
+
+
+def means_of(folder, *words):
+    return written(folder, "encode", *words)[0]["mean"]
+
+
+def test_levels_as_floats_are_levels_where_training_took_them_so(folder, tmp_path):
+    dark = (DIGITS[:4] > 8).astype(float)
+    np.save(tmp_path / "floats.npy", DIGITS[:60].astype(float))
+    np.save(tmp_path / "dark.npy", dark)
+    np.save(tmp_path / "shades.npy", DIGITS[:7] / 16)
+    trained(tmp_path, "dataset=npz", "dataset.path=floats.npy", "dataset.levels=17", "likelihood=gaussian")
+    model = vaekl.load(tmp_path / "run")
+    assert np.array_equal(means_of(tmp_path, "run", "floats.npy"), model.encode(DIGITS[:60]).mean.numpy())
+    assert np.array_equal(means_of(tmp_path, "run", "dark.npy"), model.encode(dark.astype(int)).mean.numpy())
+    refused(typed(tmp_path, "encode", "run", "shades.npy"), "from 0 to 1, not all of them whole", "levels 0 to 16")
+    shades = means_of(tmp_path, "run", "shades.npy", "dataset.levels=null")
+    assert np.array_equal(shades, model.encode(DIGITS[:7] / 16).mean.numpy())
+
+    run = str(folder / "run")
+    refused(typed(tmp_path, "encode", run, "floats.npy"), "floats from 0 to 16", "shades k/16", "astype(int)")
+    of_digits = vaekl.load(run).encode(DIGITS[:60]).mean.numpy()
+    for word in ("dataset.levels=17", "dataset.kind=levels"):
+        out = f"encode.out={word}.npz"
+        assert np.array_equal(means_of(tmp_path, run, "floats.npy", word, out), of_digits)
+
+
 def test_the_run_s_own_data_with_split_row_and_label(folder):
     columns, _ = written(folder, "encode", "run")
     assert len(columns["row"]) == 1797 and set(columns["split"]) == {"train", "valid", "test"}

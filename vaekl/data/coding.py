@@ -68,6 +68,12 @@ def missing_values(values: Array) -> Array:
     return np.isnan(values)
 
 
+def no_counts(numbers: Array) -> Array:
+    """Those of some numbers, [N], that are below 0 or not whole."""
+    others: Array = numbers[(numbers < 0) | (numbers != np.round(numbers))]
+    return others
+
+
 def word_of(category: Any) -> str:
     """A category as text, whole numbers without a point, and cut off where it is long."""
     text = f"{category:g}" if isinstance(category, float) else str(category)
@@ -107,7 +113,7 @@ def _check(values: Array, code: Code, place: str) -> None:
             fault += "" if len(code.categories) <= 5 else f" and {len(code.categories) - 5:,} more"
     elif words and len(there):
         fault = f"holds words such as {word_of(there[0])!r}, and is one of numbers in the run"
-    elif code.kind == "count" and ((there < 0) | (there != np.round(there))).any():
-        fault = f"holds {there[(there < 0) | (there != np.round(there))][0]:.6g}, and is one of counts in the run"
+    elif code.kind == "count" and len(others := no_counts(there)):
+        fault = f"holds {others[0]:.6g}, and is one of counts in the run"
     if fault:
         raise InputError(f"the column {code.name} of {place} {fault}: give values of the run's kind.")

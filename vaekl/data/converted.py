@@ -85,16 +85,17 @@ class _Values:
     are_near_levels: bool
 
 
-def converted(images: Images, stored: DataSpec, title: str) -> Converted:
+def converted(images: Images, stored: DataSpec, title: str, floats_are_levels: bool = False) -> Converted:
     """Images as a run stores its own, refused where they are none such.
 
-    Of a run on levels numbers of a whole type are these levels, and floats are shades k/(levels − 1), whatever the
-    others are; a table's columns are always levels.
+    Of a run on levels numbers of a whole type are these levels, and floats are shades k/(levels − 1), or all of them
+    levels, whatever their values are; a table's columns are always levels.
 
     Args:
         images: [N, *S] of the run's S.
         stored: the run's data before any transform.
         title: how a sentence names the images.
+        floats_are_levels: whether floats are the levels themselves.
 
     Raises:
         InputError: one sentence that says what the values are, and what the run was trained on.
@@ -104,7 +105,7 @@ def converted(images: Images, stored: DataSpec, title: str) -> Converted:
         raise InputError(f"{title} holds no numbers: give {trained_on(stored)}, as this run was trained on.")
     levels = stored.levels if stored.support in ("levels", "binary") else None
     values = _values_of(images, levels, stored.has_missing, title)
-    if levels is not None and levels > 2 and kind == "f" and not stored.codes:
+    if levels is not None and levels > 2 and kind == "f" and not (stored.codes or floats_are_levels):
         if values.low < 0 or values.high > 1:
             raise InputError(
                 f"{title} holds floats from {values.low:.6g} to {values.high:.6g}, and this run was trained on "
@@ -233,8 +234,12 @@ def _values_of(images: Images, levels: int | None, has_missing: bool, title: str
     for piece in _pieces(images):
         if piece.dtype.kind == "f":
             piece = piece[~np.isnan(piece)] if has_missing else piece
-            if count := int((~np.isfinite(piece)).sum()):
-                raise InputError(f"{title} has {count:,} values that are NaN or infinite: remove or replace them.")
+            with np.errstate(over="ignore"):
+                are_finite = np.isfinite(piece.astype(np.float32, copy=False))
+            if count := int((~are_finite).sum()):
+                raise InputError(
+                    f"{title} has {count:,} values that are NaN or infinite as float32: remove or replace them."
+                )
             if levels is not None:
                 scaled = piece.astype(np.float64) * (levels - 1)
                 are_near = are_near and bool((np.abs(scaled - np.rint(scaled)) <= _NEAR_A_LEVEL).all())

@@ -146,6 +146,11 @@ def evaluate(
     return judge(model, (split.batch(part, generator) for part in parts), generator, schedule)
 
 
+def noise_of_test(model: VAE, seed: int) -> torch.Generator:
+    """The random numbers with which a run of this seed tests its model, and all that has the figures of that test."""
+    return order.generator("test", seed, next(model.parameters()).device)
+
+
 def batch_limit(model: VAE) -> int:
     """How many images an evaluation takes at a time, so that their η has at most 2^26 values."""
     return max(1, min(_MAX_BATCH, _MAX_OUTPUTS // (model.likelihood.outputs * model.spec.dims)))

@@ -8,6 +8,7 @@ posterior has seen the noise in x, so that either may be the lower.
 """
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor
@@ -73,6 +74,11 @@ def why_no_ruler(spec: DataSpec, likelihood: Likelihood) -> str | None:
 def protocol(spec: DataSpec, likelihood: Likelihood) -> str:
     """What the ruler measures, in words."""
     return "probability of the values themselves" if likelihood.discrete else Ruler(spec).protocol
+
+
+def bits_per_dim(log_mass: Tensor, spec: DataSpec) -> Tensor:
+    """−log2 P/D of ln P(k), or of a bound on it, in nats, [N]."""
+    return -log_mass / (spec.dims * log(2))
 
 
 def log_density(model: VAE) -> LogLikelihood:

@@ -13,7 +13,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from vaekl.data import generator
-from vaekl.measures.elbo import Evaluation, evaluate
+from vaekl.measures.elbo import Evaluation, evaluate, noise_of_test
 from vaekl.run import recovery, summary
 from vaekl.store import BEST, LAST, RunFolder, checkpoint
 from vaekl.system import distributed
@@ -76,7 +76,7 @@ def _trained_and_tested(run: Run) -> float | None:
         if data.valid is not None:
             stream = generator("valid", trainer.seed, trainer.device)
             valid = evaluate(trainer.judged, data.valid, stream, schedule)
-        test = evaluate(trainer.judged, data.test, generator("test", trainer.seed, trainer.device), schedule)
+        test = evaluate(trainer.judged, data.test, noise_of_test(trainer.judged, trainer.seed), schedule)
         trainer.tell(lambda callback: callback.tested(trainer, test))
         distributed.on_first(lambda: RunFolder(run.path).finish(_results(run, weights, valid, test)))
     except OSError as error:

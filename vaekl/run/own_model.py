@@ -29,7 +29,7 @@ from vaekl.model.likelihoods.density_check import check_density
 from vaekl.model.nets import Nets
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedDispersion
-from vaekl.run.build_data import build_data
+from vaekl.run.build_data import build_data, is_vaekls
 from vaekl.run.config import RunConfig
 from vaekl.run.load import TrainedRun
 from vaekl.store import RunFolder
@@ -91,7 +91,7 @@ def own_model(path: Path, device: str, changes: tuple[str, ...]) -> OwnModel:
     with _naming(path):
         for value in set(phi.flatten().tolist()):
             likelihood.check_dispersion(value)
-        if not type(likelihood).__module__.startswith("vaekl."):
+        if not is_vaekls(likelihood):
             check_density(likelihood, (phi.flatten()[0].item(),), data.spec.shape)
     nets = Nets(_Part(thing, "encode"), _Part(thing, "decode"))
     weighting = FixedDispersion(likelihood, data.spec.shape)

@@ -9,7 +9,7 @@ from vaekl.config.words import words_of
 from vaekl.run import start
 from vaekl.run.alone import load
 from vaekl.run.trained import TrainedVAE
-from vaekl.store.config import trust_words
+from vaekl.store.config import own_modules
 from vaekl.system import distributed, terminal
 from vaekl.system.caller import undisturbed
 from vaekl.system.errors import StoppedError, VaeklError
@@ -43,7 +43,7 @@ def train(*, again: bool = False, config_dir: Path | str | None = None, **settin
         try:
             start.train(planned)
             device = str(planned.content["trainer"]["device"])
-            return load(planned.path, device, trust=trust_words([planned.content])[1::2])
+            return load(planned.path, device, trust=own_modules([planned.content]))
         except StoppedError as error:
             stopped = error
     raise _as_signalled(stopped)

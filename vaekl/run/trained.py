@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import log
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,16 @@ from vaekl.data.transforms import Transform
 from vaekl.distributions import of
 from vaekl.distributions.rescaled import Rescaled
 from vaekl.measures import latents, pictures, ruler
-from vaekl.measures.elbo import batch_limit
+from vaekl.measures.elbo import batch_limit, noise_of_test
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds
 from vaekl.model.vae import VAE
 from vaekl.run.build_data import check_support
 from vaekl.store.schema import Results
 from vaekl.system.checks import whole
 from vaekl.system.errors import InputError, VaeklError, first_line
+
+#: the least σ whose square is above 0 in float32: a normal distribution of PyTorch takes no less
+_LEAST_STD = torch.finfo(torch.float32).tiny ** 0.5
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,21 @@ class TrainedVAE:
             seed: of the noise of dequantization.
 
         Returns:
-            Independent normals, batch_shape [N] and event_shape [Z]: `.mean` and `.stddev` are [N, Z].
+            Independent normals, batch_shape [N] and event_shape [Z]: `.mean` and `.stddev` are [N, Z]; no σ is
+            below 1e-19.
+
+        Raises:
+            InputError: x is none of the run's kind, or so far from its data that the encoder gives no number.
         """
         posterior = latents.posterior(self.model, self.split(x), self._noise(seed))
         # clones may be used in a computation with gradients, which what was made for inference may not
         mean, std = (part.clone().to(self.device) for part in (posterior.mean, posterior.log_std.exp()))
+        std = std.clamp(min=_LEAST_STD)
+        if count := int((mean.isnan() | std.isnan()).any(1).sum()):
+            raise InputError(
+                f"the encoder gives NaN for {count:,} of {len(mean):,} {self.stored.example}s: leave out those whose "
+                "values are far beyond the run's."
+            )
         return Independent(Normal(mean, std), 1)
 
     @torch.no_grad()
@@ -192,7 +204,7 @@ class TrainedVAE:
         if reason := ruler.why_no_ruler(spec, self.model.likelihood):
             raise VaeklError(f"there are no bits/dim: {reason}; take log_prob, which is in nats.")
         bounds = self._bounds(x, ruler.log_mass(self.model), k, seed)
-        return -(bounds.elbo if k == 1 else bounds.bound[k]) / (spec.dims * log(2))
+        return ruler.bits_per_dim(bounds.elbo if k == 1 else bounds.bound[k], spec)
 
     def split(self, x: Any, title: str = "x") -> Split:
         """Examples of the user's own as a split of the run's data, for vaekl's own measures.
@@ -257,8 +269,7 @@ class TrainedVAE:
         return batch_slices(len(split), batch_limit(self.model), drop_last=False)
 
     def _noise(self, seed: int) -> torch.Generator:
-        """As a run's own test draws it."""
-        return generator("test", whole(seed, "seed"), self.device)
+        return noise_of_test(self.model, whole(seed, "seed"))
 
     def _bounds(self, x: Any, log_likelihood: LogLikelihood, k: int, seed: int) -> Bounds:
         return importance_bounds(self.model, self.split(x), log_likelihood, [whole(k, "k", 1)], self._noise(seed))

@@ -58,9 +58,14 @@ def trust_words(contents: Iterable[Mapping[str, Any]]) -> list[str]:
     >>> trust_words([{"control": {"_target_": "mine.Own"}, "optim": {"_target_": "torch.optim.Adam"}}])
     ['--trust', 'mine']
     """
+    return [word for module in own_modules(contents) for word in ("--trust", module)]
+
+
+def own_modules(contents: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The modules of the user's own whose classes these configs would have called, each once."""
     names = [str(name) for content in contents for _, name in targets(content)]
     modules = [name.rpartition(".")[0] for name in names if not name.startswith(("vaekl.", "torch."))]
-    return [word for module in dict.fromkeys(modules) if module for word in ("--trust", module)]
+    return [module for module in dict.fromkeys(modules) if module]
 
 
 def check(text: str) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from vaekl.system import terminal
 
+#: a denormal number, which is 0 in a product where the processor takes denormals for 0
 _SMALLEST = 5e-324
 
 
@@ -44,7 +45,8 @@ def _keep_torch(stack: ExitStack) -> None:
     stack.callback(torch.set_num_threads, torch.get_num_threads())
     stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
     stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
-    stack.callback(torch.set_flush_denormal, _SMALLEST * len("x") == 0)
+    # PyTorch can set this and not tell it
+    stack.callback(torch.set_flush_denormal, _SMALLEST * 1.0 == 0)
 
 
 def _seed_cuda() -> None:

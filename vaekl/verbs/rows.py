@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vaekl.config import verb_options
 from vaekl.config.other_data import changed
-from vaekl.data import Split, generator
+from vaekl.data import Split
 from vaekl.data.ondisk import Array
 from vaekl.data.sources.own_files import examples_of, option_for, settings_for
 from vaekl.model.vae import VAE
@@ -87,10 +86,6 @@ class Looked:
     name: str
     place: str
     left_out: list[str]
-
-    def noise(self, seed: int) -> torch.Generator:
-        """The stream that a run's own test draws from, and `vaekl.load`."""
-        return generator("test", seed, next(self.model.parameters()).device)
 
 
 def looked_at(words: verb_options.Words, options: RowOptions, verb: str) -> Looked:

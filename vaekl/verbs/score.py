@@ -1,9 +1,8 @@
 """`vaekl score`: how likely each example is under the model, a row for each, in their order."""
 
-from math import log
-
 from vaekl.config import verb_options
 from vaekl.measures import ruler
+from vaekl.measures.elbo import noise_of_test
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds
 from vaekl.system.checks import optional, whole
 from vaekl.system.devices import enough_memory
@@ -20,7 +19,8 @@ def main(words: verb_options.Words) -> int:
     model = looked.model
 
     def bounds(log_likelihood: LogLikelihood, samples: int) -> Bounds:
-        return importance_bounds(model, looked.split, log_likelihood, [samples], looked.noise(options.seed), chunk)
+        noise = noise_of_test(model, options.seed)
+        return importance_bounds(model, looked.split, log_likelihood, [samples], noise, chunk)
 
     with enough_memory("scores of so many samples", "set score.chunk to fewer passes at once"):
         density = bounds(ruler.log_density(model), k)
@@ -28,7 +28,7 @@ def main(words: verb_options.Words) -> int:
         no_ruler = ruler.why_no_ruler(model.spec, model.likelihood)
         if no_ruler is None:
             mass = density if model.likelihood.discrete else bounds(ruler.log_mass(model), 1)
-            columns["bits_per_dim"] = (-mass.elbo / (model.spec.dims * log(2))).numpy()
+            columns["bits_per_dim"] = ruler.bits_per_dim(mass.elbo, model.spec).numpy()
         what = f"ELBO and IWAE bound with K = {k:,}" + (", bits/dim" if no_ruler is None else "")
         write(looked, columns, "scores", options, what)
         if no_ruler is not None:

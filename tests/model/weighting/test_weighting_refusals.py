@@ -4,7 +4,14 @@ import pytest
 from weighting_cases import LIKELIHOODS, SHAPE, WEIGHTINGS
 
 from vaekl.model.likelihoods import Gaussian, Mixture, StudentT
-from vaekl.model.weighting import CBNormalizer, FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
+from vaekl.model.weighting import (
+    CBNormalizer,
+    FixedBeta,
+    FixedDispersion,
+    LearnedPrecision,
+    OptimalPrecision,
+    auto_weighting,
+)
 from vaekl.system.errors import VaeklError
 
 #: weighting -> the likelihoods that it fits
@@ -142,3 +149,17 @@ def test_a_loss_without_ln_c_is_refused_where_a_parameter_is_learned_from_it():
     assert FixedBeta(StudentT(df=7), SHAPE, 0.3).dispersion.item() == pytest.approx(0.3)
     text = sentence(lambda: FixedBeta(Mixture("student_t", 2, {"df": "learned"}), SHAPE, 0.3))
     assert "likelihood=mixture" in text and "weighting.dispersion=0.3" in text
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "shape", "says"),
+    [
+        ("cb", SHAPE, "likelihood must be an object such as vaekl.Gaussian(), not of type str"),
+        (Gaussian, SHAPE, "likelihood must be an object"),
+        (Gaussian(), 64, "shape must be that of one example, such as (1, 28, 28) or (64,), not 64"),
+        (Gaussian(), (1, 8.0), "not (1, 8.0)"),
+    ],
+)
+def test_the_usual_weighting_of_something_else(likelihood, shape, says):
+    text = sentence(lambda: auto_weighting(likelihood, shape))
+    assert says in text and text.endswith(".") and "\n" not in text

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from vaekl.data.coding import Code, Kind, missing_values, word_of
+from vaekl.data.coding import Code, Kind, missing_values, no_counts, word_of
 from vaekl.data.inventory import Inventory, some_of
 from vaekl.data.ondisk import Array
 from vaekl.system.errors import VaeklError
@@ -153,7 +153,7 @@ def _guessed(values: Array) -> tuple[str, str]:
         return "left out", f"text, {len(different):,} different values such as {word_of(different[0])!r}"
     if set(different) <= {0.0, 1.0}:
         return "binary", ""
-    if not _are_counts(different):
+    if len(no_counts(different)):
         return "numeric", ""
     consecutive = len(different) == len(values) == different[-1] - different[0] + 1
     return ("left out", "the numbers of the rows") if consecutive and len(values) > 2 else ("count", "")
@@ -167,8 +167,8 @@ def _checked(column: Column, place: object) -> Column:
         fault = "it has no values"
     elif column.values.dtype == object and column.kind in ("numeric", "count"):
         fault = f"it holds words such as {word_of(there[0])!r}"
-    elif column.kind == "count" and not _are_counts(there):
-        fault = f"it holds {there[(there < 0) | (there != np.round(there))][0]:.6g}"
+    elif column.kind == "count" and len(others := no_counts(there)):
+        fault = f"it holds {others[0]:.6g}"
     elif column.kind == "binary" and len(column.categories) != 2:
         fault = f"it has {len(column.categories):,} different values"
     elif column.kind == "categorical" and len(column.categories) < 2:
@@ -176,7 +176,3 @@ def _checked(column: Column, place: object) -> Column:
     if fault:
         raise VaeklError(f"the column {column.name} of {place} cannot be {column.kind}: {fault}.")
     return column
-
-
-def _are_counts(numbers: Array) -> bool:
-    return bool((numbers >= 0).all() and (numbers == np.round(numbers)).all())

@@ -78,8 +78,10 @@ def examples_of(option: str, settings: Mapping[str, Any], stored: DataSpec) -> E
         parts = parts_of_folder(path, size, grayscale, background, settings["skip_broken"], root, inventory)
     parts = {split: parts[split] for split in ("train", "valid", "test") if split in parts}
     counts = [len(part.images) for part in parts.values()]
+    # as in training: these settings, and not the values, say that floats are levels
+    are_levels = settings.get("levels") is not None or settings.get("kind") == "levels"
     return Examples(
-        _together([_converted(part, stored) for part in parts.values()]),
+        _together([_converted(part, stored, are_levels) for part in parts.values()]),
         _labels(parts, inventory),
         None if len(parts) == 1 else list(np.repeat(list(parts), counts)),
         np.concatenate([np.arange(count) for count in counts]),
@@ -103,10 +105,10 @@ def _of_table(settings: Mapping[str, Any], stored: DataSpec, inventory: Inventor
     return Examples(images, labels, None, np.arange(len(images)), inventory)
 
 
-def _converted(part: Part, stored: DataSpec) -> StoredImages:
+def _converted(part: Part, stored: DataSpec, floats_are_levels: bool) -> StoredImages:
     if tuple(part.images.shape[1:]) != stored.shape or not len(part.images):
         raise wrong_shape(part.images.shape, part.title, stored)
-    return converted(part.images, stored, part.title)
+    return converted(part.images, stored, part.title, floats_are_levels)
 
 
 def _together(parts: list[StoredImages]) -> StoredImages:

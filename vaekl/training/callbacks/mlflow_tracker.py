@@ -47,7 +47,7 @@ class MlflowTracker(Tracker):
             place = self._mlflow.get_tracking_uri()
             self._open(place, None, run)
         else:
-            beside = self.folder.path.absolute().parent
+            beside = self.folder.path.parent
             database, artifacts = beside / "mlflow.db", beside / "mlruns"
             refuse_link(database)
             refuse_link(artifacts)
@@ -67,7 +67,7 @@ class MlflowTracker(Tracker):
                 else self._client.create_experiment(self.experiment, artifact_location=artifacts)
             )
             tags = {_FOLDER: str(self.folder.path.resolve())}
-            own = self._client.create_run(number, run_name=self.folder.path.absolute().name, tags=tags)
+            own = self._client.create_run(number, run_name=self.folder.path.name, tags=tags)
         else:
             self._client.update_run(own.info.run_id, status="RUNNING")
         if artifacts is not None and not own.info.artifact_uri.startswith(f"{artifacts}/"):

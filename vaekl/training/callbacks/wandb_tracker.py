@@ -12,7 +12,7 @@ from vaekl.system.console import Console
 from vaekl.system.files import inner_folder
 from vaekl.training.callbacks.tracker import Ending, Tracker
 
-#: characters at the beginning of a run's name, of 32
+#: a run's name has 32 characters: so many random ones, and a digest of them and the folder
 _RANDOM = 12
 
 
@@ -58,7 +58,7 @@ class WandbTracker(Tracker):
             dir=str(self.folder.path),
             id=name,
             resume="allow",
-            name=self.folder.path.absolute().name,
+            name=self.folder.path.name,
             config=dict(self.parameters),
             allow_val_change=True,
             reinit="create_new",
