@@ -1,5 +1,6 @@
 """`vaekl export`: a folder with weights as safetensors that `vaekl.load` reads, whole or not at all."""
 
+import errno
 import json
 import shutil
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 import vaekl
+from vaekl.store import exported
 
 DIGITS = load_digits().images[:9].astype(np.uint8)
 
@@ -53,6 +55,26 @@ def test_what_it_cannot_do(words, says, folder):
     before = contents(folder)
     refused(typed(folder, "export", "run", *words), says)
     assert contents(folder) == before
+
+
+def test_a_full_disk_leaves_nothing(folder, monkeypatch):
+    def half(file, *_):
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(exported, "save", half)
+    before = contents(folder)
+    refused(typed(folder, "export", "run", "export.out=other"), "other could not be written (the disk is full)")
+    assert contents(folder) == before and not (folder / ".other.partial").exists()
+
+
+def test_a_stranger_s_words_are_no_markdown_of_the_card(folder, tmp_path):
+    shutil.copytree(folder / "run", tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "facts.json").read_text())
+    facts["weighting"]["loss"] = "` ![](http://x)"
+    (tmp_path / "run" / "facts.json").write_text(json.dumps(facts))
+    assert typed(tmp_path, "export", "run").code == 0
+    assert "- loss: `' ![](http://x)`, " in (tmp_path / "run" / "export" / "README.md").read_text(encoding="utf-8")
 
 
 def cut(file):

@@ -87,12 +87,15 @@ def means_of(folder, *words):
 
 def test_levels_as_floats_are_levels_where_training_took_them_so(folder, tmp_path):
     dark = (DIGITS[:4] > 8).astype(float)
+    np.savez(tmp_path / "floats.npz", pixels=DIGITS[:60].astype(float), others=DIGITS[:60])
     np.save(tmp_path / "floats.npy", DIGITS[:60].astype(float))
     np.save(tmp_path / "dark.npy", dark)
     np.save(tmp_path / "shades.npy", DIGITS[:7] / 16)
-    trained(tmp_path, "dataset=npz", "dataset.path=floats.npy", "dataset.levels=17", "likelihood=gaussian")
+    data = ("dataset=npz", "dataset.path=floats.npz", "dataset.images=pixels", "dataset.levels=17")
+    trained(tmp_path, *data, "likelihood=gaussian")
     model = vaekl.load(tmp_path / "run")
-    assert np.array_equal(means_of(tmp_path, "run", "floats.npy"), model.encode(DIGITS[:60]).mean.numpy())
+    for name in ("floats.npz", "floats.npy"):
+        assert np.array_equal(means_of(tmp_path, "run", name), model.encode(DIGITS[:60]).mean.numpy())
     assert np.array_equal(means_of(tmp_path, "run", "dark.npy"), model.encode(dark.astype(int)).mean.numpy())
     refused(typed(tmp_path, "encode", "run", "shades.npy"), "from 0 to 1, not all of them whole", "levels 0 to 16")
     shades = means_of(tmp_path, "run", "shades.npy", "dataset.levels=null")
@@ -146,6 +149,7 @@ WRONG = [
     (("encode", "run", "nowhere.npy"), ("nowhere.npy does not exist",)),
     (("encode", "run", "mine.npy", "parts.npz"), ("one run and one file",)),
     (("encode", "run", "mine.npy", "dataset=digits"), ("dataset=digits names other data, and so does mine.npy",)),
+    (("encode", "run", "mine.npy", "encode.split=test"), ("encode.split=test is of the run's own data", "mine.npy")),
     (("encode", "run", "mine.npy", "--format", "xls"), ("encode.format must be npz, csv or parquet",)),
     (("score", "run", "wrong.npy"), ("wrong.npy has the shape [3, 1, 7, 8]", "trained on images of 1×8×8")),
     (("score", "run", "bright.npy"), ("bright.npy holds values from", "the levels 0 to 16")),

@@ -41,7 +41,7 @@ def load(file: Path) -> dict[str, Any]:
         with opened(file, _MOST, _CURE) as source:
             raw = source.read()
         length = int.from_bytes(raw[:8], "little")
-        step = int(json.loads(raw[8 : 8 + length])["__metadata__"]["step"][:18])
+        step = int(json.loads(raw[8 : 8 + length])["__metadata__"]["step"])
         return {"model": library.load(raw), "average": None, "step": step}
     except (UnreadableError, MemoryError):
         raise

@@ -100,6 +100,11 @@ def looked_at(words: verb_options.Words, options: RowOptions, verb: str) -> Look
     path = words.runs[0]
     if len(words.runs) == 1:
         return _of_data(path, options, words.changes, verb)
+    if options.split != "all":
+        raise VaeklError(
+            f"{verb}.split={options.split} is of the run's own data, and all of {words.runs[1]} is taken: leave one of "
+            "them away."
+        )
     return _of_file(path, words.runs[1], options, words.changes)
 
 
@@ -150,7 +155,7 @@ def _name(stem: str, changes: tuple[str, ...], path: Path, options: RowOptions) 
     if all(part is None for part in other):
         return stem
     plain = "".join(letter if letter.isalnum() else "_" for letter in stem)
-    return f"{plain[:60]}_{blake2b(repr([*other, options.split]).encode(), digest_size=3).hexdigest()}"
+    return f"{plain[:60]}_{blake2b(repr(other).encode(), digest_size=3).hexdigest()}"
 
 
 def write(looked: Looked, columns: dict[str, Array], inner: str, options: RowOptions, words: str) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from vaekl.system.errors import VaeklError
-from vaekl.training.callbacks import Projector
+from vaekl.training.callbacks import Projector, projector
 
 
 def written(folder, shape=(1, 8, 8), labels=True):
@@ -50,6 +50,13 @@ def test_pictures_are_small_and_labels_may_be_missing(tmp_path):
     with Image.open(tmp_path / embedding.sprite.image_path) as image:
         assert image.size == (4 * 16, 4 * 32)
     assert {file.name for file in (tmp_path / "projector").iterdir()} == {"means.tsv", "sprite.png"}
+
+
+def test_of_many_images_the_first_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(projector, "_MOST", 5)
+    _, embedding = written(tmp_path)
+    assert len((tmp_path / embedding.tensor_path).read_text().splitlines()) == 5
+    assert (tmp_path / embedding.metadata_path).read_text().split() == ["0", "1", "2", "0", "1"]
 
 
 def test_nothing_is_written_through_a_link(tmp_path):
