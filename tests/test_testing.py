@@ -67,9 +67,17 @@ def test_another_beta_fails_with_both():
     def averaged(recon, x, mu, logvar):
         return functional.mse_loss(recon, x) + kl_of(mu, logvar).sum(1).mean()
 
-    with pytest.raises(AssertionError, match=r"give shape=\(3, 64, 64\)"):
+    with pytest.raises(AssertionError, match=r"give shape=\(3, 64, 64\)$"):
         assert_beta(averaged, 6.0)
     assert_beta(averaged, 6.0, shape=(3, 2, 2))
+
+    def averaged_twice(recon, x, mu, logvar):
+        return functional.mse_loss(recon, x) + kl_of(mu, logvar).mean(1).sum()
+
+    with pytest.raises(AssertionError, match=r"give shape=\(3, 64, 64\), latents=128, batch_size=64$"):
+        assert_beta(averaged_twice, 6.0)
+    # B·N/(2 Z), for KL/Z is summed over the images
+    assert_beta(averaged_twice, 10 * 12 / (2 * 4), shape=(12,), latents=4, batch_size=10)
 
 
 def test_nothing_of_the_user_s_changes():

@@ -12,7 +12,7 @@ from vaekl.system.errors import VaeklError
 from vaekl.verbs import audit
 from vaekl.verbs.audit.probe import pasted
 from vaekl.verbs.audit.probe.process import answer
-from vaekl.verbs.audit.probe.words import typed
+from vaekl.verbs.audit.probe.words import Words
 
 LOSS = """
 import neighbour
@@ -35,11 +35,12 @@ def place(tmp_path):
 def test_the_answer_of_the_process(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    said = answer("mine.py", "loss_function", typed(["shape=[3,8,8]", "latents=4", "kld_weight=0.5"]))
-    assert said["title"] == "mine.py:loss_function" and "(x − x̂)², averaged" in said["text"]
-    assert json.loads(json.dumps(said["json"]))["phi"] == pytest.approx(0.5 * 192 / 2)
+    words = Words.typed({"shape": "[3,8,8]", "latents": "4", "kld_weight": "0.5"})
+    content = answer("mine.py", "loss_function", words)
+    assert content["title"] == "mine.py:loss_function" and "(x − x̂)², averaged" in content["text"]
+    assert json.loads(json.dumps(content["json"]))["phi"] == pytest.approx(0.5 * 192 / 2)
     with pytest.raises(VaeklError, match=r"^mine.py:loss_function: no .* called kdl_weight .did you mean kld_"):
-        answer("mine.py", "loss_function", typed(["kdl_weight=1"]))
+        answer("mine.py", "loss_function", Words.typed({"kdl_weight": "1"}))
 
 
 @pytest.mark.nightly

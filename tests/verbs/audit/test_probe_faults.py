@@ -19,7 +19,7 @@ def squares(x_hat, x):
     return ((x_hat - x) ** 2).sum()
 
 
-def said_of(loss, words=None, owner=None):
+def report_of(loss, words=None, owner=None):
     return report(read(loss, words or Words(), owner))
 
 
@@ -69,7 +69,7 @@ def rest_at_night(*cases):
     ),
 )
 def test_forms_of_the_kl(kl, mistakes):
-    answer = said_of(of_a_kl(kl))
+    answer = report_of(of_a_kl(kl))
     assert len(answer.mistakes) == len(mistakes), answer.mistakes
     assert all(part in sentence for part, sentence in zip(mistakes, answer.mistakes, strict=True)), answer.mistakes
 
@@ -95,7 +95,7 @@ def test_forms_of_the_kl(kl, mistakes):
     ),
 )
 def test_forms_of_the_reconstruction(error, text, mistake):
-    answer = said_of(of_an_error(error))
+    answer = report_of(of_an_error(error))
     assert text in answer.text(), answer.text()
     assert len(answer.mistakes) == bool(mistake) and mistake in "".join(answer.mistakes), answer.mistakes
 
@@ -117,7 +117,7 @@ def test_what_the_optimiser_gets(whole, mistake):
     def loss(x_hat, x, mu, logvar):
         return whole(x_hat, x, mu, logvar)
 
-    answer = said_of(loss)
+    answer = report_of(loss)
     assert len(answer.mistakes) == 1 and mistake in answer.mistakes[0], answer.mistakes
 
 
@@ -133,9 +133,9 @@ def test_a_scale_that_is_an_argument():
     def never(pred, target, x_sigma, z_mean, z_logvar):
         return ((pred - target) ** 2 / (2 * x_sigma**2)).sum() + kl_of(z_mean, z_logvar).sum()
 
-    assert said_of(right).mistakes == [] and "learned_precision" in said_of(right).train
-    assert "the logarithm of log_gamma counts 0.03125" in said_of(once).mistakes[0]
-    assert "x_sigma divides the error without its logarithm" in said_of(never).mistakes[0]
+    assert report_of(right).mistakes == [] and "learned_precision" in report_of(right).train
+    assert "the logarithm of log_gamma counts 0.03125" in report_of(once).mistakes[0]
+    assert "x_sigma divides the error without its logarithm" in report_of(never).mistakes[0]
 
 
 class Adversary(nn.Module):
@@ -158,7 +158,7 @@ class Adversary(nn.Module):
 @pytest.mark.parametrize("forgets", [True, False])
 def test_a_scale_that_no_optimiser_gets(forgets):
     model = Adversary(forgets)
-    answer = said_of(model.loss, owner=model)
+    answer = report_of(model.loss, owner=model)
     assert len(answer.mistakes) == forgets and all("to no optimiser" in sentence for sentence in answer.mistakes)
 
 
@@ -175,18 +175,18 @@ def test_numbers_and_steps():
     def unknown(recon, x, mu, logvar, disc_fake):
         return squares(recon, x) + kl_of(mu, logvar).sum() - 0.1 * disc_fake.mean()
 
-    assert "begins at 0 of its last, and has no end" in said_of(cyclical).text()
-    assert "kl_weight of 0, with which there is no KL, taken as 1" in said_of(off).text()
-    assert said_of(scaled).loss.phi == pytest.approx(0.05)
-    assert "disc_fake = 1 as nothing else was given" in said_of(unknown).text()
+    assert "begins at 0 of its last, and has no end" in report_of(cyclical).text()
+    assert "kl_weight of 0, with which there is no KL, taken as 1" in report_of(off).text()
+    assert report_of(scaled).loss.phi == pytest.approx(0.05)
+    assert "disc_fake = 1 as nothing else was given" in report_of(unknown).text()
 
 
 def test_shapes_that_are_given_decide_what_a_mean_is_of():
     def first_axis(recon, x, mu, logvar):
         return functional.mse_loss(recon, x, reduction="none").sum(1).mean() + kl_of(mu, logvar).sum(1).mean()
 
-    assert said_of(first_axis).loss.phi == 0.5  # of vectors it is the sum
-    images = said_of(first_axis, Words(shape=(3, 8, 8), latents=4))
+    assert report_of(first_axis).loss.phi == 0.5  # of vectors it is the sum
+    images = report_of(first_axis, Words(shape=(3, 8, 8), latents=4))
     assert "summed over some axes of an image" in images.mistakes[0]
     assert images.loss.phi == pytest.approx(64 / 2)  # ½ · N/C
 
@@ -209,11 +209,11 @@ def test_sequences_dicts_and_steps_of_an_object():
             weight = min(1.0, self.global_step / self.kl_anneal_steps)
             return squares(recon, x) + weight * kl_of(mu, logvar).sum()
 
-    assert said_of(sequences).mistakes == [] and said_of(sequences).loss.phi == 0.5
-    assert said_of(dicts).mistakes == [] and said_of(dicts).loss.phi == 0.5
-    assert "with a prior of variance 4 it would be right" in said_of(wide).mistakes[0]
+    assert report_of(sequences).mistakes == [] and report_of(sequences).loss.phi == 0.5
+    assert report_of(dicts).mistakes == [] and report_of(dicts).loss.phi == 0.5
+    assert "with a prior of variance 4 it would be right" in report_of(wide).mistakes[0]
     annealed = Annealed()
-    answer = said_of(annealed.loss, owner=annealed)
+    answer = report_of(annealed.loss, owner=annealed)
     assert answer.mistakes == [] and answer.loss.phi == 0.5 and annealed.global_step == 0
 
 
@@ -232,7 +232,7 @@ class Model(nn.Module):
 
 def test_a_model_whose_loss_takes_the_data_alone():
     model = Model()
-    answer = said_of(model.loss, owner=model)
+    answer = report_of(model.loss, owner=model)
     assert answer.mistakes == [] and answer.loss.phi == 1.0
     assert model.decoder.weight.dtype == torch.float32  # the user's own is left alone
 
@@ -249,5 +249,42 @@ class OwnScale(nn.Module):
 
 def test_a_scale_beside_a_method_of_a_model_is_not_said_to_be_the_loss_s_alone():
     model = OwnScale()
-    text = said_of(model.loss_function, owner=model).text()
+    text = report_of(model.loss_function, owner=model).text()
     assert "the error is divided by" in text and "parameter of the loss alone" not in text
+
+
+def test_the_card_has_the_name_of_the_argument_that_weighs_the_kl():
+    def loss(recon, x, mu, logvar, beta=4.0):
+        return squares(recon, x) + beta * kl_of(mu, logvar).sum()
+
+    card = " ".join(report_of(loss).text().split())
+    assert "φ = 2, the product of 4 beta 0.5 ½" in card and "kl_weight" not in card
+    assert "3 kl_weight" in " ".join(report_of(of_a_kl(lambda mu, logvar: 3 * kl_of(mu, logvar).sum())).text().split())
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (Words(), ""),
+        (Words(latents=4), " model.latents=4"),
+        (Words(shape=(1, 28, 28), latents=4), " model.latents=4 transform=scale dataset=mnist"),
+        (Words(shape=(12,)), " transform=scale dataset=npz dataset.path=FILE.npz"),
+    ],
+)
+def test_the_command_for_a_loss_without_a_card_has_the_sizes_that_were_typed(words, options):
+    huber = of_an_error(lambda a, x: functional.huber_loss(a, x, reduction="sum"))
+    assert report_of(huber, words).train == f"vaekl train likelihood=logistic weighting=auto{options}"
+
+
+@pytest.mark.parametrize(
+    ("weight", "share"),
+    # 1/(2α) is that of a logistic
+    [(0.25, ""), (0.5, "a KL that counts 2 times as much"), (0.05, "a KL that counts 0.2 times as much")],
+)
+def test_log_cosh_is_a_logistic_at_one_weight_of_the_kl(weight, share):
+    def loss(recon, x, mu, logvar):
+        return (torch.log(torch.cosh(2 * (recon - x))) / 2).sum() + weight * kl_of(mu, logvar).sum()
+
+    answer = report_of(loss)
+    assert "logistic of scale φ = 1/(2α) = 0.25" in answer.is_what and answer.is_what.endswith(share or "0.25")
+    assert ("control.weight" in answer.train) == bool(share)

@@ -114,17 +114,17 @@ CASES = [
 )
 def test_what_is_said_of_it(thing, words, parts, mistakes, phi):
     loss = target(thing, None, thing.__name__, thing.__name__)
-    said = report(read(loss.function, words, loss.owner))
-    text = said.text()
+    its_report = report(read(loss.function, words, loss.owner))
+    text = its_report.text()
     for part in parts:
         assert part in text, text
-    assert len(said.mistakes) == len(mistakes), said.mistakes
+    assert len(its_report.mistakes) == len(mistakes), its_report.mistakes
     for sentence in mistakes:
-        assert any(sentence in each for each in said.mistakes), said.mistakes
-    assert (said.loss.phi if said.loss else None) == (pytest.approx(phi, rel=1e-5) if phi else None)
+        assert any(sentence in each for each in its_report.mistakes), its_report.mistakes
+    assert (its_report.loss.phi if its_report.loss else None) == (pytest.approx(phi, rel=1e-5) if phi else None)
     assert all(
         each.residual is None or each.residual < 1e-6
-        for each in said.statements
+        for each in its_report.statements
         if "function of single" not in each.text
     )
 

@@ -46,19 +46,34 @@ def train_line(loss: Loss) -> str:
         words += ["control=information_weight", f"control.weight={beta:.8g}"]
     if loss.latents:
         words.append(f"model.latents={loss.latents}")
-    dataset = _DATASETS.get(loss.shape) if is_picture and loss.shape else None
-    if loss.density.counts:
-        dataset = "digits_counts" if dataset == "digits" else None
-        words += [] if dataset else ["dataset.kind=counts"]
-    elif not is_picture:
-        words += ["transform=as_stored", "dataset.kind=real"]
-    else:
-        is_binary = loss.data == "binary" and loss.reconstruction == "bce"
-        words.append("transform=binarize" if is_binary else "transform=scale")
-    words.append(f"dataset={dataset or 'npz dataset.path=FILE.npz'}")
+    is_binary = loss.data == "binary" and loss.reconstruction == "bce"
+    words += data_words(loss.shape, loss.range, loss.density.counts, is_binary)
     if loss.batch_size:
         words.append(f"trainer.batch_size={loss.batch_size}")
     return " ".join(["vaekl train", *words])
+
+
+def data_words(
+    shape: tuple[int, ...] | None, value_range: tuple[float, float], is_count: bool, is_binary: bool
+) -> list[str]:
+    """The words of `vaekl train` for data of a shape: a data set that vaekl has, or else a file.
+
+    Args:
+        shape: of one example, if it is known.
+        value_range: between which values the data lie.
+        is_count: whether the values are counts.
+        is_binary: whether they are 0 or 1.
+    """
+    is_picture = value_range in _RANGES_OF_PICTURES
+    dataset = _DATASETS.get(shape) if is_picture and shape else None
+    if is_count:
+        dataset = "digits_counts" if dataset == "digits" else None
+        words = [] if dataset else ["dataset.kind=counts"]
+    elif not is_picture:
+        words = ["transform=as_stored", "dataset.kind=real"]
+    else:
+        words = ["transform=binarize" if is_binary else "transform=scale"]
+    return [*words, f"dataset={dataset or 'npz dataset.path=FILE.npz'}"]
 
 
 def _as_typed(loss: Loss) -> str:

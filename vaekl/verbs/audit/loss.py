@@ -27,6 +27,11 @@ from vaekl.verbs.audit.sigma import PixelScale
 from vaekl.verbs.audit.text import one
 
 Reduction = Literal["sum", "mean"]
+#: sizes that a loss may need, as they are typed
+EXAMPLES = {
+    "shape": "shape=[3,64,64]", "latents": "latents=128", "batch_size": "batch_size=64",
+    "train_images": "train_images=162770",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,8 @@ class Loss:
                 self._need(key, "M_N is batch_size/train_images")
 
     def _need(self, key: str, because: str) -> None:
-        example = {"shape": "shape=[3,64,64]", "latents": "latents=128", "batch_size": "batch_size=64"}
         if getattr(self, key) is None:
-            raise VaeklError(f"{key} is missing, and {because}: add {example.get(key, f'{key}=162770')}.")
+            raise VaeklError(f"{key} is missing, and {because}: add {EXAMPLES[key]}.")
 
     @property
     def values(self) -> int | None:

@@ -158,13 +158,14 @@ class Caller:
     def _run(self, tensors: dict[str, Tensor], point: Point, sign: float) -> dict[str, Tensor]:
         try:
             with self._attributes(point), held(sign):
-                positional = [self._given(slot, tensors, point, sign) for slot in self.slots if slot.how == "position"]
-                named = {
-                    slot.name: self._given(slot, tensors, point, sign) for slot in self.slots if slot.how == "keyword"
-                }
+                positional = [self._argument(slot, tensors, point, sign) for slot in self._called("position")]
+                named = {slot.name: self._argument(slot, tensors, point, sign) for slot in self._called("keyword")}
                 return results.parts(self.function(*positional, **named))
         except Exception as error:  # whatever somebody's code does
             raise CallError(f"{type(error).__name__}: {first_line(error)}") from error
+
+    def _called(self, how: str) -> list[Slot]:
+        return [slot for slot in self.slots if slot.how == how]
 
     @contextmanager
     def _attributes(self, point: Point) -> Iterator[None]:
@@ -186,7 +187,7 @@ class Caller:
         parameters: dict[str, Tensor] = dict(self.owner.named_parameters())
         return parameters[slot.name]
 
-    def _given(self, slot: Slot, tensors: dict[str, Tensor], point: Point, sign: float) -> Any:
+    def _argument(self, slot: Slot, tensors: dict[str, Tensor], point: Point, sign: float) -> Any:
         if slot.role == "number" and slot.is_tensor:
             return torch.tensor(slot.number)
         if slot.role == "number":
@@ -196,7 +197,7 @@ class Caller:
                 slot.role
             ]
         if slot.role in ("held_mu", "held_spread"):
-            return replace(point, at={}).tensor(slot.role.removeprefix("held_"))
+            return replace(point, at={}, filled={}).tensor(slot.role.removeprefix("held_"))
         if slot.role == "bundle":
             return Bundle({role: self._tensor(role, tensors, sign) for role in slot.order}, slot.order, self.used)
         return self._tensor(slot.role, tensors, sign)

@@ -1,12 +1,12 @@
 """A reading in the words of `vaekl audit`: the loss of which a card can be printed, or what keeps it from one."""
 
 from dataclasses import dataclass
-from math import isclose
+from math import isclose, prod
 from typing import Any, Literal
 
 from vaekl.system.errors import VaeklError
-from vaekl.verbs.audit.loss import Loss, Reduction
-from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.loss import EXAMPLES, Loss, Reduction
+from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.reading import Reading
 from vaekl.verbs.audit.probe.scaling import Scaling
 
@@ -34,14 +34,24 @@ class Weight:
     lacks: tuple[str, ...] = ()
 
 
-def card_of(reading: Reading) -> Loss | str:
-    """The loss as a card has it, or the sentence that says which words it wants.
+@dataclass(frozen=True)
+class NoCard:
+    """Why no card is printed of a loss; both are empty where it is none of those that cards are printed of.
 
-    A sentence is empty where the loss is none of those that cards are printed of.
+    Args:
+        lacks: sizes that have to be typed for it: shape, latents, batch_size.
+        sentence: what else stands against it.
     """
+
+    lacks: tuple[str, ...] = ()
+    sentence: str = ""
+
+
+def card_of(reading: Reading) -> Loss | NoCard:
+    """The loss as a card has it, or why there is none."""
     term, scale = reading.reconstruction.term, reading.scale
-    if term is None or reading.pixels is None or reading.latents is None or reading.doubt > TOLD:
-        return ""
+    if term is None or reading.pixels is None or reading.latents is None or reading.doubt > LARGEST_RESIDUAL:
+        return NoCard()
     if (
         not reading.kl.is_right
         or reading.kl.kink is not None
@@ -49,24 +59,23 @@ def card_of(reading: Reading) -> Loss | str:
         or reading.whole.values
         or reading.whole.latents
     ):
-        return ""
+        return NoCard()
     name = CARDS.get(term.family.name)
     if scale is not None:
         if not _is_gaussian_nll(reading) or scale.single:
-            return ""
+            return NoCard()
         name = "gaussian_nll"
     if name is None:
-        return ""
+        return NoCard()
     pixels, latents = weight_of_pixels(reading), weight_of_latents(reading)
     if pixels is None or latents is None or reading.sign * pixels.number <= 0 or reading.sign * latents.number <= 0:
-        return ""
+        return NoCard()
     lacks = {*pixels.lacks, *latents.lacks}
     if pixels.batch_reduction != latents.batch_reduction and reading.words.batch_size is None:
         lacks.add("batch_size")
     if lacks:
-        examples = {"shape": "shape=[3,64,64]", "latents": "latents=128", "batch_size": "batch_size=64"}
-        return f"for the card add {' '.join(examples[word] for word in sorted(lacks, key=list(examples).index))}"
-    words, number = reading.words, abs(pixels.number)
+        return NoCard(tuple(name for name in EXAMPLES if name in lacks))
+    words, number, kl_weight = reading.words, abs(pixels.number), _rounded(abs(latents.number))
     half = name == "mse" and isclose(number, 0.5, rel_tol=1e-6)
     if name == "gaussian_nll":
         number *= 2
@@ -80,7 +89,8 @@ def card_of(reading: Reading) -> Loss | str:
         "kl_reduction": latents.reduction,
         "kl_batch_reduction": latents.batch_reduction,
         "reconstruction_weight": 1.0 if half else _rounded(number),
-        "kl_weight": _rounded(abs(latents.number)),
+        "kl_weight": kl_weight,
+        "kl_weight_name": _kl_weight_name(reading, kl_weight),
         "shape": words.shape or (sizes.shape if fixed else None),
         "latents": words.latents,
         "batch_size": words.batch_size,
@@ -93,15 +103,18 @@ def card_of(reading: Reading) -> Loss | str:
     try:
         return Loss(**options)
     except VaeklError as error:
-        return str(error)
+        return NoCard(sentence=str(error))
 
 
 def weight_of_pixels(reading: Reading) -> Weight | None:
     """Of the reconstruction, for the shape that was typed; None where it has none that is told."""
     if reading.pixels is None or reading.pixels.values not in (0, -1, None):
         return None
-    scale = reading.scale.weight / reading.reconstruction.term.weight if _has_scale(reading) else 1.0  # type: ignore[union-attr]
-    return _weight(reading, reading.pixels, scale)
+    term, scale = reading.reconstruction.term, reading.scale
+    factor = 1.0
+    if term is not None and scale is not None and scale.residual < LARGEST_RESIDUAL:
+        factor = scale.weight / term.weight
+    return _weight(reading, reading.pixels, factor)
 
 
 def weight_of_latents(reading: Reading) -> Weight | None:
@@ -140,8 +153,7 @@ def weight_ratio(reading: Reading) -> float | None:
         return None
     energy = pixels.number / (_values(reading) if pixels.reduction == "mean" else 1)
     divergence = latents.number / ((reading.words.latents or 1) if latents.reduction == "mean" else 1)
-    if pixels.batch_reduction != latents.batch_reduction:
-        assert size is not None
+    if size is not None and pixels.batch_reduction != latents.batch_reduction:
         divergence *= size if pixels.batch_reduction == "mean" else 1 / size
     # vaekl's energy has ½ before a square
     ratio = divergence / energy / (2 if reading.reconstruction.term.family.name == "mse" else 1)
@@ -180,18 +192,11 @@ def _per_image(reading: Reading, scaled: Scaling, weight: float) -> tuple[float,
 
 
 def _values(reading: Reading) -> int:
-    product = 1
-    for size in reading.words.shape or reading.call.point.sizes.shape:
-        product *= size
-    return product
+    return prod(reading.words.shape or reading.call.point.sizes.shape)
 
 
 def _batch(scaled: Scaling) -> Reduction:
     return "sum" if scaled.batch == 0 else "mean"
-
-
-def _has_scale(reading: Reading) -> bool:
-    return reading.scale is not None and reading.scale.residual < TOLD
 
 
 def _is_gaussian_nll(reading: Reading) -> bool:
@@ -200,9 +205,19 @@ def _is_gaussian_nll(reading: Reading) -> bool:
         scale is not None
         and term is not None
         and term.family.name == "mse"
-        and scale.residual < TOLD
+        and scale.residual < LARGEST_RESIDUAL
         and abs(scale.share - 1) < 1e-4
     )
+
+
+def _kl_weight_name(reading: Reading, weight: float) -> str:
+    """How the loss calls the KL's weight, where one of its numbers is that weight; else the card's own word."""
+    names = [
+        each.name
+        for each in reading.numbers
+        if each.does == "weighs" and each.kl == 1 and not each.reconstruction and isclose(each.value, weight)
+    ]
+    return names[0] if names else "kl_weight"
 
 
 def _rounded(number: float) -> float:

@@ -1,7 +1,6 @@
 """Inputs that are designed: all values alike but the few that are looked at."""
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import torch
@@ -67,16 +66,18 @@ class Point:
         level: role -> the value everywhere.
         at: (role, image, place) -> the value there.
         dtype: of the tensors.
+        filled: role -> values at every place, [B, N] or [B, Z], instead of the level.
     """
 
     sizes: Sizes
     level: dict[str, float]
     at: dict[tuple[str, int, int], float]
     dtype: torch.dtype = torch.float64
+    filled: dict[str, Tensor] = field(default_factory=dict)
 
     def put(self, role: str, value: float, image: int = 0, place: int = 0) -> "Point":
         """The same with another value at one place."""
-        return Point(self.sizes, self.level, {**self.at, (role, image, place): value}, self.dtype)
+        return replace(self, at={**self.at, (role, image, place): value})
 
     def moved(self, role: str, value: float) -> "Point":
         """The same with another value at the first place of a role, or of one that is a single number."""
@@ -84,33 +85,23 @@ class Point:
 
     def everywhere(self, role: str, value: float) -> "Point":
         """The same with another value wherever none was put."""
-        return Point(self.sizes, {**self.level, role: value}, self.at, self.dtype)
+        return replace(self, level={**self.level, role: value})
 
     def resized(self, sizes: Sizes) -> "Point":
         """The same on other sizes."""
-        return Point(sizes, self.level, self.at, self.dtype)
+        return replace(self, sizes=sizes)
 
     def tensor(self, role: str) -> Tensor:
         """The values of a role."""
-        places = tuple((image, place, value) for (name, image, place), value in self.at.items() if name == role)
-        return _filled(self.sizes.of(role), self.level[role], places, self.dtype).clone()
-
-
-@lru_cache(maxsize=512)
-def _filled(
-    shape: tuple[int, ...], level: float, places: tuple[tuple[int, int, float], ...], dtype: torch.dtype
-) -> Tensor:
-    """A level with other values at some places; most roles have the same values in many calls."""
-    values = torch.full(shape, level, dtype=dtype)
-    if values.dim():
-        flat = values.view(shape[0], -1)
-        if len(places) > 16:
-            images, at, content = zip(*places, strict=True)
-            flat[list(images), list(at)] = torch.tensor(content, dtype=dtype)
+        shape = self.sizes.of(role)
+        if role in self.filled:
+            values = self.filled[role].to(self.dtype, copy=True).view(shape)
         else:
-            for image, place, value in places:
-                flat[image, place] = value
-    return values
+            values = torch.full(shape, self.level[role], dtype=self.dtype)
+        for (name, image, place), value in self.at.items():
+            if name == role and shape:
+                values.view(shape[0], -1)[image, place] = value
+        return values
 
 
 def base(sizes: Sizes, dtype: torch.dtype = torch.float64) -> Point:

@@ -9,8 +9,8 @@ from scipy.special import expit, gammaln
 
 from vaekl.verbs.audit.probe.fits import Array, Fit, fit
 
-#: below this a fit is exact but for rounding; below the second it is told, with its residual
-EXACT, TOLD = 1e-6, 3e-3
+#: below the first residual a fit is exact but for rounding; above the second nothing is said to fit
+EXACT, LARGEST_RESIDUAL = 1e-6, 3e-3
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class Family:
         values: of a = x̂, b = x and the parameter.
         bounds: of the parameter, if it has one.
         parameter: how it is called.
-        says: what it is, where no card says so.
     """
 
     name: str
@@ -31,7 +30,6 @@ class Family:
     values: Callable[[Array, Array, float], Array]
     bounds: tuple[float, float] | None = None
     parameter: str = ""
-    says: str = ""
 
 
 def _softplus(a: Array) -> Array:
@@ -63,11 +61,6 @@ def _logcosh(a: Array, b: Array, alpha: float) -> Array:
     return values
 
 
-def _logistic(a: Array) -> Array:
-    values: Array = expit(a)
-    return values
-
-
 PLAIN = (
     Family("mse", "(x − x̂)²", lambda a, b, _: (a - b) ** 2),
     Family("l1", "|x − x̂|", lambda a, b, _: np.abs(a - b)),
@@ -80,9 +73,9 @@ PLAIN = (
 )
 #: further forms, each with what it is
 FURTHER = (
-    Family("mse", "(x − sigmoid(x̂))²", lambda a, b, _: (_logistic(a) - b) ** 2),
+    Family("mse", "(x − sigmoid(x̂))²", lambda a, b, _: (expit(a) - b) ** 2),
     Family("mse", "(x − tanh(x̂))²", lambda a, b, _: (np.tanh(a) - b) ** 2),
-    Family("l1", "|x − sigmoid(x̂)|", lambda a, b, _: np.abs(_logistic(a) - b)),
+    Family("l1", "|x − sigmoid(x̂)|", lambda a, b, _: np.abs(expit(a) - b)),
     Family("l1", "|x − tanh(x̂)|", lambda a, b, _: np.abs(np.tanh(a) - b)),
     Family("bce_swapped", "BCE(x, x̂)", lambda a, b, _: -a * np.log(b) - (1 - a) * np.log1p(-b)),
     Family("bce_half", "−x ln x̂", lambda a, b, _: -b * np.log(a)),

@@ -12,7 +12,7 @@ from torch import nn
 
 from vaekl.system.errors import VaeklError, did_you_mean
 from vaekl.verbs.audit.probe.caller import CallError
-from vaekl.verbs.audit.probe.energy import EXACT, TOLD
+from vaekl.verbs.audit.probe.energy import EXACT, LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.kl import Kl, read_kl
 from vaekl.verbs.audit.probe.modules import doubled, stubbed
 from vaekl.verbs.audit.probe.reading import Reading, read_call
@@ -150,7 +150,8 @@ def _with_best_kl(calls: list[Call]) -> list[Call]:
 
 def _unlikeliness(reading: Reading) -> tuple[bool, bool, float]:
     term = reading.reconstruction.term
-    return reading.doubt > TOLD, term is not None and term.family.name == "bce_swapped", round(reading.doubt, 7)
+    is_swapped = term is not None and term.family.name == "bce_swapped"
+    return reading.doubt > LARGEST_RESIDUAL, is_swapped, round(reading.doubt, 7)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What the optimiser sees: the slope that autograd gives beside the slope that the loss has."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from torch import Tensor
 
 from vaekl.verbs.audit.probe.caller import CallError
 from vaekl.verbs.audit.probe.designed import Point
@@ -49,10 +50,11 @@ def slopes(call: Call) -> list[Slope]:
     except CallError:
         seen = {}
     tolerance = 0.05 if is_coarse(call) else 1e-3
-    return [Slope(role, _difference(call, point, role), _at_first(seen.get(role)), tolerance) for role in roles]
+    return [Slope(role, _difference(call, point, role), first_of(seen.get(role)), tolerance) for role in roles]
 
 
-def _at_first(slope: Any) -> float | None:
+def first_of(slope: Tensor | None) -> float | None:
+    """A slope along the first value of the first image, if there is any."""
     return None if slope is None else float(slope.flatten()[0])
 
 

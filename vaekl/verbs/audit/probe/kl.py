@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from vaekl.verbs.audit.probe.caller import CallError
 from vaekl.verbs.audit.probe.designed import Point
-from vaekl.verbs.audit.probe.energy import EXACT, TOLD
+from vaekl.verbs.audit.probe.energy import EXACT, LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.fits import Array, fit
 from vaekl.verbs.audit.probe.kinks import Kink, find_kink
 from vaekl.verbs.audit.probe.search import Call
@@ -101,7 +101,7 @@ def read_kl(call: Call) -> Kl:
     kink = find_kink(call)
     kink = kink if kink is not None and kink.shape != "linear" else None
     if kink is None and (left := _between_images(batch)) > 1e-5:
-        return Kl(residual=max(left, 2 * TOLD), between_images=True)
+        return Kl(residual=max(left, 2 * LARGEST_RESIDUAL), between_images=True)
     is_bent = kink is not None and kink.shape != "unknown"
     least = Kl(kink=kink, residual=1.0)
     for places in (_S, _POSITIVE) if "spread" in call.reach else ((0.5,),):

@@ -1,6 +1,6 @@
 """What is wrong with a KL, in a sentence."""
 
-from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.kl import VARIANCES, Kl
 from vaekl.verbs.audit.probe.roles import parametrisation
 from vaekl.verbs.audit.text import number
@@ -27,7 +27,7 @@ def mistakes(kl: Kl, name: str) -> list[str]:
         return ["there is no KL: neither μ nor σ changes the loss, which is that of an autoencoder"]
     if kl.pieces:
         return [_of_pieces(kl)]
-    if not kl.kind or kl.residual > TOLD:
+    if not kl.kind or kl.residual > LARGEST_RESIDUAL:
         return []
     sentences = []
     meant = parametrisation(name)
@@ -87,7 +87,8 @@ def _of_pieces(kl: Kl) -> str:
 
 def meaning(kl: Kl) -> str:
     """What the second parameter is, in words."""
-    return f"{VARIANCES[kl.kind][0]} of q" if kl.kind and kl.residual < TOLD else "the second parameter of q"
+    what = VARIANCES[kl.kind][0] if kl.kind and kl.residual < LARGEST_RESIDUAL else "the second parameter"
+    return f"{what} of q"
 
 
 def _sum(parts: list[tuple[float, str]]) -> str:

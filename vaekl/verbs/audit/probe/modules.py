@@ -180,14 +180,14 @@ def _single(role: str, shape: tuple[int, ...]) -> Output:
     return Output(tree_flatten(torch.zeros(1))[1], {role: 0}, [shape], [None])
 
 
-def _output(part: Callable[..., Any], given: Tensor, x: Tensor | None) -> tuple[Output, tuple[int, ...] | None] | None:
+def _output(part: Callable[..., Any], data: Tensor, x: Tensor | None) -> tuple[Output, tuple[int, ...] | None] | None:
     """Where in what a part returns its roles are, and the shape of the latents."""
     try:
         with torch.no_grad():
             torch.manual_seed(0)
-            values, tree = tree_flatten(part(given))
+            values, tree = tree_flatten(part(data))
             torch.manual_seed(1)
-            again, _ = tree_flatten(part(given))
+            again, _ = tree_flatten(part(data))
     except Exception:  # whatever the model does on a shape that it is not made for
         return None
     leaves: dict[str, int] = {}
@@ -195,7 +195,7 @@ def _output(part: Callable[..., Any], given: Tensor, x: Tensor | None) -> tuple[
     names = _names(tree, len(values))
     of_latents: list[int] = []
     for place, value in enumerate(values):
-        if not isinstance(value, Tensor) or value.dim() < 2 or len(value) != len(given):
+        if not isinstance(value, Tensor) or value.dim() < 2 or len(value) != len(data):
             continue
         if x is not None and value.numel() == x.numel():
             same = value.shape == x.shape and bool(torch.equal(value, x))

@@ -6,7 +6,7 @@ import numpy as np
 
 from vaekl.verbs.audit.probe.caller import Caller, CallError
 from vaekl.verbs.audit.probe.designed import X_HAT, Point, X
-from vaekl.verbs.audit.probe.energy import DOMAINS, EXACT, TOLD, Domain, Term, best_term, data_part
+from vaekl.verbs.audit.probe.energy import DOMAINS, EXACT, LARGEST_RESIDUAL, Domain, Term, best_term, data_part
 from vaekl.verbs.audit.probe.fits import Array, fit
 from vaekl.verbs.audit.probe.search import Call
 
@@ -57,7 +57,7 @@ def read_reconstruction(call: Call) -> Reconstruction:
     if best is None:
         return Reconstruction(None, residual=1.0)
     term, domain, values = best
-    part = data_part(values, domain, term) if term.residual < TOLD else "?"
+    part = data_part(values, domain, term) if term.residual < LARGEST_RESIDUAL else "?"
     return Reconstruction(term, domain.name, data_part=part, residual=term.residual)
 
 

@@ -46,15 +46,15 @@ def read_in_process(file: str, name: str, words: Words, seconds: float) -> dict[
     finally:
         _end(process)
     try:
-        said: dict[str, Any] = json.loads(out.decode(errors="replace"))
+        answer_of_child: dict[str, Any] = json.loads(out.decode(errors="replace"))
     except ValueError:
         last = (err.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1][:160]
         raise VaeklError(
             f"{file}:{name} ended its process with code {process.returncode} ({last}): check it."
         ) from None
-    if "error" in said:
-        raise VaeklError(str(said["error"]))
-    return said
+    if "error" in answer_of_child:
+        raise VaeklError(str(answer_of_child["error"]))
+    return answer_of_child
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -70,11 +70,11 @@ def child(arguments: list[str]) -> None:
     os.dup2(2, 1)
     file, name, typed = arguments
     try:
-        said = answer(file, name, Words.of(json.loads(typed)))
+        content = answer(file, name, Words.of(json.loads(typed)))
     except Exception as error:  # whatever the user's code does
         traceback.print_exc()
-        said = {"error": sentence(error)}
-    json.dump(said, answer_stream)
+        content = {"error": sentence(error)}
+    json.dump(content, answer_stream)
     answer_stream.flush()
     # threads that the user's code started would keep the process alive
     os._exit(0)
@@ -94,7 +94,7 @@ def answer(file: str, name: str, words: Words) -> dict[str, Any]:
     from vaekl.verbs.audit.probe.report import report
 
     try:
-        whole = report(read(target.function, words, target.owner))
+        its_report = report(read(target.function, words, target.owner))
     except VaeklError as error:
         raise VaeklError(f"{file}:{target.name}: {error}") from error
-    return {"title": f"{file}:{target.name}", "text": whole.text(), "json": whole.json()}
+    return {"title": f"{file}:{target.name}", "text": its_report.text(), "json": its_report.json()}

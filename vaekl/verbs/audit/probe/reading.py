@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vaekl.verbs.audit.probe.designed import X_HAT, Point, X
-from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.gradients import Slope, is_coarse, slopes
 from vaekl.verbs.audit.probe.kl import Kl, of_one_image, read_kl
 from vaekl.verbs.audit.probe.numbers import Number, read_numbers
@@ -123,7 +123,7 @@ def _far_step_of_latent(point: Point) -> tuple[Point, Point]:
 
 
 def _entangled(call: Call) -> float:
-    if not {"x_hat"} & call.reach or not {"mu", "spread"} & call.reach:
+    if "x_hat" not in call.reach or not {"mu", "spread"} & call.reach:
         return 0.0
     role = "mu" if "mu" in call.reach else "spread"
     start, pixel = call.caller.value(call.point), call.caller.value(call.point.put("x_hat", 0.8))
@@ -139,7 +139,7 @@ def _constant(call: Call, reconstruction: Reconstruction, kl: Kl) -> float | Non
     if (
         reconstruction.term is None
         or reconstruction.is_seen_part
-        or reconstruction.residual > TOLD
+        or reconstruction.residual > LARGEST_RESIDUAL
         or "x_scale" in call.reach
     ):
         return None

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vaekl.verbs.audit.card import loss_card, train_line
-from vaekl.verbs.audit.loss import Loss
-from vaekl.verbs.audit.probe.answers import answer, is_what
-from vaekl.verbs.audit.probe.card_words import card_of
+from vaekl.verbs.audit.loss import EXAMPLES, Loss
+from vaekl.verbs.audit.probe.answers import nearest
+from vaekl.verbs.audit.probe.card_words import NoCard, card_of
 from vaekl.verbs.audit.probe.constants import constant
 from vaekl.verbs.audit.probe.reading import Reading
 from vaekl.verbs.audit.probe.statement import Statement, statements
@@ -78,7 +78,18 @@ def report(reading: Reading) -> Report:
     """Everything that is said of a reading."""
     card = card_of(reading)
     loss = card if isinstance(card, Loss) else None
-    said = [*statements(reading), *constant(reading, loss)]
-    needs = "" if isinstance(card, Loss) else card
-    train = train_line(loss) if loss is not None else answer(reading)
-    return Report(said, mistakes(reading), is_what(reading), needs, loss, train)
+    command, sentence = nearest(reading)
+    return Report(
+        [*statements(reading), *constant(reading, loss)],
+        mistakes(reading),
+        sentence,
+        _needs(card) if isinstance(card, NoCard) else "",
+        loss,
+        train_line(loss) if loss is not None else command,
+    )
+
+
+def _needs(card: NoCard) -> str:
+    if card.lacks:
+        return f"for the card add {' '.join(EXAMPLES[name] for name in card.lacks)}"
+    return card.sentence

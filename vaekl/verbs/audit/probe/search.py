@@ -64,18 +64,18 @@ def working(
         raise VaeklError(f"its arguments cannot be read ({error}): name a function written in Python.") from error
     # an argument that nobody knows is a number, or else a tensor of one
     choices += [tuple(replace(slot, is_tensor=slot.assumed) for slot in slots) for slots in choices if _assumes(slots)]
-    tried = list(choices)
+    remaining = list(choices)
     failures: dict[tuple[Slot, ...], str] = {}
     partial: list[Call] = []
     for points in _all_points(shape, latents, choices):
         calls: list[Call] = []
-        for slots in tuple(tried):
+        for slots in tuple(remaining):
             for point in points:
                 caller, failure = _completed(Caller(function, slots, owner=owner), point, numbers)
                 if caller is None:
                     failures.setdefault(slots, str(failure))
                     if _is_of_any_shape(failure):
-                        tried.remove(slots)
+                        remaining.remove(slots)
                         break
                 elif (call := _with_total(caller, point)) is not None:
                     calls.append(_with_parameters(call))
@@ -88,7 +88,7 @@ def working(
             best = [call for call in whole if len(call.reach) == most]
             return best if _is_open(choices) else best[:1]
         partial += calls
-        if not tried:
+        if not remaining:
             break
     if partial:
         return sorted(partial, key=lambda call: -len(call.reach))[:1]

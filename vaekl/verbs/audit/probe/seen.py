@@ -8,6 +8,7 @@ from vaekl.verbs.audit.probe.caller import CallError
 from vaekl.verbs.audit.probe.designed import Point
 from vaekl.verbs.audit.probe.energy import DOMAINS, EXACT, FURTHER, PLAIN, Domain, Family, Term, fits
 from vaekl.verbs.audit.probe.fits import Array
+from vaekl.verbs.audit.probe.gradients import first_of
 from vaekl.verbs.audit.probe.pixels import Reconstruction
 from vaekl.verbs.audit.probe.search import Call
 
@@ -33,10 +34,9 @@ def read_seen(call: Call) -> Reconstruction | None:
 def seen_slope(call: Call, point: Point) -> float | None:
     """What autograd gives along the first x̂ of the first image."""
     try:
-        slope = call.caller.gradients(point).get("x_hat")
+        return first_of(call.caller.gradients(point).get("x_hat"))
     except CallError:
         return None
-    return None if slope is None else float(slope.flatten()[0])
 
 
 def _grid(call: Call, domain: Domain) -> Array | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from vaekl.verbs.audit.probe.card_words import weight_of_latents, weight_of_pixels
-from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.kl_words import formula, meaning
 from vaekl.verbs.audit.probe.numbers import Number
 from vaekl.verbs.audit.probe.reading import Reading
@@ -38,27 +38,27 @@ class Statement:
 
 def statements(reading: Reading) -> list[Statement]:
     """Everything that was read, mistakes apart."""
-    said = [Statement("called with", _arguments(reading))]
-    said += [Statement("audited", note) for note in reading.call.notes]
-    said += _reconstruction(reading)
-    said += _kl(reading)
-    said += [
+    sentences = [Statement("called with", _arguments(reading))]
+    sentences += [Statement("audited", note) for note in reading.call.notes]
+    sentences += _reconstruction(reading)
+    sentences += _kl(reading)
+    sentences += [
         Statement("number", _number(each, reading.kl.kink is not None))
         for each in reading.numbers
         if each.where == "argument" or each.does in ("weighs", "schedule")
     ]
     if reading.call.caller.samples:
-        said.append(
+        sentences.append(
             Statement("noise", "it draws random numbers: held at +1 and −1, of which the mean is exact for quadratics")
         )
     if reading.kl_is_given:
-        said.append(
+        sentences.append(
             Statement("KL", "is handed over, and taken as that of each image: how it is reduced is not seen here")
         )
     elif prod(reading.per_example) > 1:
         shape = "×".join(map(str, reading.per_example))
-        said.append(Statement("returns", f"{shape} numbers, no single one: audited is their mean"))
-    return said
+        sentences.append(Statement("returns", f"{shape} numbers, no single one: audited is their mean"))
+    return sentences
 
 
 def _arguments(reading: Reading) -> str:
@@ -98,7 +98,7 @@ def _reconstruction(reading: Reading) -> list[Statement]:
         return [Statement(topic, f"{number(read.weight)} · {what} {where}", read.residual)]
     if read.term is None:
         return [Statement(topic, f"cannot be told: {reading.whole.values}")] if reading.whole.values else []
-    if read.residual > TOLD:
+    if read.residual > LARGEST_RESIDUAL:
         text = f"cannot be told: nearest is {read.term.family.text}, which leaves {read.residual:.1%} unexplained"
         return [Statement(topic, text, read.residual)]
     parts = [
@@ -120,22 +120,22 @@ def _reconstruction(reading: Reading) -> list[Statement]:
     )
     if read.is_seen_part:
         text += "\nas its gradient has it: the value has a further part, of which the optimiser sees nothing"
-    said = [Statement(topic, text, read.residual)]
-    if reading.scale is not None and reading.scale.residual < TOLD:
+    sentences = [Statement(topic, text, read.residual)]
+    if reading.scale is not None and reading.scale.residual < LARGEST_RESIDUAL:
         scale = reading.scale
         name = reading.call.caller.name_of("x_scale") or "s"
         which = "one for all values" if scale.single else "one for each value"
         divisor = re.sub(r"\bs(?=[)²]|$)", name, scale.divisor)
-        said.append(Statement("scale", f"the error is divided by {divisor}, {which}", scale.residual))
+        sentences.append(Statement("scale", f"the error is divided by {divisor}, {which}", scale.residual))
         if _is_of_the_loss_alone(reading):
-            said.append(
+            sentences.append(
                 Statement(
                     "scale",
                     f"{name} is a parameter of the loss alone: an optimiser that is given a model's parameters never "
                     "moves it",
                 )
             )
-    return said
+    return sentences
 
 
 def _is_of_the_loss_alone(reading: Reading) -> bool:
@@ -158,7 +158,7 @@ def _kl(reading: Reading) -> list[Statement]:
         return [Statement(topic, text, kl.residual)]
     if reading.whole.latents and not kl.kind:
         return [Statement(topic, f"cannot be told: {reading.whole.latents}")]
-    if kl.residual > TOLD or not (kl.kind or kl.pieces):
+    if kl.residual > LARGEST_RESIDUAL or not (kl.kind or kl.pieces):
         return [Statement(topic, "cannot be told: no KL of normals fits", kl.residual)]
     if kl.pieces or (not kl.is_right and kl.kink is None):
         return [Statement(topic, f"reads {formula(kl)} of one latent", kl.residual)]

@@ -4,7 +4,7 @@ from math import isclose
 from typing import Any
 
 from vaekl.verbs.audit.probe.card_words import CARDS, weight_ratio
-from vaekl.verbs.audit.probe.energy import TOLD
+from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.kl_words import mistakes as kl_mistakes
 from vaekl.verbs.audit.probe.reading import Reading
 from vaekl.verbs.audit.probe.signature import WEIGHTS
@@ -54,9 +54,9 @@ def what_hides_a_weight(reading: Reading) -> list[str]:
 
 def _unknown(reading: Reading) -> list[str]:
     wrong = []
-    if reading.reconstruction.residual > TOLD and reading.reconstruction.together != "unknown":
+    if reading.reconstruction.residual > LARGEST_RESIDUAL and reading.reconstruction.together != "unknown":
         wrong.append(f"the reconstruction cannot be told (a residual of {reading.reconstruction.residual:.2g})")
-    if reading.kl.residual > TOLD:
+    if reading.kl.residual > LARGEST_RESIDUAL:
         wrong.append(f"the KL cannot be told (a residual of {reading.kl.residual:.2g})")
     return wrong
 
@@ -109,7 +109,7 @@ def _optimisers(result: Any) -> list[Any]:
 
 def _signs(reading: Reading) -> list[str]:
     pixels = reading.reconstruction.term.weight if reading.reconstruction.term else reading.reconstruction.weight
-    if reading.doubt < TOLD and reading.kl.is_right and pixels and (pixels < 0) != (reading.kl.weight < 0):
+    if reading.doubt < LARGEST_RESIDUAL and reading.kl.is_right and pixels and (pixels < 0) != (reading.kl.weight < 0):
         return ["the KL is subtracted where it is to be added: its sign is wrong" if pixels > 0 else
                 "the reconstruction is subtracted where it is to be added: its sign is wrong"]  # fmt: skip
     return []
@@ -141,7 +141,7 @@ def _of_family(reading: Reading) -> list[str]:
         return ["the root of the error is no ln p(x|z) of values that are independent: take its square, or ½N ln of it"]
     if read.together in ("log_mean_square", "log_mean_absolute"):
         return _of_logarithm(reading)
-    if read.term is None or read.residual > TOLD:
+    if read.term is None or read.residual > LARGEST_RESIDUAL:
         return []
     wrong = []
     name = read.term.family.name
@@ -156,9 +156,7 @@ def _of_family(reading: Reading) -> list[str]:
     elif (name not in _LOCATION and name in CARDS) or name in ("cb", "cb_logits"):
         ratio = weight_ratio(reading)
         if ratio is not None and not isclose(ratio, 1, rel_tol=1e-4):
-            wrong.append(
-                f"the KL counts {number(ratio)} times what it does in the ELBO: a β-VAE with β = {number(ratio)}"
-            )
+            wrong.append(_beta_vae(ratio))
     return wrong
 
 
@@ -225,7 +223,7 @@ def _of_scale(reading: Reading) -> list[str]:
     if scale is None:
         return []
     name = reading.call.caller.name_of("x_scale") or "the scale"
-    if scale.residual > TOLD:
+    if scale.residual > LARGEST_RESIDUAL:
         return [f"what {name} does cannot be told (a residual of {scale.residual:.2g})"]
     if abs(scale.share) < 1e-6:
         return [f"{name} divides the error without its logarithm: the loss falls without end as it grows"]

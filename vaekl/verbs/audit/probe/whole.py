@@ -1,9 +1,10 @@
 """Whether what was read of one value and of one latent holds of all of them: all are moved at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from vaekl.verbs.audit.probe.caller import CallError
 from vaekl.verbs.audit.probe.designed import Point
@@ -61,7 +62,7 @@ def read_whole(call: Call, reconstruction: Reconstruction, kl: Kl) -> Whole:
         entangled = 0.0
         if {"mu", "spread"} & call.reach and "x_hat" in call.reach:
             alone = value(posterior) - value(prior)
-            both = value(_joined(far, posterior)) - value(far)
+            both = value(replace(far, filled={**far.filled, **posterior.filled})) - value(far)
             left = abs(both - alone) / max(abs(both), abs(alone), 1e-30)
             entangled = left if left > 10 * share else 0.0
     except CallError:
@@ -77,7 +78,7 @@ def _moved_values(
     domain = next((each for each in DOMAINS if each.name == reconstruction.domain), DOMAINS[2])
     shape = (sizes.batch, sizes.values)
     x, first, second = (draw.choice(np.array(places), shape) for places in (domain.b, domain.a, domain.a))
-    near, far = (_put(point, x=x, x_hat=x_hat) for x_hat in (first, second))
+    near, far = (_filled(point, x=x, x_hat=x_hat) for x_hat in (first, second))
     if term is None or reconstruction.is_seen_part or not term.weight:
         return near, far, None
     with np.errstate(all="ignore"):
@@ -94,7 +95,7 @@ def _moved_latents(call: Call, kl: Kl, draw: np.random.Generator) -> tuple[Point
     shape = (sizes.batch, sizes.codes)
     is_positive = kl.kind in ("std", "var") or point.level["spread"] > 0
     mu, spread = draw.choice(np.array(_MU), shape), draw.choice(np.array(_POSITIVE if is_positive else _SPREAD), shape)
-    moved = _put(point, mu=mu, spread=spread) if "spread" in call.reach else _put(point, mu=mu)
+    moved = _filled(point, mu=mu, spread=spread) if "spread" in call.reach else _filled(point, mu=mu)
     if not kl.kind or not kl.weight or kl.kink is not None or kl.pieces:
         return point, moved, None
     one = of_one_image(call)
@@ -117,18 +118,10 @@ def _with_latent(point: Point, image: int, place: int) -> Point:
     return point.put("mu", 1.3, image, place).put("spread", 1.4, image, place)
 
 
-def _put(point: Point, **values: Array) -> Point:
+def _filled(point: Point, **values: Array) -> Point:
     """The point with values at every place of some roles."""
-    at = {
-        (role, image, place): float(value)
-        for role, array in values.items()
-        for (image, place), value in np.ndenumerate(array)
-    }
-    return Point(point.sizes, point.level, {**point.at, **at}, point.dtype)
-
-
-def _joined(first: Point, second: Point) -> Point:
-    return Point(first.sizes, first.level, {**first.at, **second.at}, first.dtype)
+    filled = {role: torch.from_numpy(array) for role, array in values.items()}
+    return replace(point, filled={**point.filled, **filled})
 
 
 def _differ(real: float, added: Array, share: float) -> bool:

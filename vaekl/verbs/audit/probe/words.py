@@ -37,6 +37,16 @@ class Words:
         shape = content["shape"]
         return cls(**{**content, "shape": None if shape is None else tuple(shape), "range": tuple(content["range"])})
 
+    @classmethod
+    def typed(cls, values: Mapping[str, str]) -> "Words":
+        """From key -> value as typed: audit's own words, and numbers for arguments of the loss.
+
+        Raises:
+            VaeklError: one sentence for any mistake.
+        """
+        own = {key: READERS[key](key, values[key]) for key in _OWN if key in values}
+        return cls({key: _number(key, text) for key, text in values.items() if key not in own}, **own)
+
 
 def audit_file(file: str, name: str, words: Sequence[str], title: str = "") -> None:
     """Print what a loss in a file is.
@@ -56,10 +66,7 @@ def audit_file(file: str, name: str, words: Sequence[str], title: str = "") -> N
     wants_json = "--json" in words
     values = pairs([word for word in words if word != "--json"], ["*"])
     seconds = positive_number("seconds", values.pop("seconds")) if "seconds" in values else _SECONDS
-    own = {key: READERS[key](key, values.pop(key)) for key in _OWN if key in values}
-    answer = read_in_process(
-        file, name, Words({key: _number(key, text) for key, text in values.items()}, **own), seconds
-    )
+    answer = read_in_process(file, name, Words.typed(values), seconds)
     if wants_json:
         show(
             json.dumps(
@@ -68,17 +75,6 @@ def audit_file(file: str, name: str, words: Sequence[str], title: str = "") -> N
         )
     else:
         show(f"vaekl {__version__}, {title or answer['title']}\n{answer['text']}")
-
-
-def typed(words: Sequence[str]) -> Words:
-    """The words beside a loss: audit's own, and numbers for its arguments.
-
-    Raises:
-        VaeklError: one sentence for any mistake.
-    """
-    values = pairs(words, ["*"])
-    own = {key: READERS[key](key, values.pop(key)) for key in _OWN if key in values}
-    return Words({key: _number(key, text) for key, text in values.items()}, **own)
 
 
 def _number(key: str, text: str) -> float:
