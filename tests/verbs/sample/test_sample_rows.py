@@ -51,6 +51,8 @@ def test_a_decoder_s_numbers_become_whole_counts_and_the_likeliest_words():
     rows = np.array([[2.6, 0.4, 0.3, 0.7], [-0.7, 0.6, 0.6, 0.4], [1, 1, 0, 0]], np.float32)
     # a draw of each category by itself may be of none of them, or of both
     assert columns_of(spec, rows) == {"n": ["3", "0", "1"], "b": ["F", "M", "M"], "c": ["y", "x", ""]}
+    numbers = DataSpec("t", (1,), None, "real", codes=(Code("size", "numeric"),))
+    assert columns_of(numbers, np.array([[5], [-0.1], [10]], np.float32)) == {"size": ["5", "-0.1", "10"]}
 
 
 def test_rows_have_the_table_s_columns_and_missing_cells_are_filled_in(tmp_path):
