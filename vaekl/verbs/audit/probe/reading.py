@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vaekl.verbs.audit.probe.designed import X_HAT, Point, X
 from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
-from vaekl.verbs.audit.probe.gradients import Slope, is_coarse, slopes
+from vaekl.verbs.audit.probe.gradients import Slope, slopes
 from vaekl.verbs.audit.probe.kl import Kl, of_one_image, read_kl
 from vaekl.verbs.audit.probe.numbers import Number, read_numbers
 from vaekl.verbs.audit.probe.pixels import Reconstruction, read_reconstruction
@@ -98,7 +98,7 @@ def read_call(call: Call, words: Words) -> Reading:
         scale,
         rises,
         read_numbers(call),
-        _entangled(call) or whole.entangled,
+        whole.entangled,
         None if whole.values or whole.latents else _constant(call, reconstruction, kl),
         -1 if signs and all(signs) else 1,
         call.caller.shape(call.point),
@@ -120,18 +120,6 @@ def _step_of_latent(point: Point) -> tuple[Point, Point]:
 
 def _far_step_of_latent(point: Point) -> tuple[Point, Point]:
     return point.put("mu", 40.0), point.put("mu", 50.0)
-
-
-def _entangled(call: Call) -> float:
-    if "x_hat" not in call.reach or not {"mu", "spread"} & call.reach:
-        return 0.0
-    role = "mu" if "mu" in call.reach else "spread"
-    start, pixel = call.caller.value(call.point), call.caller.value(call.point.put("x_hat", 0.8))
-    latent = call.caller.value(call.point.put(role, 1.4))
-    both = call.caller.value(call.point.put(role, 1.4).put("x_hat", 0.8))
-    size = min(abs(pixel - start), abs(latent - start)) or 1e-30
-    left = abs(both - pixel - latent + start) / size
-    return left if left > (1e-2 if is_coarse(call) else 1e-6) else 0.0
 
 
 def _constant(call: Call, reconstruction: Reconstruction, kl: Kl) -> float | None:
