@@ -42,6 +42,7 @@ def test_a_right_loss_passes():
         (lambda error, kl: error.sum() + kl.sum().detach(), "no gradient reaches"),
         (lambda error, kl: error.sum().sqrt() + kl.sum(), "the root of the error"),
         (lambda error, kl: error.sum() * (1 + kl.sum()), "no sum"),
+        (lambda error, kl: error.mean().log() * (1 + kl.sum()), "no sum"),
         (lambda error, kl: error.sum(), "there is no KL"),
     ],
 )

@@ -28,7 +28,6 @@ class Reading:
         scale: what is made of a scale that the loss is given.
         slopes: of the loss beside autograd's.
         numbers: what its numbers do.
-        entangled: how much the two terms are no sum, 0 where they are one.
         constant: what is left of the loss at the base point, over all images there.
         sign: −1 where the loss is to be maximised.
         per_example: the shape of what is returned, if that is no single number.
@@ -44,7 +43,6 @@ class Reading:
     scale: ScaleTerm | None
     slopes: list[Slope]
     numbers: list[Number]
-    entangled: float
     constant: float | None
     sign: int
     per_example: tuple[int, ...]
@@ -58,7 +56,7 @@ class Reading:
     @property
     def doubt(self) -> float:
         """How badly the terms are told: the larger of their residuals."""
-        return max(self.reconstruction.residual, self.kl.residual, self.entangled)
+        return max(self.reconstruction.residual, self.kl.residual, self.whole.entangled)
 
 
 def read_call(call: Call, words: Words) -> Reading:
@@ -98,7 +96,6 @@ def read_call(call: Call, words: Words) -> Reading:
         scale,
         rises,
         read_numbers(call),
-        whole.entangled,
         None if whole.values or whole.latents else _constant(call, reconstruction, kl),
         -1 if signs and all(signs) else 1,
         call.caller.shape(call.point),

@@ -25,7 +25,7 @@ def mistakes(reading: Reading) -> list[str]:
         and "x_hat" not in reading.call.reach
     ):
         wrong.append("there is no reconstruction: x̂ changes nothing")
-    if reading.entangled and not reading.reconstruction.together:
+    if reading.whole.entangled:
         # what either costs is a matter of the other, and so would be every further sentence
         return [
             *wrong,
@@ -45,7 +45,7 @@ def what_hides_a_weight(reading: Reading) -> list[str]:
     """Sentences for what leaves the KL no one weight beside the reconstruction, whichever number is read for it."""
     kl = reading.kl
     wrong = [*_unknown(reading), *_unseen(reading), reading.whole.values, reading.whole.latents, *_signs(reading)]
-    if reading.entangled:
+    if reading.whole.entangled:
         wrong.append("reconstruction and KL are no sum")
     if not kl.is_right or kl.kink is not None:
         wrong += [*kl_mistakes(kl, ""), *_of_kink(reading)]
