@@ -7,7 +7,7 @@ It is built and trained by what `vaekl train` is built and trained by; nothing i
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
 
 from vaekl.config.job import single
 from vaekl.config.words import words_of
@@ -32,6 +33,8 @@ from vaekl.system.errors import InputError, VaeklError
 
 Rows = NDArray[Any]
 _MOST_SEED = 2**31
+#: rows that are looked at together, always as many: sums in float32 depend on how many there are
+_BLOCK = 64
 #: keys of the config that arguments stand for
 _BY_ARGUMENT = {
     "likelihood": "likelihood",
@@ -134,7 +137,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """The means of q(z|x), [N, Z]; X [N, D]."""
         check_is_fitted(self)
         rows = self._checked(X)
-        z: Rows = self.model_.encode(self._as_fitted(rows)).mean.cpu().numpy()
+        z = _by_blocks(lambda block: self.model_.encode(block).mean.cpu(), self._as_fitted(rows))
         return z.astype(rows.dtype if rows.dtype.kind == "f" else np.float64)
 
     def inverse_transform(self, X: Any) -> Rows:  # noqa: N803
@@ -155,8 +158,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def score_samples(self, X: Any) -> Rows:  # noqa: N803
         """The importance-weighted bound on ln p(x) of each row, [N], nats; low values are anomalies. X [N, D]."""
         check_is_fitted(self)
-        scores: Rows = self.model_.log_prob(self._as_fitted(self._checked(X)), k=self.k).numpy()
-        return scores
+        rows = self._as_fitted(self._checked(X))
+        return _by_blocks(lambda block: self.model_.log_prob(block, k=self.k), rows)
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """The mean of `score_samples`, nats: higher is better."""
@@ -196,6 +199,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         run.trainer.fit()
         data = run.trainer.data
         model = run.trainer.judged.eval()
+        model.encoder, model.decoder = _InFloat64(model.encoder), _InFloat64(model.decoder)
         return TrainedVAE(Path(), dict(cfg.content), None, model, data.stored, data.train.transform)
 
     def _as_fitted(self, rows: Rows) -> Rows:
@@ -219,3 +223,25 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             return self._validate_data(X, reset=reset)  # type: ignore[no-any-return]
         rows: Rows = validate_data(self, X, reset=reset)
         return rows
+
+
+def _by_blocks(figures: Callable[[Rows], Tensor], rows: Rows) -> Rows:
+    """What is said of each row, to the last digit the same alone and beside others; the last block is filled up."""
+    blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+    full = [np.concatenate([block, np.repeat(block[:1], _BLOCK - len(block), 0)]) for block in blocks]
+    return np.concatenate([figures(block).numpy()[: len(own)] for block, own in zip(full, blocks, strict=True)])
+
+
+class _InFloat64(nn.Module):
+    """A network that computes in float64: a row's float32 is then the same at any place among others.
+
+    Args:
+        net: of float32, whose weights it takes over.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net.double()
+
+    def forward(self, values: Tensor) -> Any:
+        return self.net(values.double())

@@ -4,11 +4,13 @@ from dataclasses import replace
 from math import log
 
 import pytest
+import torch
 from helpers import data_of, grey, model_of, seeded, split_of, trainer_of
 from trainer_cases import byte_data
 
 from vaekl.data import DataSpec
 from vaekl.data.coding import Code
+from vaekl.data.spec import Scaling
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.importance import importance_bounds
 from vaekl.model.control import Capacity, Controller, Geco
@@ -52,6 +54,22 @@ def test_phi_and_sigma_stand_beside_the_name_and_kind_of_their_column():
 
 OWN_UNIT = "implied σ, own unit"
 PARTS = ["−E/φ", "ln C", "−KL"]
+
+
+def test_columns_with_units_of_their_own_have_no_one_sigma():
+    data, images = data_of(), grey(64).flatten(1)[:, :2]
+    assert "implied σ, RMSE" in table_of(data, Gaussian())[0]
+    vectors = replace(data.spec, shape=(2,), support="real")
+    scaling = Scaling(torch.zeros(2), torch.tensor([1.0, 40.0]), "value")
+    for changes, has_one in (
+        ({}, True),
+        ({"codes": (Code("age", "numeric"), Code("a/b", "count"))}, False),
+        ({"scaling": scaling}, False),
+        ({"scaling": replace(scaling, per="data")}, True),
+    ):
+        spec = replace(vectors, **changes)
+        rows, _ = table_of(replace(data, spec=spec, test=split_of(images)), Gaussian())
+        assert ("implied σ, RMSE" in rows) == has_one, changes
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(), ContinuousBernoulli()], ids=lambda likelihood: likelihood.name)

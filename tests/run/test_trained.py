@@ -33,7 +33,8 @@ def model(run):
     return vaekl.load(run)
 
 
-def test_figures_are_those_of_the_run_and_of_eval(run, model):
+def test_figures_are_those_of_the_run_and_of_eval(run):
+    model = vaekl.load(run, noise="eval")
     answer = typed(run.parent, "eval", "run", "eval.k=1,50", "eval.knn=false")
     assert answer.code == 0, answer.err
     measured = json.loads((run / "eval.json").read_text())
@@ -48,6 +49,24 @@ def test_figures_are_those_of_the_run_and_of_eval(run, model):
     # one sample of each posterior, so the same up to its error
     of_x = model.decode(posterior.sample()).log_prob(model.prepare(DIGITS)) - kl
     assert of_x.mean().item() == pytest.approx(elbo.mean().item(), abs=5 * elbo.std().item() / 360**0.5)
+
+
+def test_an_example_has_the_figures_of_its_own_whatever_is_beside_it(run, model):
+    """By its values as stored, the seed, and nothing else; the noise of eval belongs to places."""
+    some = [7, 3, 200]
+    for figures in (model.elbo, lambda x: model.log_prob(x, k=5), lambda x: model.encode(x).mean, model.bits_per_dim):
+        of_all = figures(DIGITS)
+        assert figures(DIGITS[some]).numpy() == pytest.approx(of_all[some].numpy(), rel=1e-5, abs=1e-5)
+        assert figures(DIGITS[7:8] / 16).numpy() == pytest.approx(of_all[7:8].numpy(), rel=1e-5, abs=1e-5)
+    assert torch.equal(model.prepare(DIGITS[some]), model.prepare(DIGITS)[some])
+    assert not torch.equal(model.prepare(DIGITS[some], seed=1), model.prepare(DIGITS)[some])
+    by_place = vaekl.load(run, noise="eval")
+    assert (by_place.elbo(DIGITS[some]) - by_place.elbo(DIGITS)[some]).abs().max() > 0.1
+    # another draw of the same expectation
+    differences = model.elbo(DIGITS) - by_place.elbo(DIGITS)
+    assert differences.std() > 0.1 and abs(differences.mean()) < 4 * differences.std() / 360**0.5
+    with pytest.raises(vaekl.VaeklError, match="noise must be rows or eval, not 'place'"):
+        vaekl.load(run, noise="place")
 
 
 def test_latents_may_be_used_in_a_computation_with_gradients(model):
@@ -181,7 +200,9 @@ def test_a_posterior_narrower_than_any_number_and_one_that_is_none():
         law = trained_vae.encode(DIGITS[:2])
         assert (law.stddev > 0).all() and law.log_prob(law.mean).isfinite().all()
         model.encoder.log_std.fill_(torch.nan)
-    with pytest.raises(ValueError, match="the encoder gives NaN for 2 of 2 images: leave out"):
+    with pytest.raises(
+        ValueError, match=r"q\(z\|x\) is no finite number for 2 of 2 images \(numbers 0, 1, from 0\): leave out"
+    ):
         trained_vae.encode(DIGITS[:2])
 
 
@@ -191,7 +212,9 @@ def test_real_numbers_stay_on_their_scale_and_need_no_file(tmp_path):
     run = trained(tmp_path, "dataset=npz", "dataset.path=real.npz", "likelihood=gaussian", "dataset.kind=real")
     (tmp_path / "real.npz").unlink()
     model = vaekl.load(run)
-    assert model.elbo(rows[60:]).mean().item() == pytest.approx(results(run)["test"]["elbo_nats"], rel=1e-5)
+    assert vaekl.load(run, noise="eval").elbo(rows[60:]).mean().item() == pytest.approx(
+        results(run)["test"]["elbo_nats"], rel=1e-5
+    )
     law = model.decode(model.encode(rows).mean)
     assert model.reconstruct(rows).numpy() == pytest.approx(law.mean.cpu().numpy(), rel=1e-5)
     by_scipy = stats.norm.logpdf(rows, law.mean.cpu(), law.variance.sqrt().cpu()).sum(1)
@@ -201,6 +224,12 @@ def test_real_numbers_stay_on_their_scale_and_need_no_file(tmp_path):
         model.elbo(np.zeros((2, 3)))
     with pytest.raises(vaekl.VaeklError, match="no bits/dim"):
         model.bits_per_dim(rows)
+    far = np.array([[5, -300], [1e30, 1], [5, -200], [5, 1e30]])
+    for figures, what in ((model.elbo, "the ELBO"), (model.log_prob, r"ln p\(x\)")):
+        with pytest.raises(
+            ValueError, match=rf"{what} is no finite number for 2 of 4 vectors \(numbers 1, 3, from 0\)"
+        ):
+            figures(far)
     with pytest.raises(ValueError, match="x has 1 values that are NaN or infinite as float32"):
         model.elbo([[1e300, 0], [5, -300]])
 
@@ -294,7 +323,9 @@ def test_rates_in_proportion_to_totals_keep_each_row_s_own(tmp_path):
     run = trained(tmp_path, *words, "likelihood=poisson")
     (tmp_path / "counts.npz").unlink()
     model = vaekl.load(run)
-    assert model.elbo(rows[60:]).mean().item() == pytest.approx(results(run)["test"]["elbo_nats"], rel=1e-5)
+    assert vaekl.load(run, noise="eval").elbo(rows[60:]).mean().item() == pytest.approx(
+        results(run)["test"]["elbo_nats"], rel=1e-5
+    )
     z = model.encode(rows).mean
     for number, x in ((10, rows[:20]), (20, rows[:10])):
         with pytest.raises(ValueError, match=f"x has {len(x)} rows and z {number}"):

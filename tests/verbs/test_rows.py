@@ -62,7 +62,7 @@ def test_all_of_a_file_in_its_order(form, name, folder):
 
 
 def test_scores_are_those_of_eval(folder):
-    columns, _ = written(folder, "score", "run", "score.split=test", "score.k=50")
+    columns, _ = written(folder, "score", "run", "score.split=test", "score.k=50", "score.noise=eval")
     answer = typed(folder, "eval", "run", "eval.k=1,50", "eval.knn=false")
     assert answer.code == 0, answer.err
     measured = json.loads((folder / "run" / "eval.json").read_text())

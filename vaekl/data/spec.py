@@ -128,6 +128,12 @@ class DataSpec:
         return [f"{word} {index}" for index in range(self.shape[0])]
 
     @property
+    def units_differ(self) -> bool:
+        """Whether the values of an example have units of their own, so that one σ of all would be of none of them."""
+        has_own_scales = self.scaling is not None and (self.scaling.per == "value" or self.scaling.mixed)
+        return len(self.shape) == 1 < self.shape[0] and (bool(self.kinds) or has_own_scales)
+
+    @property
     def figures_protocol(self) -> str:
         """What was done to the stored values, and on which scale an ELBO is that is reported."""
         own_scale = "" if self.scaling is None else "; ELBO on the data's own scale, not the standardized one"

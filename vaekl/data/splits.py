@@ -16,6 +16,7 @@ from vaekl.data.converted import StoredImages
 from vaekl.data.digest import digest
 from vaekl.data.inventory import Inventory
 from vaekl.data.order import shuffled
+from vaekl.data.row_noise import RowNoise
 from vaekl.data.spec import DataSpec, Source, Support
 from vaekl.data.standardize import Standardize, Standardized
 from vaekl.data.together import Together, gathered
@@ -56,7 +57,10 @@ class Split:
         Returns:
             [B, *S].
         """
-        return self.transform(self.stored(index), generator)
+        stored = self.stored(index)
+        if isinstance(generator, RowNoise):
+            generator.of_rows(stored)
+        return self.transform(stored, generator)
 
     def stored(self, index: Tensor | slice) -> Tensor:
         """Some images before the transform, on their device; the arguments are those of `batch`."""

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast, get_args
 
-import torch
 from torch import Generator, Tensor
 
+from vaekl.data.row_noise import uniform
 from vaekl.data.spec import DataSpec, Support
 from vaekl.system.checks import is_number, one_of
 from vaekl.system.errors import VaeklError
@@ -143,7 +143,7 @@ class Dequantize(_OfLevels):
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         levels = self.largest() + 1
-        noise = torch.rand(x.shape, generator=generator, device=x.device)
+        noise = uniform(x.shape, generator, x.device)
         # in float32 k + U rounds up to k + 1 for a U that is almost 1, and the division by K can round across an edge
         # of the bin: this margin is twice the worst of these errors
         margin = levels * 2.0**-22
@@ -180,7 +180,7 @@ class Binarize(_OfLevels):
         values = self.scaled(x)
         if self.mode == "threshold":
             return values.ge_(self.threshold)
-        return (torch.rand(x.shape, generator=generator, device=x.device) < values).float()
+        return (uniform(x.shape, generator, x.device) < values).float()
 
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.support == "binary":

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaekl.data import Split, batch_slices, order
+from vaekl.data.row_noise import RowNoise, normal
 from vaekl.measures.elbo import batch_limit
 from vaekl.model.ledger import gaussian_kl
 from vaekl.model.vae import VAE
@@ -74,7 +75,8 @@ def importance_bounds(
         x = split.batch(part, generator)
         first = model.noise(len(x), generator)
         # the others have a stream for each batch, so that L_K depends neither on the other K nor on the chunks
-        further = order.generator(f"samples {part.start}", generator.initial_seed(), x.device)
+        stream = order.generator(f"samples {part.start}", generator.initial_seed(), x.device)
+        further = generator if isinstance(generator, RowNoise) else stream
         samples = _Samples(first, further, chunk or _CHUNK)
         elbo, bounds = _batch_bounds(model, x, log_likelihood, ks, samples, done)
         elbos.append(elbo)
@@ -113,7 +115,7 @@ class _Samples:
             yield torch.stack([self._next() for _ in range(min(at_once, end - begin))])
 
     def _next(self) -> Tensor:
-        return torch.randn(self.first.shape, generator=self.further, device=self.first.device)
+        return normal(self.first.shape, self.further)
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaekl.data.row_noise import normal
 from vaekl.data.spec import DataSpec
 from vaekl.model.control import Control, InformationWeight
 from vaekl.model.elbo import ledger_of
@@ -120,7 +121,7 @@ class VAE(nn.Module):
 
     def noise(self, images: int, generator: torch.Generator) -> Tensor:
         """Standard normal noise for as many images, [images, Z], on the device of the generator."""
-        return torch.randn(images, self.latents, generator=generator, device=generator.device)
+        return normal(torch.Size((images, self.latents)), generator)
 
     def training_noise(self, images: int, generator: torch.Generator) -> Tensor:
         """The same for a step of training: [images, K, Z] where the objective takes K > 1 samples of each image."""

@@ -12,6 +12,7 @@ from vaekl.data.spec import Scaling
 from vaekl.data.standardize import Standardize, Standardized
 from vaekl.data.totals import in_proportion
 from vaekl.data.transforms import Transform
+from vaekl.measures.single import NOISE_BY, NoiseBy
 from vaekl.run.build import build_model
 from vaekl.run.build_data import build_likelihood, transform_for
 from vaekl.run.config import RunConfig
@@ -20,12 +21,17 @@ from vaekl.run.opened import Opened, open_run
 from vaekl.run.trained import TrainedVAE
 from vaekl.store.schema import Results, StoredFacts
 from vaekl.system.caller import undisturbed
+from vaekl.system.checks import one_of
 from vaekl.system.devices import enough_memory
 from vaekl.system.errors import VaeklError
 
 
 def load(
-    path: Path | str, device: str = "auto", checkpoint: str | None = None, trust: Sequence[str] = ()
+    path: Path | str,
+    device: str = "auto",
+    checkpoint: str | None = None,
+    trust: Sequence[str] = (),
+    noise: NoiseBy = "rows",
 ) -> TrainedVAE:
     """Read a trained model back; its data need not be there, and nothing is written.
 
@@ -38,21 +44,23 @@ def load(
         checkpoint: last or best; None takes the one that the run tested.
         trust: modules of your own, such as "package.module", whose classes the run's config may have called; from
             here on, in this process. Without it only what vaekl's own options name is called.
+        noise: rows: each example has noise of its own, whatever is beside it; eval: that of `vaekl eval`, by its place.
 
     Raises:
         VaeklError: the folder holds no run, its checkpoint cannot be read, or it would have something else called.
     """
+    one_of(noise, "noise", NOISE_BY)
     with undisturbed(), enough_memory(f"the model of {path}", "free some"):
         opened = open_run(path, device, checkpoint, "load", trust)
         if (stored := opened.folder.facts().data.stored) is not None:
-            return _from_facts(opened, stored)
+            return _from_facts(opened, stored, noise)
         # of an earlier vaekl: only its data say what they are
         run = load_run(path, device, checkpoint, trusted=trust)
         data, transform = run.data.stored, run.data.test.transform
-        return TrainedVAE(run.path, run.config, run.results, run.model, data, transform, run.weights, run.step)
+        return TrainedVAE(run.path, run.config, run.results, run.model, data, transform, run.weights, run.step, noise)
 
 
-def _from_facts(opened: Opened, facts: StoredFacts) -> TrainedVAE:
+def _from_facts(opened: Opened, facts: StoredFacts, noise: NoiseBy) -> TrainedVAE:
     """The model of a run, built by what its folder says of its data."""
     content = opened.content
     cfg = RunConfig.of(content, opened.folder.config_file)
@@ -80,7 +88,7 @@ def _from_facts(opened: Opened, facts: StoredFacts) -> TrainedVAE:
     if facts.by_total:
         model.report_as(in_proportion(transform.spec(stored), model.get_buffer("mean_total").item()))
     model, weights, step = model.to(opened.device), opened.file.name, opened.state["step"]
-    return TrainedVAE(opened.folder.path, content, opened.results, model, stored, transform, weights, step)
+    return TrainedVAE(opened.folder.path, content, opened.results, model, stored, transform, weights, step, noise)
 
 
 def _without_images(stored: DataSpec, transform: Transform, results: Results | None) -> Data:

@@ -107,7 +107,8 @@ def end(trainer: Trainer, test: Evaluation) -> Table:
     table.add_row(f"dispersion φ{several}", f"{test.dispersion:.5g}")
     for option, value in test.learned_options.items():
         table.add_row(f"learned likelihood.{option}", f"{value:.5g}")
-    table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
+    if not spec.units_differ:
+        table.add_row("implied σ, RMSE", f"{test.implied_sigma:.4f}, {test.rmse:.4f}")
     table.add_row("effective β_KL", f"{test.effective_beta_kl:.5g}")
     table.add_row("information weight λ", f"{test.information_weight:.5g}")
     table.add_row("active units", f"{test.active_units} of {model.latents}")

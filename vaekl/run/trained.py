@@ -17,8 +17,9 @@ from vaekl.data.transforms import Transform
 from vaekl.distributions import of
 from vaekl.distributions.rescaled import Rescaled
 from vaekl.measures import latents, pictures, ruler
-from vaekl.measures.elbo import batch_limit, noise_of_test
+from vaekl.measures.elbo import batch_limit
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds
+from vaekl.measures.single import NoiseBy, finite, noise_by
 from vaekl.model.vae import VAE
 from vaekl.run.build_data import check_support
 from vaekl.store.schema import Results
@@ -40,7 +41,8 @@ class TrainedVAE:
     values is done to them: `seed` draws the noise of dequantization, and equal seeds give equal figures. x is looked at
     in batches and may be mapped from a file. What is not of the run's shape and kind is a `VaeklError`, a `ValueError`.
 
-    Figures are those of `vaekl eval` for the same images and seed. They come back on the CPU, float64, one for each
+    Figures are those of `vaekl eval` for the same images and seed if it was loaded with noise="eval", else the same up
+    to the noise. They come back on the CPU, float64, one for each
     example in the order of x; distributions are on `device`.
 
     Args:
@@ -52,6 +54,8 @@ class TrainedVAE:
         transform: what is done to them.
         weights: the name of the checkpoint that the weights are from, such as last.pt.
         step: at which it was written.
+        noise: rows: an example's noise is a function of its values as stored and the seed, so that its figures are the
+            same alone and beside others, to the rounding of float32; eval: as in `vaekl eval`, by its place.
     """
 
     path: Path
@@ -62,6 +66,7 @@ class TrainedVAE:
     transform: Transform
     weights: str = ""
     step: int = 0
+    noise: NoiseBy = "rows"
 
     @property
     def device(self) -> torch.device:
@@ -90,13 +95,8 @@ class TrainedVAE:
         posterior = latents.posterior(self.model, self.split(x), self._noise(seed))
         # clones may be used in a computation with gradients, which what was made for inference may not
         mean, std = (part.clone().to(self.device) for part in (posterior.mean, posterior.log_std.exp()))
-        std = std.clamp(min=_LEAST_STD)
-        if count := int((mean.isnan() | std.isnan()).any(1).sum()):
-            raise InputError(
-                f"the encoder gives NaN for {count:,} of {len(mean):,} {self.stored.example}s: leave out those whose "
-                "values are far beyond the run's."
-            )
-        return Independent(Normal(mean, std), 1)
+        finite(torch.cat([mean, std], 1), "q(z|x)", self.model)
+        return Independent(Normal(mean, std.clamp(min=_LEAST_STD)), 1)
 
     @torch.no_grad()
     def decode(self, z: Any, x: Any = None) -> Distribution:
@@ -174,8 +174,11 @@ class TrainedVAE:
         Args:
             x: N examples.
             seed: of all noise.
+
+        Raises:
+            InputError: some are so far from the run's data that there is no number for them; so in `log_prob`.
         """
-        return self._bounds(x, ruler.log_density(self.model), 1, seed).elbo
+        return finite(self._bounds(x, ruler.log_density(self.model), 1, seed).elbo, "the ELBO", self.model)
 
     def log_prob(self, x: Any, k: int = 100, seed: int = 0) -> Tensor:
         """ln p(x) of each example by the importance-weighted bound, [N], nats; low values are anomalies.
@@ -187,7 +190,7 @@ class TrainedVAE:
 
         Source: Burda, Grosse, Salakhutdinov 2016, equation 8.
         """
-        return self._bounds(x, ruler.log_density(self.model), k, seed).bound[k]
+        return finite(self._bounds(x, ruler.log_density(self.model), k, seed).bound[k], "ln p(x)", self.model)
 
     def bits_per_dim(self, x: Any, k: int = 1, seed: int = 0) -> Tensor:
         """−log2 P(x)/D of each example's levels on the fair ruler, [N], bits; lower is better.
@@ -204,7 +207,8 @@ class TrainedVAE:
         if reason := ruler.why_no_ruler(spec, self.model.likelihood):
             raise VaeklError(f"there are no bits/dim: {reason}; take log_prob, which is in nats.")
         bounds = self._bounds(x, ruler.log_mass(self.model), k, seed)
-        return ruler.bits_per_dim(bounds.elbo if k == 1 else bounds.bound[k], spec)
+        masses = finite(bounds.elbo if k == 1 else bounds.bound[k], "ln P(x)", self.model)
+        return ruler.bits_per_dim(masses, spec)
 
     def split(self, x: Any, title: str = "x") -> Split:
         """Examples of the user's own as a split of the run's data, for vaekl's own measures.
@@ -269,7 +273,7 @@ class TrainedVAE:
         return batch_slices(len(split), batch_limit(self.model), drop_last=False)
 
     def _noise(self, seed: int) -> torch.Generator:
-        return noise_of_test(self.model, whole(seed, "seed"))
+        return noise_by(self.noise, self.model, whole(seed, "seed"))
 
     def _bounds(self, x: Any, log_likelihood: LogLikelihood, k: int, seed: int) -> Bounds:
         return importance_bounds(self.model, self.split(x), log_likelihood, [whole(k, "k", 1)], self._noise(seed))

@@ -109,6 +109,7 @@ class Evaluation(Record, kw_only=True):
     #: the file, folder or data set that was looked at in the place of the run's own; empty for its own
     other_data: Text = ""
     example: Text = "image"
+    units_differ: bool = False
     seed: Seed
     changes: list[Text]
     digests: Digests

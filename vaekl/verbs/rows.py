@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vaekl.config.other_data import changed
 from vaekl.data import Split
 from vaekl.data.ondisk import Array
 from vaekl.data.sources.own_files import examples_of, option_for, settings_for
+from vaekl.measures.single import NOISE_BY, NoiseBy
 from vaekl.model.vae import VAE
 from vaekl.run.alone import load
 from vaekl.run.load import SPLITS, load_run
@@ -36,6 +37,7 @@ class RowOptions:
     split: str
     out: str | None
     seed: int
+    noise: NoiseBy
     checkpoint: str | None
     device: str
 
@@ -51,6 +53,7 @@ class RowOptions:
             split=one_of(options["split"], f"{verb}.split", SPLITS),
             out=optional(text, options["out"], f"{verb}.out"),
             seed=whole(options["seed"], f"{verb}.seed"),
+            noise=cast(NoiseBy, one_of(options["noise"], f"{verb}.noise", NOISE_BY)),
             checkpoint=optional(one_of, options["checkpoint"], f"{verb}.checkpoint", ("last", "best")),
             device=str(options["device"]),
         )

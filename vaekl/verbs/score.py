@@ -1,9 +1,11 @@
 """`vaekl score`: how likely each example is under the model, a row for each, in their order."""
 
+import torch
+
 from vaekl.config import verb_options
 from vaekl.measures import ruler
-from vaekl.measures.elbo import noise_of_test
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds
+from vaekl.measures.single import finite, noise_by
 from vaekl.system.checks import optional, whole
 from vaekl.system.devices import enough_memory
 from vaekl.system.terminal import show
@@ -19,8 +21,10 @@ def main(words: verb_options.Words) -> int:
     model = looked.model
 
     def bounds(log_likelihood: LogLikelihood, samples: int) -> Bounds:
-        noise = noise_of_test(model, options.seed)
-        return importance_bounds(model, looked.split, log_likelihood, [samples], noise, chunk)
+        noise = noise_by(options.noise, model, options.seed)
+        figures = importance_bounds(model, looked.split, log_likelihood, [samples], noise, chunk)
+        finite(torch.stack([figures.elbo, figures.bound[samples]], 1), "the ELBO or ln p(x)", model, looked.rows)
+        return figures
 
     with enough_memory("scores of so many samples", "set score.chunk to fewer passes at once"):
         density = bounds(ruler.log_density(model), k)

@@ -23,9 +23,10 @@ from vaekl.system.terminal import printable
 from vaekl.system.workers import NO_SEMAPHORES, can_start_several, end_with, no_processes
 from vaekl.verbs.eval.figures import figures_of
 from vaekl.verbs.eval.options import EvalOptions
-from vaekl.verbs.eval.table import comparison, run_table
+from vaekl.verbs.eval.table import comparison, run_table, width_for
 
-_TABLE_WIDTH = 200
+#: of the tables in a file; a wider terminal is filled, and no figure is cut
+_TABLE_WIDTH = 100
 
 
 def main(words: verb_options.Words) -> int:
@@ -35,13 +36,13 @@ def main(words: verb_options.Words) -> int:
         dict.fromkeys(run for path in words.runs for run in ([path] if is_own_model(path) else find_runs(path)))
     )
     console = Console()
-    # in a narrow terminal lines wrap, and no figure is cut
     console.width = max(console.width, _TABLE_WIDTH)
     for link in (link for path in words.runs if not is_own_model(path) for link in linked_runs(path)):
         console.print(f"{printable(str(link))} is left out: {LINKED}.")
     if len(runs) == 1:
         report = measure_and_write(runs[0], options, words.changes, console)
-        console.print(run_table(report))
+        table = run_table(report)
+        console.print(table, width=width_for(table, console.width))
         _show_left_out([report], console)
         file = _folder(runs[0]).evaluation_file(_label(runs[0], options, words.changes))
         console.print(f"  written     {printable(str(file))}")
@@ -51,7 +52,8 @@ def main(words: verb_options.Words) -> int:
     answers = measure_all(runs, options, words.changes, jobs)
     reports = [answer for answer in answers if isinstance(answer, dict)]
     if reports:
-        console.print(comparison(reports))
+        for table in comparison(reports, console.width):
+            console.print(table, width=width_for(table, console.width))
         for name in dict.fromkeys(report["other_data"] for report in reports if report["other_data"]):
             console.print(f"  other data  {printable(name)}")
         _show_left_out(reports, console)

@@ -75,6 +75,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         "left_out": left_out(run, options.split, "eval"),
         "other_data": run.looks_at,
         "example": spec.example,
+        "units_differ": spec.units_differ,
         "seed": options.seed,
         "digests": run.data.digests,
         "protocol": {

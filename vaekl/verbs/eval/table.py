@@ -1,10 +1,14 @@
 """The tables that `vaekl eval` prints."""
 
+from io import StringIO
 from typing import Any
 
+from rich.cells import cell_len
+from rich.measure import Measurement
 from rich.table import Table
 
 from vaekl.run.summary import MOST_CHANNELS, with_error
+from vaekl.system.console import Console
 from vaekl.system.terminal import printable
 
 
@@ -63,10 +67,9 @@ def run_table(report: dict[str, Any]) -> Table:
     table.add_row("dispersion φ", f"{elbo['dispersion']:.5g}", "geometric mean of several" if several else "")
     for option, value in elbo["learned_options"].items():
         table.add_row(f"learned likelihood.{option}", f"{value:.5g}")
-    kinds = {own["kind"] for own in elbo["dispersion_by_channel"].values()}
     for name, figures in list(report["calibration"].items())[: 1 + MOST_CHANNELS]:
-        if name == "all" and any(kinds):
-            continue  # columns have units of their own
+        if name == "all" and report["units_differ"]:
+            continue
         what = "" if name == "all" else f", {printable(name)}"
         sigmas = f"{figures['implied_sigma']:.4f} / {figures['rmse']:.4f} = {_ratio(figures)}"
         table.add_row(f"implied σ / RMSE{what}", sigmas, "; ".join(_dispersion(report, name)))
@@ -89,7 +92,7 @@ def run_table(report: dict[str, Any]) -> Table:
     if report["moving"]:
         table.add_section()
         table.add_row("no answer yet", "", report["moving"])
-    return table
+    return _uncut(table)
 
 
 def _dispersion(report: dict[str, Any], name: str) -> list[str]:
@@ -110,44 +113,86 @@ def _control(report: dict[str, Any]) -> str:
     return str(report["choices"].get("control") or "none")
 
 
-def comparison(reports: list[dict[str, Any]]) -> Table:
-    """A line for each run, best on the fair ruler first.
+def comparison(reports: list[dict[str, Any]], width: int) -> list[Table]:
+    """A line for each run, best on the fair ruler first; where that is too wide, a table of runs and one of figures.
 
     Args:
         reports: what `eval.json` of each run holds.
+        width: of a line, in letters.
     """
-    table = Table()
-    samples = {report["iwae"][-1]["k"] for report in reports}
-    iwae = f"IWAE, K = {samples.pop():,}"
-    # where the table is too narrow, names are folded and figures are not cut
-    table.add_column("run", overflow="fold", min_width=20)
-    controlled = any(_control(report) != "none" for report in reports)
-    for name in ("likelihood", "weighting", *(["control", "λ", "effective β_KL"] if controlled else []), "seed"):
-        table.add_column(name, no_wrap=True)
-    for name in ("bits/dim, ruler", "from the ELBO", "ELBO", iwae, "KL", "active", "σ/RMSE", "15-NN", "PSNR", "SSIM"):
-        table.add_column(name, justify="right", no_wrap=True)
     last = float("inf")
-    for report in sorted(reports, key=lambda r: r["ruler"]["bits_per_dim"] if "ruler" in r else last):
-        elbo = report["elbo"]
-        quality = report["quality"]
-        table.add_row(
-            printable(report["run"].rsplit("/", 1)[-1]) + _unfinished(report),
-            report["choices"]["likelihood"],
-            report["weighting"],
-            *(([printable(_control(report)), *_weights(elbo)]) if controlled else []),
-            str(report["run_seed"]),
-            f"{report['ruler']['bits_per_dim']:.4f}" if "ruler" in report else "none",
-            f"{elbo['bits_per_dim']:.4f}" if "bits_per_dim" in elbo else "none",
-            f"{elbo['elbo_nats']:,.2f}",
-            f"{report['iwae'][-1]['nats']:,.2f}",
-            f"{elbo['kl_nats']:,.2f}",
-            str(elbo["active_units"]),
-            _ratio(report["calibration"]["all"]),
-            f"{report['knn_accuracy']:.3f}" if "knn_accuracy" in report else "",
-            f"{quality['psnr_db']:.2f}" if quality else "",
-            f"{quality['ssim']:.3f}" if quality else "",
-        )
+    best_first = sorted(reports, key=lambda r: r["ruler"]["bits_per_dim"] if "ruler" in r else last)
+    controlled = any(_control(report) != "none" for report in reports)
+    samples = reports[0]["iwae"][-1]["k"]
+    who = ["likelihood", "weighting", *(["control", "λ", "effective β_KL"] if controlled else []), "seed"]
+    of_bounds = ["bits/dim, ruler", "from the ELBO", "ELBO", f"IWAE, K = {samples:,}", "KL"]
+    what = [*of_bounds, "active", "σ/RMSE", "15-NN", "PSNR", "SSIM"]
+    rows = [([_name(report), *_choices(report, controlled)], _figures(report)) for report in best_first]
+    table = _table(["run", *who], what, [[*choices, *figures] for choices, figures in rows])
+    if _measured(table).maximum <= width:
+        return [table]
+    runs = [[str(number), *choices] for number, (choices, _) in enumerate(rows, 1)]
+    measured = [[str(number), *figures] for number, (_, figures) in enumerate(rows, 1)]
+    return [_table(["", "run", *who], [], runs), _table([""], what, measured)]
+
+
+def width_for(table: Table, width: int) -> int:
+    """The width of a line, or more where figures would be cut."""
+    return max(width, _measured(table).minimum)
+
+
+def _measured(table: Table) -> Measurement:
+    """How wide it would be on a console of any width."""
+    console = Console(file=StringIO(), width=10_000)
+    return Measurement.get(console, console.options, table)
+
+
+def _table(words: list[str], figures: list[str], rows: list[list[str]]) -> Table:
+    table = Table()
+    for name in words:
+        table.add_column(name, overflow="fold", min_width=20 if name == "run" else None)
+    for name in figures:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return _uncut(table)
+
+
+def _uncut(table: Table) -> Table:
+    """The same with no name and no figure cut or folded: what is in `run` and `protocol` may be, and headings."""
+    for column in table.columns:
+        if column.header not in ("run", "protocol"):
+            column.min_width = max(cell_len(str(cell)) for cell in column.cells)
     return table
+
+
+def _name(report: dict[str, Any]) -> str:
+    return printable(report["run"].rsplit("/", 1)[-1]) + _unfinished(report)
+
+
+def _choices(report: dict[str, Any], controlled: bool) -> list[str]:
+    return [
+        report["choices"]["likelihood"],
+        report["weighting"],
+        *([printable(_control(report)), *_weights(report["elbo"])] if controlled else []),
+        str(report["run_seed"]),
+    ]
+
+
+def _figures(report: dict[str, Any]) -> list[str]:
+    elbo, quality = report["elbo"], report["quality"]
+    return [
+        f"{report['ruler']['bits_per_dim']:.4f}" if "ruler" in report else "none",
+        f"{elbo['bits_per_dim']:.4f}" if "bits_per_dim" in elbo else "none",
+        f"{elbo['elbo_nats']:,.2f}",
+        f"{report['iwae'][-1]['nats']:,.2f}",
+        f"{elbo['kl_nats']:,.2f}",
+        str(elbo["active_units"]),
+        "" if report["units_differ"] else _ratio(report["calibration"]["all"]),
+        f"{report['knn_accuracy']:.3f}" if "knn_accuracy" in report else "",
+        f"{quality['psnr_db']:.2f}" if quality else "",
+        f"{quality['ssim']:.3f}" if quality else "",
+    ]
 
 
 def _unfinished(report: dict[str, Any]) -> str:
