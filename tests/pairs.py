@@ -5,7 +5,8 @@ from vaekl.config.groups import CONF
 #: that need a class or data of one's own
 _OTHERS = {"custom", "auto", "columns"}
 LIKELIHOODS = sorted(file.stem for file in (CONF / "likelihood").glob("*.yaml") if file.stem not in _OTHERS)
-WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml"))
+#: multirate goes with networks of its own
+WEIGHTINGS = sorted(file.stem for file in (CONF / "weighting").glob("*.yaml") if file.stem != "multirate")
 
 #: whose kind another one stands for by day
 BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "mixture", "poisson", "zinb", "logit_normal"}

@@ -72,6 +72,7 @@ from .model.nets import Nets as Nets
 from .model.nets import conv as conv
 from .model.nets import linear as linear
 from .model.nets import mlp as mlp
+from .model.nets import multirate as multirate
 from .model.objective import Elbo as Elbo
 from .model.objective import Iwae as Iwae
 from .model.objective import Objective as Objective
@@ -80,6 +81,7 @@ from .model.weighting import CBNormalizer as CBNormalizer
 from .model.weighting import FixedBeta as FixedBeta
 from .model.weighting import FixedDispersion as FixedDispersion
 from .model.weighting import LearnedPrecision as LearnedPrecision
+from .model.weighting import Multirate as Multirate
 from .model.weighting import OptimalPrecision as OptimalPrecision
 from .model.weighting import Weighting as Weighting
 from .model.weighting import auto_weighting as auto_weighting

@@ -124,7 +124,11 @@ class VAE(nn.Module):
         return normal(torch.Size((images, self.latents)), generator)
 
     def training_noise(self, images: int, generator: torch.Generator) -> Tensor:
-        """The same for a step of training: [images, K, Z] where the objective takes K > 1 samples of each image."""
+        """The same for a step of training: [images, K, Z] where the objective takes K > 1 samples of each image.
+
+        A weighting that draws its φ or λ draws it here too.
+        """
+        self.weighting.draw()
         if self.objective.samples == 1:
             return self.noise(images, generator)
         return torch.stack([self.noise(images, generator) for _ in range(self.objective.samples)], 1)

@@ -20,8 +20,9 @@ from vaekl.model.likelihoods.density_check import check_density
 from vaekl.model.modes import evaluating
 from vaekl.model.nets import Nets
 from vaekl.model.objective import Objective
+from vaekl.model.rate import Rate, connect
 from vaekl.model.vae import VAE
-from vaekl.model.weighting import FixedBeta, Weighting
+from vaekl.model.weighting import FixedBeta, Multirate, Weighting
 from vaekl.run.build_data import build_likelihood_and_data, is_vaekls
 from vaekl.run.config import DataConfig, ModelConfig, RunConfig, Settings, TrainingConfig
 from vaekl.run.execute import Run
@@ -124,12 +125,32 @@ def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
         )
     objective: Objective = make("objective", cfg.objective, Objective)
     objective.check(weighting, control)
+    _connect_rate(nets, weighting, control)
     if cfg.begin_at_data:
         count = max(1, min(_BEGUN_WITH, _MOST_VALUES // data.spec.dims))
         some = shuffled(images, "begin", cfg.seed)[:count].sort().values
         x = seen.batch(some, generator("begin", cfg.seed))
         begin_at_data(likelihood, weighting, getattr(nets.decoder, "last_bias", None), x)
     return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control, objective)
+
+
+def _connect_rate(nets: Nets, weighting: Weighting, control: Control) -> None:
+    """Let networks that depend on θ depend on the θ that the weighting draws.
+
+    Raises:
+        VaeklError: one of them is there without the other, or a control moves λ too.
+    """
+    rate = weighting.rate if isinstance(weighting, Multirate) else Rate()
+    depends = [connect(network, rate) for network in nets]
+    if any(depends) != isinstance(weighting, Multirate):
+        raise VaeklError(
+            "model=multirate and weighting=multirate need each other, the networks for every θ and the θ of each step: "
+            "set both, or neither."
+        )
+    if any(depends) and control.weighs:
+        raise VaeklError(
+            f"weighting={weighting.name} and control={control.name} both move the KL's weight: use control=none."
+        )
 
 
 def build_plan(cfg: TrainingConfig, data: Data) -> Plan:

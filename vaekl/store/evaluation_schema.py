@@ -92,6 +92,17 @@ class FeatureScores(Record):
     protocol: Text
 
 
+class CurvePoint(Record):
+    """One θ = φ · λ of a multi-rate VAE."""
+
+    theta: NotNegative
+    rate_nats: Number
+    distortion_nats: Number
+    elbo_nats: Number
+    rmse: NotNegative
+    active_units: Count
+
+
 class Evaluation(Record, kw_only=True):
     """`eval.json`, and `eval_*.json` of other splits, checkpoints, data or fewer images."""
 
@@ -118,6 +129,8 @@ class Evaluation(Record, kw_only=True):
     iwae: Annotated[list[Bound], Meta(min_length=1)]
     ruler: Ruler | None = None
     ais: Ais | None = None
+    #: of a multi-rate VAE
+    curve: list[CurvePoint] | None = None
     rate: Rate
     calibration: dict[Text, Calibration]
     reliability: Reliability | None = None

@@ -7,6 +7,7 @@ from vaekl.model.likelihoods import Likelihood
 from vaekl.model.weighting.base import Weighting
 from vaekl.model.weighting.fitted import LearnedPrecision, OptimalPrecision
 from vaekl.model.weighting.fixed import CBNormalizer, FixedBeta, FixedDispersion
+from vaekl.model.weighting.multirate import Multirate
 from vaekl.system.checks import one_of
 from vaekl.system.errors import InputError
 
@@ -41,6 +42,7 @@ __all__ = [
     "FixedBeta",
     "FixedDispersion",
     "LearnedPrecision",
+    "Multirate",
     "OptimalPrecision",
     "Weighting",
     "auto_weighting",

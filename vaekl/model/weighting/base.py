@@ -78,6 +78,9 @@ class Weighting(nn.Module):
         """φ of the values that have one, [n]."""
         return self.dispersion.flatten()[self.own_places]
 
+    def draw(self) -> None:
+        """Called before each step of training; for those whose φ or λ is another one in each."""
+
     def observe(self, eta: Tensor, x: Tensor) -> None:
         """Called with a training batch before φ is read; for those that solve φ.
 

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from vaekl.data import Split, batch_slices, generator
 from vaekl.measures import annealing, calibration, classifier, features, latents, neighbours, quality, ruler
-from vaekl.measures.elbo import batch_limit, evaluate
+from vaekl.measures.curve import curve, spread
+from vaekl.measures.elbo import Evaluation, batch_limit, evaluate
 from vaekl.measures.importance import Bounds, LogLikelihood, importance_bounds, mean_and_error
 from vaekl.measures.trend import run_trend
 from vaekl.model.vae import VAE
+from vaekl.model.weighting import Multirate
 from vaekl.run.load import TrainedRun
 from vaekl.run.own_model import OwnModel
 from vaekl.system.errors import VaeklError
@@ -24,6 +26,8 @@ StartBar = Callable[[str, int], Callable[[int], None]]
 
 #: images of the estimate of I(x; z), which compares each of them with each other one
 _PAIRWISE_IMAGES = 10_000
+#: points of the curve of a multi-rate VAE
+_THETAS = 9
 
 
 def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> dict[str, Any]:
@@ -90,6 +94,12 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
     if no_ruler is None:
         masses = density if likelihood.discrete else bounds(ruler.log_mass(model), options.ruler_k, "fair ruler")
         report["ruler"] = _ruler_figures(masses, spec.dims)
+    if isinstance(model.weighting, Multirate):
+        thetas = options.theta or spread(*model.weighting.rate.range, _THETAS)
+        start_bar("rate–distortion curve", 0)
+        report["curve"] = [_curve_row(*point) for point in curve(model, split, test_stream, thetas)]
+    elif options.theta is not None:
+        raise VaeklError(f"eval.theta is for runs with weighting=multirate, and {run.title} has one θ: leave it out.")
     if options.ais_steps:
         images = min(options.ais_images, len(split))
         advance = start_bar("annealing", images)
@@ -108,8 +118,8 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
     posterior = latents.posterior(model, split, test_stream())
     report["rate"] = _rate_figures(posterior.first(_PAIRWISE_IMAGES))
     report["calibration"] = calibration.figures(calibration.calibration(model, split, test_stream()), spec.channels)
-    curve = calibration.reliability(model, split, stream("reliability"))
-    report["reliability"] = vars(curve) if curve is not None else None
+    levels = calibration.reliability(model, split, stream("reliability"))
+    report["reliability"] = vars(levels) if levels is not None else None
     report["quality"] = quality.figures(model, split, stream("quality"))
     train, digests = run.data.train, run.data.digests
     # an image must not be its own neighbour
@@ -135,6 +145,18 @@ def _bound_rows(bounds: Bounds) -> list[dict[str, Any]]:
         nats, error = mean_and_error(values)
         rows.append({"k": k, "nats": nats, "standard_error_nats": error})
     return rows
+
+
+def _curve_row(theta: float, point: Evaluation) -> dict[str, Any]:
+    """One θ of a multi-rate VAE: rate R = KL and distortion D = E/φ − ln C, whose sum is minus the ELBO."""
+    return {
+        "theta": theta,
+        "rate_nats": point.kl,
+        "distortion_nats": point.energy_nats - point.log_norm_const,
+        "elbo_nats": point.elbo,
+        "rmse": point.rmse,
+        "active_units": point.active_units,
+    }
 
 
 def _ruler_figures(bounds: Bounds, dims: int) -> dict[str, Any]:

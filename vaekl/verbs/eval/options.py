@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaekl.run.load import SPLITS
-from vaekl.system.checks import flag, one_of, optional, whole
+from vaekl.system.checks import flag, one_of, optional, positive, whole
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class EvalOptions:
     images: int | None
     k: list[int]
     ruler_k: list[int]
+    theta: list[float] | None
     ais_steps: int
     ais_images: int
     knn: bool
@@ -34,11 +35,13 @@ class EvalOptions:
         Raises:
             VaeklError: names the key.
         """
+        thetas = options["theta"]
         return cls(
             split=one_of(options["split"], "eval.split", SPLITS),
             images=optional(whole, options["images"], "eval.images", 1),
             k=sorted({whole(k, "eval.k", 1) for k in options["k"]}),
             ruler_k=sorted({whole(k, "eval.ruler_k", 1) for k in options["ruler_k"]}),
+            theta=thetas and sorted({positive(theta, "eval.theta") for theta in thetas}),
             ais_steps=whole(options["ais_steps"], "eval.ais_steps"),
             ais_images=whole(options["ais_images"], "eval.ais_images", 1),
             knn=flag(options["knn"], "eval.knn"),

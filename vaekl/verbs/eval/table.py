@@ -89,6 +89,14 @@ def run_table(report: dict[str, Any]) -> Table:
     if scores := report.get("features"):
         table.add_row("Fréchet distance", f"{scores['frechet']:,.3f}", scores["protocol"])
         table.add_row("inception score", with_error(scores["inception_mean"], scores["inception_std"], 3), "the same")
+    if points := report.get("curve"):
+        table.add_section()
+        for point in points:
+            figures = (
+                f"R {point['rate_nats']:,.2f}, D {point['distortion_nats']:z,.2f}, ELBO {point['elbo_nats']:z,.2f}"
+            )
+            what = f"rate R = KL and distortion D = −ln p(x|z), nats; RMSE {point['rmse']:.4f}"
+            table.add_row(f"at θ = {point['theta']:.4g}", figures, f"{what}, {point['active_units']} active units")
     if report["moving"]:
         table.add_section()
         table.add_row("no answer yet", "", report["moving"])
