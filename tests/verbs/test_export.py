@@ -46,7 +46,7 @@ def test_it_is_read_as_the_run_is(folder):
     ("words", "says"),
     [
         (("export.out=model",), "model is there already"),
-        (("--to", "onnx"), "export.to must be safetensors"),
+        (("--to", "pickle"), "export.to must be safetensors, onnx or torch-export"),
         (("--to",), "--to needs a value"),
         (("dataset=digits",), "nothing of other data"),
     ],

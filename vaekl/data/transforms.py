@@ -60,6 +60,14 @@ class Transform(ABC):
         """
         return self
 
+    def without_noise(self) -> "Transform | None":
+        """What gives one result for one x, for a program that draws nothing: the noise of dequantization at its mean.
+
+        Returns:
+            None where that would be no value of the data, as the mean of a 0 or 1 that is drawn.
+        """
+        return self
+
 
 def after(spec: DataSpec, step: str) -> str:
     """The protocol of values to which one more step was done."""
@@ -149,11 +157,21 @@ class Dequantize(_OfLevels):
         margin = levels * 2.0**-22
         return (x + noise.clamp_(margin, 1 - margin)) / levels
 
+    def without_noise(self) -> Transform:
+        return _Centre(self.top)
+
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.levels is None or spec.support not in ("levels", "binary"):
             raise refusal("dequantize", spec, "whole-numbered levels")
         protocol = after(spec, f"dequantized (k + U)/{spec.levels}")
         return spec.with_(support="unit_interval", dequantized=True, protocol=protocol)
+
+
+class _Centre(Dequantize):
+    """Levels at the centres of their bins: (k + ½) / K."""
+
+    def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        return (x + 0.5) / (self.largest() + 1)
 
 
 @dataclass(frozen=True)
@@ -181,6 +199,9 @@ class Binarize(_OfLevels):
         if self.mode == "threshold":
             return values.ge_(self.threshold)
         return (uniform(x.shape, generator, x.device) < values).float()
+
+    def without_noise(self) -> Transform | None:
+        return self if self.mode == "threshold" else None
 
     def spec(self, spec: DataSpec) -> DataSpec:
         if spec.support == "binary":
@@ -259,6 +280,10 @@ class Compose(Transform):
         for step in self.steps:
             x = step(x, generator)
         return x
+
+    def without_noise(self) -> Transform | None:
+        steps = [step.without_noise() for step in self.steps]
+        return None if None in steps else Compose([step for step in steps if step is not None])
 
     def spec(self, spec: DataSpec) -> DataSpec:
         for step in self.steps:

@@ -18,7 +18,7 @@ from vaekl.data import DataSpec
 from vaekl.model.vae import VAE
 from vaekl.run.lost import lost_weights
 from vaekl.store import BEST, LAST, RunFolder, check_file, checkpoint, exported
-from vaekl.store.exported import EXPORTED
+from vaekl.store.exported import EXPORTED, NETWORKS
 from vaekl.store.match import MisfitError
 from vaekl.store.schema import Results
 from vaekl.system.devices import pick_device, prepare
@@ -124,6 +124,12 @@ def open_run(
     trust.vouch([f"--trust={module}" for module in trusted])
     check_file(path)
     folder = RunFolder(path.parent if path.is_file() else path)
+    for to, ending in NETWORKS.items():
+        if lexists(folder.path / f"encoder{ending}") and not folder.checkpoints():
+            raise VaeklError(
+                f"{folder.path} holds networks for programs without vaekl (--to {to}), as its README.md shows: load "
+                "the run itself, or what `vaekl export --to safetensors` writes of it."
+            )
     content = trust.config(folder.path)
     results = folder.results()
     if not folder.checkpoints() and lexists(folder.path / EXPORTED):

@@ -12,6 +12,8 @@ from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.libraries import formats
 
 EXPORTED = "model.safetensors"
+#: how the names of exported networks end, by the word of `vaekl export --to`
+NETWORKS = {"onnx": ".onnx", "torch-export": ".pt2"}
 #: bytes that are read
 _MOST = 1 << 34
 _KIND = "a safetensors file"

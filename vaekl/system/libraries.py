@@ -86,6 +86,17 @@ def tracker(name: str) -> ModuleType:
     return _of_extra(name, name, f"tracker={name} needs {name}, which does not load")
 
 
+def onnx_libraries() -> ModuleType:
+    """onnxruntime, with what PyTorch's own converter needs, all of which are in the extra `vaekl[onnx]`.
+
+    Raises:
+        VaeklError: if one of them does not load.
+    """
+    for name in ("onnx", "onnxscript"):
+        _of_extra(name, "onnx", f"--to onnx needs {name}, which does not load")
+    return _of_extra("onnxruntime", "onnx", "--to onnx needs onnxruntime, which does not load")
+
+
 def _of_extra(module: str, extra: str, need: str) -> ModuleType:
     """A module that comes with `vaekl[extra]`; `need` begins the sentence that is said where it does not load."""
     try:

@@ -17,7 +17,7 @@ vaekl: train VAEs, and know what the weight of the KL term means
   vaekl sample RUN               pictures of the prior, reconstructions, traversals, interpolations
   vaekl encode RUN [FILE]        latents of all examples of a file, or of the run's own, as npz, csv or parquet
   vaekl score RUN [FILE]         ELBO, IWAE bound and bits/dim of each of them: low ones are anomalies
-  vaekl export RUN               weights as safetensors with config and card, to be shared; vaekl.load reads them
+  vaekl export RUN               to be shared, with a card: weights for vaekl.load, or networks as ONNX or for PyTorch
   vaekl report SWEEP ...         one HTML page: a table of groups, figures, pictures, what was run
   vaekl audit ...                what a loss such as MSE + 0.00025 KL assumes; what a data set lets survive
   vaekl VERB --help              what a verb takes
@@ -116,9 +116,15 @@ vaekl export RUN [export.key=value ...]      a trained model to be shared, in RU
 Writes model.safetensors, the judged weights; config.yaml, facts.json and results.json; and README.md, a card. Needs
 `vaekl[formats]`. `vaekl.load`, `encode FILE` and `score FILE` take the folder as they take a run's, without its data.
 
+--to onnx (needs `vaekl[onnx]`) and --to torch-export write encoder and decoder in place of the weights, for programs
+that have no vaekl: x -> mean and ln σ of q(z|x), z -> η, mean and variance of p(x|z), for any number of examples. What
+is done to x in training is in the encoder, noise of dequantization at its mean; likelihood, φ, shape and protocol are
+in the files, and README.md shows how they are called. Each is run again and compared with the model before it is there.
+
 Examples
   vaekl export outputs/<run>
   vaekl export outputs/<run> --to safetensors export.out=my_model
+  vaekl export outputs/<run> --to torch-export export.out=for_a_colleague
 """,
     "report": """\
 vaekl report SWEEP ... [report.key=value ...]      one page that needs no network, with its figures and tables

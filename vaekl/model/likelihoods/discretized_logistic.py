@@ -135,7 +135,10 @@ class Logistics(NamedTuple):
         """
         location, per_level = torch.broadcast_tensors(self.location * (self.levels - 1), self._per_level)
         at_once = _AT_ONCE.get(location.device.type, 2**20)
-        parts = (part.flatten().split(at_once) for part in (location, per_level))
+        # a graph that is exported has one number of parts for all batches
+        together = torch.compiler.is_exporting()
+        flat = (part.flatten() for part in (location, per_level))
+        parts = ((part,) if together else part.split(at_once) for part in flat)
         each = [self._moments_of(*part) for part in zip(*parts, strict=True)]
         mean, variance = (torch.cat(moment).view(location.shape) for moment in zip(*each, strict=True))
         return mean, variance

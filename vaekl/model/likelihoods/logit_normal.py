@@ -97,7 +97,8 @@ def _moments(location: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     narrow, wide = sigma.clamp(max=_WIDE), sigma.clamp(min=_WIDE)
     centre = location.sigmoid()
     first, second, mean, spared = (torch.zeros_like(location) for _ in range(4))
-    for at in torch.linspace(-1, 1, nodes, dtype=torch.float64).tolist():
+    for node in range(nodes):
+        at = 2 * node / (nodes - 1) - 1
         z, level = at * far, at * farther
         weight = 2 * far / (nodes - 1) * exp(-0.5 * z**2) / sqrt(2 * pi)
         # sigmoid(μ + σz) − sigmoid(μ)

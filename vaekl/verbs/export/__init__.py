@@ -1,4 +1,4 @@
-"""`vaekl export`: a run without its training, to be shared: weights as safetensors, config, facts and a card."""
+"""`vaekl export`: a run without its training, to be shared: weights or networks, config, facts and a card."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,30 +13,50 @@ from vaekl.store.read import read_bytes
 from vaekl.system.checks import one_of, optional, text
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import refuse_link, unwritable
+from vaekl.system.libraries import onnx_libraries
 from vaekl.system.terminal import printable, show
+from vaekl.verbs.export.card import card
 
+#: what may be written, and for whom
+FORMATS = {
+    "safetensors": "as safetensors, which vaekl.load reads",
+    "onnx": "as encoder.onnx and decoder.onnx, for ONNX Runtime",
+    "torch-export": "as encoder.pt2 and decoder.pt2, for PyTorch alone",
+}
 #: bytes of a file that is copied
 _MOST = 1 << 25
 
 
 def main(words: verb_options.Words) -> int:
     """Write the folder and say where; returns the exit code."""
-    one_of(words.options["to"], "export.to", ("safetensors",))
+    to = one_of(words.options["to"], "export.to", tuple(FORMATS))
     out = optional(text, words.options["out"], "export.out")
     checkpoint = optional(one_of, words.options["checkpoint"], "export.checkpoint", ("last", "best"))
     if len(words.runs) != 1 or words.changes:
         raise VaeklError("export takes one run and nothing of other data: `vaekl export outputs/<run>`.")
+    if to == "onnx":
+        onnx_libraries()
     run = load(words.runs[0], "cpu", checkpoint)
     folder = RunFolder(run.path)
     place = run.path / "export" if out is None else Path(out)
     with _whole(place) as partial:
-        exported.save(partial / exported.EXPORTED, run.model.state_dict(), run.step)
+        if to == "safetensors":
+            exported.save(partial / exported.EXPORTED, run.model.state_dict(), run.step)
+        else:
+            _save_networks(run, folder, to, partial)
         files = [folder.config_file, folder.facts_file, *([folder.results_file] if folder.is_finished() else [])]
         for file in files:
             (partial / file.name).write_bytes(read_bytes(file, _MOST, "restore it"))
-        (partial / "README.md").write_text(_card(run, folder), encoding="utf-8")
-    show(printable(f"{place}: {run.weights} at step {run.step:,} as safetensors, which vaekl.load reads"))
+        (partial / "README.md").write_text(card(run, folder, to), encoding="utf-8")
+    show(printable(f"{place}: {run.weights} at step {run.step:,} {FORMATS[to]}"))
     return 0
+
+
+def _save_networks(run: TrainedVAE, folder: RunFolder, to: str, place: Path) -> None:
+    # PyTorch takes half a second to load what traces
+    from vaekl.verbs.export import networks
+
+    networks.save(run, folder.facts(), to, place)
 
 
 @contextmanager
@@ -61,33 +81,3 @@ def _whole(place: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise VaeklError(unwritable(place, "folder", error)) from error
         raise
-
-
-def _card(run: TrainedVAE, folder: RunFolder) -> str:
-    """What the model is, in Markdown; words of the run's files stand as code, and begin nothing of Markdown's."""
-    facts, results = folder.facts(), run.results
-    versions = [_code(facts.packages.get(name, "")) for name in ("vaekl", "torch")]
-    data, shape = facts.data, "×".join(map(str, facts.data.shape))
-    lines = [
-        "# A variational autoencoder of vaekl",
-        "",
-        f"- data: {_code(data.name)}, {data.example}s of {shape}; {_code(data.protocol)}",
-        f"- likelihood: {_code(facts.likelihood.name)}, E = {_code(facts.likelihood.energy)}, "
-        f"ln C = {_code(facts.likelihood.log_norm_const)}",
-        f"- loss: {_code(facts.weighting.loss)}, weighting {_code(facts.weighting.name)}",
-        f"- {run.latents} latents, {facts.parameters:,} parameters, {_code(run.weights)} at step {run.step:,}",
-        f"- trained by vaekl {versions[0]}, PyTorch {versions[1]}",
-    ]
-    if results is not None:
-        test, images = results.test, results.images.test
-        bits = "" if test.bits_per_dim is None else f", {test.bits_per_dim:.4f} bits/dim from the ELBO"
-        lines += [
-            "",
-            f"On {images:,} test {data.example}s: ELBO {test.elbo_nats:,.3f} nats (KL {test.kl_nats:,.3f} nats){bits}.",
-        ]
-    lines += ["", "```python", "import vaekl", 'model = vaekl.load("FOLDER")', "z = model.encode(x).mean", "```", ""]
-    return "\n".join(lines)
-
-
-def _code(words: str) -> str:
-    return f"`{printable(words).replace('`', chr(39))}`"
