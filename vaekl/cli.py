@@ -191,6 +191,16 @@ def _audit(words: list[str]) -> int:
     return audit.main(words)
 
 
+def _suggest(words: list[str]) -> int:
+    _own_configs(words)
+    if _asks_for_help(words):
+        return _print(help.of_suggest())
+    prepare_process()
+    from vaekl import suggest
+
+    return suggest.main(words)
+
+
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "resume": _resume,
@@ -201,6 +211,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "export": partial(_with_flag, "export", "to"),
     "audit": _audit,
     "report": partial(_look_at_runs, "report"),
+    "suggest": _suggest,
 }
 
 

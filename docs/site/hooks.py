@@ -72,7 +72,8 @@ def _block(public: str, module: str, name: str) -> str:
 
 def _command() -> str:
     """What `--help` prints, of vaekl and of its verbs."""
-    verbs = {"vaekl": texts.PROGRAM, "vaekl train": texts.of_train([], []), "vaekl resume": texts.RESUME}
+    verbs = {"vaekl": texts.PROGRAM, "vaekl train": texts.of_train([], []), "vaekl suggest": texts.of_suggest()}
+    verbs["vaekl resume"] = texts.RESUME
     verbs |= {
         f"vaekl {verb}": texts.of_verb(verb) for verb in ("eval", "sample", "encode", "score", "export", "report")
     }

@@ -28,7 +28,7 @@ def build_likelihood_and_data(
     Raises:
         VaeklError: values lie outside the likelihood's support, or the data set has no name.
     """
-    source = _source(cfg.data) if source is None else source
+    source = build_source_of(cfg.data) if source is None else source
     likelihood, transform = build_likelihood(cfg, source.spec)
     return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train)
 
@@ -54,10 +54,11 @@ def build_likelihood(cfg: RunConfig, stored: DataSpec) -> tuple[Likelihood, Tran
 
 def build_data(cfg: DataConfig, likelihood: Likelihood, to_train: bool = True) -> Data:
     """The same for a likelihood that there is already."""
-    return _data_for(likelihood, _source(cfg), _transform(cfg), cfg, to_train)
+    return _data_for(likelihood, build_source_of(cfg), _transform(cfg), cfg, to_train)
 
 
-def _source(cfg: DataConfig) -> Source:
+def build_source_of(cfg: DataConfig) -> Source:
+    """The data set as it is stored, on the CPU."""
     source: Source = make("dataset", cfg.dataset, Source)
     if not isinstance(source.spec.name, str):
         raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")

@@ -65,7 +65,7 @@ def _trained_and_tested(run: Run) -> float | None:
     trainer, console, output = run.trainer, run.console, run.console.output
     console.print(summary.start(trainer, run.choices, run.path, run.init, run.notes))
     try:
-        with _stops_at_signals(trainer) as received:
+        with stops_at_signals(trainer) as received:
             trainer.fit()
         if not trainer.finished:
             stopped = f"stopped at step {trainer.step}: `{RunFolder(run.path).command('resume')}` goes on from there."
@@ -100,7 +100,7 @@ def _trained_and_tested(run: Run) -> float | None:
 
 
 @contextmanager
-def _stops_at_signals(trainer: Trainer) -> Iterator[list[int]]:
+def stops_at_signals(trainer: Trainer) -> Iterator[list[int]]:
     """SIGINT, SIGTERM and a closed terminal end the step; yields a list of those that came.
 
     A second one stops at once, unless several programs may have sent one each.

@@ -125,7 +125,8 @@ class _Task:
         # imported here once for all runs of this process; if that fails, the run says why
         with suppress(Exception):
             from vaekl.run import start  # noqa: F401
-        return workers.alone(lambda: self._attempt(cfg, path), path)
+        elbo: float | None = workers.alone(lambda: self._attempt(cfg, path), path)
+        return elbo
 
     def _attempt(self, cfg: DictConfig, path: Path) -> float | None:
         try:

@@ -74,11 +74,11 @@ def submitted() -> Iterator[None]:
         put_back(*signals[0])
 
 
-def alone(run: Callable[[], float | None], path: Path) -> float | None:
+def alone(run: Callable[[], Any], path: Path) -> Any:
     """Do a run in a process of its own: its memory is free when it ends, and if it is killed the other runs go on.
 
     Args:
-        run: what is done; must not raise.
+        run: what is done; must not raise, and returns what JSON can hold in a few kilobytes.
         path: the run's folder, by which the manifest knows it.
 
     Returns:

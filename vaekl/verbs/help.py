@@ -12,6 +12,7 @@ vaekl: train VAEs, and know what the weight of the KL term means
 
   vaekl train [key=value ...]    train, validate, test; TensorBoard log and results in outputs/
   vaekl train -m key=a,b ...     a sweep: every combination
+  vaekl suggest dataset=NAME     which likelihood and weight for these data: short trainings within a time
   vaekl resume RUN               go on with a run that was stopped or killed
   vaekl eval RUN ...             measure runs by one ruler: bits/dim of the integers, IWAE bound, calibration
   vaekl sample RUN               pictures of the prior, reconstructions, traversals, interpolations
@@ -59,6 +60,22 @@ vaekl resume RUN tracker=wandb              its figures to W&B or MLflow too, wi
 vaekl resume RUN --trust package.module     the same for one with classes of your own
 
 On the CPU, with as many threads, the final weights are bit-identical to those of a run that was never stopped.
+"""
+
+_SUGGEST = """\
+vaekl suggest dataset=NAME [budget=10m] [key=value ...]      which likelihood and which weight of the KL for these data
+
+Looks at the data, tries every likelihood that fits for a few steps, trains the best third of them longer and again the
+best of those, the last with several seeds, all within the time. What is best is judged on validation examples, never on
+test examples. Ends in a card, suggest.json and suggest.html in outputs/suggest_NAME_...; typed again it goes on.
+
+Examples
+  vaekl suggest dataset=digits budget=2m
+  vaekl suggest dataset=npz dataset.path=mine.npz model=conv budget=1h
+  vaekl suggest dataset=mnist likelihood=gaussian,laplace,cb model.latents=20
+  vaekl suggest dataset=mnist for=reconstruction
+
+Keys, beside the words of `vaekl train` about data, networks and training
 """
 
 #: of the verbs whose keys stand in conf/VERB.yaml
@@ -137,6 +154,11 @@ Examples
   vaekl report outputs/<sweep> outputs/<other sweep> report.output=paper
 """,
 }
+
+
+def of_suggest() -> str:
+    """The help of suggest."""
+    return f"{_SUGGEST}{settings('suggest')}"
 
 
 def of_verb(verb: str) -> str:
