@@ -17,8 +17,9 @@ _GOLDEN = 0.6180339887498949
 _SHARPNESS = 50.0
 #: what Adam's steps are multiplied by, which are as small for the few numbers of a gate as for all weights
 _GATE_GAIN, _CUT_OFF_GAIN = 3.0, 10.0
-#: a gate begins at sigmoid(2) = 0.88, and the cut-offs of the first and the last latent here, on the scale of `place`
-_OPEN, _FIRST_CUT_OFFS = 2.0, (1.5, 0.5)
+#: a gate begins at sigmoid(2) = 0.88, and the cut-offs of the first and the last latent so many half ranges
+#: above the smallest θ
+_OPEN, _FIRST_CUT_OFFS = 2.0, (2.5, 1.5)
 #: a latent's gate never closes wholly, so that its gradient stays finite
 _SMALLEST = 1e-8
 
@@ -137,10 +138,12 @@ class Gate(RateModule):
 
 
 class CutOff(RateModule):
-    """How far ln θ is below the cut-off of each latent, u = a · (c − ln θ) rounded to 0 above it, [Z].
+    """How far ln θ is below the cut-off ln c of each latent, u = ln c − ln θ rounded to 0 above it, [Z].
 
     Of the linear VAE it is exact: latent i is active where θ is below the eigenvalue l_i, its decoder's column has the
     length √(l_i − θ) = √l_i · √(1 − e^−u) with u = ln(l_i/θ), and its posterior the variance θ/l_i = e^−u.
+
+    No cut-off falls below the range of θ: a latent that is closed everywhere would have no gradient to open it.
 
     Args:
         latents: Z.
@@ -151,15 +154,17 @@ class CutOff(RateModule):
     def __init__(self, latents: int) -> None:
         super().__init__()
         # apart from each other, so that the latents begin as different ones
-        self.register_buffer("first", torch.linspace(*_FIRST_CUT_OFFS, latents), persistent=False)
+        self.register_buffer("first", torch.linspace(*_FIRST_CUT_OFFS, latents).expm1().log(), persistent=False)
         self.offset = nn.Parameter(torch.zeros(latents))
-        self.slope = nn.Parameter(torch.zeros(latents))
+
+    @property
+    def height(self) -> Tensor:
+        """The cut-offs above the smallest θ, on a scale on which half of the range is 1, [Z]."""
+        return nn.functional.softplus(self.first + _CUT_OFF_GAIN * self.offset)
 
     def forward(self) -> Tensor:
         rate = self.shared_rate
-        slope = (1 + _CUT_OFF_GAIN * self.slope) * rate.half_range
-        below = slope * (self.first + _CUT_OFF_GAIN * self.offset - rate.place)
-        return nn.functional.softplus(below, beta=_SHARPNESS)
+        return nn.functional.softplus(rate.half_range * (self.height - 1 - rate.place), beta=_SHARPNESS)
 
     def gate(self) -> Tensor:
         """√(1 − e^−u), [Z]: from 1 where θ is small to 0 above the cut-off."""

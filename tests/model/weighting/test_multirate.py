@@ -50,7 +50,7 @@ def exact_model():
     with torch.no_grad():
         for cut_off in (nets.encoder.mean_cut_off, nets.encoder.std_cut_off, nets.decoder[0].cut_off):
             place = (kept.log() - rate.limits.mean()) / rate.half_range
-            cut_off.offset.copy_((place - cut_off.first) / 10)
+            cut_off.offset.copy_(((place + 1).expm1().log() - cut_off.first) / 10)
         nets.encoder.encoder.mean.weight.copy_((directions / kept.sqrt()).T)
         nets.encoder.encoder.mean.bias.copy_(-centre @ (directions / kept.sqrt()))
         nets.decoder[1].weight.copy_(directions * kept.sqrt())
