@@ -1,5 +1,6 @@
 """However often a run is killed, and wherever, it ends as if it never had been."""
 
+import csv
 import random
 import signal
 import time
@@ -11,6 +12,7 @@ from cli_helpers import finished, fresh_process, refused, results
 from killed import BACK, HUNG, PLACES
 from kills import KILLED, OUTSIDE, Killer, Tally, command, differences, in_order, possible, start, undisturbed
 from pairs import DATA, LIKELIHOODS, WEIGHTINGS, fits
+from sklearn.datasets import load_wine
 
 #: they share the run that nobody stopped
 pytestmark = pytest.mark.xdist_group("kills")
@@ -236,6 +238,15 @@ OTHERS = [
     ("likelihood=gaussian", "objective=iwae", "objective.gradient=doubly_reparameterized", "schedule=linear"),
     *[("likelihood=gaussian", f"control={name}", *words) for name, words in CONTROLS.items()],
     RESTORED,
+    # what families learn beside φ, or leave to the decoder
+    ("likelihood=student_t", "likelihood.df=learned", "dataset=wine"),
+    ("likelihood=student_t", "likelihood.df=decoder", "likelihood.scale=decoder"),
+    ("likelihood=gaussian", "likelihood.scale=decoder", "likelihood.min_scale=learned"),
+    ("likelihood=negative_binomial", "dataset=digits_counts", "dataset.offset=total"),
+    ("likelihood=zinb", "likelihood.dispersion=decoder", "dataset=digits_counts"),
+    ("likelihood=mixture", "likelihood.family=laplace", "likelihood.components=3", "dataset=wine"),
+    ("dataset=table", "dataset.path=WINE", "dataset.missing=mask", "likelihood=columns"),
+    ("dataset=table", "dataset.path=WINE", "dataset.missing=mask", "likelihood=columns", "likelihood.numeric=laplace"),
 ]
 KILLS = 5
 #: what only some runs write
@@ -267,9 +278,20 @@ def work(seed, whose, folder):
         return killer.tally, [str(error)]
 
 
-def commands():
+def wine_with_missing_cells(file):
+    """Numbers, counts and a category; a tenth of the cells is empty."""
+    wine, draw = load_wine(), random.Random(SEED)
+    rows = [[*row, "abc"[kind]] for row, kind in zip(wine.data, wine.target, strict=True)]
+    cells = [["" if draw.random() < 0.1 else cell for cell in row] for row in rows]
+    with file.open("w", newline="") as table:
+        csv.writer(table).writerows([[*wine.feature_names, "kind"], *cells])
+    return file
+
+
+def commands(wine):
     """Every pair, the other kinds of state, and sweeps."""
     for words in PAIRS + OTHERS:
+        words = [word.replace("WINE", str(wine)) for word in words]
         free = [word for word in SHORT if not (word.startswith("model.hidden") and "model=conv" in words)]
         yield " ".join(words), ("train", "hydra.run.dir=run", *free, *words)
     for number in range(3):
@@ -278,7 +300,7 @@ def commands():
 
 @pytest.mark.nightly
 def test_a_hundred_kills(tmp_path, capsys):
-    names, words = zip(*commands(), strict=True)
+    names, words = zip(*commands(wine_with_missing_cells(tmp_path / "wine.csv")), strict=True)
     seeds = range(SEED, SEED + len(names))
     folders = [tmp_path / str(seed) for seed in seeds]
     with ThreadPoolExecutor(2) as lanes:

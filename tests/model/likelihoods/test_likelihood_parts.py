@@ -159,7 +159,7 @@ def test_a_clip_stops_the_gradient_in_one_pass_too():
 
 
 @pytest.mark.nightly  # by day tests/run/test_paths.py compiles them as parts of a whole step
-@pytest.mark.parametrize("family", ["cb", "gaussian"])
+@pytest.mark.parametrize("family", ["beta", "cb", "discretized_logistic", "gaussian"])
 def test_compiled_parts_are_the_eager_ones_without_a_graph_break(family):
     likelihood, _ = EXACT[family]
     eta, x = drawn(likelihood, torch.float32)

@@ -116,6 +116,8 @@ class Logistics(NamedTuple):
 
         σ(b) − σ(a) is σ(b) σ(−a) (1 − e^(a − b)), whose factors keep their digits in both tails.
         """
+        # torch.compile takes no tensor twice, and one level is its own first and last
+        last = last.view_as(last)
         result: Tensor = _LogMass.apply(self.location, self.log_scale, first, last, self.levels - 1)
         return result
 
