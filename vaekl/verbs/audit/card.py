@@ -15,8 +15,13 @@ _DATASETS: dict[tuple[int, ...], str] = {
 }
 
 
-def loss_card(loss: Loss) -> str:
-    """Everything that `vaekl audit` says about a loss."""
+def loss_card(loss: Loss, is_whole: bool = False) -> str:
+    """Everything that `vaekl audit` says about a loss.
+
+    Args:
+        loss: in the words of a card.
+        is_whole: whether it has the constant of its density too.
+    """
     return lines(
         {
             "your loss": _as_typed(loss),
@@ -25,7 +30,7 @@ def loss_card(loss: Loss) -> str:
             "likelihood": _likelihood(loss),
             "σ": _sigma(loss),
             "effective β_KL": _beta(loss),
-            "dropped": _dropped(loss),
+            "dropped": _nothing(loss) if is_whole else _dropped(loss),
             "factor": _factor(loss),
             "note": _notes(loss),
             "verdict": _verdict(loss),
@@ -142,6 +147,11 @@ def _beta(loss: Loss) -> str:
     if (norm := loss.normalised_beta) is not None:
         text += f"; normalised β_KL · Z/N = {number(norm)}"
     return text
+
+
+def _nothing(loss: Loss) -> str:
+    size = "" if loss.log_norm_const is None else f" = {number(loss.log_norm_const)} nats per {loss.example}"
+    return f"nothing: ln C = {loss.density.constant_text}{size} is in it, so that the negative ELBO is {_divided(loss)}"
 
 
 def _dropped(loss: Loss) -> str:

@@ -16,6 +16,9 @@ from vaekl.verbs.audit.probe.designed import Point
 from vaekl.verbs.audit.probe.noise import held
 from vaekl.verbs.audit.probe.roles import role_of
 
+#: how many classes a classifier beside a VAE is taken to have
+CLASSES = 10
+
 
 class CallError(Exception):
     """The loss failed on designed inputs, or gave no finite number."""
@@ -196,6 +199,10 @@ class Caller:
             return {"batch_size": point.sizes.batch, "values": point.sizes.values, "codes": point.sizes.codes}[
                 slot.role
             ]
+        if slot.role == "classes":
+            return torch.zeros(point.sizes.batch, dtype=torch.int64)
+        if slot.role == "class_scores":
+            return torch.full((point.sizes.batch, CLASSES), slot.number) * torch.arange(CLASSES)
         if slot.role in ("held_mu", "held_spread"):
             return replace(point, at={}, filled={}).tensor(slot.role.removeprefix("held_"))
         if slot.role == "bundle":

@@ -58,6 +58,8 @@ def card_of(reading: Reading) -> Loss | NoCard:
         or len(term.families) > 1
         or reading.whole.values
         or reading.whole.latents
+        or reading.classifier
+        or not all(group.is_as(reading.latents) for group in reading.groups)
     ):
         return NoCard()
     name = CARDS.get(term.family.name)

@@ -79,7 +79,7 @@ FURTHER = (
     Family("l1", "|x − tanh(x̂)|", lambda a, b, _: np.abs(np.tanh(a) - b)),
     Family("bce_swapped", "BCE(x, x̂)", lambda a, b, _: -a * np.log(b) - (1 - a) * np.log1p(-b)),
     Family("bce_half", "−x ln x̂", lambda a, b, _: -b * np.log(a)),
-    Family("huber", "Huber's loss of x − x̂", _huber, (0.02, 6.0), "δ"),
+    Family("huber", "Huber's loss of x − x̂", _huber, (0.002, 6.0), "δ"),
     Family("logcosh", "ln cosh(α(x − x̂))/α", _logcosh, (0.05, 60.0), "α"),
     Family("charbonnier", "√((x − x̂)² + ε²)", lambda a, b, e: np.sqrt((a - b) ** 2 + e**2), (1e-4, 3.0), "ε"),
     Family("student_t", "ln(1 + (x − x̂)²/c²)", lambda a, b, c: np.log1p((a - b) ** 2 / c**2), (0.02, 30.0), "c"),
@@ -112,13 +112,15 @@ class Domain:
         return a, b
 
 
-_UNIT, _REAL = (0.03, 0.15, 0.3, 0.45, 0.6, 0.72, 0.85, 0.97), (-3.6, -2.1, -1.2, -0.4, 0.1, 0.55, 1.3, 2.2, 3.7)
+#: on every domain one x̂ at least is within a hundredth of some x
+_UNIT = (0.03, 0.15, 0.3, 0.45, 0.504, 0.6, 0.69, 0.85, 0.97, 0.996)
+_REAL = (-3.6, -2.1, -1.2, -0.4, 0.1, 0.36, 0.55, 0.704, 1.004, 1.3, 2.2, 3.7)
 DOMAINS = (
     Domain("real", _REAL, (-2.5, -0.8, 0.0, 0.35, 1.0, 2.4)),
     Domain("x̂ real, x in [0, 1]", _REAL, (0.0, 0.2, 0.5, 0.7, 1.0)),
     Domain("in [0, 1]", _UNIT, (0.01, 0.2, 0.5, 0.7, 0.99)),
-    Domain("x̂ > 0, x counts", (0.1, 0.4, 1.1, 2.3, 3.9, 6.0), (0.0, 1.0, 2.0, 3.0, 5.0)),
-    Domain("x̂ real, x counts", (-2.0, -1.0, 0.2, 0.8, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)),
+    Domain("x̂ > 0, x counts", (0.1, 0.4, 1.004, 1.1, 2.3, 3.9, 6.0), (0.0, 1.0, 2.0, 3.0, 5.0)),
+    Domain("x̂ real, x counts", (-2.0, -1.0, 0.2, 0.8, 1.004, 1.5), (0.0, 1.0, 2.0, 3.0, 5.0)),
     Domain("x̂ in [0, 1], x binary", _UNIT, (0.0, 1.0)),
     Domain("x̂ real, x binary", _REAL, (0.0, 1.0)),
 )

@@ -10,7 +10,9 @@ from vaekl.verbs.audit.probe.fits import Array, fit
 from vaekl.verbs.audit.probe.search import Call
 
 #: nats of one latent at which the loss is looked at
-_NATS = np.array([0, 0.03, 0.1, 0.2, 0.35, 0.6, 1, 1.6, 2.5, 4, 6, 9, 14, 20, 30, 45, 70, 100, 150, 220])
+_NATS = np.array(
+    [0, 0.03, 0.1, 0.2, 0.35, 0.6, 1, 1.6, 2.5, 4, 6, 9, 14, 20, 30, 45, 70, 100, 150, 220, 330, 500, 800, 808]
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Kink:
     """The loss as a function of one latent's KL.
 
     Args:
-        shape: linear, floor (nothing below a number of nats), distance (γ·|KL − C|), square (γ·(KL − C)²) or unknown.
+        shape: linear, floor (nothing below a number of nats), cap (nothing above it), distance (γ·|KL − C|),
+            square (γ·(KL − C)²) or unknown.
         weight: v, γ or the like.
         nats: where it bends.
         over: what is compared with that number: latent, image (the sum over latents) or batch (a mean over images).
@@ -35,6 +38,8 @@ class Kink:
         """What is made of a KL, without the weight."""
         if self.shape == "floor":
             return np.maximum(kl, self.nats)
+        if self.shape == "cap":
+            return np.minimum(kl, self.nats)
         if self.shape == "distance":
             return np.abs(kl - self.nats)
         if self.shape == "square":
@@ -63,6 +68,14 @@ def find_kink(call: Call) -> Kink | None:
     if abs(first) < 1e-9 * abs(last):
         nats = float(_NATS[-1] - (losses[-1] - losses[0]) / last)
         return _checked(Kink("floor", float(last), nats, _floor_over(call, nats) if nats > 0 else ""), losses)
+    if first and abs(last) < 1e-9 * abs(first):
+        return _checked(Kink("cap", float(first), float((losses[-1] - losses[0]) / first), "latent"), losses)
+    if 0 < first / last < 1:
+        # the first step is from below the floor to above it
+        nats = float(_NATS[-1] - (losses[-1] - losses[0]) / last)
+        early = _checked(Kink("floor", float(last), nats, _floor_over(call, nats)), losses)
+        if early.residual < EXACT:
+            return early
     if abs(first + last) < 1e-6 * abs(last):
         nats = float((_NATS[-1] - (losses[-1] - losses[0]) / last) / 2)
         return _checked(Kink("distance", float(last), nats, "image"), losses)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from vaekl.verbs.audit.probe.designed import X_HAT, Point, X
 from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.gradients import Slope, slopes
+from vaekl.verbs.audit.probe.groups import Group, classifier_terms, read_groups
 from vaekl.verbs.audit.probe.kl import Kl, of_one_image, read_kl
 from vaekl.verbs.audit.probe.numbers import Number, read_numbers
 from vaekl.verbs.audit.probe.pixels import Reconstruction, read_reconstruction
@@ -32,6 +33,8 @@ class Reading:
         sign: −1 where the loss is to be maximised.
         per_example: the shape of what is returned, if that is no single number.
         whole: what of it does not hold of all values and latents.
+        groups: further groups of latents.
+        classifier: scores of classes that change the loss.
     """
 
     call: Call
@@ -47,6 +50,8 @@ class Reading:
     sign: int
     per_example: tuple[int, ...]
     whole: Whole
+    groups: list[Group]
+    classifier: list[str]
 
     @property
     def kl_is_given(self) -> bool:
@@ -75,7 +80,7 @@ def read_call(call: Call, words: Words) -> Reading:
         pixels = scaling(call, reconstruction.term.weight, cost)
     if kl.kind and kl.weight:
         one = of_one_image(call)
-        step = _far_step_of_latent if kl.kink is not None else _step_of_latent
+        step = _step_of_latent if kl.kink is None or kl.kink.shape == "cap" else _far_step_of_latent
         latents = scaling(one, kl.weight, step_cost(step))
     signs = [
         part < 0
@@ -100,6 +105,8 @@ def read_call(call: Call, words: Words) -> Reading:
         -1 if signs and all(signs) else 1,
         call.caller.shape(call.point),
         whole,
+        read_groups(call),
+        classifier_terms(call),
     )
 
 

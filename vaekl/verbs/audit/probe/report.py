@@ -7,7 +7,7 @@ from vaekl.verbs.audit.card import loss_card, train_line
 from vaekl.verbs.audit.loss import EXAMPLES, Loss
 from vaekl.verbs.audit.probe.answers import nearest
 from vaekl.verbs.audit.probe.card_words import NoCard, card_of
-from vaekl.verbs.audit.probe.constants import constant
+from vaekl.verbs.audit.probe.constants import constant, holds_log_norm_const
 from vaekl.verbs.audit.probe.reading import Reading
 from vaekl.verbs.audit.probe.statement import Statement, statements
 from vaekl.verbs.audit.probe.verdict import mistakes
@@ -25,6 +25,7 @@ class Report:
         needs: which words a card would want; "" where there is one, or can be none.
         loss: in the words of a card; None where there is none.
         train: the command that minimises it, or the nearest to it; "" where there is none.
+        is_whole: whether the loss has the constant of its density too.
     """
 
     statements: list[Statement]
@@ -33,6 +34,7 @@ class Report:
     needs: str
     loss: Loss | None
     train: str
+    is_whole: bool = False
 
     def text(self) -> str:
         """As it is printed below its title."""
@@ -46,7 +48,7 @@ class Report:
         if self.loss is None:
             content["train it"] = self.train
             return lines(content)
-        return f"{lines(content)}\n{loss_card(self.loss)}"
+        return f"{lines(content)}\n{loss_card(self.loss, self.is_whole)}"
 
     def json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -86,6 +88,7 @@ def report(reading: Reading) -> Report:
         _needs(card) if isinstance(card, NoCard) else "",
         loss,
         train_line(loss) if loss is not None else command,
+        holds_log_norm_const(reading, loss),
     )
 
 

@@ -35,7 +35,7 @@ _EXACT = {
         "logvarq stdz sigmas stds logvarenc enclogvar lnvar lnsigma sigma2 sigmasq posteriorlogvar logs qv zlogstd "
         "logscale zv qlogstd rho latentstd latentvar codelogvar"
     ),
-    "z": "z zsample latent latents code codes zq sampledz encoded embedding",
+    "z": ("z zsample zsamples latent latents latentsample latentsamples code codes zq sampledz encoded embedding"),
     "x_scale": (
         "xlogvar logvarx reconlogvar xvar varx xstd stdx xsigma sigmax logsigmax xlogsigma xlogstd logstdx xscale "
         "scalex obsvar obslogvar declogvar declogstd declogsigma pxlogvar pxvar loggamma reconvar reconstd reconsigma "
@@ -52,6 +52,10 @@ _EXACT = {
     "kl": "kl kld klloss kldiv klterm kldloss kldivergence",
 }
 _ROLE_OF = {name: role for role, names in _EXACT.items() for name in names.split()}
+_OF_CLASSES = {
+    "classes": r"^(y|y_?true|labels?|class(es)?|cls|class_?(ids?|labels?|targets?)|targets?_?y|label_?ids?)$",
+    "class_scores": r"^((class|cls|y|label)_?(logits|scores|preds?|hat|probs?)|logits_?(y|class|cls))$",
+}
 #: what the second parameter of q(z|x) is, by its name, from the first pattern that fits
 _PARAMETRISATIONS = (
     ("logvar", r"^(log|ln)?lv$|(log|ln)_?(var|sigma_?(2|sq)|s2)"),
@@ -69,6 +73,18 @@ def role_of(name: str) -> str | None:
     """
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     return _ROLE_OF.get(plain, _ROLE_OF.get(plain.rstrip("0123456789")))
+
+
+def class_role_of(name: str) -> str | None:
+    """The same of a classifier's arguments beside those of a VAE: labels of examples, or the scores of its classes.
+
+    >>> class_role_of("y"), class_role_of("class_logits"), class_role_of("kld_weight")
+    ('classes', 'class_scores', None)
+    """
+    for role, pattern in _OF_CLASSES.items():
+        if re.search(pattern, name.lower()):
+            return role
+    return None
 
 
 def parametrisation(name: str) -> str | None:

@@ -92,12 +92,14 @@ def working(
             break
     if partial:
         return sorted(partial, key=lambda call: -len(call.reach))[:1]
+    unclear = [slot.name for slot in choices[0] if slot.assumed] if choices else []
+    unknown = f"; what {' and '.join(unclear)} may be its name does not say" if unclear else ""
     missing = next((each for each in failures.values() if each.startswith("ModuleNotFoundError: ")), "")
     if missing:
         raise VaeklError(f"it imports what is not there ({missing}): install that, or check its name.")
     raise VaeklError(
-        f"it could not be called on designed inputs ({next(iter(failures.values()), 'it takes none')}): name its "
-        "arguments x_hat, x, mu, logvar, or give shape=[C,H,W] latents=Z as it wants them."
+        f"it could not be called on designed inputs ({next(iter(failures.values()), 'it takes none')}{unknown}): name "
+        "its arguments x_hat, x, mu, logvar, or give shape=[C,H,W] latents=Z as it wants them."
     )
 
 
@@ -165,7 +167,7 @@ def _with_total(caller: Caller, point: Point) -> Call | None:
     kind = parametrisation(caller.name_of("spread")) or "logvar"
     caller = replace(caller, samples=samples or caller.has("z"), kind=kind)
     try:
-        reach = {name: _reach(replace(caller, total=(name,)), point) for name in caller.parts(point)}
+        reach = {name: reach_of(replace(caller, total=(name,)), point) for name in caller.parts(point)}
     except CallError:
         return None
     whole = frozenset().union(*reach.values())
@@ -226,7 +228,7 @@ def _draws(caller: Caller, point: Point) -> bool:
         return False
 
 
-def _reach(caller: Caller, point: Point) -> frozenset[str]:
+def reach_of(caller: Caller, point: Point) -> frozenset[str]:
     """What the total depends on."""
     start = caller.value(point)
     moves = {"x_hat": (0.8, 0.3), "mu": (1.0, 9.0), "spread": (0.7, 2.0, 6.5), "x_scale": (0.7, 1.5), "theta": (3.0,)}

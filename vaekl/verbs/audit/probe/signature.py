@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from vaekl.verbs.audit.probe.caller import Slot
-from vaekl.verbs.audit.probe.roles import role_of
+from vaekl.verbs.audit.probe.roles import class_role_of, role_of
 
 _CORE = ("x_hat", "x", "mu", "spread")
 #: in which a model's outputs are unpacked, where names do not say
@@ -51,6 +51,8 @@ def candidates(function: Callable[..., Any], numbers: Mapping[str, float]) -> It
     slots: list[Slot | None] = []
     for parameter in parameters:
         slots.append(_by_name(parameter, numbers, {each.role for each in slots if each}))
+    if {"x_hat", "x", "mu"} <= {slot.role for slot in slots if slot}:
+        slots = [slot or _of_classes(parameter) for slot, parameter in zip(slots, parameters, strict=True)]
     kinds = [parameter.kind for parameter in parameters]
     if inspect.Parameter.VAR_POSITIONAL in kinds:
         roles = {slot.role for slot in slots if slot}
@@ -112,7 +114,15 @@ def _by_name(parameter: inspect.Parameter, numbers: Mapping[str, float], taken: 
     if role in ("mu", "spread") and role in taken:
         # of a second group of latents
         return Slot(name, f"held_{role}", how)
+    if role in ("prior_mu", "prior_spread"):
+        return Slot(name, role, how)  # of each group
     return Slot(name, role, how) if role is not None and role not in taken else None
+
+
+def _of_classes(parameter: inspect.Parameter) -> Slot | None:
+    """A classifier's argument, beside those of a VAE."""
+    role = class_role_of(parameter.name) if _is_required(parameter) else None
+    return Slot(parameter.name, role) if role is not None else None
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

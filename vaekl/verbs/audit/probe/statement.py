@@ -9,16 +9,20 @@ from vaekl.verbs.audit.probe.energy import LARGEST_RESIDUAL
 from vaekl.verbs.audit.probe.kl_words import formula, meaning
 from vaekl.verbs.audit.probe.numbers import Number
 from vaekl.verbs.audit.probe.reading import Reading
+from vaekl.verbs.audit.probe.roles import parametrisation
 from vaekl.verbs.audit.probe.scaling import Scaling
 from vaekl.verbs.audit.text import number
 
 _MEANINGS = {
     "x_hat": "x̂", "x": "x", "mu": "μ", "z": "a draw of z", "x_scale": "a scale of p(x|z)", "theta": "θ of counts",
-    "prior_mu": "μ of the prior", "prior_spread": "σ of the prior", "mask": "a mask of ones",
+    "prior_mu": "μ of the prior, held at 0", "mask": "a mask of ones",
+    "classes": "labels, all 0", "class_scores": "scores of classes, held at 0",
     "kl": "the KL of each image",
-    "posterior": "q(z|x) as an object", "held_mu": "further latents, held", "held_spread": "further latents, held",
+    "posterior": "q(z|x) as an object", "held_mu": "μ of further latents",
     "batch_size": "B", "values": "N", "codes": "Z",
 }  # fmt: skip
+
+_SPREADS = {"logvar": "ln σ²", "logstd": "ln σ", "var": "σ²"}
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,19 @@ def statements(reading: Reading) -> list[Statement]:
     sentences += _reconstruction(reading)
     sentences += _kl(reading)
     sentences += [
+        Statement("KL", f"of {group.title}: {_weight_words(group.latents)}", group.kl.residual)
+        for group in reading.groups
+        if group.latents is not None
+    ]
+    sentences += [
         Statement("number", _number(each, reading.kl.kink is not None))
         for each in reading.numbers
         if each.where == "argument" or each.does in ("weighs", "schedule")
     ]
+    if reading.whole.failure:
+        why = f"where all are moved the loss fails ({reading.whole.failure})"
+        text = f"what is said holds of the first value and latent: {why}"
+        sentences.append(Statement("all at once", text))
     if reading.call.caller.samples:
         sentences.append(
             Statement("noise", "it draws random numbers: held at +1 and −1, of which the mean is exact for quadratics")
@@ -76,6 +89,9 @@ def _arguments(reading: Reading) -> str:
             what = f"({', '.join(roles)})"
         elif slot.role == "number":
             what = f"{slot.number:g}" + (" as nothing else was given" if slot.assumed else "")
+        elif slot.role in ("prior_spread", "held_spread"):
+            of = "the prior, held where σ is 1" if slot.role == "prior_spread" else "further latents"
+            what = f"{_SPREADS.get(parametrisation(slot.name) or '', 'σ')} of {of}"
         else:
             what = _MEANINGS[slot.role]
         parts.append(f"{slot.name} = {what}" if slot.name else what)
@@ -179,11 +195,17 @@ def _kl(reading: Reading) -> list[Statement]:
             "batch": "each latent, averaged over the batch",
         }
         text += {
+            "cap": f"; above {size} nats of one latent alone it costs no more",
             "floor": f"; below {size} nats of {over[kl.kink.over or 'image']} it costs nothing",
             "distance": f"; as the distance γ·|KL − C| from C = {size} nats, γ = {number(kl.kink.weight)}",
             "square": f"; as the square γ·(KL − C)² from C = {size} nats, γ = {number(kl.kink.weight)}",
         }[kl.kink.shape]
     return [Statement(topic, text, kl.residual)]
+
+
+def _weight_words(scaled: Scaling) -> str:
+    weight = _number_before(scaled)
+    return f"{weight}KL(N(μ, σ²)‖N(0, 1)), {_reduced(scaled, 'latents', scaled.codes)}"
 
 
 def _number_before(scaled: Scaling | None) -> str:

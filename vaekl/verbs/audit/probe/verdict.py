@@ -33,7 +33,7 @@ def mistakes(reading: Reading) -> list[str]:
         ]
     wrong += kl_mistakes(reading.kl, reading.call.caller.name_of("spread"))
     wrong += [each for each in (reading.whole.values, reading.whole.latents) if each]
-    wrong += _signs(reading)
+    wrong += [*_of_groups(reading), *_of_classifier(reading), *_signs(reading)]
     wrong += [*_of_kink(reading), *_of_family(reading), *_of_sizes(reading), *_of_scale(reading)]
     for each in reading.numbers:
         if each.does == "nothing" and WEIGHTS.match(each.name.lower()):
@@ -67,10 +67,14 @@ def _unseen(reading: Reading) -> list[str]:
         return ["nothing of it has a gradient, as of a loss that is returned by .item()"]
     for name in _without_optimiser(reading):
         wrong.append(f"{name} is a parameter that configure_optimizers gives to no optimiser: it stays what it is")
-    for slope in reading.slopes:
-        name = reading.call.caller.name_of(slope.role) or {"x_hat": "x̂", "mu": "μ", "spread": "σ"}.get(
-            slope.role, slope.role
-        )
+    caller = reading.call.caller
+    named = [
+        (caller.name_of(slope.role) or {"x_hat": "x̂", "mu": "μ", "spread": "σ"}.get(slope.role, slope.role), slope)
+        for slope in reading.slopes
+    ]
+    for group in reading.groups:
+        named += [(group.names[slope.role == "spread"], slope) for slope in group.slopes]
+    for name, slope in named:
         if slope.is_lost:
             wrong.append(f"no gradient reaches {name}, though it changes the loss: the optimiser never sees that term")
         elif slope.is_another:
@@ -107,6 +111,28 @@ def _optimisers(result: Any) -> list[Any]:
     return []
 
 
+def _of_groups(reading: Reading) -> list[str]:
+    """What is wrong with the KL of further groups of latents, by itself and beside that of the first."""
+    wrong: list[str] = []
+    for group in reading.groups:
+        if group.latents is None:
+            unread = "cannot be told" if group.kl.residual else "there is none: neither of them changes the loss"
+            why = "; ".join(kl_mistakes(group.kl, group.names[1])) or unread
+            wrong.append(f"the KL of {group.title}: {why}")
+        elif reading.latents is not None and not group.is_as(reading.latents):
+            first = reading.call.caller.name_of("mu") or "μ"
+            wrong.append(f"the KL of {group.title} has another weight than that of {first}, and both are of one ELBO")
+    return wrong
+
+
+def _of_classifier(reading: Reading) -> list[str]:
+    """A term of which nothing else is said."""
+    return [
+        f"{name} changes the loss: a classifier's term, of no ELBO of x; the rest is read with it held"
+        for name in reading.classifier
+    ]
+
+
 def _signs(reading: Reading) -> list[str]:
     pixels = reading.reconstruction.term.weight if reading.reconstruction.term else reading.reconstruction.weight
     if reading.doubt < LARGEST_RESIDUAL and reading.kl.is_right and pixels and (pixels < 0) != (reading.kl.weight < 0):
@@ -124,6 +150,8 @@ def _of_kink(reading: Reading) -> list[str]:
         return [
             f"free bits: below {nats} nats the KL has no gradient, so that no one weight is the same: control=free_bits"
         ]
+    if kink.shape == "cap":
+        return [f"the KL is cut off: above {nats} nats of a latent it has no gradient, and nothing holds q(z|x)"]
     if kink.shape == "distance":
         return [
             f"a capacity: γ·|KL − C| is least at a KL of C = {nats} nats, and the ELBO of nothing: control=capacity"

@@ -19,6 +19,9 @@ _MU = (-1.1, -0.4, 0.3, 0.9, 1.7)
 _SPREAD, _POSITIVE = (-1.3, -0.7, 0.3, 0.8, 1.4), (0.3, 0.55, 0.8, 1.4, 1.9)
 #: by what share of what was moved the loss may differ from the sum of its terms; and where it is of single precision
 _SHARE, _COARSE_SHARE = 1e-5, 1e-2
+#: where small errors are looked at, on which values, how large they are, and what a sum's rounding may cost
+_NEAR, _OF_SMALL_ERRORS, _SMALL_ERRORS = 0.4, ("real", "x̂ real, x in [0, 1]", "in [0, 1]"), (0.05, 0.02, 0.01, 0.004)
+_ROUNDING = 1e-13
 #: places that are moved one at a time to say why a sum is none
 _PLACES = 64
 
@@ -30,11 +33,13 @@ class Whole:
     Args:
         values, latents: a sentence each; "" where the terms add up as they were read of one, or nothing was told.
         entangled: the share by which the two terms, moved together, are no sum.
+        failure: why none of it could be looked at; "" where it was.
     """
 
     values: str = ""
     latents: str = ""
     entangled: float = 0.0
+    failure: str = ""
 
 
 def read_whole(call: Call, reconstruction: Reconstruction, kl: Kl) -> Whole:
@@ -55,6 +60,7 @@ def read_whole(call: Call, reconstruction: Reconstruction, kl: Kl) -> Whole:
             values = _why(
                 call, lambda point, *at: point.put("x_hat", 0.8, *at), "values", "value", call.point.sizes.values
             )
+        values = values or _near(call, reconstruction)
         if divergence is not None and _differ(
             value(posterior) - value(prior), divergence, max(share, 20 * kl.residual)
         ):
@@ -65,9 +71,28 @@ def read_whole(call: Call, reconstruction: Reconstruction, kl: Kl) -> Whole:
             both = value(replace(far, filled={**far.filled, **posterior.filled})) - value(far)
             left = abs(both - alone) / max(abs(both), abs(alone), 1e-30)
             entangled = left if left > 10 * share else 0.0
-    except CallError:
-        return Whole()
+    except CallError as error:
+        return Whole(failure=str(error))
     return Whole(values, latents, entangled)
+
+
+def _near(call: Call, reconstruction: Reconstruction) -> str:
+    """Whether an error of a hundredth costs what the term says, which a fit over errors of all sizes does not see."""
+    term, point = reconstruction.term, call.point.put("x", _NEAR)
+    if term is None or "x − x̂" not in term.family.text or reconstruction.domain not in _OF_SMALL_ERRORS:
+        return ""
+    if is_coarse(call) or reconstruction.is_seen_part or not term.weight:
+        return ""
+    start = call.caller.value(point.put("x_hat", _NEAR))
+    for error in _SMALL_ERRORS:
+        cost = call.caller.value(point.put("x_hat", _NEAR + error)) - start
+        right = term.at(_NEAR + error, _NEAR) - term.at(_NEAR, _NEAR)
+        if abs(cost - right) > 0.05 * abs(right) + _ROUNDING * abs(start):
+            return (
+                f"small errors cost other than large ones: |x − x̂| = {error:g} adds {cost:.3g}, where "
+                f"{term.family.text} has {right:.3g}"
+            )
+    return ""
 
 
 def _moved_values(
