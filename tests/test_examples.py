@@ -1,4 +1,4 @@
-"""The programs of docs/examples/, and what docs/distributions.md shows."""
+"""The programs of docs/examples/, and what docs/distributions.md and docs/own_programs.md show."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from cli_helpers import trained, vaekl
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: what an example needs beside the project
@@ -29,6 +30,48 @@ def test_the_code_of_the_page_runs():
     names: dict = {}
     exec(code, names)
     assert names["kl"].item() == pytest.approx(22.1789, abs=1e-3) and names["elbo"].shape == (5,)
+
+
+def blocks_of(page):
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_pipeline_of_the_page_runs():
+    names: dict = {}
+    exec(blocks_of("own_programs.md")[0].replace("steps=500", "steps=20"), names)
+    assert names["nats"].shape == (178,) and names["accuracy"] > 0.5
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own_programs")
+    trained(folder)
+    return folder
+
+
+def test_the_plot_of_the_page_is_drawn_from_its_keys(run, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(run)
+    assert vaekl(run, "encode", "run", "encode.out=latents.npz").code == 0
+    names: dict = {}
+    exec(blocks_of("own_programs.md")[1], names)
+    keys = {"mean", "std", "row", "label", "split", "about"}
+    assert set(names["latents"].files) == keys and (run / "latents.png").stat().st_size > 10_000
+    assert vaekl(run, "encode", "run", "--format", "csv", "encode.out=latents.csv").code == 0
+    head = (run / "latents.csv").read_text().splitlines()[0].split(",")
+    assert head == ["row", "split", "label", *[f"{key}_{z}" for key in ("mean", "std") for z in range(4)]]
+
+
+@pytest.mark.nightly
+def test_the_exported_networks_of_the_page_run(run, monkeypatch):
+    monkeypatch.chdir(run)
+    for to, out in (("torch-export", "model"), ("onnx", "onnx")):
+        assert vaekl(run, "export", "run", "--to", to, f"export.out={out}").code == 0
+    names: dict = {}
+    exec(blocks_of("own_programs.md")[2], names)
+    assert names["images"].shape == (16, 1, 8, 8) and names["z"].shape == (16, 4)
+    exec(blocks_of("own_programs.md")[3], names)
+    assert names["mean"].shape == (16, 1, 8, 8)
 
 
 def texts_of(notebook):

@@ -66,6 +66,18 @@ def test_it_is_the_run_of_the_command_and_goes_on_after_ctrl_c(typed, here, caps
     assert "step      4/4 · train ELBO" in output.out and not output.err
 
 
+def test_the_words_of_the_command_are_settings_too(typed, monkeypatch):
+    monkeypatch.chdir(typed.parent.parent)
+    assert vaekl.train(*SMALL, likelihood="gaussian").path == typed
+
+
+@pytest.mark.parametrize("words", [("cb",), ("--again",), ({"seed": 1},)])
+def test_what_is_no_word_of_a_setting_is_refused(words, here):
+    with pytest.raises(vaekl.VaeklError, match="is no setting: give a word for each") as refusal:
+        vaekl.train(*words)
+    assert "\n" not in str(refusal.value) and not list(here.iterdir())
+
+
 def test_a_finished_run_is_read_back_and_trained_again_when_asked_to(typed, monkeypatch, capsys):
     monkeypatch.chdir(typed.parent.parent)
     before = contents(typed)

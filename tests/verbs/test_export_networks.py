@@ -139,7 +139,7 @@ TABLE = "a,b,c,d\n" + "".join(
         ("likelihood=bernoulli", "transform=binarize"),
         *[(f"likelihood={family}",) for family in ("categorical", "discretized_logistic", "logistic_mixture")],
         *[(f"likelihood={family}",) for family in ("beta", "logit_normal", "truncated_gaussian", "censored_gaussian")],
-        ("transform=warp", "transform.gamma=-0.2", "likelihood=beta"),
+        ("transform=warp", "transform.gamma=-0.2", "likelihood=cb"),
     ],
     ids=lambda words: words[0] if len(words) == 1 else "-".join(word.split("=")[-1] for word in words),
 )

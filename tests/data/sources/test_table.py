@@ -123,6 +123,9 @@ def test_missing_values_are_counted_and_their_rows_are_left_out_on_demand(tmp_pa
         columns[name] = [("", "NA", "?")[i % 3] if i in rows else value for i, value in enumerate(columns[name])]
     path = write(tmp_path / "x.csv", columns)
     refused(lambda: table(path), "x.csv", "age (2), income (1), city (2)", "dataset.missing=drop", "4 of 60 rows")
+    words = pa.table({name: [str(value) for value in columns[name]] for name in ("city", "name")})
+    pyarrow.parquet.write_table(words, tmp_path / "x.parquet")
+    refused(lambda: table(str(tmp_path / "x.parquet")), "x.parquet has missing values in city (2)")
     source = table(path, missing="drop")
     assert source.inventory.left_out == ["4 rows in which a value is missing: dataset.missing=drop"]
     assert "(2 missing)" in kinds(source)["age"] and "(1 missing)" in kinds(source)["income"]

@@ -100,6 +100,15 @@ def test_moments_are_exact_where_nothing_reaches_an_end():
     np.testing.assert_allclose(family.variance(eta, ONE).flatten(), variance, rtol=1e-5)
 
 
+@pytest.mark.parametrize("levels", [2, 3, 8])
+def test_moments_of_few_levels_are_exact(levels):
+    family, eta, exact = case(2, levels, widths=(-2, 0), locations=(-0.2, 1.2))
+    mean, variance = moments(exact)
+    np.testing.assert_allclose(family.mean(eta, ONE).flatten(), mean, rtol=1e-9)
+    np.testing.assert_allclose(family.variance(eta, ONE).flatten(), variance, rtol=1e-9)
+    assert "approximate" not in family.protocol
+
+
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(1, 30))])
 def test_moments_are_near_where_the_tails_reach_an_end(seed):
     family, eta, exact = case(3, 33, seed, widths=(-4, -2))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from vaekl.measures.elbo import evaluate
 from vaekl.run.load import load_run
+from vaekl.verbs.sample import plates
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,14 @@ def test_pictures_say_what_they_show(run):
     assert words["latents"].startswith(
         "posterior means of 360 test images, latents 1 and 3, coloured by label: cb, digits"
     )
+
+
+def test_the_kl_of_latents_is_measured_once_for_all_pictures(run, monkeypatch):
+    measured = []
+    monkeypatch.setattr(plates, "evaluate", lambda *words: measured.append(1) or evaluate(*words))
+    words = ("sample.what=traversal,plane,latents", "sample.decoder=mean", "sample.columns=2", "--format=npz")
+    assert vaekl(run.parent, "sample", "run", *words).code == 0
+    assert len(measured) == 1
 
 
 def test_one_latent_is_no_plane(run):

@@ -120,7 +120,7 @@ def _csv(file: Path, written: Format, inventory: Inventory) -> Any:
         library.ReadOptions(use_threads=False, block_size=len(content) + 1, autogenerate_column_names=headless),
         library.ParseOptions(delimiter=separator, newlines_in_values=True),
         library.ConvertOptions(
-            null_values=[*library.ConvertOptions().null_values, *_MISSING],
+            null_values=_missing_words(),
             strings_can_be_null=True,
             decimal_point="," if comma else ".",
         ),
@@ -205,6 +205,12 @@ def _check_memory(file: Path, needed: int) -> None:
         )
 
 
+def _missing_words() -> list[str]:
+    """What stands for a missing value: nothing, NA, null, ? and their like, in each format of a file."""
+    library: Any = pyarrow("pyarrow.csv")
+    return [*library.ConvertOptions().null_values, *_MISSING]
+
+
 def _values(column: Any, arrow: Any) -> Array | str:
     """A column as numbers or as words, or why it is neither."""
     kind = column.type
@@ -218,7 +224,8 @@ def _values(column: Any, arrow: Any) -> Array | str:
         numbers: Array = column.cast(arrow.float64(), safe=False).to_numpy()
         return numbers.astype(np.float64)
     if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
-        words: Array = np.array(column.to_pylist(), dtype=object)
+        missing = {*_missing_words()}
+        words: Array = np.array([None if word in missing else word for word in column.to_pylist()], dtype=object)
         return words
     return f"its type, {kind}, is neither one of numbers nor of words"
 

@@ -1,6 +1,7 @@
 """`vaekl sample`: a trained model's prior, reconstructions, traversals and interpolations, as PNG or as arrays."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from vaekl.system.terminal import printable, show
 from vaekl.verbs.left_out import left_out
 from vaekl.verbs.sample import rows
 from vaekl.verbs.sample.options import DECODERS, ROWS, SampleOptions
-from vaekl.verbs.sample.plates import FEW_HUNDRED, Plate, plates_of, stream
+from vaekl.verbs.sample.plates import FEW_HUNDRED, KlPerLatent, Plate, kl_per_latent, plates_of, stream
 
 _LEAST_PIXELS = 64
 
@@ -53,7 +54,8 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
     if options.format == "csv":
         rows.check_table(spec)
     tiles = Tiles.of(spec, spec.to_data(split.batch(slice(0, FEW_HUNDRED), stream(run, options, "shades"))))
-    plates = plates_of(run, options, tiles)
+    kl = cache(partial(kl_per_latent, run, options))
+    plates = plates_of(run, options, tiles, kl)
     origin = f"{run.model.likelihood.name}, {spec.name}, {run.weights} at step {run.step:,}, seed {options.seed}"
     folder, other = run.folder.samples, ""
     # all but the prior depends on the split: a traversal and a plane take the latents that have most KL there
@@ -96,7 +98,7 @@ def draw(run: TrainedRun, options: SampleOptions, changes: Sequence[str] = ()) -
                 save_png(path, drawn, f"{label}: {origin}{tiles.words(images)}", plate.rows)
             show(printable(f"  {path.name:<27} {label}"))
     if "latents" in options.what and options.format != "csv":
-        _save_latents(run, options, folder / f"latents{of_split}.{options.format}", other, origin)
+        _save_latents(run, options, kl, folder / f"latents{of_split}.{options.format}", other, origin)
     if "mean" in options.decoder and run.model.likelihood.mean_note:
         show(f"  ({run.model.likelihood.mean_note})")
 
@@ -111,13 +113,15 @@ def _origins(run: TrainedRun, options: SampleOptions, plate: Plate) -> dict[str,
     return heads
 
 
-def _save_latents(run: TrainedRun, options: SampleOptions, path: Path, other: str, origin: str) -> None:
+def _save_latents(
+    run: TrainedRun, options: SampleOptions, kl: KlPerLatent, path: Path, other: str, origin: str
+) -> None:
     """Write where the inputs lie in the plane of two latents."""
     from vaekl.verbs.sample import scatter  # matplotlib takes a second to load
 
     if other and path.exists():  # it may be of the run's own data
         path = path.with_stem(path.stem + other)
-    points = scatter.scatter_of(run, options)
+    points = scatter.scatter_of(run, options, kl)
     if (rest := len(run.split(options.split)) - len(points.mean)) > 0:
         show(f"  left out: {rest:,} {run.model.spec.example}s, of which latents show {scatter.MOST_POINTS:,} at most")
     if options.format == "npz":

@@ -47,28 +47,33 @@ class Plate:
     inputs: Tensor | None = None
 
 
-def plates_of(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> dict[str, Plate]:
+#: measures the KL of each latent, [Z] in nats, when it is first called
+KlPerLatent = Callable[[], Tensor]
+
+
+def plates_of(run: TrainedRun, options: SampleOptions, tiles: Tiles, kl: KlPerLatent) -> dict[str, Plate]:
     """The kinds of pictures that the options name.
 
     Args:
         run: the model and its data.
         options: what to draw.
         tiles: how examples are drawn.
+        kl: what `kl_per_latent` gives, measured once for all pictures.
 
     Raises:
         VaeklError: there are too few latents or images.
     """
     makers = dict(zip(PLATES, (prior, reconstructions, traversal, interpolation, plane), strict=True))
-    return {kind: makers[kind](run, options, tiles) for kind in options.what if kind in makers}
+    return {kind: makers[kind](run, options, tiles, kl) for kind in options.what if kind in makers}
 
 
-def prior(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
+def prior(run: TrainedRun, options: SampleOptions, tiles: Tiles, kl: KlPerLatent) -> Plate:
     """z ~ N(0, I)."""
     z = pictures.prior(options.count, run.model.latents, generator("sample prior", options.seed))
     return Plate(f"prior{run.model.spec.at_mean_total}", z, options.count, options.columns)
 
 
-def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
+def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles, kl: KlPerLatent) -> Plate:
     """The split's first images or the chosen ones, and the means of q(z|x) for them."""
     inputs, mean, log_std = _posterior(run, options, options.count)
     keep = len(inputs) if options.images else min(options.count, len(inputs))
@@ -84,15 +89,15 @@ def reconstructions(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Pl
     )
 
 
-def traversal(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
+def traversal(run: TrainedRun, options: SampleOptions, tiles: Tiles, kl: KlPerLatent) -> Plate:
     """One latent after the other moved from −span to span, all others at 0.
 
     Raises:
         VaeklError: the model has no such latent.
     """
     latents, span = run.model.latents, options.span
-    kl = _kl_per_latent(run, options)
-    chosen = options.latents or pictures.most_kl(kl, _ROWS)
+    of_each = kl()
+    chosen = options.latents or pictures.most_kl(of_each, _ROWS)
     z = pictures.traversal(chosen, latents, options.columns, span)
     order = "" if options.latents else ", most KL first,"
     return Plate(
@@ -104,19 +109,19 @@ def traversal(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
         {
             "latents": np.array(chosen),
             "values": torch.linspace(-span, span, options.columns),
-            "kl_nats": kl[chosen].float(),
+            "kl_nats": of_each[chosen].float(),
         },
         rows=[f"z{latent}" for latent in chosen],
     )
 
 
-def plane(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
+def plane(run: TrainedRun, options: SampleOptions, tiles: Tiles, kl: KlPerLatent) -> Plate:
     """Two latents moved from −span to span, one to the right and one upwards, all others at 0.
 
     Raises:
         VaeklError: the model has one latent, or no such one.
     """
-    (first, second), why = two_latents(run, options)
+    (first, second), why = two_latents(run, options, kl)
     values = torch.linspace(-options.span, options.span, options.columns)
     others = "" if run.model.latents == 2 else " with all others at 0"
     return Plate(
@@ -130,7 +135,7 @@ def plane(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
     )
 
 
-def two_latents(run: TrainedRun, options: SampleOptions) -> tuple[tuple[int, int], str]:
+def two_latents(run: TrainedRun, options: SampleOptions, kl: KlPerLatent) -> tuple[tuple[int, int], str]:
     """The chosen two, or those with most KL, in their order; and why, in words.
 
     Raises:
@@ -139,12 +144,12 @@ def two_latents(run: TrainedRun, options: SampleOptions) -> tuple[tuple[int, int
     if run.model.latents < 2 or (options.latents and len(options.latents) < 2):
         cure = "take another run" if run.model.latents < 2 else "name two by sample.latents, as in sample.latents=0,5"
         raise VaeklError(f"a plane needs two latents, and there is one: {cure}, or leave plane and latents away.")
-    kl = _kl_per_latent(run, options)
-    first, second = sorted((options.latents or pictures.most_kl(kl, 2))[:2])
+    of_each = kl()
+    first, second = sorted((options.latents or pictures.most_kl(of_each, 2))[:2])
     return (first, second), "" if options.latents or run.model.latents == 2 else " (most KL)"
 
 
-def _kl_per_latent(run: TrainedRun, options: SampleOptions) -> Tensor:
+def kl_per_latent(run: TrainedRun, options: SampleOptions) -> Tensor:
     """Of some hundred images, [Z] in nats.
 
     Raises:
@@ -159,7 +164,7 @@ def _kl_per_latent(run: TrainedRun, options: SampleOptions) -> Tensor:
     return evaluate(run.model, few_images, stream(run, options, "kl")).kl_per_latent
 
 
-def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles) -> Plate:
+def interpolation(run: TrainedRun, options: SampleOptions, tiles: Tiles, kl: KlPerLatent) -> Plate:
     """Straight lines between the means of q(z|x) of pairs of images.
 
     Raises:

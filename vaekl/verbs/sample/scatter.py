@@ -15,7 +15,7 @@ from vaekl.run.load import TrainedRun
 from vaekl.system.files import replacing
 from vaekl.verbs.report.style import STYLE, draw_points
 from vaekl.verbs.sample.options import SampleOptions
-from vaekl.verbs.sample.plates import stream, two_latents
+from vaekl.verbs.sample.plates import KlPerLatent, stream, two_latents
 
 #: points of one picture
 MOST_POINTS = 10_000
@@ -44,13 +44,13 @@ class Scatter:
         return {"posterior_mean": self.mean, "latents": np.array(self.latents), **labels}
 
 
-def scatter_of(run: TrainedRun, options: SampleOptions) -> Scatter:
+def scatter_of(run: TrainedRun, options: SampleOptions, kl: KlPerLatent) -> Scatter:
     """The means of a split's first images in the plane of the chosen two latents, or of those with most KL.
 
     Raises:
         VaeklError: there is one latent, or no such one.
     """
-    (first, second), why = two_latents(run, options)
+    (first, second), why = two_latents(run, options, kl)
     split = run.split(options.split).first(MOST_POINTS)
     mean = posterior(run.model, split, stream(run, options, "inputs")).mean.float()
     labels = None if split.labels is None else split.labels.cpu()
