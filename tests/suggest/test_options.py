@@ -51,7 +51,6 @@ def test_a_budget_is_a_time(text, value):
         (["dataset=digitz"], ["dataset=digitz is not one of", "did you mean digits?"]),
         (["dataset=digits", "valid=0"], ["suggest judges by validation examples"]),
         (["dataset=digits", "model.latents=0"], ["model.latents must be a whole number from 1"]),
-        (["dataset=digits", "modell=conv"], ["there is no key modell"]),
         (["dataset=digits", "likelihood=poisson"], ["none of the likelihoods fits digits", "takes counts"]),
     ],
 )

@@ -11,7 +11,7 @@ from vaekl.store import RunFolder
 from vaekl.suggest.judge import Judge
 
 SMALL = (
-    "model.hidden=[16]", "trainer.steps=8", "trainer.log_every=2", "images=50", "seeds=2", "jobs=1", "budget=60s",
+    "model.hidden=[16]", "trainer.steps=4", "trainer.log_every=2", "images=50", "seeds=2", "jobs=1", "budget=60s",
 )  # fmt: skip
 WORDS = ("suggest", "dataset=digits", "likelihood=cb,gaussian", "model.latents=4", *SMALL)
 
@@ -81,7 +81,7 @@ def test_ctrl_c_saves_and_the_same_words_go_on(tmp_path, monkeypatch):
 
     def interrupted(self, trainer, figures):
         logged(self, trainer, figures)
-        if trainer.step == 4:
+        if trainer.step == 2:
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Judge, "logged", interrupted)

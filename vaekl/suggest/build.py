@@ -5,6 +5,7 @@ from vaekl.store.suggest_schema import Suggestion
 from vaekl.store.write import record, write_record
 from vaekl.suggest import card as cards
 from vaekl.suggest.candidates import Candidate, candidates
+from vaekl.suggest.findings import Findings
 from vaekl.suggest.judge import points
 from vaekl.suggest.options import Options
 from vaekl.suggest.page import html
@@ -41,11 +42,11 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
         squares = None
         shown = [*candidates(look, options.latents), *(result.candidate for result in verdict.results)]
         for one in shown:
-            if known := points(folder / one.folder(0)):
-                curves[one.label] = known
+            if curve := points(folder / one.folder(0)):
+                curves[one.label] = curve
                 if _is_plain_square(one):
-                    squares = (one, known[max(known)])
-        findings = cards.Findings(
+                    squares = (one, curve[max(curve)])
+        findings = Findings(
             look=look,
             verdict=verdict,
             base=base,
@@ -55,7 +56,7 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
             folder=folder,
             words=options.words,
             squares=squares,
-            tried={label: known[max(known)].nats for label, known in curves.items()},
+            tried={label: curve[max(curve)].nats for label, curve in curves.items()},
             not_tried=search.not_tried,
         )
         text = cards.card(findings)

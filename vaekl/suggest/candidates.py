@@ -44,6 +44,10 @@ class Candidate:
         name = re.sub(r"[^\w=.-]", "-", "_".join([*parts, f"z{self.latents}", f"seed{seed}"]))
         return name[-_LONGEST_NAME:].lstrip(".-")
 
+    def words_of_run(self, seed: int) -> list[str]:
+        """The words of one of its runs, beside those of the data."""
+        return [*self.words, f"model.latents={self.latents}", f"seed={seed}"]
+
     def with_latents(self, latents: int) -> "Candidate":
         """The same with another number of latents."""
         return replace(self, latents=latents)
@@ -84,8 +88,7 @@ def finalists(
     """
     best = ranked[0]
     if aim in _WEIGHTS:
-        weights = _WEIGHTS[aim][: count - 1]
-        more = [replace(best, words=(*best.words, *_weighed(weight))) for weight in weights]
+        more = [replace(best, words=(*best.words, *_weighed(weight))) for weight in _WEIGHTS[aim]]
         return [best, *more]
     wider = best.with_latents(2 * best.latents)
     if free and used >= _FULL * best.latents and wider.latents < prod(look.shape) and count > 1:

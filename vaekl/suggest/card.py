@@ -1,25 +1,20 @@
 """The card of a suggestion: the answer in a sentence, what it is worth, and what would change it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from math import log, prod
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from vaekl.store import RunFolder
 from vaekl.store.schema import Facts
 from vaekl.store.suggest_schema import Look, Point
 from vaekl.suggest import weights
-from vaekl.suggest.candidates import Candidate
+from vaekl.suggest.findings import Findings
 from vaekl.suggest.judge import points
 from vaekl.suggest.plain import torch_lines
 from vaekl.suggest.verdict import Gap, Result, Verdict, crossing
 from vaekl.sweep.plan import duration
 from vaekl.system.terminal import command
 from vaekl.verbs.audit.sigma import PixelScale
-from vaekl.verbs.audit.text import lines, number, one
+from vaekl.verbs.audit.text import lines, number
 
 #: σ over the root mean square error within which φ is called calibrated
 _CALIBRATED = (0.9, 1.1)
@@ -33,109 +28,49 @@ _AIMS = {
     "reconstruction": "the smallest error: φ is learned, which keeps it calibrated, and λ < 1 says more in z",
     "representation": "neighbours of one class in the latents: φ is learned, and λ is chosen by their accuracy",
 }
-_GOALS = {
-    "samples": "Fréchet distance of the values of draws",
-    "reconstruction": "RMSE",
-    "representation": "accuracy of the 15 nearest neighbours",
-}
 
 
-@dataclass(frozen=True)
-class Findings:
-    """All that a card is made of.
-
-    Args:
-        look: at the data.
-        verdict: of the finalists.
-        base: cross-entropy without its constant, where it was trained.
-        aim: what the model is for.
-        budget: wall-clock time, seconds.
-        seconds: that were spent.
-        folder: of the suggestion.
-        words: of the data and networks.
-        squares: the plain model of squared errors and how good it was when it was last judged, where it was tried.
-        tried: the bound of each candidate's first seed, when it was last judged.
-        not_tried: the others, and why.
-    """
-
-    look: Look
-    verdict: Verdict
-    base: Result | None
-    aim: str
-    budget: float
-    seconds: float
-    folder: Path
-    words: tuple[str, ...]
-    squares: tuple[Candidate, Point] | None = None
-    tried: Mapping[str, float] = field(default_factory=dict)
-    not_tried: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def best(self) -> Result:
-        """What is suggested."""
-        return self.verdict.best
-
-    @property
-    def bits(self) -> float | None:
-        """What a nat per example is in bits/dim; None where there is no ruler."""
-        return 1 / (prod(self.look.shape) * log(2)) if self.look.ruler else None
-
-    def run(self, candidate: Candidate, seed: int = 0) -> RunFolder:
-        """The folder of a run."""
-        return RunFolder(self.folder / candidate.folder(seed))
-
-    def amount(self, nats: float) -> str:
-        """A difference of bounds in words."""
-        text = f"{number(nats)} nats {one(self.look.example)}"
-        return text if self.bits is None else f"{nats * self.bits:.2g} bits/dim ({text})"
-
-    def bound(self, result: Result) -> str:
-        """The bound of a finalist in words, with the spread of its seeds."""
-        spread = _spread([point.nats for point in result.points])
-        if self.bits is not None:
-            more = f" ± {spread * self.bits:.2g}" if spread is not None else ""
-            return f"{-result.nats * self.bits:.4g}{more} bits/dim"
-        return f"{number(result.nats)}{f' ± {spread:.2g}' if spread is not None else ''} nats {one(self.look.example)}"
-
-
-def card(found: Findings) -> str:
+def card(findings: Findings) -> str:
     """The whole card."""
-    facts, config = found.run(found.best.candidate).facts(), found.run(found.best.candidate).config()
+    facts, config = findings.run(findings.best.candidate).facts(), findings.run(findings.best.candidate).config()
     return lines(
         {
-            "use": sentence(found),
-            "for": f"{found.aim}: {_AIMS[found.aim]}{_goal(found)}",
-            "noise level": noise(found, facts),
-            "as a weight": weight(found, facts),
-            "squares": squares(found),
-            "latents": latents(found, facts),
-            "BCE": without_constant(found),
-            "runner-up": runner_up(found),
-            "train it": train_line(found),
-            "go on with it": found.run(found.best.candidate).command("resume"),
+            "use": sentence(findings),
+            "for": f"{findings.aim}: {_AIMS[findings.aim]}{_goal(findings)}",
+            "noise level": noise(findings, facts),
+            "as a weight": weight(findings, facts),
+            "squares": squares(findings),
+            "latents": latents(findings, facts),
+            "BCE": without_constant(findings),
+            "runner-up": runner_up(findings),
+            "train it": train_line(findings),
+            "go on with it": findings.run(findings.best.candidate).command("resume"),
             "in PyTorch": "\n".join(torch_lines(config, facts)),
-            "not tried": not_tried(found),
-            "would change": would_change(found),
+            "not tried": not_tried(findings),
+            "would change": would_change(findings),
         }
     )
 
 
-def sentence(found: Findings) -> str:
+def sentence(findings: Findings) -> str:
     """The answer."""
-    words = " ".join(found.best.candidate.words)
-    judged = f"{found.bound(found.best)} on validation {found.look.example}s that no run was trained on"
-    if found.verdict.gaps and not found.verdict.is_certain:
-        equals = " or ".join(" ".join(one.candidate.words) + _z(found, one) for one in _indistinct(found.verdict))
+    words = " ".join(findings.best.candidate.words)
+    figure = findings.bound(findings.best)
+    if findings.goal_text:
+        figure = f"{findings.goal_text} {abs(findings.best.goal):.4g} ({figure})"
+    judged = f"{figure} on validation {findings.look.example}s that no run was trained on"
+    if findings.verdict.gaps and not findings.verdict.is_certain:
+        equals = " or ".join(" ".join(one.candidate.words) + _z(findings, one) for one in _indistinct(findings.verdict))
         return (
-            f"cannot tell {words}{_z(found, found.best)} from {equals} at this budget of {duration(found.budget)}: "
-            f"either will do;\nthe first is a little better so far: {judged}"
+            f"cannot tell {words}{_z(findings, findings.best)} from {equals} at this budget of "
+            f"{duration(findings.budget)}: either will do;\nthe first is a little better so far: {judged}"
         )
     return f"{words}: {judged}"
 
 
-def _z(found: Findings, result: Result) -> str:
+def _z(findings: Findings, result: Result) -> str:
     """The number of latents, where that is what differs."""
-    several = {one.candidate.latents for one in found.verdict.results}
+    several = {one.candidate.latents for one in findings.verdict.results}
     return f" model.latents={result.candidate.latents}" if len(several) > 1 else ""
 
 
@@ -143,11 +78,11 @@ def _indistinct(verdict: Verdict) -> list[Result]:
     return [one for one, gap in zip(verdict.results[1:], verdict.gaps, strict=True) if not gap.is_certain]
 
 
-def _goal(found: Findings) -> str:
-    if found.aim not in _GOALS:
-        return ""
-    rows = [f"{abs(one.goal):.4g} with {_last_words(one)}" for one in found.verdict.results]
-    return f"\n{_GOALS[found.aim]}: {', '.join(rows)}"
+def _goal(findings: Findings) -> str:
+    if not findings.goal_text:
+        return "\nno labels are there, so that the bound decides" if findings.aim != "density" else ""
+    rows = [f"{abs(one.goal):.4g} with {_last_words(one)}" for one in findings.verdict.results]
+    return f"\n{findings.goal_text}: {', '.join(rows)}"
 
 
 def _last_words(result: Result) -> str:
@@ -155,9 +90,9 @@ def _last_words(result: Result) -> str:
     return f"λ = {weight[0].partition('=')[2]}" if weight else "λ = 1"
 
 
-def noise(found: Findings, facts: Facts) -> str:
+def noise(findings: Findings, facts: Facts) -> str:
     """φ, with its spread, what σ it implies, and whether that is the error that the model makes."""
-    best = found.best
+    best = findings.best
     phi, spread = best.dispersion
     sigma, rmse = best.mean("implied_sigma"), best.mean("rmse")
     scale = PixelScale.of_data(msgspec.structs.asdict(facts.data))
@@ -175,16 +110,16 @@ def noise(found: Findings, facts: Facts) -> str:
     return f"{text} (σ = {scale.words(sigma)}; RMSE {rmse:.4g}, σ/RMSE = {ratio:.2f}: {fit})"
 
 
-def weight(found: Findings, facts: Facts) -> str:
+def weight(findings: Findings, facts: Facts) -> str:
     """What that φ is as the weight of the KL in the losses that people write."""
     phis = facts.weighting.dispersions or 1
-    effective = found.best.mean("effective_beta_kl")
+    effective = findings.best.mean("effective_beta_kl")
     if not facts.weighting.fits_dispersion:
         part = "; its ln C depends on the decoder and must stay in the loss" if _keeps_constant(facts) else ""
         return f"β_KL = {number(effective)} beside −ln p(x|z), nothing to tune{part}"
     if phis > 1:
         return "no single one: each value has its own, and a loss with one β would give all of them the same φ"
-    forms = weights.weights(facts, effective, found.best.candidate.latents)
+    forms = weights.weights(facts, effective, findings.best.candidate.latents)
     return weights.sentence(forms).replace("; ", ";\n") or f"β_KL = {number(effective)} beside E = {_energy(facts)}"
 
 
@@ -196,35 +131,41 @@ def _energy(facts: Facts) -> str:
     return f"Σ {facts.likelihood.energy}"
 
 
-def squares(found: Findings) -> str:
+def squares(findings: Findings) -> str:
     """The weight of a loss of squared errors, which many have, where something else is suggested."""
-    if found.squares is None or found.squares[0].words == found.best.candidate.words:
+    if findings.squares is None:
         return ""
-    candidate, point = found.squares
-    forms = weights.weights(found.run(candidate).facts(), point.dispersion, candidate.latents)
-    behind = _level(found, point)
+    candidate, point = findings.squares
+    same, more = (
+        findings.best.candidate.words[: len(candidate.words)],
+        findings.best.candidate.words[len(candidate.words) :],
+    )
+    if same == candidate.words and all(word.startswith("control") for word in more):
+        return ""  # its weights are said above
+    forms = weights.weights(findings.run(candidate).facts(), point.dispersion, candidate.latents)
+    behind = _level(findings, point)
     return (
         f"where the loss must be of squared errors: φ = {number(point.dispersion)} after {point.step:,} steps, "
         f"which is\n{weights.sentence(forms)}{behind}".replace("; ", ";\n")
     )
 
 
-def _level(found: Findings, point: Point) -> str:
+def _level(findings: Findings, point: Point) -> str:
     """How far a point is behind the best at the same step."""
-    same = points(found.run(found.best.candidate).path).get(point.step)
-    return f"; {found.amount(same.nats - point.nats)} behind at that step" if same is not None else ""
+    same = points(findings.run(findings.best.candidate).path).get(point.step)
+    return f"; {findings.amount(same.nats - point.nats)} behind at that step" if same is not None else ""
 
 
-def latents(found: Findings, facts: Facts) -> str:
+def latents(findings: Findings, facts: Facts) -> str:
     """How many of the latents are used, and whether more would be."""
-    best, z = found.best, found.best.candidate.latents
+    best, z = findings.best, findings.best.candidate.latents
     used = best.mean("active_units")
     text = f"with {z} latents {used:.3g} are used"
     if used == 0:
         return f"none of {z} latents is used after {best.points[0].step:,} steps: train longer, or the data need none"
     if used < _FULL * z:
         return f"{text}: more would stay empty"
-    if (more := linear_use(found.look, best, facts)) is not None and more > z:
+    if (more := linear_use(findings.look, best, facts)) is not None and more > z:
         return f"{text}; {more} would be, by the eigenvalues of the data above φ"
     return f"{text}: more may be, so try model.latents={2 * z}"
 
@@ -239,47 +180,47 @@ def linear_use(look: Look, best: Result, facts: Facts) -> int | None:
     return sum(value > phi for value in look.eigenvalues)
 
 
-def without_constant(found: Findings) -> str:
+def without_constant(findings: Findings) -> str:
     """What cross-entropy on grey values without its constant would cost."""
-    if found.base is None:
+    if findings.base is None:
         return ""
-    cost = found.best.nats - found.base.nats
+    cost = findings.best.nats - findings.base.nats
     words = "would cost you" if cost > 0 else "would gain"
-    return f"without its constant {words} {found.amount(abs(cost))}"
+    return f"without its constant {words} {findings.amount(abs(cost))}"
 
 
-def runner_up(found: Findings) -> str:
+def runner_up(findings: Findings) -> str:
     """The next best, and by how much it is worse."""
-    if not found.verdict.gaps:
+    if not findings.verdict.gaps:
         return "none: nothing else was trained to its end"
     return "\n".join(
-        f"{result.candidate.label}: {_behind(found, gap)}"
-        for result, gap in zip(found.verdict.results[1:], found.verdict.gaps, strict=True)
+        f"{result.candidate.label}: {_behind(findings, gap)}"
+        for result, gap in zip(findings.verdict.results[1:], findings.verdict.gaps, strict=True)
     )
 
 
-def _behind(found: Findings, gap: Gap) -> str:
-    if found.aim in _GOALS:
+def _behind(findings: Findings, gap: Gap) -> str:
+    if findings.goal_text:
         error = f" ± {gap.error:.2g}" if gap.error is not None else ""
-        return f"{gap.goal:.3g}{error} worse in {_GOALS[found.aim]}"
+        return f"{gap.goal:.3g}{error} worse in {findings.goal_text}"
     if gap.error is None:
-        return f"{found.amount(gap.nats)} worse; one seed of each, so that chance is not known"
-    unit = f"{gap.error * found.bits:.1g} bits/dim" if found.bits is not None else f"{gap.error:.2g} nats"
+        return f"{findings.amount(gap.nats)} worse; one seed of each, so that chance is not curve"
+    unit = f"{gap.error * findings.bits:.1g} bits/dim" if findings.bits is not None else f"{gap.error:.2g} nats"
     is_chance = "" if gap.is_certain else ", which may be chance"
-    return f"{found.amount(gap.nats)} worse, ± {unit}{is_chance}"
+    return f"{findings.amount(gap.nats)} worse, ± {unit}{is_chance}"
 
 
-def train_line(found: Findings) -> str:
+def train_line(findings: Findings) -> str:
     """The command that trains it from the start."""
-    best = found.best.candidate
-    typed = [word for word in found.words if not word.startswith("output_dir=")]
+    best = findings.best.candidate
+    typed = [word for word in findings.words if not word.startswith("output_dir=")]
     return command("vaekl", "train", *typed, *best.words, f"model.latents={best.latents}")
 
 
-def not_tried(found: Findings) -> str:
+def not_tried(findings: Findings) -> str:
     """What was left out, and why; and what nothing was looked for."""
     reasons: dict[str, list[str]] = {}
-    for label, why in found.not_tried.items():
+    for label, why in findings.not_tried.items():
         reasons.setdefault(why, []).append(label.removeprefix("likelihood=").rpartition(" model.latents=")[0])
     rows = [f"{_some(labels)}: {why}" for why, labels in reasons.items()]
     rows.append("other networks, learning rates and transforms; a fixed β, which is a φ that nobody has learned")
@@ -291,46 +232,38 @@ def _some(labels: list[str]) -> str:
     return ", ".join(labels[:_NAMED]) + more
 
 
-def would_change(found: Findings) -> str:
+def would_change(findings: Findings) -> str:
     """What could turn the order of the first two, as far as their curves tell."""
     rows = []
-    best = found.best
-    own = points(found.run(best.candidate).path)
+    best = findings.best
+    own = points(findings.run(best.candidate).path)
     step = best.points[0].step
-    if found.verdict.gaps and found.aim == "density":
-        other = found.verdict.results[1].candidate
-        turn = crossing(own, points(found.run(other).path))
+    if findings.verdict.gaps and findings.aim == "density":
+        other = findings.verdict.results[1].candidate
+        turn = crossing(own, points(findings.run(other).path))
         if turn is not None:
             rows.append(f"longer training: {other.label} gains faster, and would be level at about step {turn:,}")
     earlier = [one for one in own if one <= step / 2]
     if earlier and step in own:
         gain = own[step].nats - own[max(earlier)].nats
         if gain > 0:
-            rows.append(f"it still gained {found.amount(gain)} from step {max(earlier):,} to {step:,}")
+            rows.append(f"it still gained {findings.amount(gain)} from step {max(earlier):,} to {step:,}")
     if len(best.points) == 1:
         rows.append("a second seed")
     rows.append("a network that leaves a smaller error, since φ is that error: a better decoder has a smaller φ")
     return "\n".join(rows)
 
 
-def record(found: Findings) -> dict[str, Any]:
+def record(findings: Findings) -> dict[str, Any]:
     """What `suggest.json` holds beside the finalists."""
     return {
-        "aim": found.aim,
-        "budget_seconds": found.budget,
-        "seconds": found.seconds,
-        "is_certain": found.verdict.is_certain,
-        "sentence": sentence(found).replace("\n", " "),
-        "train": train_line(found),
-        "tried": dict(found.tried),
-        "not_tried": dict(found.not_tried),
-        "unfit": dict(found.look.unfit),
+        "aim": findings.aim,
+        "budget_seconds": findings.budget,
+        "seconds": findings.seconds,
+        "is_certain": findings.verdict.is_certain,
+        "sentence": sentence(findings).replace("\n", " "),
+        "train": train_line(findings),
+        "tried": dict(findings.tried),
+        "not_tried": dict(findings.not_tried),
+        "unfit": dict(findings.look.unfit),
     }
-
-
-def _spread(values: list[float]) -> float | None:
-    """The standard deviation between seeds; None of one."""
-    if len(values) < 2:
-        return None
-    mean = sum(values) / len(values)
-    return float((sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5)

@@ -134,10 +134,10 @@ def _read(key: str, value: str) -> Any:
 
 def _likelihoods(value: str, directories: Sequence[Path]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in value.strip("[]").split(","))
-    known = [name for name in options_of("likelihood", directories) if name not in ("auto", "custom")]
+    there = [name for name in options_of("likelihood", directories) if name not in ("auto", "custom")]
     for name in names:
-        if name not in known:
-            raise VaeklError(f"likelihood={name} is not one of {', '.join(known)}{did_you_mean(name, known)}.")
+        if name not in there:
+            raise VaeklError(f"likelihood={name} is not one of {', '.join(there)}{did_you_mean(name, there)}.")
     return names
 
 

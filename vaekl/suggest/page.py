@@ -14,18 +14,18 @@ from matplotlib.figure import Figure
 
 from vaekl import __version__
 from vaekl.store.suggest_schema import Point
-from vaekl.suggest.card import Findings
+from vaekl.suggest.findings import Findings
 from vaekl.system.terminal import printable
 from vaekl.verbs.report.style import GREY, PALETTE, STYLE
 
 _KEPT = {"go on with it", "train it", "in PyTorch"}
 
 
-def html(found: Findings, card: str, curves: dict[str, dict[int, Point]]) -> str:
+def html(findings: Findings, card: str, curves: dict[str, dict[int, Point]]) -> str:
     """The page.
 
     Args:
-        found: what the card is made of.
+        findings: what the card is made of.
         card: its text.
         curves: of the first seed of each candidate, by its label.
     """
@@ -33,13 +33,13 @@ def html(found: Findings, card: str, curves: dict[str, dict[int, Point]]) -> str
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_shown
     )
-    unit = "bits/dim" if found.bits is not None else "nats"
-    tried = sorted(found.tried.items(), key=lambda pair: -pair[1])
-    picture = base64.b64encode(_curves(found, curves)).decode("ascii")
+    unit = "bits/dim" if findings.bits is not None else "nats"
+    tried = sorted(findings.tried.items(), key=lambda pair: -pair[1])
+    picture = base64.b64encode(_curves(findings, curves)).decode("ascii")
     return environment.from_string((files("vaekl.suggest") / "page.html").read_text(encoding="utf-8")).render(
-        title=f"vaekl suggest: {found.look.name}, for {found.aim}",
-        lead=f"{found.look.train:,} {found.look.example}s of {'×'.join(map(str, found.look.shape))}, judged on "
-        f"{found.look.valid:,} others; {found.seconds:.0f} s of a budget of {found.budget:.0f} s.",
+        title=f"vaekl suggest: {findings.look.name}, for {findings.aim}",
+        lead=f"{findings.look.train:,} {findings.look.example}s of {'×'.join(map(str, findings.look.shape))}, "
+        f"judged on {findings.look.valid:,} others; {findings.seconds:.0f} s of a budget of {findings.budget:.0f} s.",
         version=__version__,
         # only files of this package are not escaped
         style=Markup(style),
@@ -47,11 +47,11 @@ def html(found: Findings, card: str, curves: dict[str, dict[int, Point]]) -> str
         rows=_rows(card),
         code=_KEPT,
         picture=f"data:image/svg+xml;base64,{picture}",
-        caption=f"Bound on validation {found.look.example}s, {unit}, of the first seed of each candidate. Candidates "
-        "that ended early were worse than those that went on.",
+        caption=f"Bound on validation {findings.look.example}s, {unit}, of the first seed of each candidate. "
+        "Candidates that ended early were worse than those that went on.",
         unit=unit,
-        tried=[(label, f"{_scaled(found, nats):,.4g}") for label, nats in tried],
-        unfit=list(found.look.unfit.items()),
+        tried=[(label, f"{_scaled(findings, nats):,.4g}") for label, nats in tried],
+        unfit=list(findings.look.unfit.items()),
     )
 
 
@@ -67,23 +67,23 @@ def _rows(card: str) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _scaled(found: Findings, nats: float) -> float:
-    return -nats / (prod(found.look.shape) * log(2)) if found.look.ruler else nats
+def _scaled(findings: Findings, nats: float) -> float:
+    return -nats / (prod(findings.look.shape) * log(2)) if findings.look.ruler else nats
 
 
-def _curves(found: Findings, curves: dict[str, dict[int, Point]]) -> bytes:
+def _curves(findings: Findings, curves: dict[str, dict[int, Point]]) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure = Figure((8.4, 4.2), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        named = [result.candidate.label for result in found.verdict.results]
-        for label, known in curves.items():
+        named = [result.candidate.label for result in findings.verdict.results]
+        for label, curve in curves.items():
             place = named.index(label) if label in named else None
             colour = GREY if place is None else PALETTE[place % len(PALETTE)]
-            steps = sorted(known)
+            steps = sorted(curve)
             axes.plot(
                 steps,
-                [_scaled(found, known[step].nats) for step in steps],
+                [_scaled(findings, curve[step].nats) for step in steps],
                 marker="o",
                 markersize=3,
                 color=colour,
@@ -93,9 +93,12 @@ def _curves(found: Findings, curves: dict[str, dict[int, Point]]) -> bytes:
                 zorder=1 if place is None else 3,
             )
         axes.set_xscale("log")
+        shown = sorted({step for curve in curves.values() for step in curve})
+        axes.set_xticks(shown[:: max(1, len(shown) // 8)], [f"{step:,}" for step in shown[:: max(1, len(shown) // 8)]])
+        axes.set_xticks([], minor=True)
         axes.set_xlabel("step")
-        axes.set_ylabel("bits/dim, lower is better" if found.bits is not None else "nats, higher is better")
-        axes.legend()
+        axes.set_ylabel("bits/dim, lower is better" if findings.bits is not None else "nats, higher is better")
+        figure.legend(loc="outside lower left")
         target = io.BytesIO()
         figure.savefig(target, format="svg", metadata={"Date": None})
         return target.getvalue()

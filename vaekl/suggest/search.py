@@ -2,64 +2,27 @@
 
 import time
 from collections.abc import Sequence
-from math import log, prod
-from pathlib import Path
 
 import msgspec
 
-from vaekl.store.read import SCHEMA, read_record
-from vaekl.store.suggest_schema import Cost, Look, Planned, Point, State
-from vaekl.store.write import record, write_record
+from vaekl.store.suggest_schema import Cost, Look, Planned
 from vaekl.suggest import halving
 from vaekl.suggest.candidates import Candidate, candidates, finalists, reference
-from vaekl.suggest.judge import points
-from vaekl.suggest.options import Options
-from vaekl.suggest.tasks import Advance, LookAtData, Try, perform, session_name
+from vaekl.suggest.session import Session
+from vaekl.suggest.tasks import LookAtData, Try, perform
 from vaekl.suggest.verdict import Result, Verdict, verdict
-from vaekl.sweep.plan import duration, plan
-from vaekl.system.console import Console
+from vaekl.sweep.plan import duration
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import VaeklError
-from vaekl.system.terminal import printable
 
-STATE = "state.json"
-_MOST_BYTES = 1 << 24
-_CURE = "take it away, and the same command begins anew"
-#: share of the budget by which training ends even if a rung has not ended
-_DEADLINE = 1.05
 #: share of the time that is left which a rung may take
 _MOST_OF_REST = 0.6
 #: candidates that are tried at most, so that trying them does not eat the budget
 _MOST_TRIED = 0.25
 
 
-class Search:
-    """One session of a suggestion.
-
-    Args:
-        options: what was typed.
-        folder: where its runs are.
-        console: where it speaks.
-    """
-
-    def __init__(self, options: Options, folder: Path, console: Console) -> None:
-        self.options, self.folder, self.console = options, folder, console
-        self.state = self._read()
-        self.begun, self.spent_before = time.time(), self.state.seconds
-        self.session, self.jobs = session_name(), 1
-        #: how much longer the last runs took than they were expected to
-        self.slowness = 1.0
-        self.not_tried: dict[str, str] = {}
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time that was spent, over all sessions."""
-        return self.spent_before + time.time() - self.begun
-
-    @property
-    def left(self) -> float:
-        """Wall-clock time that is left, seconds."""
-        return self.options.budget - self.seconds
+class Search(Session):
+    """A suggestion from its first look to its finalists."""
 
     def run(self) -> tuple[Look, Verdict, Result | None]:
         """Look, try, halve, and train the finalists.
@@ -72,30 +35,30 @@ class Search:
             StoppedError: after a signal, when every run that had begun has saved its state.
         """
         try:
-            found = self._look()
-            tried = self._tried(found)
-            return self._halved(found, tried)
+            look = self._look()
+            tried = self._tried(look)
+            return self._halved(look, tried)
         finally:
-            self._keep()
+            self.keep()
 
     # ---- the data
 
     def _look(self) -> Look:
-        self.jobs = 1 if has_gpu() else self._at_once(8)
+        self.jobs = 1 if has_gpu() else self.at_once(8)
         if self.state.look is None:
-            task = LookAtData(self._words([]), self.options.likelihoods, self.options.latents)
+            task = LookAtData(self.words(), self.options.likelihoods, self.options.latents)
             (answer,) = perform([task], self.folder, self.session, self.jobs)
             if "answer" not in answer:
                 raise VaeklError(answer.get("error", "the data could not be looked at."))
             self.state.look = task.read(answer["answer"])
-            self._keep()
+            self.keep()
         look = self.state.look
         size = "×".join(map(str, look.shape))
-        self._say(f"data        {look.train:,} {look.example}s of {size} to train on, {look.valid:,} that judge")
+        self.say(f"data        {look.train:,} {look.example}s of {size} to train on, {look.valid:,} that judge")
         levels = f"{look.levels:,} " if look.levels else ""
-        self._say(f"            {levels}{look.stored}; {look.forecast}")
+        self.say(f"            {levels}{look.stored}; {look.forecast}")
         for name, why in look.unfit.items():
-            self._say(f"no fit      {why.partition(', but dataset=')[0].removeprefix('likelihood=') or name}")
+            self.say(f"no fit      {why.partition(', but dataset=')[0].removeprefix('likelihood=') or name}")
         return look
 
     # ---- what a candidate costs
@@ -106,19 +69,19 @@ class Search:
         if self.state.plan is not None and self.state.plan.budget == self.options.budget:
             todo = []  # what an earlier session had no time for is not in its plan
         if todo:
-            self._say(f"trying {len(todo)} candidates for a few steps, to know what they cost")
+            self.say(f"trying {len(todo)} candidates for a few steps, to know what they cost")
         deadline = time.time() + _MOST_TRIED * max(self.left, 0.0)
         for start in range(0, len(todo), 2 * self.jobs):
             if start and time.time() > deadline:
                 break
             some = todo[start : start + 2 * self.jobs]
-            tasks = [Try(self._words(self._own(one, 0)), self.options.images, self.options.aim) for one in some]
+            tasks = [Try(self.words(one.words_of_run(0)), self.options.images, self.options.aim) for one in some]
             for one, answer in zip(some, perform(tasks, self.folder, self.session, self.jobs), strict=True):
                 if "answer" in answer:
                     self.state.costs[one.label] = msgspec.convert(answer["answer"], Cost)
                 elif "error" in answer:
-                    self.state.failed[one.label] = printable(answer["error"])[:4000]
-            self._keep()
+                    self.failed(one, answer["error"])
+            self.keep()
         tried = {one: self.state.costs[one.label] for one in wanted if one.label in self.state.costs}
         for one in wanted:
             if one not in tried:
@@ -130,7 +93,7 @@ class Search:
     # ---- training
 
     def _halved(self, look: Look, tried: dict[Candidate, Cost]) -> tuple[Look, Verdict, Result | None]:
-        self.jobs = self._at_once(len(tried))
+        self.jobs = self.at_once(len(tried))
         chosen = self._planned(tried)
         by_name = {one.label: one for one in tried}
         entrants = [by_name[name] for name in chosen.candidates if name in by_name]
@@ -139,20 +102,20 @@ class Search:
                 self.not_tried.setdefault(one.label, "no room in the budget")
         at, ranked = 0, dict.fromkeys(entrants, 0.0)
         for rung in chosen.rungs:
-            if at and self._needs([(one, 0) for one in entrants], rung.step, tried) > _MOST_OF_REST * self.left:
-                self._say("            slower than planned: the finalists are chosen now")
+            if at and self.needs([(one, 0) for one in entrants], rung.step, tried) > _MOST_OF_REST * self.left:
+                self.say("            slower than planned: the finalists are chosen now")
                 break
-            reached = self._train([(one, 0) for one in entrants], rung.step, tried)
+            reached = self.train([(one, 0) for one in entrants], rung.step, tried)
             ranked = {one: point.nats for (one, _), point in reached.items()}
             if len(ranked) < min(2, len(entrants)):
                 break
             entrants, at = halving.survivors(ranked, rung.kept), rung.step
             best = entrants[0]
-            self._say(f"step {rung.step:>6}  {len(ranked)} judged, {len(entrants)} go on; best {best.label}")
-            self._say(f"             {self._in_words(look, ranked[best])} on the validation {look.example}s")
+            self.say(f"step {rung.step:>6}  {len(ranked)} judged, {len(entrants)} go on; best {best.label}")
+            self.say(f"             {self.in_words(look, ranked[best])} on the validation {look.example}s")
         if not entrants:
             raise VaeklError(f"no candidate could be trained: {next(iter(self.not_tried.values()), 'there is none')}")
-        used = max((p.active_units for p in self._points(entrants[0], 0).values() if p.step == at), default=0)
+        used = max((p.active_units for p in self.points(entrants[0], 0).values() if p.step == at), default=0)
         aim, free = self.options.aim, self.options.latents is None
         last = finalists(entrants, used, chosen.finalists, aim, look, free)
         costs = {one: tried.get(one) or tried[self._like(one, entrants)] for one in last}
@@ -167,7 +130,7 @@ class Search:
             chosen = halving.plan(costs, max(self.left, 0.0), self.jobs, self.options.seeds)
             chosen.budget = self.options.budget
             self.state.plan = chosen
-            self._keep()
+            self.keep()
         self._say_plan(chosen, len(tried))
         return chosen
 
@@ -185,14 +148,14 @@ class Search:
         last, seeds, step = self._final_step(last, costs, base, chosen, at)
         chosen.seeds, chosen.finalists, chosen.final_step_taken = seeds, len(last), step
         runs = self._runs(last, seeds, base)
-        self._keep()
-        self._say(f"finalists    {len(last)}, {seeds} seeds each, to step {step:,}")
-        reached = self._train(runs, step, costs)
+        self.keep()
+        self.say(f"finalists    {len(last)}, {seeds} seeds each, to step {step:,}")
+        reached = self.train(runs, step, costs)
         if len(reached) < len(runs):  # the time was over: the last step that all have reached
-            known = [self._points(*run) for run in runs[: len(last) * seeds]]
-            if common := set(known[0]).intersection(*known[1:]):
+            curves = [self.points(*run) for run in runs[: len(last) * seeds]]
+            if common := set(curves[0]).intersection(*curves[1:]):
                 step = max(common)
-                reached = {run: here[step] for run in runs if step in (here := self._points(*run))}
+                reached = {run: here[step] for run in runs if step in (here := self.points(*run))}
         results = []
         for one in last:
             ended = [reached[run] for run in runs if run[0] == one and run in reached]
@@ -219,45 +182,14 @@ class Search:
         step = 0
         for count, seeds in ((len(last), chosen.seeds), (len(last), min(2, chosen.seeds)), (2, min(2, chosen.seeds))):
             runs = self._runs(last[:count], seeds, base)
-            before = [(costs[one], self._step_of(one, seed)) for one, seed in runs]
-            step = halving.furthest(self._slower(before), max(self.left, 0.0), self.jobs)
+            before = [(costs[one], self.step_of(one, seed)) for one, seed in runs]
+            step = halving.furthest(self.slower(before), max(self.left, 0.0), self.jobs)
             if step >= max(at, every):
                 return last[:count], seeds, step
         return last[:2], 1, max(step, at, every)
 
     def _runs(self, last: Sequence[Candidate], seeds: int, base: Candidate | None) -> list[tuple[Candidate, int]]:
         return [*((one, seed) for seed in range(seeds) for one in last), *([] if base is None else [(base, 0)])]
-
-    def _needs(self, runs: Sequence[tuple[Candidate, int]], step: int, costs: dict[Candidate, Cost]) -> float:
-        """How long it will take to train runs to a step, as the last ones have shown."""
-        todo = [(costs[one], self._step_of(one, seed)) for one, seed in runs if step not in self._points(one, seed)]
-        return halving.seconds(self._slower(todo), step, self.jobs)
-
-    def _train(
-        self, runs: Sequence[tuple[Candidate, int]], step: int, costs: dict[Candidate, Cost]
-    ) -> dict[tuple[Candidate, int], Point]:
-        """Train runs to a step; what they are there, by run. Those that fail are left out."""
-        todo = [run for run in runs if step not in self._points(*run)]
-        # the longest first, so that none is left alone at the end
-        todo.sort(key=lambda run: -(costs[run[0]].step * (step - self._step_of(*run))))
-        expected = halving.seconds([(costs[one], self._step_of(one, seed)) for one, seed in todo], step, self.jobs)
-        deadline = self.begun - self.spent_before + _DEADLINE * self.options.budget
-        tasks = [self._task(one, seed, step, costs[one], deadline) for one, seed in todo]
-        begun = time.time()
-        for (one, _), answer in zip(todo, perform(tasks, self.folder, self.session, self.jobs), strict=True):
-            if "error" in answer:
-                self.not_tried[one.label] = self.state.failed[one.label] = printable(answer["error"])[:4000]
-            self._keep()
-        if todo and expected > 0:
-            self.slowness = max(0.5, min(3.0, (time.time() - begun) / expected))
-        return {run: known[step] for run in runs if step in (known := self._points(*run))}
-
-    def _task(self, one: Candidate, seed: int, step: int, cost: Cost, deadline: float) -> Advance:
-        before = self._step_of(one, seed)
-        steps = [*(look for look in halving.grid(cost.every, cost.steps) if before < look < step), step]
-        path = self.folder / one.folder(seed)
-        words = self._words(self._own(one, seed))
-        return Advance(words, path, tuple(steps), self.options.images, self.options.aim, deadline, self.session)
 
     # ---- small things
 
@@ -277,59 +209,9 @@ class Search:
     def _like(self, one: Candidate, entrants: Sequence[Candidate]) -> Candidate:
         return next((other for other in entrants if one.words[: len(other.words)] == other.words), entrants[0])
 
-    def _slower(self, runs: Sequence[tuple[Cost, int]]) -> list[tuple[Cost, int]]:
-        """The costs as the last runs have shown them."""
-        factor = self.slowness
-        return [
-            (
-                msgspec.structs.replace(
-                    cost, start=cost.start * factor, step=cost.step * factor, judge=cost.judge * factor
-                ),
-                before,
-            )
-            for cost, before in runs
-        ]
-
-    def _points(self, one: Candidate, seed: int) -> dict[int, Point]:
-        return points(self.folder / one.folder(seed))
-
-    def _step_of(self, one: Candidate, seed: int) -> int:
-        return max(self._points(one, seed), default=0)
-
-    def _own(self, one: Candidate, seed: int) -> list[str]:
-        return [*one.words, f"model.latents={one.latents}", f"seed={seed}"]
-
-    def _words(self, own: Sequence[str]) -> tuple[str, ...]:
-        held = self.state.look.held if self.state.look is not None else []
-        return (*self.options.words, *held, *own)
-
-    def _at_once(self, runs: int) -> int:
-        most = plan(runs, 0, has_gpu(), None).at_once
-        return min(self.options.jobs or most, max(1, runs))
-
-    def _in_words(self, look: Look, nats: float) -> str:
-        if look.ruler:
-            return f"{-nats / (prod(look.shape) * log(2)):.4g} bits/dim"
-        return f"{nats:,.4g} nats"
-
     def _say_plan(self, chosen: Planned, tried: int) -> None:
         stages = [f"{rung.entrants} to step {rung.step:,}" for rung in chosen.rungs]
         stages.append(f"{chosen.finalists} with {chosen.seeds} seeds to about step {chosen.final_step:,}")
-        self._say(f"plan        {', '.join(stages)}; {self.jobs} at a time")
+        self.say(f"plan        {', '.join(stages)}; {self.jobs} at a time")
         left = f", {tried - len(chosen.candidates)} candidates left out" if len(chosen.candidates) < tried else ""
-        self._say(
-            f"            about {duration(chosen.seconds)} of {duration(max(1.0, self.left))} that are left{left}"
-        )
-
-    def _say(self, text: str) -> None:
-        self.console.print(printable(f"  {duration(self.seconds):>6}  {text}"))
-
-    def _read(self) -> State:
-        try:
-            return read_record(self.folder / STATE, State, _MOST_BYTES, _CURE)
-        except FileNotFoundError:
-            return State(schema=SCHEMA)
-
-    def _keep(self) -> None:
-        self.state.seconds = self.seconds
-        write_record(self.folder / STATE, record(State, msgspec.to_builtins(self.state), STATE))
+        self.say(f"            about {duration(chosen.seconds)} of {duration(max(1.0, self.left))} that are left{left}")

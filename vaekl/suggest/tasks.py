@@ -33,7 +33,9 @@ from vaekl.system.terminal import setting
 from vaekl.system.workers import in_worker, no_processes
 
 #: of the measurement of a candidate
-_WARM_UP, _STEPS, _SECONDS = 2, 20, 0.5
+_WARM_UP, _STEPS, _SECONDS = 1, 6, 0.3
+#: validation examples that are judged then
+_JUDGED = 200
 _SOURCES: dict[str, Source] = {}
 #: an answer of a task: what it found, why it failed, or that it was stopped
 Answer = dict[str, Any]
@@ -88,11 +90,13 @@ class Try:
         trainer.rows.cpu()  # waits for a GPU
         step = (time.perf_counter() - before) / max(1, steps - _WARM_UP)
         before = time.perf_counter()
-        judged(trainer, self.aim, self.images)
+        some = min(_JUDGED, self.images)
+        judged(trainer, self.aim, some)
+        share = min(self.images, len(trainer.data.valid or [])) / max(1, min(some, len(trainer.data.valid or [])))
         cost = Cost(
             start=start,
             step=step,
-            judge=time.perf_counter() - before,
+            judge=(time.perf_counter() - before) * share,
             parameters=sum(p.numel() for p in trainer.model.parameters()),
             steps=trainer.plan.total_steps,
             every=trainer.plan.log_every,

@@ -8,7 +8,7 @@ from vaekl.verbs.audit.densities import ABSOLUTE, SQUARE
 from vaekl.verbs.audit.text import number
 
 #: the energies that have a loss of their own in every library, by the option of `likelihood`
-_KNOWN = {density.likelihood: density for density in (SQUARE, ABSOLUTE)}
+_LOSSES = {density.likelihood: density for density in (SQUARE, ABSOLUTE)}
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def weights(facts: Facts, dispersion: float, latents: int) -> list[Weight]:
     likelihood, values = facts.likelihood, prod(facts.data.shape)
     if likelihood.scale_power is None:
         return []
-    known = _KNOWN.get(likelihood.name)
-    term, twice = (likelihood.energy, 1.0) if known is None else (known.error, 2.0 if known is SQUARE else 1.0)
+    loss = _LOSSES.get(likelihood.name)
+    term, twice = (likelihood.energy, 1.0) if loss is None else (loss.error, 2.0 if loss is SQUARE else 1.0)
     beta = twice * dispersion
     return [
         Weight(f"Σ {term}", beta),
