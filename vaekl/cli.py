@@ -171,6 +171,10 @@ def _with_flag(verb: str, name: str, words: list[str]) -> int:
     return _look_at_runs(verb, rest)
 
 
+def _diagnose(words: list[str]) -> int:
+    return _look_at_runs("diagnose", ["diagnose.json=true" if word == "--json" else word for word in words])
+
+
 def _look_at_runs(verb: str, words: list[str]) -> int:
     """A verb that takes runs, and keys of conf/VERB.yaml."""
     if _asks_for_help(words):
@@ -210,6 +214,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "score": partial(_with_flag, "score", "format"),
     "export": partial(_with_flag, "export", "to"),
     "audit": _audit,
+    "diagnose": _diagnose,
     "report": partial(_look_at_runs, "report"),
     "suggest": _suggest,
 }

@@ -89,7 +89,7 @@ def build(
     _check_combinations(cfg, plan, model)
     trainer = Trainer(
         model,
-        _optimizer(cfg.training, model),
+        build_optimizer(cfg.training, model),
         *build_schedules(cfg.training, plan),
         data,
         plan,
@@ -246,7 +246,7 @@ def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:
         )
 
 
-def _optimizer(cfg: TrainingConfig, model: VAE) -> torch.optim.Optimizer:
+def build_optimizer(cfg: TrainingConfig, model: VAE) -> torch.optim.Optimizer:
     """The optimiser, with parameters of likelihood, weighting and control at their own learning rates."""
     networks = [*model.encoder.parameters(), *model.decoder.parameters()]
     optimizer: torch.optim.Optimizer = make("optim", cfg.optim, torch.optim.Optimizer, params=networks)

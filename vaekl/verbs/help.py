@@ -20,6 +20,7 @@ vaekl: train VAEs, and know what the weight of the KL term means
   vaekl score RUN [FILE]         ELBO, IWAE bound and bits/dim of each of them: low ones are anomalies
   vaekl export RUN               to be shared, with a card: weights for vaekl.load, or networks as ONNX or for PyTorch
   vaekl report SWEEP ...         one HTML page: a table of groups, figures, pictures, what was run
+  vaekl diagnose RUN ...         what went wrong in a run, by evidence, and what to change
   vaekl audit ...                what a loss such as MSE + 0.00025 KL assumes; what a data set lets survive
   vaekl VERB --help              what a verb takes
   vaekl --version
@@ -102,6 +103,17 @@ Examples
   vaekl sample outputs/<run> --format npz
   vaekl sample outputs/<run> --format csv                               rows of a table
   vaekl sample outputs/<run> sample.what=interpolation dataset=npz dataset.path=two.npz
+""",
+    "diagnose": """\
+vaekl diagnose RUN ... [diagnose.key=value ...]      what went wrong, a sentence for each cause, the most likely first
+
+Reads the run's files, measures its model on test and training images, and tries some further steps of training; nothing
+is written. Also says how the latents of all images lie, with the scale factor 1/std that latent diffusion asks for.
+
+Examples
+  vaekl diagnose outputs/<run>
+  vaekl diagnose outputs/<run> --json
+  vaekl diagnose outputs/<sweep> diagnose.images=500 diagnose.trial_steps=0
 """,
     "encode": """\
 vaekl encode RUN [FILE] [encode.key=value ...]      mean and standard deviation of q(z|x), a row for each example

@@ -1,0 +1,80 @@
+"""The encoder, and the number of latents."""
+
+from collections.abc import Iterator
+
+from vaekl.verbs.diagnose.causes.training import has_diverged, is_collapsed
+from vaekl.verbs.diagnose.evidence import Cause, Evidence
+from vaekl.verbs.diagnose.structure import survivors, worth
+from vaekl.verbs.diagnose.thresholds import (
+    DISPERSION_FACTOR,
+    GAP_NATS,
+    GAP_SHARE,
+    LAMBDA_NEAR_1,
+    LARGE_RATE,
+    LEAST_BITS,
+    LEFT_BITS,
+    USED_NATS,
+    nats,
+)  # fmt: skip
+
+
+def causes(seen: Evidence) -> Iterator[Cause]:
+    """Those that the evidence speaks for."""
+    yield from _weak_encoder(seen)
+    yield from _gap(seen)
+    yield from _few_latents(seen)
+
+
+def _weak_encoder(seen: Evidence) -> Iterator[Cause]:
+    """Latents that are not used, though neither λ nor φ nor the optimiser keeps them from it."""
+    low, high = LAMBDA_NEAR_1
+    settings, fit = seen.settings, seen.train.calibrated_dispersion
+    further = max(seen.trial.by_rate.values()) if seen.trial is not None else 0.0
+    fits = settings.scale_power is None or not fit or fit > seen.train.dispersion / DISPERSION_FACTOR
+    if (
+        is_collapsed(seen)
+        and not settings.holds_target
+        and low <= seen.train.information_weight <= high
+        and fits
+        and further < nats(seen, LEAST_BITS)
+        and settings.learning_rate < LARGE_RATE
+        and not (settings.drops_constant and settings.scale_power is None)
+    ):
+        left = worth(seen.structure.rest, seen.latents)
+        forecast = survivors(seen.structure.data, seen.latents)
+        yield Cause(
+            "encoder too weak",
+            left,
+            f"{seen.test.active} of {seen.latents} latents are active where a linear model keeps {forecast} at this φ "
+            f"and λ, and further steps change nothing: the encoder does not see what distinguishes the "
+            f"{seen.example}s.",
+            "an encoder that sees every value: model=mlp, or model=linear to compare",
+        )
+
+
+def _gap(seen: Evidence) -> Iterator[Cause]:
+    gap = seen.train.iwae - seen.train.iwae_elbo
+    fit, phi = seen.train.calibrated_dispersion, seen.train.dispersion
+    excess = max(1.0, fit / phi) if fit else 1.0
+    if gap / excess >= max(GAP_NATS, GAP_SHARE * seen.train.kl):
+        yield Cause(
+            "encoder gap",
+            gap,
+            f"the importance-weighted bound is {gap:.1f} nats above the ELBO of training {seen.example}s, "
+            f"beside a KL of {seen.train.kl:.1f}: q(z|x) is not the posterior of this decoder.",
+            "a larger encoder, more steps, or objective=iwae",
+        )
+
+
+def _few_latents(seen: Evidence) -> Iterator[Cause]:
+    above = len(seen.structure.rest)
+    left = worth(seen.structure.rest, above)
+    used = min(seen.test.kl_per_latent) >= USED_NATS and not has_diverged(seen)
+    if used and left >= nats(seen, LEFT_BITS):
+        yield Cause(
+            "too few latents",
+            left,
+            f"all {seen.latents} latents are used, with at least {min(seen.test.kl_per_latent):.1f} nats each, and "
+            f"what they leave has {above} directions beyond noise, worth {left:.1f} nats.",
+            f"model.latents={max(2 * seen.latents, seen.latents + above)}",
+        )

@@ -1,0 +1,122 @@
+"""The optimiser and the length of training."""
+
+from collections.abc import Iterator
+from math import inf
+
+from vaekl.verbs.diagnose.evidence import Cause, Evidence
+from vaekl.verbs.diagnose.structure import worth
+from vaekl.verbs.diagnose.thresholds import (
+    AHEAD_BITS,
+    DIVERGED_NATS,
+    LARGE_RATE,
+    LEAST_BITS,
+    LEFT_BITS,
+    NOISY_BITS,
+    TOO_SLOW,
+    nats,
+)  # fmt: skip
+
+
+def causes(seen: Evidence) -> Iterator[Cause]:
+    """Those that the evidence speaks for."""
+    slow = list(_too_slow(seen))
+    yield from slow
+    yield from _too_fast(seen)
+    if not slow and not has_diverged(seen):
+        yield from _too_early(seen)
+    yield from _overfit(seen)
+
+
+def _too_fast(seen: Evidence) -> Iterator[Cause]:
+    settings, rates = seen.settings, seen.trial.by_rate if seen.trial is not None else {}
+    cure = f"optim.lr={settings.learning_rate / 10:.2g}, and lr_schedule=cosine"
+    gain = rates.get(0.1, 0.0) - max(0.0, rates.get(1.0, 0.0))
+    cost, sentence = 0.0, ""
+    if settings.restores:
+        cost, sentence = inf, f"training met a loss that is not finite {settings.restores} times and went back"
+    elif has_diverged(seen):
+        each = seen.train.kl / seen.latents
+        cost, sentence = seen.train.kl, f"the encoder has diverged, with {each:,.0f} nats of KL in each latent"
+    elif gain >= nats(seen, NOISY_BITS):
+        steps = seen.trial.steps if seen.trial is not None else 0
+        cost, sentence = (
+            gain,
+            f"{steps} steps at a tenth of the learning rate raise the training ELBO by {gain:,.1f} nats",
+        )
+    elif settings.learning_rate >= LARGE_RATE and is_collapsed(seen):
+        left = worth(seen.structure.rest, seen.latents)
+        cost, sentence = (
+            left,
+            f"{seen.test.active} of {seen.latents} latents are active, though λ and φ leave room for more",
+        )
+    if sentence:
+        yield Cause(
+            "learning rate too high", cost, f"{sentence}: optim.lr = {settings.learning_rate:.2g} is too much.", cure
+        )
+
+
+def _too_slow(seen: Evidence) -> Iterator[Cause]:
+    if seen.trial is None:
+        return
+    own = seen.trial.by_rate.get(1.0, 0.0)
+    factor, best = max(seen.trial.by_rate.items(), key=lambda pair: pair[1])
+    progress = seen.log.progress or 0.0
+    if factor > 1 and best >= max(nats(seen, LEAST_BITS), TOO_SLOW * max(0.0, own), progress):
+        rate = seen.settings.learning_rate
+        yield Cause(
+            "learning rate too low",
+            best,
+            f"{seen.trial.steps} steps at {factor:g} times the learning rate raise the training ELBO by "
+            f"{best:,.1f} nats, and the whole run has by {progress:,.1f}: {rate:.2g} is too little.",
+            f"optim.lr={rate * factor:.2g}",
+        )
+
+
+def _too_early(seen: Evidence) -> Iterator[Cause]:
+    trend, step = seen.log.trend, seen.settings.step
+    own = seen.trial.by_rate.get(1.0, 0.0) if seen.trial is not None else None
+    # where φ is fixed too small, every nat of the energy counts as many times too much
+    fit, phi = seen.train.calibrated_dispersion, seen.train.dispersion
+    excess = max(1.0, fit / phi) if fit and not seen.settings.fits_dispersion else 1.0
+    rise = max(own or 0.0, (trend.elbo or 0.0) * step / 200) / excess
+    speaks = own is None or own > 0
+    if not speaks or rise < nats(seen, LEAST_BITS) or trend.past is not None or seen.settings.schedule < 1:
+        return
+    tried = f"{seen.trial.steps} further steps raise it by {own:.1f} nats" if seen.trial is not None else ""
+    still = trend.sentence.removesuffix(": train longer") if trend.elbo is not None or trend.beta is not None else ""
+    length = 4 * step
+    yield Cause(
+        "stopped too early",
+        rise,
+        f"after {step:,} steps the training ELBO still rises: {', '.join(part for part in (still, tried) if part)}.",
+        f"{seen.resume} trainer.steps={length}" if seen.settings.finished else seen.resume,
+    )
+
+
+def _overfit(seen: Evidence) -> Iterator[Cause]:
+    ahead, log = seen.train.elbo - seen.test.elbo, seen.log
+    if log.best_valid is None or log.judged_valid is None:
+        fall = ahead if ahead >= nats(seen, AHEAD_BITS) else 0.0
+        words = "and no validation images say when to stop"
+    else:
+        fall = log.best_valid - log.judged_valid
+        words = f"and the validation ELBO is {fall:,.1f} nats below its best"
+    if fall < nats(seen, LEAST_BITS) or ahead < fall / 2 or seen.settings.schedule < 1:
+        return
+    yield Cause(
+        "overfit",
+        fall,
+        f"the ELBO of {seen.train_images:,} training {seen.example}s is {ahead:,.1f} nats above that of test, {words}.",
+        "trainer.patience=5, which keeps the best weights; more data, or smaller networks",
+    )
+
+
+def has_diverged(seen: Evidence) -> bool:
+    """Whether the encoder puts its latents where no prior is."""
+    return seen.train.kl > DIVERGED_NATS * seen.latents
+
+
+def is_collapsed(seen: Evidence) -> bool:
+    """Whether fewer than half of the latents are active while the model leaves what they could explain."""
+    left = worth(seen.structure.rest, seen.latents)
+    return 2 * seen.test.active < seen.latents and left >= nats(seen, LEFT_BITS)

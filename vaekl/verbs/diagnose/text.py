@@ -1,0 +1,53 @@
+"""What is printed of a diagnosis."""
+
+from vaekl.system.terminal import printable, printable_lines
+from vaekl.verbs.diagnose.evidence import Aggregate, Cause, Evidence
+
+#: latents that are listed, those with the most KL
+_LISTED = 32
+#: nats below which a latent carries nothing
+_IDLE = 0.01
+
+
+def text(seen: Evidence, causes: list[Cause]) -> str:
+    """The causes, then how the latents lie."""
+    settings, test = seen.settings, seen.test
+    state = "" if settings.finished else f", not finished, step {settings.step:,} of {settings.steps:,}"
+    lines = [
+        f"{printable(seen.name)}: likelihood={settings.likelihood}, weighting={settings.weighting}, "
+        f"λ = {test.information_weight:.3g}{state}",
+        f"  test ELBO {test.elbo:,.2f} nats per {seen.example} (training {seen.train.elbo:,.2f}), KL {test.kl:,.2f}, "
+        f"{test.active} of {seen.latents} latents active",
+    ]
+    if not causes:
+        lines.append("  nothing stands out")
+    for number, cause in enumerate(causes, 1):
+        cost = f", {cause.nats:,.1f} nats" if cause.nats > 0 else ""
+        lines.append(f"  {number}. {cause.cause}{cost}: {cause.sentence}")
+        lines.append(f"     cure: {cause.cure}")
+    return printable_lines("\n".join([*lines, *_latents(seen.aggregate, test.kl_per_latent)]))
+
+
+def _latents(aggregate: Aggregate, kl: tuple[float, ...]) -> list[str]:
+    """Mean and standard deviation of q(z), overall and of each latent, with the scale factor 1/std."""
+    order = sorted(range(len(kl)), key=lambda latent: -kl[latent])
+    head = f"  {'latent':>8}  {'KL, nats':>9}  {'mean':>8}  {'std':>8}  {'std of means':>12}  {'1/std':>8}"
+    rows = [
+        f"  {latent:>8}  {kl[latent]:>9.3f}  {aggregate.mean[latent]:>8.3f}  {aggregate.std[latent]:>8.4f}  "
+        f"{aggregate.std_of_means[latent]:>12.4f}  {1 / aggregate.std[latent] if aggregate.std[latent] else 0:>8.4f}"
+        for latent in order[:_LISTED]
+    ]
+    idle = sum(value < _IDLE for value in kl)
+    if 0 < idle < len(kl):
+        rows.append(f"  {idle} of {len(kl)} carry less than {_IDLE} nats, which costs nothing")
+    more = [f"  and {len(kl) - _LISTED} more in --json"] if len(kl) > _LISTED else []
+    factor = 1 / aggregate.overall_std if aggregate.overall_std else 0.0
+    return [
+        f"  latents of the test set: std {aggregate.overall_std:.4f} overall, scale factor 1/std = {factor:.4f}",
+        f"  KL = I(x; z) {aggregate.information:.2f} (at most ln N) + KL(q(z) ‖ p(z)) {aggregate.marginal_kl:.2f} "
+        f"nats; {aggregate.gaussian_kl:.2f} by mean and covariance of q(z) alone; decoded prior samples are "
+        f"{aggregate.samples_distance:.2f} times as far from the data as reconstructions",
+        head,
+        *rows,
+        *more,
+    ]
