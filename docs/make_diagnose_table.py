@@ -74,7 +74,10 @@ GOOD = {
     "good_digits_bernoulli": ("", [*FULL, *DIGITS, "likelihood=bernoulli", "transform=binarize"]),
     "good_digits_beta": ("", [*FULL, *DIGITS, "likelihood=beta"]),
     "good_counts": ("", [*FULL, "dataset=digits_counts", "likelihood=negative_binomial"]),
-    "good_patches": ("", [*FULL, *PATCHES, "likelihood=gaussian", "weighting=optimal_precision"]),
+    "good_patches": (
+        "",
+        [*FULL, *PATCHES, "likelihood=gaussian", "weighting=optimal_precision", "model.latents=124"],
+    ),
     "good_table": ("", [*FULL, *TABLE, *GAUSSIAN, "model.hidden=[32]", "model.latents=8"]),
 }
 PARTS = {"tuned": TUNED, "held_out": HELD_OUT, "good": GOOD}

@@ -43,7 +43,7 @@ def test_mistakes(words, says):
         parse("eval", words)
 
 
-@pytest.mark.parametrize("verb", ["eval", "sample", "encode", "score", "export", "report"])
+@pytest.mark.parametrize("verb", ["eval", "sample", "encode", "score", "export", "diagnose", "report"])
 def test_every_key_has_a_line_of_help(verb):
     lines = settings(verb, f"{verb}.").splitlines()
     assert [line.split("=")[0].strip() for line in lines] == [f"{verb}.{key}" for key in defaults(verb)]

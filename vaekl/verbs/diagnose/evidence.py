@@ -79,7 +79,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """The latents of all images together: q(z) = 1/N Σ q(z|x).
+    """The latents of all training images together: q(z) = 1/N Σ q(z|x).
 
     Args:
         information: I(x; z), at most ln N, nats.
@@ -162,7 +162,7 @@ class Evidence:
         settings: how it was trained.
         test: figures of test images.
         train: of training images.
-        aggregate: the latents of the test images together.
+        aggregate: the latents of the training images together.
         structure: what linear models could explain.
         trial: what further steps change; None if none were tried.
         log: of its training.

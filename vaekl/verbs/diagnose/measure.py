@@ -45,7 +45,6 @@ def evidence(run: TrainedRun, options: DiagnoseOptions) -> Evidence:
     images = max(2, min(options.images, _MOST_VALUES // model.spec.dims))
     test, train = run.data.test.first(images), run.data.train.first(images)
     seed = options.seed
-    posterior = latents.posterior(model, test, _noise(model, "latents", seed))
     return Evidence(
         name=run.title,
         resume=run.folder.command("resume"),
@@ -56,7 +55,7 @@ def evidence(run: TrainedRun, options: DiagnoseOptions) -> Evidence:
         settings=_settings(run, cfg, build_plan(cfg.training, run.data).total_steps),
         test=_judged(model, test, options),
         train=_judged(model, train, options),
-        aggregate=_aggregate(model, posterior, test, run.data.train.first(_NEIGHBOURS), seed),
+        aggregate=_aggregate(model, train, test, run.data.train.first(_NEIGHBOURS), seed),
         structure=structure(*_left(model, train, seed)),
         trial=_trial(run, cfg, options),
         log=_log(run),
@@ -135,7 +134,8 @@ def _judged(model: VAE, split: Split, options: DiagnoseOptions) -> Judged:
     )
 
 
-def _aggregate(model: VAE, posterior: latents.Posterior, test: Split, train: Split, seed: int) -> Aggregate:
+def _aggregate(model: VAE, train: Split, test: Split, neighbours: Split, seed: int) -> Aggregate:
+    posterior = latents.posterior(model, train, _noise(model, "latents", seed))
     mean, std = posterior.mean.double(), posterior.log_std.double().exp()
     variance = mean.var(0, correction=0) + std.square().mean(0)
     covariance = torch.cov(mean.T, correction=0).reshape(len(variance), -1) + std.square().mean(0).diag()
@@ -151,18 +151,16 @@ def _aggregate(model: VAE, posterior: latents.Posterior, test: Split, train: Spl
         std=tuple(variance.sqrt().tolist()),
         std_of_means=tuple(mean.std(0, correction=0).tolist()),
         overall_std=float(variance.mean().sqrt()),
-        samples_distance=_samples_distance(model, posterior, test, train, seed),
+        samples_distance=_samples_distance(model, test, neighbours, seed),
     )
 
 
 @torch.inference_mode()
-def _samples_distance(model: VAE, posterior: latents.Posterior, test: Split, train: Split, seed: int) -> float:
+def _samples_distance(model: VAE, test: Split, train: Split, seed: int) -> float:
     """How far decoded prior samples are from the nearest training example, over how far reconstructions are."""
     count, noise = min(_SAMPLES, len(test)), _noise(model, "samples", seed)
     x = test.batch(slice(0, count), noise)
-    device = x.device
-    own = (posterior.mean + posterior.log_std.exp() * posterior.noise)[:count].to(device)
-    free = model.noise(count, noise)
+    own, free = model.sample_posterior(x, noise).z, model.noise(count, noise)
     examples = model.spec.to_data(train.batch(slice(0, len(train)), noise)).flatten(1).nan_to_num()
     decoded = [model.moments(model.decode(z, x))[0].flatten(1) for z in (free, own)]
     samples, again = (torch.cdist(part, examples.to(part)).min(1).values.square().mean() for part in decoded)

@@ -1,5 +1,7 @@
 """What is printed of a diagnosis."""
 
+from math import inf
+
 from vaekl.system.terminal import printable, printable_lines
 from vaekl.verbs.diagnose.evidence import Aggregate, Cause, Evidence
 
@@ -22,13 +24,13 @@ def text(seen: Evidence, causes: list[Cause]) -> str:
     if not causes:
         lines.append("  nothing stands out")
     for number, cause in enumerate(causes, 1):
-        cost = f", {cause.nats:,.1f} nats" if cause.nats > 0 else ""
+        cost = f", {cause.nats:,.1f} nats" if 0 < cause.nats < inf else ""
         lines.append(f"  {number}. {cause.cause}{cost}: {cause.sentence}")
         lines.append(f"     cure: {cause.cure}")
-    return printable_lines("\n".join([*lines, *_latents(seen.aggregate, test.kl_per_latent)]))
+    return printable_lines("\n".join([*lines, *_latents(seen.aggregate, seen.train.kl_per_latent, seen.example)]))
 
 
-def _latents(aggregate: Aggregate, kl: tuple[float, ...]) -> list[str]:
+def _latents(aggregate: Aggregate, kl: tuple[float, ...], example: str) -> list[str]:
     """Mean and standard deviation of q(z), overall and of each latent, with the scale factor 1/std."""
     order = sorted(range(len(kl)), key=lambda latent: -kl[latent])
     head = f"  {'latent':>8}  {'KL, nats':>9}  {'mean':>8}  {'std':>8}  {'std of means':>12}  {'1/std':>8}"
@@ -43,7 +45,7 @@ def _latents(aggregate: Aggregate, kl: tuple[float, ...]) -> list[str]:
     more = [f"  and {len(kl) - _LISTED} more in --json"] if len(kl) > _LISTED else []
     factor = 1 / aggregate.overall_std if aggregate.overall_std else 0.0
     return [
-        f"  latents of the test set: std {aggregate.overall_std:.4f} overall, scale factor 1/std = {factor:.4f}",
+        f"  latents of training {example}s: std {aggregate.overall_std:.4f} overall, scale factor 1/std = {factor:.4f}",
         f"  KL = I(x; z) {aggregate.information:.2f} (at most ln N) + KL(q(z) ‖ p(z)) {aggregate.marginal_kl:.2f} "
         f"nats; {aggregate.gaussian_kl:.2f} by mean and covariance of q(z) alone; decoded prior samples are "
         f"{aggregate.samples_distance:.2f} times as far from the data as reconstructions",

@@ -1,0 +1,188 @@
+"""`vaekl diagnose`: each cause from evidence that speaks for it, and the exact answers of a linear VAE."""
+
+import json
+from dataclasses import replace
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import contents, refused, trained, vaekl
+from pca_model import LATENTS, TRAIN, held_out, pca, vae
+
+from vaekl.measures.calibration import calibration
+from vaekl.measures.trend import Trend
+from vaekl.model.likelihoods import Gaussian
+from vaekl.model.weighting import FixedDispersion
+from vaekl.verbs.diagnose.causes import causes
+from vaekl.verbs.diagnose.evidence import Aggregate, Evidence, Judged, Log, Settings, Structure, Trial
+from vaekl.verbs.diagnose.measure import _left
+from vaekl.verbs.diagnose.structure import spikes, structure, survivors, worth
+from vaekl.verbs.diagnose.text import text
+
+#: figures of a run with nothing wrong: 64 values, 8 latents of which five are used
+FINE = Judged(
+    elbo=24.0, kl=10.0, kl_per_latent=(2.5, 2.5, 2.0, 2.0, 1.0, 0.0, 0.0, 0.0), dispersion=0.01,
+    calibrated_dispersion=0.01, implied_sigma=0.1, rmse=0.1, active=5, information_weight=1.0, iwae=25.5, iwae_elbo=24.0,
+)  # fmt: skip
+GOOD = Evidence(
+    name="outputs/a run", resume="vaekl resume 'outputs/a run'", example="image", dims=64, latents=8, train_images=1000,
+    settings=Settings(), test=FINE, train=FINE,
+    aggregate=Aggregate(5.0, 5.0, 0.4, (0.1,) * 8, (0.5,) * 8, (0.4,) * 8, 0.5, 1.2),
+    structure=Structure((60.0, 50.0, 40.0, 30.0, 20.0, 10.0, 5.0, 4.0), (2.0, 1.5)),
+    trial=Trial(60, {0.1: 0.1, 1.0: -1.0, 10.0: -30.0, 100.0: -900.0}),
+    log=Log(Trend(None, None), progress=40.0, best_valid=23.0, judged_valid=23.0),
+)  # fmt: skip
+#: of a model none of whose latents says anything
+COLLAPSED = replace(FINE, elbo=-4.0, kl=0.1, kl_per_latent=(0.1, *[0.0] * 7), active=0, iwae=-4.0, iwae_elbo=-4.0)
+LEFT = Structure((9.0, 8.0, 7.0, 5.0, 4.0, 3.0, 2.0, 1.5), (9.0, 8.0, 7.0, 5.0, 4.0, 3.0, 2.0))
+
+
+def with_settings(**changes):
+    return {"settings": replace(Settings(), **changes)}
+
+
+def of_both(judged, **changes):
+    judged = replace(judged, **changes)
+    return {"test": judged, "train": judged}
+
+
+FIXED = {"weighting": "fixed_dispersion", "fits_dispersion": False}
+SPOILED = {
+    "dispersion too large": with_settings(**FIXED)
+    | of_both(COLLAPSED, dispersion=1.0, calibrated_dispersion=0.065, implied_sigma=1.0, rmse=0.25)
+    | {"structure": LEFT},
+    "dispersion too small": with_settings(**FIXED)
+    | of_both(FINE, dispersion=0.0005, calibrated_dispersion=0.01, implied_sigma=0.022)
+    | {"log": replace(GOOD.log, trend=Trend(None, 100.0)), "trial": Trial(60, {0.1: 20.0, 1.0: 30.0})},
+    "λ too large": of_both(COLLAPSED, information_weight=30.0)
+    | {"structure": LEFT, "trial": Trial(60, {0.1: 0.0, 1.0: 0.0}, 0.1)},
+    "λ too small": of_both(FINE, information_weight=0.02, kl=60.0)
+    | {"trial": Trial(60, {0.1: 1.0, 1.0: 2.0}, 30.0)},
+    "prior hole": {"aggregate": replace(GOOD.aggregate, gaussian_kl=8.0, samples_distance=2.0)},
+    "constant dropped": with_settings(
+        likelihood="cb", scale_power=None, weighting="fixed_beta", fits_dispersion=False, drops_constant=True
+    ),
+    "schedule unfinished": with_settings(schedule=0.3, finished=False, step=300),
+    "test images are training images": {"seen_before": 0.9},
+    "wrong support": with_settings(support="binary"),
+    "stopped too early": of_both(COLLAPSED) | {"structure": LEFT, "trial": Trial(60, {0.1: 0.1, 1.0: 4.0, 10.0: 8.0})},
+    "learning rate too high": of_both(FINE, kl=80_000.0, elbo=-80_000.0) | {"trial": None},
+    "learning rate too low": {"trial": Trial(60, {0.1: 0.0, 1.0: 0.5, 10.0: 5.0, 100.0: 49.0})},
+    "overfit": {"test": replace(FINE, elbo=-30.0), "log": replace(GOOD.log, judged_valid=-20.0)},
+    "encoder too weak": of_both(COLLAPSED) | {"structure": LEFT},
+    "encoder gap": {"train": replace(FINE, iwae=30.0)},
+    "too few latents": of_both(FINE, kl_per_latent=(3.0,) * 8) | {"structure": LEFT},
+}  # fmt: skip
+
+
+def spoiled(cause):
+    return replace(GOOD, **SPOILED[cause])
+
+
+@pytest.mark.parametrize("cause", SPOILED)
+def test_the_right_cause_stands_first(cause):
+    first = causes(spoiled(cause))[0]
+    assert first.cause == cause
+    assert first.sentence.endswith(".") and any(digit.isdigit() for digit in first.sentence) and first.cure
+
+
+def test_of_a_good_run_nothing_stands_out():
+    assert causes(GOOD) == []
+    printed = text(GOOD, [])
+    assert "nothing stands out" in printed and "scale factor 1/std = 2.0000" in printed
+    assert "3 of 8 carry less than 0.01 nats" in printed
+
+
+def test_other_learning_rates_that_have_killed_the_networks():
+    dead = replace(GOOD, **(of_both(COLLAPSED) | {"structure": LEFT} | with_settings(learning_rate=0.05)))
+    assert [cause.cause for cause in causes(dead)] == ["learning rate too high"]
+    restored = replace(GOOD, **with_settings(restores=2))
+    assert "2 times" in causes(restored)[0].sentence
+    noisy = replace(GOOD, trial=Trial(60, {0.1: 9.0, 1.0: -1.0}))
+    assert "a tenth of the learning rate" in causes(noisy)[0].sentence
+
+
+def test_causes_that_follow_from_the_files_stand_before_costlier_ones():
+    both = replace(spoiled("overfit"), **with_settings(schedule=1.0, support="counts"))
+    assert [cause.cause for cause in causes(both)] == ["wrong support", "overfit"]
+
+
+def test_a_target_is_no_mistake_of_the_weight():
+    held = replace(GOOD, **(of_both(FINE, information_weight=9.0) | with_settings(holds_target=True, control="geco")))
+    assert causes(held) == []
+
+
+def test_a_linear_vae_at_its_optimum_leaves_nothing_and_away_from_it_names_the_right_dispersion():
+    fitted = pca()
+    model, split = vae(fitted), held_out(TRAIN)
+    seen = structure(*_left(model, split, 0))
+    expected = np.sort(np.linalg.eigvalsh(np.cov(TRAIN.T, bias=True)))[::-1][:20] / fitted.noise_variance_
+    np.testing.assert_allclose(seen.data[:20], expected, rtol=1e-4)
+    assert survivors(seen.data, LATENTS) == LATENTS == survivors(seen.data, 8, 0.99 * expected[7])
+    assert survivors(seen.data, LATENTS, 1.01 * expected[3]) == 3
+
+    noise = torch.Generator().manual_seed(0)
+    (best,) = {round(value, 12) for value in calibration(model, split, noise).calibrated_dispersion[:1]}
+    assert best == pytest.approx(fitted.noise_variance_, rel=0.02)
+    # the same networks under ten times the noise are told the noise that their errors have
+    model.weighting = FixedDispersion(Gaussian(), model.spec.shape, 10 * fitted.noise_variance_)
+    wide = calibration(model, split, torch.Generator().manual_seed(0))
+    judged = replace(
+        FINE, dispersion=10 * fitted.noise_variance_, calibrated_dispersion=wide.calibrated_dispersion[0],
+        implied_sigma=wide.implied_sigma[0], rmse=wide.rmse[0],
+    )  # fmt: skip
+    spread = structure(*_left(model, split, 0))
+    (first,) = causes(replace(GOOD, test=judged, train=judged, structure=spread, **with_settings(**FIXED)))
+    assert first.cause == "dispersion too large" and f"weighting.dispersion={best:.2g}" in first.cure
+    # at a fixed decoder ten times the noise costs D/2 (1/10 − 1 + ln 10)
+    cost = 32 * (0.1 - 1 + log(10))
+    assert first.nats - worth(spread.rest, LATENTS) == pytest.approx(cost, rel=0.02)
+
+
+def test_spikes_are_told_from_noise():
+    generator = np.random.default_rng(0)
+    rows, dims = 400, 200
+    x = generator.normal(size=(rows, dims))
+    assert spikes(np.linalg.eigvalsh(x.T @ x / rows)[::-1].tolist(), dims / rows)[1:] == []
+    x[:, 0] *= 5
+    strongest = spikes(np.linalg.eigvalsh(x.T @ x / rows)[::-1].tolist(), dims / rows)[0]
+    assert strongest == pytest.approx(25, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("diagnose"), "likelihood=gaussian", "weighting=fixed_dispersion")
+
+
+def test_a_run_is_diagnosed_and_left_as_it_is(run):
+    before = contents(run)
+    answer = vaekl(run.parent, "diagnose", "run", "--json", "diagnose.images=50", "diagnose.trial_steps=2")
+    assert answer.code == 0, answer.err
+    (record,) = json.loads(answer.out)
+    assert record["causes"][0]["cause"] == "dispersion too large"
+    assert record["evidence"]["settings"]["step"] == 4 and len(record["evidence"]["aggregate"]["std"]) == 4
+    assert set(record["evidence"]["trial"]["by_rate"]) == {"0.1", "1.0", "10.0", "100.0"}
+    printed = vaekl(run.parent, "diagnose", "run", "diagnose.images=50", "diagnose.trial_steps=0")
+    assert "1. dispersion too large" in printed.out and "cure: weighting=learned_precision" in printed.out
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("run", "dataset=mnist"), ("own data", "leave dataset=mnist away")),
+        (("run", "diagnose.images=1"), ("diagnose.images",)),
+        (("run", "diagnose.image=5"), ("diagnose.images",)),
+        (("nothing",), ("nothing",)),
+    ],
+)
+def test_mistakes_in_the_words(run, words, parts):
+    refused(vaekl(run.parent, "diagnose", *words), *parts)
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(run):
+    (run.parent / "broken").mkdir()
+    (run.parent / "broken" / "config.yaml").write_text("choices: [")
+    answer = vaekl(run.parent, "diagnose", "run", "broken", "diagnose.images=50", "diagnose.trial_steps=0")
+    assert answer.code == 1 and "nats" in answer.out and "1 of 2 runs could not be diagnosed" in answer.err
