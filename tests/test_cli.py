@@ -15,7 +15,7 @@ from vaekl.verbs import help
 
 HELP = [(), ("--help",), ("-h",), ("help",), ("train", "--help"), ("train", "-h"), ("resume", "--help"), ("--version",)]
 HELP += [("train", "likelihood=cb", "--help"), ("eval", "--help"), ("sample", "-h"), ("report", "--help")]
-HELP += [("encode", "-h"), ("score", "--help"), ("export", "-h")]
+HELP += [("encode", "-h"), ("score", "--help"), ("export", "-h"), ("diagnose", "--help")]
 IMPORTED = """
 import sys
 from vaekl.cli import main

@@ -74,9 +74,8 @@ def _command() -> str:
     """What `--help` prints, of vaekl and of its verbs."""
     verbs = {"vaekl": texts.PROGRAM, "vaekl train": texts.of_train([], []), "vaekl suggest": texts.of_suggest()}
     verbs["vaekl resume"] = texts.RESUME
-    verbs |= {
-        f"vaekl {verb}": texts.of_verb(verb) for verb in ("eval", "sample", "encode", "score", "export", "report")
-    }
+    own_keys = ("eval", "sample", "encode", "score", "export", "diagnose", "report")
+    verbs |= {f"vaekl {verb}": texts.of_verb(verb) for verb in own_keys}
     verbs["vaekl audit"] = audit.HELP
     blocks = [f"## `{name} --help`\n\n```text\n{text.rstrip()}\n```\n" for name, text in verbs.items()]
     return "\n".join(["# Command line\n", *blocks])

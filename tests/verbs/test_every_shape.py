@@ -143,6 +143,12 @@ def test_it_is_audited(made):
     assert f"training {example}s of" in out and f"nats per {example}" in out
 
 
+def test_it_is_diagnosed(made):
+    example, folder, _, _ = made
+    out = typed(folder, "diagnose", "run", "diagnose.trial_steps=1", "diagnose.k=2").out
+    assert f"nats per {example}" in out and f"latents of training {example}s" in out and "image" not in out
+
+
 def test_it_is_reported(made, monkeypatch):
     example, folder, _, _ = made
     monkeypatch.setattr(style, "rendered", lambda figure, kind: b"not rendered")

@@ -16,14 +16,15 @@ from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import FixedDispersion
 from vaekl.verbs.diagnose.causes import causes
 from vaekl.verbs.diagnose.evidence import Aggregate, Evidence, Judged, Log, Settings, Structure, Trial
-from vaekl.verbs.diagnose.measure import _left
+from vaekl.verbs.diagnose.measure import residuals
 from vaekl.verbs.diagnose.structure import spikes, structure, survivors, worth
 from vaekl.verbs.diagnose.text import text
 
 #: figures of a run with nothing wrong: 64 values, 8 latents of which five are used
 FINE = Judged(
     elbo=24.0, kl=10.0, kl_per_latent=(2.5, 2.5, 2.0, 2.0, 1.0, 0.0, 0.0, 0.0), dispersion=0.01,
-    calibrated_dispersion=0.01, implied_sigma=0.1, rmse=0.1, active=5, information_weight=1.0, iwae=25.5, iwae_elbo=24.0,
+    calibrated_dispersion=0.01, implied_sigma=0.1, rmse=0.1, active=5, information_weight=1.0, iwae=25.5,
+    iwae_elbo=24.0,
 )  # fmt: skip
 GOOD = Evidence(
     name="outputs/a run", resume="vaekl resume 'outputs/a run'", example="image", dims=64, latents=8, train_images=1000,
@@ -94,13 +95,19 @@ def test_of_a_good_run_nothing_stands_out():
     assert "3 of 8 carry less than 0.01 nats" in printed
 
 
-def test_other_learning_rates_that_have_killed_the_networks():
+def test_a_learning_rate_that_is_too_high_shows_in_several_ways():
     dead = replace(GOOD, **(of_both(COLLAPSED) | {"structure": LEFT} | with_settings(learning_rate=0.05)))
     assert [cause.cause for cause in causes(dead)] == ["learning rate too high"]
     restored = replace(GOOD, **with_settings(restores=2))
     assert "2 times" in causes(restored)[0].sentence
     noisy = replace(GOOD, trial=Trial(60, {0.1: 9.0, 1.0: -1.0}))
     assert "a tenth of the learning rate" in causes(noisy)[0].sentence
+
+
+def test_a_run_of_few_steps_is_not_said_to_have_a_weak_encoder():
+    log = replace(GOOD.log, trend=Trend(None, None, short=True))
+    (only,) = causes(replace(spoiled("encoder too weak"), log=log))
+    assert only.cause == "stopped too early" and "too short to tell" in only.sentence
 
 
 def test_causes_that_follow_from_the_files_stand_before_costlier_ones():
@@ -116,7 +123,7 @@ def test_a_target_is_no_mistake_of_the_weight():
 def test_a_linear_vae_at_its_optimum_leaves_nothing_and_away_from_it_names_the_right_dispersion():
     fitted = pca()
     model, split = vae(fitted), held_out(TRAIN)
-    seen = structure(*_left(model, split, 0))
+    seen = structure(*residuals(model, split, 0))
     expected = np.sort(np.linalg.eigvalsh(np.cov(TRAIN.T, bias=True)))[::-1][:20] / fitted.noise_variance_
     np.testing.assert_allclose(seen.data[:20], expected, rtol=1e-4)
     assert survivors(seen.data, LATENTS) == LATENTS == survivors(seen.data, 8, 0.99 * expected[7])
@@ -132,7 +139,7 @@ def test_a_linear_vae_at_its_optimum_leaves_nothing_and_away_from_it_names_the_r
         FINE, dispersion=10 * fitted.noise_variance_, calibrated_dispersion=wide.calibrated_dispersion[0],
         implied_sigma=wide.implied_sigma[0], rmse=wide.rmse[0],
     )  # fmt: skip
-    spread = structure(*_left(model, split, 0))
+    spread = structure(*residuals(model, split, 0))
     (first,) = causes(replace(GOOD, test=judged, train=judged, structure=spread, **with_settings(**FIXED)))
     assert first.cause == "dispersion too large" and f"weighting.dispersion={best:.2g}" in first.cure
     # at a fixed decoder ten times the noise costs D/2 (1/10 − 1 + ln 10)

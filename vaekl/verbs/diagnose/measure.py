@@ -26,6 +26,8 @@ from vaekl.verbs.diagnose.trial import trial
 _BOUND_IMAGES = 200
 #: latents that are decoded to be compared with images, and those images
 _SAMPLES, _NEIGHBOURS = 200, 2000
+#: training images among which test images are looked for
+_COMPARED = 50_000
 #: the most values of all images whose covariance is taken
 _MOST_VALUES = 2**24
 
@@ -42,7 +44,8 @@ def evidence(run: TrainedRun, options: DiagnoseOptions) -> Evidence:
     """
     model, facts = run.model, run.folder.facts()
     cfg = RunConfig.of(run.config, run.folder.config_file)
-    images = max(2, min(options.images, _MOST_VALUES // model.spec.dims))
+    most = max(2, _MOST_VALUES // model.spec.dims)
+    images = min(options.images, most)
     test, train = run.data.test.first(images), run.data.train.first(images)
     seed = options.seed
     return Evidence(
@@ -55,11 +58,11 @@ def evidence(run: TrainedRun, options: DiagnoseOptions) -> Evidence:
         settings=_settings(run, cfg, build_plan(cfg.training, run.data).total_steps),
         test=_judged(model, test, options),
         train=_judged(model, train, options),
-        aggregate=_aggregate(model, train, test, run.data.train.first(_NEIGHBOURS), seed),
-        structure=structure(*_left(model, train, seed)),
+        aggregate=_aggregate(model, train, test, run.data.train.first(min(_NEIGHBOURS, most)), seed),
+        structure=structure(*residuals(model, train, seed)),
         trial=_trial(run, cfg, options),
         log=_log(run),
-        seen_before=_seen_before(run.data.train, test),
+        seen_before=_seen_before(run.data.train.first(_COMPARED), test),
     )
 
 
@@ -158,7 +161,7 @@ def _aggregate(model: VAE, train: Split, test: Split, neighbours: Split, seed: i
 @torch.inference_mode()
 def _samples_distance(model: VAE, test: Split, train: Split, seed: int) -> float:
     """How far decoded prior samples are from the nearest training example, over how far reconstructions are."""
-    count, noise = min(_SAMPLES, len(test)), _noise(model, "samples", seed)
+    count, noise = min(_SAMPLES, len(test), batch_limit(model)), _noise(model, "samples", seed)
     x = test.batch(slice(0, count), noise)
     own, free = model.sample_posterior(x, noise).z, model.noise(count, noise)
     examples = model.spec.to_data(train.batch(slice(0, len(train)), noise)).flatten(1).nan_to_num()
@@ -168,7 +171,7 @@ def _samples_distance(model: VAE, test: Split, train: Split, seed: int) -> float
 
 
 @torch.inference_mode()
-def _left(model: VAE, split: Split, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def residuals(model: VAE, split: Split, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """x, and the mean and the variance of p(x|z) for a sample of each posterior, each [N, D]."""
     noise, parts = _noise(model, "structure", seed), []
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):

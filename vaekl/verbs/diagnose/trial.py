@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from vaekl.data import Split, batches_of, generator
+from vaekl.measures.elbo import batch_limit
 from vaekl.model.ledger import ElboTerms
 from vaekl.model.vae import VAE
 from vaekl.verbs.diagnose.evidence import Trial
@@ -39,7 +40,7 @@ def trial(
         steps: how many.
         seed: of all noise.
     """
-    judged, some = split.first(min(_JUDGED, len(split))), split.first(min(_TRAINED, len(split)))
+    judged, some = split.first(min(_JUDGED, len(split), batch_limit(model))), split.first(min(_TRAINED, len(split)))
 
     def change(factor: float, loss: Callable[[VAE, ElboTerms], Tensor]) -> float:
         copy = deepcopy(model)

@@ -34,6 +34,7 @@ def _weak_encoder(seen: Evidence) -> Iterator[Cause]:
     if (
         is_collapsed(seen)
         and not settings.holds_target
+        and not seen.log.trend.short
         and low <= seen.train.information_weight <= high
         and fits
         and further < nats(seen, LEAST_BITS)

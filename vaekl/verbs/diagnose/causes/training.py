@@ -79,17 +79,19 @@ def _too_early(seen: Evidence) -> Iterator[Cause]:
     fit, phi = seen.train.calibrated_dispersion, seen.train.dispersion
     excess = max(1.0, fit / phi) if fit and not seen.settings.fits_dispersion else 1.0
     rise = max(own or 0.0, (trend.elbo or 0.0) * step / 200) / excess
-    speaks = own is None or own > 0
+    is_short = trend.short and is_collapsed(seen)
+    if is_short:
+        rise = max(rise, worth(seen.structure.rest, seen.latents))
+    speaks = own is None or own > 0 or is_short
     if not speaks or rise < nats(seen, LEAST_BITS) or trend.past is not None or seen.settings.schedule < 1:
         return
-    tried = f"{seen.trial.steps} further steps raise it by {own:.1f} nats" if seen.trial is not None else ""
-    still = trend.sentence.removesuffix(": train longer") if trend.elbo is not None or trend.beta is not None else ""
-    length = 4 * step
+    tried = f"{seen.trial.steps} further steps raise it by {own:.1f} nats" if seen.trial is not None and own else ""
+    still = trend.sentence.removesuffix(": train longer")
     yield Cause(
         "stopped too early",
         rise,
-        f"after {step:,} steps the training ELBO still rises: {', '.join(part for part in (still, tried) if part)}.",
-        f"{seen.resume} trainer.steps={length}" if seen.settings.finished else seen.resume,
+        f"after {step:,} steps the run has not come to rest: {', '.join(part for part in (still, tried) if part)}.",
+        f"{seen.resume} trainer.steps={4 * step}" if seen.settings.finished else seen.resume,
     )
 
 
