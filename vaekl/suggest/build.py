@@ -55,6 +55,7 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
             seconds=search.seconds,
             folder=folder,
             words=options.words,
+            whole=max(cost.steps for cost in search.state.costs.values()),
             squares=squares,
             tried={label: curve[max(curve)].nats for label, curve in curves.items()},
             not_tried=search.not_tried,

@@ -32,6 +32,7 @@ class Findings:
         seconds: that were spent.
         folder: of the suggestion.
         words: of the data and networks.
+        whole: the steps of a whole run.
         squares: the plain model of squared errors and how good it was when it was last judged, where it was tried.
         tried: the bound of each candidate's first seed, when it was last judged.
         not_tried: the others, and why.
@@ -45,6 +46,7 @@ class Findings:
     seconds: float
     folder: Path
     words: tuple[str, ...]
+    whole: int
     squares: tuple[Candidate, Point] | None = None
     tried: Mapping[str, float] = field(default_factory=dict)
     not_tried: Mapping[str, str] = field(default_factory=dict)
