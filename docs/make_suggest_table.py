@@ -19,10 +19,10 @@ import torch
 from vaekl.config.job import single
 from vaekl.run.advance import advance
 from vaekl.run.config import RunConfig
-from vaekl.suggest import judge, search, tasks
+from vaekl.suggest import halving, judge, search, session, tasks
 from vaekl.suggest.build import suggest
 from vaekl.suggest.candidates import Candidate, candidates
-from vaekl.suggest.judge import bound
+from vaekl.suggest.judge import Judge, bound
 from vaekl.suggest.look import look
 from vaekl.suggest.options import parse
 from vaekl.system.console import Console
@@ -41,6 +41,20 @@ class Processor:
     time = perf_counter = staticmethod(time.process_time)
 
 
+class Curve(Judge):
+    """Judges a run on validation examples at the steps at which a suggestion may, and says how long that took."""
+
+    def __init__(self, path: Path, trainer) -> None:
+        steps = [*halving.grid(trainer.plan.log_every, trainer.plan.total_steps), trainer.plan.total_steps]
+        super().__init__(path, steps, "density", _EXAMPLES, float("inf"), lambda: None)
+        self.seconds = 0.0
+
+    def logged(self, trainer, figures: dict[str, float]) -> None:
+        begun = time.process_time()
+        super().logged(trainer, figures)
+        self.seconds += time.process_time() - begun
+
+
 def judged(words: list[str], path: Path) -> dict:
     """A run trained to its end: what its test examples say, and how long it took."""
     file = path / "full.json"
@@ -48,9 +62,10 @@ def judged(words: list[str], path: Path) -> dict:
         begun = time.process_time()
         job = single([*words, setting("hydra.run.dir", path)])
         source = tasks.source_of(RunConfig.of(job.content).data)
-        trainer = advance(job, lambda trainer: [], Console(io.StringIO()), source)
+        trainer = advance(job, lambda trainer: [Curve(path, trainer)], Console(io.StringIO()), source)
+        seconds = time.process_time() - begun - trainer.callbacks[0].seconds
         scores = bound(trainer.judged.eval(), trainer.data.test.first(_EXAMPLES))
-        content = {"scores": scores.tolist(), "seconds": time.process_time() - begun}
+        content = {"scores": scores.tolist(), "seconds": seconds}
         if not np.isfinite(content["scores"]).all():
             raise VaeklError("its bound is not finite")
         file.write_text(json.dumps(content))
@@ -92,7 +107,7 @@ def row(out: Path, name: str, words: list[str]) -> str:
     best = max(full, key=lambda label: full[label].mean())
     file = out / name / "suggested.json"
     if not file.exists():
-        for module in (search, tasks, judge):
+        for module in (search, session, tasks, judge):
             module.time = Processor
         begun = time.process_time()
         budget = max(seconds * SHARE, 5.0)

@@ -73,13 +73,14 @@ def seconds(runs: Sequence[tuple[Cost, int]], step: int, jobs: int) -> float:
         step: to which they are trained.
         jobs: how many at a time.
     """
-    if not runs:
-        return 0.0
-    looks = list(grid(runs[0][0].every, runs[0][0].steps))
+    looks = list(grid(runs[0][0].every, runs[0][0].steps)) if runs else []
     each = [
         cost.start + (step - before) * cost.step + (1 + sum(before < look < step for look in looks)) * cost.judge
         for cost, before in runs
+        if before < step
     ]
+    if not each:
+        return 0.0
     # the last run has the machine for itself while the others wait
     return sum(each) / jobs + (1 - 1 / jobs) * max(each) / 2
 
@@ -90,7 +91,7 @@ def plan(costs: Mapping[str, Cost], budget: float, jobs: int, seeds: int) -> Pla
     Where not all of them fit, there are fewer seeds, then fewer candidates, which are left out from the end.
 
     Args:
-        costs: of each candidate by its name, the likeliest first.
+        costs: of each candidate by its name, best first; all are at the first step with training figures.
         budget: wall-clock time that is left, seconds.
         jobs: how many runs at a time.
         seeds: runs of each finalist, at most.
@@ -120,7 +121,7 @@ def _fitting(named: Mapping[str, Cost], first: int, available: float, jobs: int,
     costs = list(named.values())
     most, mean = costs[0].steps, mean_cost(costs)
     ladder = [msgspec.structs.replace(rung, step=min(rung.step, most)) for rung in rungs(len(costs), first)]
-    spent, before = 0.0, 0
+    spent, before = 0.0, min(costs[0].every, most)  # to which all were trained when they were tried
     for number, rung in enumerate(ladder):
         entrants = costs if number == 0 else [mean] * rung.entrants
         spent += seconds([(cost, before) for cost in entrants], rung.step, jobs)

@@ -49,6 +49,12 @@ class Judge(Callback):
         images: validation examples, the first ones.
         deadline: seconds of `time.time`, after which it ends.
         stop: ends the run.
+
+    Attributes:
+        first: the step at which it began.
+        fitting: seconds between its first step and its last, `judging` included.
+        judging: seconds that it was judged for.
+        looks: how often that was.
     """
 
     def __init__(
@@ -56,12 +62,23 @@ class Judge(Callback):
     ) -> None:
         self.path, self.steps, self.aim, self.images = path, tuple(steps), aim, images
         self.deadline, self.stop = deadline, stop
+        self.first = self.looks = 0
+        self.begun = self.fitting = self.judging = 0.0
+
+    def started(self, trainer: TrainerView) -> None:
+        self.first, self.begun = trainer.step, time.perf_counter()
 
     def logged(self, trainer: TrainerView, figures: dict[str, float]) -> None:
         if trainer.step in self.steps and trainer.step not in points(self.path):
+            begun = time.perf_counter()
             write(self.path, judged(trainer, self.aim, self.images))
+            self.judging += time.perf_counter() - begun
+            self.looks += 1
         if trainer.step >= self.steps[-1] or time.time() > self.deadline:
             self.stop()
+
+    def paused(self, trainer: TrainerView) -> None:
+        self.fitting = time.perf_counter() - self.begun
 
 
 def write(path: Path, point: Point) -> None:

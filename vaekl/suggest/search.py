@@ -9,7 +9,7 @@ from vaekl.store.suggest_schema import Cost, Look, Planned
 from vaekl.suggest import halving
 from vaekl.suggest.candidates import Candidate, candidates, finalists, reference
 from vaekl.suggest.session import Session
-from vaekl.suggest.tasks import LookAtData, Try, perform
+from vaekl.suggest.tasks import LookAtData, perform
 from vaekl.suggest.verdict import Result, Verdict, verdict
 from vaekl.sweep.plan import duration
 from vaekl.system.cores import has_gpu
@@ -17,8 +17,8 @@ from vaekl.system.errors import VaeklError
 
 #: share of the time that is left which a rung may take
 _MOST_OF_REST = 0.6
-#: candidates that are tried at most, so that trying them does not eat the budget
-_MOST_TRIED = 0.25
+#: share of the time that is left which trying the candidates may take
+_MOST_TRIED = 0.4
 
 
 class Search(Session):
@@ -69,13 +69,13 @@ class Search(Session):
         if self.state.plan is not None and self.state.plan.budget == self.options.budget:
             todo = []  # what an earlier session had no time for is not in its plan
         if todo:
-            self.say(f"trying {len(todo)} candidates for a few steps, to know what they cost")
+            self.say(f"trying {len(todo)} candidates, to know what their steps cost")
         deadline = time.time() + _MOST_TRIED * max(self.left, 0.0)
         for start in range(0, len(todo), 2 * self.jobs):
             if start and time.time() > deadline:
                 break
             some = todo[start : start + 2 * self.jobs]
-            tasks = [Try(self.words(one.words_of_run(0)), self.options.images, self.options.aim) for one in some]
+            tasks = [self.task(one, 0, None) for one in some]
             for one, answer in zip(some, perform(tasks, self.folder, self.session, self.jobs), strict=True):
                 if "answer" in answer:
                     self.state.costs[one.label] = msgspec.convert(answer["answer"], Cost)
@@ -126,7 +126,11 @@ class Search(Session):
         """The plan: that of an earlier session with this budget, else a new one."""
         chosen = self.state.plan
         if chosen is None or chosen.budget != self.options.budget:
-            costs = {one.label: tried[one] for one in self._affordable(tried)}
+            affordable = self._affordable(tried)
+            first = {one: point.nats for one in affordable if (point := self.points(one, 0).get(tried[one].every))}
+            costs = {one.label: tried[one] for one in halving.survivors(first, len(first))}
+            if not costs:
+                raise VaeklError(f"budget={self.options.budget:g}s is too little to train anything: give more.")
             chosen = halving.plan(costs, max(self.left, 0.0), self.jobs, self.options.seeds)
             chosen.budget = self.options.budget
             self.state.plan = chosen

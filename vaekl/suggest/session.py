@@ -69,8 +69,7 @@ class Session:
         # the longest first, so that none is left alone at the end
         todo.sort(key=lambda run: -(costs[run[0]].step * (step - self.step_of(*run))))
         expected = halving.seconds([(costs[one], self.step_of(one, seed)) for one, seed in todo], step, self.jobs)
-        deadline = self.begun - self.spent_before + _DEADLINE * self.options.budget
-        tasks = [self._task(one, seed, step, costs[one], deadline) for one, seed in todo]
+        tasks = [self.task(one, seed, self._looks(one, seed, step, costs[one])) for one, seed in todo]
         begun = time.time()
         for (one, _), answer in zip(todo, perform(tasks, self.folder, self.session, self.jobs), strict=True):
             if "error" in answer:
@@ -84,12 +83,15 @@ class Session:
         """Note why a candidate could not be trained."""
         self.not_tried[one.label] = self.state.failed[one.label] = printable(why)[:_LONGEST_REASON]
 
-    def _task(self, one: Candidate, seed: int, step: int, cost: Cost, deadline: float) -> Advance:
+    def task(self, one: Candidate, seed: int, steps: tuple[int, ...] | None) -> Advance:
+        """A run that is trained to the last of some steps; None: to the first with training figures."""
+        deadline = self.begun - self.spent_before + _DEADLINE * self.options.budget
+        path, words = self.folder / one.folder(seed), self.words(one.words_of_run(seed))
+        return Advance(words, path, steps, self.options.images, self.options.aim, deadline, self.session)
+
+    def _looks(self, one: Candidate, seed: int, step: int, cost: Cost) -> tuple[int, ...]:
         before = self.step_of(one, seed)
-        steps = [*(look for look in halving.grid(cost.every, cost.steps) if before < look < step), step]
-        path = self.folder / one.folder(seed)
-        words = self.words(one.words_of_run(seed))
-        return Advance(words, path, tuple(steps), self.options.images, self.options.aim, deadline, self.session)
+        return (*(look for look in halving.grid(cost.every, cost.steps) if before < look < step), step)
 
     def slower(self, runs: Sequence[tuple[Cost, int]]) -> list[tuple[Cost, int]]:
         """The costs as the last runs have shown them."""

@@ -1,4 +1,4 @@
-"""What the processes of a suggestion do: look at the data, try a candidate for a few steps, train a run to a step."""
+"""What the processes of a suggestion do: look at the data, and train a run to a step."""
 
 import contextlib
 import io
@@ -18,12 +18,11 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from vaekl.config.job import single
 from vaekl.data.spec import Source
 from vaekl.run.advance import advance
-from vaekl.run.build import build
 from vaekl.run.build_data import build_source_of
 from vaekl.run.config import DataConfig, RunConfig
 from vaekl.store import manifest
 from vaekl.store.suggest_schema import Cost, Look
-from vaekl.suggest.judge import Judge, judged
+from vaekl.suggest.judge import Judge
 from vaekl.suggest.look import look
 from vaekl.sweep import workers
 from vaekl.system.console import Console
@@ -31,11 +30,8 @@ from vaekl.system.cores import memory_kills
 from vaekl.system.errors import StoppedError, VaeklError, sentence
 from vaekl.system.terminal import setting
 from vaekl.system.workers import in_worker, no_processes
+from vaekl.training.trainer import Trainer
 
-#: of the measurement of a candidate
-_WARM_UP, _STEPS, _SECONDS = 1, 6, 0.3
-#: validation examples that are judged then
-_JUDGED = 200
 _SOURCES: dict[str, Source] = {}
 #: an answer of a task: what it found, why it failed, or that it was stopped
 Answer = dict[str, Any]
@@ -58,60 +54,13 @@ class LookAtData:
 
 
 @dataclass(frozen=True)
-class Try:
-    """A few steps of a candidate, and one look at it, to know what they cost; nothing is written.
-
-    Args:
-        words: of the candidate, with those of the data.
-        images: validation examples that judge.
-        aim: of the suggestion.
-    """
-
-    words: tuple[str, ...]
-    images: int
-    aim: str
-
-    def __call__(self) -> Any:
-        begun = time.perf_counter()
-        job = single(self.words)
-        cfg = RunConfig.of(job.content)
-        trainer = build(cfg, job.path, Console(io.StringIO()), source_of(cfg.data), callbacks=[]).trainer
-        start = time.perf_counter() - begun
-        trainer.model.train()
-        steps, before = 0, time.perf_counter()
-        with contextlib.closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
-            for stored in batches:
-                if steps == _WARM_UP:
-                    before = time.perf_counter()
-                trainer.train_step(stored)
-                steps += 1
-                if steps > _WARM_UP and (time.perf_counter() - before > _SECONDS or steps == _WARM_UP + _STEPS):
-                    break
-        trainer.rows.cpu()  # waits for a GPU
-        step = (time.perf_counter() - before) / max(1, steps - _WARM_UP)
-        before = time.perf_counter()
-        some = min(_JUDGED, self.images)
-        judged(trainer, self.aim, some)
-        share = min(self.images, len(trainer.data.valid or [])) / max(1, min(some, len(trainer.data.valid or [])))
-        cost = Cost(
-            start=start,
-            step=step,
-            judge=(time.perf_counter() - before) * share,
-            parameters=sum(p.numel() for p in trainer.model.parameters()),
-            steps=trainer.plan.total_steps,
-            every=trainer.plan.log_every,
-        )
-        return msgspec.to_builtins(cost)
-
-
-@dataclass(frozen=True)
 class Advance:
     """A run trained to a step, and judged there and at the steps of the grid before.
 
     Args:
         words: of the candidate, with those of the data and the seed.
         path: the run's folder.
-        steps: at which it is judged; it is trained to the last of them.
+        steps: at which it is judged; it is trained to the last of them. None: the first step with training figures.
         images: validation examples that judge.
         aim: of the suggestion.
         deadline: seconds of `time.time`, after which it ends.
@@ -120,7 +69,7 @@ class Advance:
 
     words: tuple[str, ...]
     path: Path
-    steps: tuple[int, ...]
+    steps: tuple[int, ...] | None
     images: int
     aim: str
     deadline: float
@@ -128,21 +77,30 @@ class Advance:
 
     def __call__(self) -> Any:
         begun = time.perf_counter()
+        judges: list[Judge] = []
+
+        def watching(trainer: Trainer) -> list[Judge]:
+            steps = self.steps or (trainer.plan.log_every,)
+            judges.append(Judge(self.path, steps, self.aim, self.images, self.deadline, trainer.request_stop))
+            return judges
+
         with manifest.recorded(self.path, self.words, self.session) if in_worker() else contextlib.nullcontext():
             if workers.is_stopping(self.path.parent):
                 raise StoppedError("stopped before its first step.")
             job = single([*self.words, setting("hydra.run.dir", self.path)])
-            advance(
-                job,
-                lambda trainer: [
-                    Judge(self.path, self.steps, self.aim, self.images, self.deadline, trainer.request_stop)
-                ],
-                Console(io.StringIO()),
-                source_of(RunConfig.of(job.content).data),
-            )
+            trainer = advance(job, watching, Console(io.StringIO()), source_of(RunConfig.of(job.content).data))
         if in_worker():  # "finished" would say that it was tested
             manifest.note(self.path, status="stopped", reason="trained as far as the suggestion needed it")
-        return time.perf_counter() - begun
+        (judge,) = judges
+        cost = Cost(
+            start=time.perf_counter() - begun - judge.fitting,
+            step=max(0.0, judge.fitting - judge.judging) / max(1, trainer.step - judge.first),
+            judge=judge.judging / max(1, judge.looks),
+            parameters=sum(p.numel() for p in trainer.model.parameters()),
+            steps=trainer.plan.total_steps,
+            every=trainer.plan.log_every,
+        )
+        return msgspec.to_builtins(cost)
 
 
 def attempt(task: Callable[[], Any]) -> Answer:
