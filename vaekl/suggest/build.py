@@ -1,21 +1,22 @@
 """A suggestion from words to its files."""
 
+from collections.abc import Sequence
+
 from vaekl.store.read import SCHEMA
 from vaekl.store.suggest_schema import Suggestion
 from vaekl.store.write import record, write_record
 from vaekl.suggest import card as cards
-from vaekl.suggest.candidates import Candidate, candidates
+from vaekl.suggest.candidates import Candidate, candidates, squared_errors, without_constant
 from vaekl.suggest.findings import Findings
 from vaekl.suggest.judge import points
 from vaekl.suggest.options import Options
 from vaekl.suggest.page import html
 from vaekl.suggest.search import Search
-from vaekl.suggest.verdict import as_record
+from vaekl.suggest.verdict import Result, as_record
 from vaekl.system.console import Console
 from vaekl.system.files import made_folder, refuse_link, replacing, sole_user
 from vaekl.system.places import check_name, check_place
 from vaekl.system.terminal import printable
-from vaekl.verbs.audit.densities import SQUARE
 
 
 def suggest(options: Options, console: Console | None = None) -> Suggestion:
@@ -37,26 +38,21 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
     with sole_user(folder):
         console.print(printable(f"suggestion  {folder}"))
         search = Search(options, folder, console)
-        look, verdict, base = search.run()
-        curves = {}
-        squares = None
+        look, verdict, usual = search.run()
         shown = [*candidates(look, options.latents), *(result.candidate for result in verdict.results)]
-        for one in shown:
-            if curve := points(folder / one.folder(0)):
-                curves[one.label] = curve
-                if _is_plain_square(one):
-                    squares = (one, curve[max(curve)])
+        curves = {one.label: curve for one in shown if (curve := points(folder / one.folder(0)))}
+        others = [*usual.values(), *verdict.results[1:]]
         findings = Findings(
             look=look,
             verdict=verdict,
-            base=base,
+            base=_of(others, without_constant(look, 0)),
             aim=options.aim,
             budget=options.budget,
             seconds=search.seconds,
             folder=folder,
             words=options.words,
             whole=max(cost.steps for cost in search.state.costs.values()),
-            squares=squares,
+            squares=_of(others, squared_errors(look, 0)),
             tried={label: curve[max(curve)].nats for label, curve in curves.items()},
             not_tried=search.not_tried,
         )
@@ -77,6 +73,7 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
         return made
 
 
-def _is_plain_square(one: Candidate) -> bool:
-    """Whether it is a model of squared errors with one φ for all values."""
-    return one.likelihood == SQUARE.likelihood and not any("scale=" in word or "per=" in word for word in one.words)
+def _of(results: Sequence[Result], wanted: Candidate | None) -> Result | None:
+    """The result of a candidate, whatever the number of its latents."""
+    words = None if wanted is None else wanted.words
+    return next((result for result in results if result.candidate.words == words), None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from vaekl.store.suggest_schema import Look
+from vaekl.verbs.audit.densities import SQUARE
 
 _LATENTS = 20
 _LONGEST_NAME = 100
@@ -66,9 +67,15 @@ def candidates(look: Look, latents: int | None) -> list[Candidate]:
     return [Candidate(tuple(words), z) for row in rows for words in row]
 
 
-def reference(look: Look, latents: int) -> Candidate | None:
+def without_constant(look: Look, latents: int) -> Candidate | None:
     """Cross-entropy on grey values without its constant, which people use; None where the data are not grey."""
     return Candidate(tuple(look.reference), latents) if look.reference else None
+
+
+def squared_errors(look: Look, latents: int) -> Candidate | None:
+    """The plain model of squared errors with one φ for all values, which people use; None where it does not fit."""
+    variants = look.fitting.get(SQUARE.likelihood)
+    return Candidate(tuple(variants[0]), latents) if variants else None
 
 
 def finalists(

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from vaekl.store.schema import Facts
-from vaekl.store.suggest_schema import Look, Point
+from vaekl.store.suggest_schema import Look
 from vaekl.suggest import weights
 from vaekl.suggest.findings import Findings
 from vaekl.suggest.judge import points
@@ -136,27 +136,18 @@ def _energy(facts: Facts) -> str:
 
 def squares(findings: Findings) -> str:
     """The weight of a loss of squared errors, which many have, where something else is suggested."""
-    if findings.squares is None:
+    result = findings.squares
+    if result is None:
         return ""
-    candidate, point = findings.squares
-    same, more = (
-        findings.best.candidate.words[: len(candidate.words)],
-        findings.best.candidate.words[len(candidate.words) :],
-    )
-    if same == candidate.words and all(word.startswith("control") for word in more):
-        return ""  # its weights are said above
-    forms = weights.weights(findings.run(candidate).facts(), point.dispersion, candidate.latents)
-    behind = _level(findings, point)
+    phi, candidate = result.dispersion[0], result.candidate
+    forms = weights.weights(findings.run(candidate).facts(), phi, candidate.latents)
+    behind = findings.best.nats - result.nats
     return (
-        f"where the loss must be of squared errors: φ = {number(point.dispersion)} after {point.step:,} steps, "
-        f"which is\n{weights.sentence(forms)}{behind}".replace("; ", ";\n")
+        f"where the loss must be of squared errors: φ = {number(phi)}, which is\n{weights.sentence(forms)}".replace(
+            "; ", ";\n"
+        )
+        + f"\n{findings.amount(abs(behind))} {'worse' if behind > 0 else 'better'}"
     )
-
-
-def _level(findings: Findings, point: Point) -> str:
-    """How far a point is behind the best at the same step."""
-    same = points(findings.run(findings.best.candidate).path).get(point.step)
-    return f"; {findings.amount(same.nats - point.nats)} behind at that step" if same is not None else ""
 
 
 def latents(findings: Findings, facts: Facts) -> str:
@@ -168,6 +159,10 @@ def latents(findings: Findings, facts: Facts) -> str:
         return f"none of {z} latents is used after {best.points[0].step:,} steps: train longer, or the data need none"
     if used < _FULL * z:
         return f"{text}: more would stay empty"
+    if any(
+        one.candidate.words == best.candidate.words and one.candidate.latents > z for one in findings.verdict.results
+    ):
+        return f"{text}: more were tried, and are no better"
     if (more := linear_use(findings.look, best, facts)) is not None and more > z:
         return f"{text}; {more} would be, by the eigenvalues of the data above φ"
     return f"{text}: more may be, so try model.latents={2 * z}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import stdev
 
 from vaekl.store import RunFolder
-from vaekl.store.suggest_schema import Look, Point
+from vaekl.store.suggest_schema import Look
 from vaekl.suggest.candidates import Candidate
 from vaekl.suggest.verdict import Result, Verdict
 from vaekl.verbs.audit.text import number, one
@@ -33,7 +33,7 @@ class Findings:
         folder: of the suggestion.
         words: of the data and networks.
         whole: the steps of a whole run.
-        squares: the plain model of squared errors and how good it was when it was last judged, where it was tried.
+        squares: the plain model of squared errors, where it was trained as far and is no finalist.
         tried: the bound of each candidate's first seed, when it was last judged.
         not_tried: the others, and why.
     """
@@ -47,7 +47,7 @@ class Findings:
     folder: Path
     words: tuple[str, ...]
     whole: int
-    squares: tuple[Candidate, Point] | None = None
+    squares: Result | None = None
     tried: Mapping[str, float] = field(default_factory=dict)
     not_tried: Mapping[str, str] = field(default_factory=dict)
 

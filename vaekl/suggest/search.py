@@ -7,7 +7,7 @@ import msgspec
 
 from vaekl.store.suggest_schema import Cost, Look, Planned
 from vaekl.suggest import halving
-from vaekl.suggest.candidates import Candidate, candidates, finalists, reference
+from vaekl.suggest.candidates import Candidate, candidates, finalists, squared_errors, without_constant
 from vaekl.suggest.session import Session
 from vaekl.suggest.tasks import LookAtData, perform
 from vaekl.suggest.verdict import Result, Verdict, verdict
@@ -24,11 +24,11 @@ _MOST_TRIED = 0.4
 class Search(Session):
     """A suggestion from its first look to its finalists."""
 
-    def run(self) -> tuple[Look, Verdict, Result | None]:
+    def run(self) -> tuple[Look, Verdict, dict[Candidate, Result]]:
         """Look, try, halve, and train the finalists.
 
         Returns:
-            The look at the data; the finalists; and cross-entropy without its constant, where it was trained.
+            The look at the data; the finalists; and what people use, trained as far, where it is none of them.
 
         Raises:
             VaeklError: the data cannot be read, or the budget is too small to compare anything.
@@ -92,7 +92,7 @@ class Search(Session):
 
     # ---- training
 
-    def _halved(self, look: Look, tried: dict[Candidate, Cost]) -> tuple[Look, Verdict, Result | None]:
+    def _halved(self, look: Look, tried: dict[Candidate, Cost]) -> tuple[Look, Verdict, dict[Candidate, Result]]:
         self.jobs = self.at_once(len(tried))
         chosen = self._planned(tried)
         by_name = {one.label: one for one in tried}
@@ -100,27 +100,28 @@ class Search(Session):
         for one in tried:
             if one not in entrants:
                 self.not_tried.setdefault(one.label, "no room in the budget")
-        at, ranked = 0, dict.fromkeys(entrants, 0.0)
+        if not entrants:
+            raise VaeklError(f"no candidate could be trained: {next(iter(self.not_tried.values()), 'there is none')}")
+        at = tried[entrants[0]].every
         for rung in chosen.rungs:
-            if at and self.needs([(one, 0) for one in entrants], rung.step, tried) > _MOST_OF_REST * self.left:
+            if self.needs([(one, 0) for one in entrants], rung.step, tried) > _MOST_OF_REST * self.left:
                 self.say("            slower than planned: the finalists are chosen now")
                 break
             reached = self.train([(one, 0) for one in entrants], rung.step, tried)
             ranked = {one: point.nats for (one, _), point in reached.items()}
-            if len(ranked) < min(2, len(entrants)):
+            if not ranked:
                 break
             entrants, at = halving.survivors(ranked, rung.kept), rung.step
             best = entrants[0]
             self.say(f"step {rung.step:>6}  {len(ranked)} judged, {len(entrants)} go on; best {best.label}")
             self.say(f"             {self.in_words(look, ranked[best])} on the validation {look.example}s")
-        if not entrants:
-            raise VaeklError(f"no candidate could be trained: {next(iter(self.not_tried.values()), 'there is none')}")
         used = max((p.active_units for p in self.points(entrants[0], 0).values() if p.step == at), default=0)
         aim, free = self.options.aim, self.options.latents is None
         last = finalists(entrants, used, chosen.finalists, aim, look, free)
         costs = {one: tried.get(one) or tried[self._like(one, entrants)] for one in last}
-        base = reference(look, last[0].latents) if aim == "density" else None
-        return self._finals(look, last, costs, base, chosen, at)
+        usual = (without_constant(look, entrants[0].latents), squared_errors(look, entrants[0].latents))
+        beside = [one for one in usual if one is not None and one not in last] if aim == "density" else []
+        return self._finals(look, last, costs, beside, chosen, at)
 
     def _planned(self, tried: dict[Candidate, Cost]) -> Planned:
         """The plan: that of an earlier session with this budget, else a new one."""
@@ -143,15 +144,14 @@ class Search(Session):
         look: Look,
         last: Sequence[Candidate],
         costs: dict[Candidate, Cost],
-        base: Candidate | None,
+        beside: Sequence[Candidate],
         chosen: Planned,
         at: int,
-    ) -> tuple[Look, Verdict, Result | None]:
-        if base is not None:
-            costs = {**costs, base: halving.mean_cost(list(costs.values()))}
-        last, seeds, step = self._final_step(last, costs, base, chosen, at)
+    ) -> tuple[Look, Verdict, dict[Candidate, Result]]:
+        costs = dict.fromkeys(beside, halving.mean_cost(list(costs.values()))) | costs
+        last, seeds, step = self._final_step(last, costs, beside, chosen, at)
         chosen.seeds, chosen.finalists, chosen.final_step_taken = seeds, len(last), step
-        runs = self._runs(last, seeds, base)
+        runs = self._runs(last, seeds, beside)
         self.keep()
         self.say(f"finalists    {len(last)}, {seeds} seeds each, to step {step:,}")
         reached = self.train(runs, step, costs)
@@ -168,14 +168,14 @@ class Search(Session):
         if not results:
             raise VaeklError("no finalist was trained to its end: give a larger budget, and the same command goes on.")
         compared = [result for result in results if len(result.points) == max(len(r.points) for r in results)]
-        of_base = Result(base, (reached[(base, 0)],)) if base is not None and (base, 0) in reached else None
-        return look, verdict(compared, density=self.options.aim == "density"), of_base
+        usual = {one: Result(one, (reached[(one, 0)],)) for one in beside if (one, 0) in reached}
+        return look, verdict(compared, density=self.options.aim == "density"), usual
 
     def _final_step(
         self,
         last: Sequence[Candidate],
         costs: dict[Candidate, Cost],
-        base: Candidate | None,
+        beside: Sequence[Candidate],
         chosen: Planned,
         at: int,
     ) -> tuple[Sequence[Candidate], int, int]:
@@ -185,15 +185,15 @@ class Search(Session):
         every = costs[last[0]].every
         step = 0
         for count, seeds in ((len(last), chosen.seeds), (len(last), min(2, chosen.seeds)), (2, min(2, chosen.seeds))):
-            runs = self._runs(last[:count], seeds, base)
+            runs = self._runs(last[:count], seeds, beside)
             before = [(costs[one], self.step_of(one, seed)) for one, seed in runs]
             step = halving.furthest(self.slower(before), max(self.left, 0.0), self.jobs)
             if step >= max(at, every):
                 return last[:count], seeds, step
         return last[:2], 1, max(step, at, every)
 
-    def _runs(self, last: Sequence[Candidate], seeds: int, base: Candidate | None) -> list[tuple[Candidate, int]]:
-        return [*((one, seed) for seed in range(seeds) for one in last), *([] if base is None else [(base, 0)])]
+    def _runs(self, last: Sequence[Candidate], seeds: int, beside: Sequence[Candidate]) -> list[tuple[Candidate, int]]:
+        return [*((one, seed) for seed in range(seeds) for one in last), *((one, 0) for one in beside)]
 
     # ---- small things
 
