@@ -1,7 +1,7 @@
 """The table of suggest.md: `python docs/make_suggest_table.py OUT [NAME=WORDS ...]`, with WORDS of `vaekl train`.
 
 Of each data set every candidate is trained to its full length and judged on test examples. Beside it what
-`vaekl suggest` names in a quarter of the time that this took, and what people do instead. All times are those of the
+`vaekl suggest` names in a fifth of the time that this took, and what people do instead. All times are those of the
 processor, of one process with one thread, so that the table does not depend on what else the machine does. Typed again
 it goes on where it was stopped.
 """
@@ -31,7 +31,7 @@ from vaekl.system.terminal import setting
 
 _EXAMPLES = 1000
 #: of the time of the exhaustive sweep that a suggestion gets
-SHARE = 0.25
+SHARE = 0.2
 
 
 class Processor:

@@ -202,7 +202,7 @@ def _behind(findings: Findings, gap: Gap) -> str:
         error = f" ± {gap.error:.2g}" if gap.error is not None else ""
         return f"{gap.goal:.3g}{error} worse in {findings.goal_text}"
     if gap.error is None:
-        return f"{findings.amount(gap.nats)} worse; one seed of each, so that chance is not curve"
+        return f"{findings.amount(gap.nats)} worse; one seed of each, so that chance is not known"
     unit = f"{gap.error * findings.bits:.1g} bits/dim" if findings.bits is not None else f"{gap.error:.2g} nats"
     is_chance = "" if gap.is_certain else ", which may be chance"
     return f"{findings.amount(gap.nats)} worse, ± {unit}{is_chance}"

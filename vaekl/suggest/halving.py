@@ -14,7 +14,6 @@ from typing import TypeVar
 import msgspec
 
 from vaekl.store.suggest_schema import Cost, Planned, PlannedRung
-from vaekl.system.errors import VaeklError
 
 Key = TypeVar("Key")
 
@@ -88,16 +87,14 @@ def seconds(runs: Sequence[tuple[Cost, int]], step: int, jobs: int) -> float:
 def plan(costs: Mapping[str, Cost], budget: float, jobs: int, seeds: int) -> Planned:
     """As many candidates, seeds and steps as fit into a budget.
 
-    Where not all of them fit, there are fewer seeds, then fewer candidates, which are left out from the end.
+    Where not all of them fit, there are fewer seeds, then fewer candidates, which are left out from the end; where not
+    even two fit, nothing more is trained.
 
     Args:
         costs: of each candidate by its name, best first; all are at the first step with training figures.
         budget: wall-clock time that is left, seconds.
         jobs: how many runs at a time.
         seeds: runs of each finalist, at most.
-
-    Raises:
-        VaeklError: there is no room for two candidates, or for one where there is but one.
     """
     some = next(iter(costs.values()))
     every, most = some.every, some.steps
@@ -110,26 +107,32 @@ def plan(costs: Mapping[str, Cost], budget: float, jobs: int, seeds: int) -> Pla
             for first in firsts:
                 if (made := _fitting(dict(islice(costs.items(), count)), first, available, jobs, runs)) is not None:
                     return made
-    if (made := _fitting(dict(islice(costs.items(), 2)), firsts[-1], available, jobs, 1)) is not None:
-        return made
-    least = seconds([(cost, 0) for cost in islice(costs.values(), 2)], firsts[-1], jobs) / _PLANNED - budget
-    raise VaeklError(f"budget={budget:.0f}s is left, too little to compare anything: give about {least:.0f} s more.")
+    # what they are by now is all that there is to compare
+    return Planned(
+        budget=max(budget, 1e-3),
+        candidates=list(islice(costs, FINALISTS)),
+        rungs=[],
+        finalists=min(FINALISTS, len(costs)),
+        seeds=1,
+        final_step=min(every, most),
+        seconds=0.0,
+    )
 
 
 def _fitting(named: Mapping[str, Cost], first: int, available: float, jobs: int, seeds: int) -> Planned | None:
     """The plan whose first rung has so many steps; None where it does not fit."""
     costs = list(named.values())
-    most, mean = costs[0].steps, mean_cost(costs)
+    most = costs[0].steps
     ladder = [msgspec.structs.replace(rung, step=min(rung.step, most)) for rung in rungs(len(costs), first)]
     spent, before = 0.0, min(costs[0].every, most)  # to which all were trained when they were tried
-    for number, rung in enumerate(ladder):
-        entrants = costs if number == 0 else [mean] * rung.entrants
-        spent += seconds([(cost, before) for cost in entrants], rung.step, jobs)
+    for rung in ladder:
+        # those that are best now are the likeliest to go on
+        spent += seconds([(cost, before) for cost in costs[: rung.entrants]], rung.step, jobs)
         before = rung.step
     if ladder and spent > _SHARE * available:
         return None
     finalists = min(FINALISTS, len(costs))
-    runs = of_finalists([mean] * finalists, [before] * finalists, seeds)
+    runs = of_finalists(costs[:finalists], [before] * finalists, seeds)
     step = furthest(runs, available - spent, jobs)
     if step < min(most, max(first, _LEAST_FURTHER * before)):
         return None

@@ -17,6 +17,8 @@ from vaekl.system.errors import VaeklError
 
 #: share of the time that is left which a rung may take
 _MOST_OF_REST = 0.6
+#: how many times as long as others' a step takes that makes a candidate dear
+_DEAR = 5.0
 #: share of the time that is left which trying the candidates may take
 _MOST_TRIED = 0.4
 
@@ -127,9 +129,9 @@ class Search(Session):
         """The plan: that of an earlier session with this budget, else a new one."""
         chosen = self.state.plan
         if chosen is None or chosen.budget != self.options.budget:
-            affordable = self._affordable(tried)
-            first = {one: point.nats for one in affordable if (point := self.points(one, 0).get(tried[one].every))}
-            costs = {one.label: tried[one] for one in halving.survivors(first, len(first))}
+            first = {one: point.nats for one in tried if (point := self.points(one, 0).get(tried[one].every))}
+            ranked = halving.survivors(first, len(first))
+            costs = {one.label: tried[one] for one in self._affordable(ranked, tried)}
             if not costs:
                 raise VaeklError(f"budget={self.options.budget:g}s is too little to train anything: give more.")
             chosen = halving.plan(costs, max(self.left, 0.0), self.jobs, self.options.seeds)
@@ -148,12 +150,14 @@ class Search(Session):
         chosen: Planned,
         at: int,
     ) -> tuple[Look, Verdict, dict[Candidate, Result]]:
+        if self.left <= 0 and chosen.final_step_taken is None:
+            beside = []
         costs = dict.fromkeys(beside, halving.mean_cost(list(costs.values()))) | costs
         last, seeds, step = self._final_step(last, costs, beside, chosen, at)
         chosen.seeds, chosen.finalists, chosen.final_step_taken = seeds, len(last), step
         runs = self._runs(last, seeds, beside)
         self.keep()
-        self.say(f"finalists    {len(last)}, {seeds} seeds each, to step {step:,}")
+        self.say(f"finalists    {len(last)}, with {_seeds(seeds)}, to step {step:,}")
         reached = self.train(runs, step, costs)
         if len(reached) < len(runs):  # the time was over: the last step that all have reached
             curves = [self.points(*run) for run in runs[: len(last) * seeds]]
@@ -197,14 +201,16 @@ class Search(Session):
 
     # ---- small things
 
-    def _affordable(self, tried: dict[Candidate, Cost]) -> list[Candidate]:
-        """Those of which a few fit into what is left, the others with the reason."""
-        costs = sorted(cost.step for cost in tried.values())
-        typical = costs[len(costs) // 2]
+    def _affordable(self, ranked: Sequence[Candidate], tried: dict[Candidate, Cost]) -> list[Candidate]:
+        """Those that are cheap enough for what is left, or among the best so far; the others with the reason."""
+        costs = sorted(tried[one].step for one in ranked)
+        typical = costs[len(costs) // 2] if costs else 0.0
         chosen = []
-        for one, cost in tried.items():
+        for place, one in enumerate(ranked):
+            cost = tried[one]
             whole = cost.start + 10 * cost.every * cost.step
-            if cost.step > 5 * typical and whole > 0.1 * self.left * self.jobs:
+            is_dear = cost.step > _DEAR * typical and whole > 0.1 * self.left * self.jobs
+            if is_dear and place >= max(2, len(ranked) // 3):
                 self.not_tried[one.label] = f"a step of it takes {cost.step / typical:.0f} times as long as others'"
             else:
                 chosen.append(one)
@@ -215,7 +221,11 @@ class Search(Session):
 
     def _say_plan(self, chosen: Planned, tried: int) -> None:
         stages = [f"{rung.entrants} to step {rung.step:,}" for rung in chosen.rungs]
-        stages.append(f"{chosen.finalists} with {chosen.seeds} seeds to about step {chosen.final_step:,}")
+        stages.append(f"{chosen.finalists} with {_seeds(chosen.seeds)} to about step {chosen.final_step:,}")
         self.say(f"plan        {', '.join(stages)}; {self.jobs} at a time")
         left = f", {tried - len(chosen.candidates)} candidates left out" if len(chosen.candidates) < tried else ""
         self.say(f"            about {duration(chosen.seconds)} of {duration(max(1.0, self.left))} that are left{left}")
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' if count > 1 else ''}"
