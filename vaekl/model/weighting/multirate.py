@@ -18,15 +18,15 @@ _BELOW, _ABOVE = 1 / 200, 20
 #: at how many θ of the range the best φ is kept in mind
 _KNOTS = 9
 _MOMENTUM = 0.05
-#: between 0, the negative ELBO of each θ, and 1, E + θ · KL, whose gradients are large where θ is large
-_POWER = 0.6
+#: of θ before E + θ · KL: at 0 the KL of large θ would outweigh all else, at −1 the energy of small ones
+_POWER = -0.4
 
 
 class Multirate(Weighting):
-    """loss = θ^0.6 · (E/φ − ln C + λ · KL), with θ = φ · λ drawn from a range anew for each step.
+    """loss = φ · θ^−0.4 · (E/φ − ln C + λ · KL), with θ = φ · λ drawn from a range anew for each step.
 
     Where φ is a scale, θ is φ, at λ = 1: each θ has a density of its own, whose ELBO is the objective. Elsewhere θ is
-    λ, at φ = 1. The factor θ^0.6 keeps the gradients of all θ of one order of magnitude; it moves no optimum.
+    λ, at φ = 1. The factor keeps the gradients of E + θ · KL of one order of magnitude for all θ; it moves no optimum.
 
     In evaluation φ is the best of the range, at which E/φ sums to s·D on the training data (see `OptimalPrecision`);
     λ is 1. `rate.at(θ)` evaluates at another.
@@ -116,7 +116,8 @@ class Multirate(Weighting):
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         penalty = terms.total_kl if penalty is None else penalty
         weight = torch.as_tensor(self._lambda * multiplier, device=penalty.device)
-        return (self.rate.theta**_POWER * plus(terms.energy_nats - terms.log_norm_const, weight, penalty)).mean()
+        factor = self.dispersion.squeeze() * self.rate.theta**_POWER
+        return (factor * plus(terms.energy_nats - terms.log_norm_const, weight, penalty)).mean()
 
     def effective_beta_kl(self, dispersion: Tensor, multiplier: float) -> Tensor:
         return dispersion * self._lambda * multiplier
@@ -124,7 +125,7 @@ class Multirate(Weighting):
     def equation(self, penalty: str = "KL") -> str:
         if self.varies_dispersion:
             return f"φ^0.6 · ({super().equation(penalty)})"
-        return f"λ^0.6 · ({super().equation(f'λ · {penalty}')})"
+        return f"λ^−0.4 · ({super().equation(f'λ · {penalty}')})"
 
     def explanation(self) -> str:
         smallest, largest = self.rate.range
