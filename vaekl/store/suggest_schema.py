@@ -74,6 +74,8 @@ class Look(Record, kw_only=True):
     reference: list[Text]
     #: the likelihoods that fit, each with the words that choose its variants
     fitting: dict[Text, list[list[Text]]]
+    #: how many numbers the decoder gives of each value under these
+    outputs: dict[Text, AtLeastOne]
     #: those that do not, and why
     unfit: dict[Text, Text]
 

@@ -72,7 +72,7 @@ def look(words: Sequence[str], names: Sequence[str], latents: int | None) -> Loo
     if data.valid is None:
         raise VaeklError("suggest judges by validation examples, but valid=0 holds out none: leave it away.")
     made = make("transform", cfg.data.transform, (Transform, AutoTransform))
-    fitting, unfit = _fitting(data.stored, made, names or _families(), auto, data.spec)
+    fitting, outputs, unfit = _fitting(data.stored, made, names or _families(), auto, data.spec)
     if not fitting:
         reasons = " ".join(unfit.values())
         raise VaeklError(f"none of the likelihoods fits {data.stored.name}: {reasons}")
@@ -95,6 +95,7 @@ def look(words: Sequence[str], names: Sequence[str], latents: int | None) -> Loo
         held=held,
         reference=_without_constant(fitting),
         fitting=fitting,
+        outputs=outputs,
         unfit=unfit,
     )
 
@@ -118,9 +119,10 @@ def _families() -> list[str]:
 
 def _fitting(
     stored: DataSpec, made: Transform | AutoTransform, names: Sequence[str], auto: Likelihood, own: DataSpec
-) -> tuple[dict[str, list[list[str]]], dict[str, str]]:
-    """The variants of each likelihood that fits, and why the others do not."""
+) -> tuple[dict[str, list[list[str]]], dict[str, int], dict[str, str]]:
+    """The variants of each likelihood that fits, how many outputs it has for a value, and why the others do not fit."""
     fitting: dict[str, list[list[str]]] = {}
+    outputs: dict[str, int] = {}
     unfit: dict[str, str] = {}
     for name in sorted(names, key=lambda name: name != auto.name):
         try:
@@ -131,7 +133,8 @@ def _fitting(
             unfit[name] = str(error)
             continue
         fitting[name] = _variants(name, settings, likelihood, spec)
-    return fitting, unfit
+        outputs[name] = likelihood.outputs
+    return fitting, outputs, unfit
 
 
 def _settings(name: str) -> dict[str, Any]:

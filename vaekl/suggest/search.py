@@ -17,6 +17,8 @@ from vaekl.system.errors import VaeklError
 
 #: share of the time that is left which a rung may take
 _MOST_OF_REST = 0.6
+#: outputs for each value above which a candidate is tried last, and the share of the time that it may take then
+_MANY_OUTPUTS, _MOST_OF_A_TRY = 10, 0.1
 #: how many times as long as others' a step takes that makes a candidate dear
 _DEAR = 5.0
 #: share of the time that is left which trying the candidates may take
@@ -72,11 +74,13 @@ class Search(Session):
             todo = []  # what an earlier session had no time for is not in its plan
         if todo:
             self.say(f"trying {len(todo)} candidates, to know what their steps cost")
+        # many outputs cost much: they come last, when it is known what others cost
+        todo.sort(key=lambda one: look.outputs.get(one.likelihood, 1) > _MANY_OUTPUTS)
         deadline = time.time() + _MOST_TRIED * max(self.left, 0.0)
         for start in range(0, len(todo), 2 * self.jobs):
             if start and time.time() > deadline:
                 break
-            some = todo[start : start + 2 * self.jobs]
+            some = [one for one in todo[start : start + 2 * self.jobs] if not self._too_dear(one, look)]
             tasks = [self.task(one, 0, None) for one in some]
             for one, answer in zip(some, perform(tasks, self.folder, self.session, self.jobs), strict=True):
                 if "answer" in answer:
@@ -87,10 +91,21 @@ class Search(Session):
         tried = {one: self.state.costs[one.label] for one in wanted if one.label in self.state.costs}
         for one in wanted:
             if one not in tried:
-                self.not_tried[one.label] = self.state.failed.get(one.label, "no time to try it")
+                self.not_tried.setdefault(one.label, self.state.failed.get(one.label, "no time to try it"))
         if not tried:
             raise VaeklError(f"no candidate could be trained: {next(iter(self.not_tried.values()), 'there is none')}")
         return tried
+
+    def _too_dear(self, one: Candidate, look: Look) -> bool:
+        """Whether a candidate that was not tried would take much of the time, by how many outputs it has."""
+        costs, many = list(self.state.costs.values()), look.outputs.get(one.likelihood, 1)
+        if many <= _MANY_OUTPUTS or not costs:
+            return False
+        cheapest = min(costs, key=lambda cost: cost.step)
+        if cheapest.every * cheapest.step * many <= _MOST_OF_A_TRY * self.left * self.jobs:
+            return False
+        self.not_tried[one.label] = f"it has {many} outputs for each value, too many for what is left of the budget"
+        return True
 
     # ---- training
 
