@@ -61,5 +61,5 @@ def test_each_mistake_is_one_sentence(tmp_path, words, parts):
 def test_help_names_every_key(tmp_path):
     answer = vaekl(tmp_path, "suggest", "--help")
     assert answer.code == 0
-    for key in ("budget=10m", "for=density", "seeds=3", "images=1000", "jobs=null"):
+    for key in ("budget=10m", "for=density", "seeds=3", "images=500", "jobs=null"):
         assert key in answer.out

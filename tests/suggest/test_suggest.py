@@ -98,3 +98,22 @@ def test_ctrl_c_saves_and_the_same_words_go_on(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert vaekl(tmp_path, *words).code == 0
     assert (only(tmp_path) / "suggest.json").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("aim", "figure"),
+    [
+        ("reconstruction", "RMSE: "),
+        ("representation", "accuracy of the 15 nearest neighbours: "),
+        ("samples", "Fréchet distance of the values of draws: "),
+    ],
+)
+def test_other_aims_choose_the_information_weight(tmp_path, aim, figure):
+    words = [word.replace("cb,gaussian", "beta").replace("budget=60s", "budget=10m") for word in WORDS]
+    answer = vaekl(tmp_path, *words, f"for={aim}")
+    assert answer.code == 0, answer.err
+    assert figure in answer.out and "with λ = 1" in answer.out
+    finalists = json.loads((only(tmp_path) / "suggest.json").read_text())["finalists"]
+    assert len(finalists) == 3
+    assert finalists[0]["goal"] == max(one["goal"] for one in finalists)
