@@ -1,5 +1,10 @@
 """A run's config -> its data and the family of p(x|z), which depend on each other."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
 import torch
 
 from vaekl.config.instantiate import make
@@ -10,6 +15,8 @@ from vaekl.data.transforms import Transform
 from vaekl.model.likelihoods import AutoLikelihood, Likelihood
 from vaekl.run.config import DataConfig, RunConfig
 from vaekl.system.errors import VaeklError
+
+T = TypeVar("T")
 
 #: images of a split whose values are compared with the likelihood's support at a time
 _CHECKED_AT_ONCE = 1000
@@ -28,9 +35,39 @@ def build_likelihood_and_data(
     Raises:
         VaeklError: values lie outside the likelihood's support, or the data set has no name.
     """
-    source = build_source_of(cfg.data) if source is None else source
+    if source is None:
+        source = _once("source", cfg.data.dataset, lambda: build_source_of(cfg.data))
+        key = (cfg.data, cfg.model.likelihood, cfg.model.check, to_train)
+    else:
+        key = None
     likelihood, transform = build_likelihood(cfg, source.spec)
-    return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train)
+    made = partial(_data_for, likelihood, source, transform, cfg.data, to_train)
+    return likelihood, made() if key is None else _once("data", key, made)
+
+
+#: what runs of one process have made of the same settings, inside `shared`
+_made: dict[str, Any] | None = None
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Inside, runs whose settings of the data are the same have one copy of the images."""
+    global _made
+    _made = {}
+    try:
+        yield
+    finally:
+        _made = None
+
+
+def _once(what: str, settings: object, make_it: Callable[[], T]) -> T:
+    if _made is None:
+        return make_it()
+    key = f"{what} {settings!r}"
+    if key not in _made:
+        _made[key] = make_it()
+    made: T = _made[key]
+    return made
 
 
 def build_likelihood(cfg: RunConfig, stored: DataSpec) -> tuple[Likelihood, Transform | AutoTransform]:

@@ -22,6 +22,7 @@ from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import unwritable
 from vaekl.system.terminal import silence
 from vaekl.system.workers import in_worker
+from vaekl.training import stack
 from vaekl.training.trainer import Trainer
 
 
@@ -65,7 +66,7 @@ def _trained_and_tested(run: Run) -> float | None:
     trainer, console, output = run.trainer, run.console, run.console.output
     console.print(summary.start(trainer, run.choices, run.path, run.init, run.notes))
     try:
-        with stops_at_signals(trainer) as received:
+        with stops_at_signals(trainer) as received, stack.joined(trainer):
             trainer.fit()
         if not trainer.finished:
             stopped = f"stopped at step {trainer.step}: `{RunFolder(run.path).command('resume')}` goes on from there."
@@ -99,16 +100,43 @@ def _trained_and_tested(run: Run) -> float | None:
     return valid.elbo if valid is not None else None
 
 
+#: the runs that are trained in this process now, and the signals that came for each
+_trained: list[tuple[Trainer, list[int]]] = []
+
+
 @contextmanager
 def stops_at_signals(trainer: Trainer) -> Iterator[list[int]]:
     """SIGINT, SIGTERM and a closed terminal end the step; yields a list of those that came.
 
-    A second one stops at once, unless several programs may have sent one each.
+    A second one stops at once, unless several programs may have sent one each. Of the runs of a stack the first to be
+    trained looks for signals, and a signal is for all of them.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # signals are handled in the main thread alone
         yield received
         return
+    if _trained and (before := _trained[-1][1]):
+        received.extend(before)
+        trainer.request_stop()
+    _trained.append((trainer, received))
+    if len(_trained) == 1:
+        _handlers.update(_watched_signals())
+    try:
+        yield received
+    finally:
+        _trained.remove((trainer, received))
+        # a worker may get the signal twice, and the second must not cut short what it writes about the first
+        over = trainer.stop_requested and in_worker()
+        for number in [] if _trained else list(_handlers):
+            handler = _handlers.pop(number)
+            signal.signal(number, signal.SIG_IGN if over else handler)
+
+
+_handlers: dict[int, Any] = {}
+
+
+def _watched_signals() -> dict[int, Any]:
+    """Stop all runs at the signals that are for this process; returns the handlers that these had."""
     # Ctrl-C in a sweep is for the process that started it, which then sends SIGTERM to its workers
     numbers = [signal.SIGTERM] if in_worker() else [signal.SIGINT, signal.SIGTERM]
     hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
@@ -117,22 +145,17 @@ def stops_at_signals(trainer: Trainer) -> Iterator[list[int]]:
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def stop(number: int, frame: object) -> None:
-        received.append(number)
-        trainer.request_stop()
+        for trainer, received in _trained:
+            received.append(number)
+            trainer.request_stop()
         if number == hang_up:  # to write to a terminal that was closed would fail
             silence(sys.stdout, sys.stderr)
         if distributed.size() == 1 and not in_worker():
             signal.signal(number, handlers[number])
 
-    try:
-        for number in handlers:
-            signal.signal(number, stop)
-        yield received
-    finally:
-        # a worker may get the signal twice, and the second must not cut short what it writes about the first
-        over = trainer.stop_requested and in_worker()
-        for number, handler in handlers.items():
-            signal.signal(number, signal.SIG_IGN if over else handler)
+    for number in handlers:
+        signal.signal(number, stop)
+    return handlers
 
 
 def _take_best(run: Run) -> str:

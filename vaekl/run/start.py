@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -26,6 +26,7 @@ from vaekl.system.files import inner_folder, open_regular, unwritable
 from vaekl.system.places import check_name, check_place
 from vaekl.system.terminal import printable
 from vaekl.system.workers import in_worker
+from vaekl.training import stack
 from vaekl.training.divergence import DivergedError
 from vaekl.training.saved_state import MOST_RESTORES
 
@@ -68,6 +69,17 @@ def train(job: Job) -> float | None:
             distributed.on_first(lambda: folder.claim(cfg.yaml, job.overrides, facts_of_run, keep_first_weights))
             runs[0].init = distributed.on_first(lambda: warm_start.words(folder))
             return _complete(runs, cfg, path, console)
+
+
+def stand_in(job: Job) -> None:
+    """Take the place in a stack of a run that is finished, so that the steps of the others are what they were."""
+    try:
+        trainer = build(RunConfig.of(job.content), job.path, Console(StringIO()), callbacks=[]).trainer
+        trainer.model.train()
+        with stack.joined(trainer), closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
+            trainer.train_step(next(batches))
+    except Exception:  # its images are gone: the others' last digits will differ
+        return
 
 
 def resume(path: Path, length: tuple[str, int] | None = None, tracker: Settings | None = None) -> float | None:

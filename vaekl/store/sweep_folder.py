@@ -1,4 +1,4 @@
-"""Files of a sweep's folder beside its runs and `manifest.json`: two that Hydra writes, and one that vaekl does."""
+"""Files of a sweep's folder beside its runs and `manifest.json`: two that Hydra writes, and two that vaekl does."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from vaekl.store.read import SCHEMA, read_record, read_yaml, unreadable
-from vaekl.store.sweep_schema import Search
+from vaekl.store.sweep_schema import Search, Stacks
 from vaekl.store.write import write_record
 
+_STACKS = "stacks.json"
 _SEARCH, _MULTIRUN, _SEARCH_RESULT = "search.json", "multirun.yaml", "optimization_results.yaml"
 #: bytes
 _MOST, _MOST_YAML = 1 << 12, 1 << 18
@@ -33,6 +34,30 @@ def drawn_at_once(folder: Path, choose: Callable[[], int]) -> int:
         number = choose()
         write_record(file, Search(schema=SCHEMA, drawn_at_once=number))
         return number
+
+
+def stacked(folder: Path, wish: int | None, choose: Callable[[], int]) -> int:
+    """How many runs of a sweep share a step at most: as many as when it was begun, or as the user wishes.
+
+    In a stack of another size the last digits would be others.
+
+    Args:
+        folder: the sweep's.
+        wish: the user's number, or None.
+        choose: the number, for a sweep that begins.
+
+    Raises:
+        UnreadableError: the file that holds it is damaged.
+    """
+    file = folder / _STACKS
+    try:
+        before = read_record(file, Stacks, _MOST, "take it away, and the stacks are chosen anew").size
+    except FileNotFoundError:
+        before = None
+    number = wish if wish is not None else before if before is not None else choose()
+    if number != before:
+        write_record(file, Stacks(schema=SCHEMA, size=number))
+    return number
 
 
 def is_planned(folder: Path) -> bool:

@@ -7,6 +7,9 @@ from msgspec import Meta
 
 from vaekl.store.fields import Count, LongText, NotNegative, Record, Schema, Text
 
+#: how many runs may share a step
+MOST_STACKED = 4096
+
 
 class Entry(Record):
     """One run in `manifest.json`."""
@@ -34,3 +37,10 @@ class Search(Record, kw_only=True):
 
     schema: Schema
     drawn_at_once: Annotated[int, Meta(ge=1, le=2**20)]
+
+
+class Stacks(Record, kw_only=True):
+    """`stacks.json`."""
+
+    schema: Schema
+    size: Annotated[int, Meta(ge=1, le=MOST_STACKED)]

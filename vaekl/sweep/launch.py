@@ -4,17 +4,18 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from omegaconf import DictConfig
 
 from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.config.files import files_digest
-from vaekl.store import RunFolder, manifest
+from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.store.config import trust_words
 from vaekl.store.schema import Results
-from vaekl.sweep import display, parse, plan, slurm, workers
+from vaekl.sweep import display, parse, plan, slurm, stacks, workers
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
@@ -22,6 +23,9 @@ from vaekl.system.files import made_folder, refuse_link, refuse_strange, sole_us
 from vaekl.system.places import check_name, check_place, is_full
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker, no_processes
+
+#: how many runs of a stack are tried
+_STACK_TRIED = 8
 
 
 def train(typed: Sequence[str]) -> None:
@@ -31,10 +35,11 @@ def train(typed: Sequence[str]) -> None:
         VaeklError: one sentence for a mistake in the words, or for the runs that have failed.
         StoppedError: after a signal, when every run that had begun has saved its state.
     """
-    words, names = parse.expanded(overrides.with_home(typed))
+    own, stack = parse.stacked(typed)
+    words, names = parse.expanded(overrides.with_home(own))
     if overrides.is_sweep(words):
         mistakes.check(words)
-        _sweep(parse.read(words, names))
+        _sweep(parse.read(words, names, stack))
     elif overrides.shows(words):
         mistakes.check(words)
         multirun.show(words)
@@ -66,7 +71,7 @@ def _sweep(sweep: parse.Sweep) -> None:
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {printable(str(path))}")
         where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
-        task = _Task(path, uuid.uuid4().hex, where, sweep.searches)
+        task = _Task(path, uuid.uuid4().hex, where, sweep.searches, chosen.stack if chosen else 1)
         _launch(task, sweep, chosen, runs, console)
     if task.stopped:
         raise task.stopped[0]
@@ -92,6 +97,21 @@ _Where = Literal["here", "worker", "job"]
 
 
 @dataclass
+class _Prepared:
+    """A run for which Hydra has made a config and a folder.
+
+    Args:
+        path: the folder.
+        overrides: the words that were typed for it.
+        job: or why there is none.
+    """
+
+    path: Path
+    overrides: list[str]
+    job: job.Job | Exception
+
+
+@dataclass
 class _Task:
     """What is done for each run; goes to other processes with all that it needs.
 
@@ -100,6 +120,7 @@ class _Task:
         session: of this command.
         where: in this process, in a worker of this machine, or in a process that another program began.
         searches: whether two runs may be one.
+        size: how many runs a stack has at most; 1 for runs that are trained by themselves.
         stopped: the error of the run that was stopped in this process, if one was.
     """
 
@@ -107,69 +128,115 @@ class _Task:
     session: str
     where: _Where
     searches: bool
+    size: int = 1
     stopped: list[StoppedError] = field(default_factory=list)
 
     def __call__(self, cfg: DictConfig) -> float | None:
-        path = job.current_folder()
-        if self.where == "worker" and in_worker():  # with one run at a time joblib uses this very process
-            workers.leave_signals()
-        if self.stopped or workers.is_stopping(self.sweep):
-            with suppress(OSError):  # Hydra made the folder; one in which a run was begun before stays
-                path.rmdir()
+        run = self.collected(cfg)
+        if not self._begins(run):
             return None
         if self.where == "job":
             with workers.submitted():
-                return self._attempt(cfg, path)
-        if self.where == "here" or RunFolder(path).is_finished():
-            return self._attempt(cfg, path)
-        # imported here once for all runs of this process; if that fails, the run says why
-        with suppress(Exception):
-            from vaekl.run import start  # noqa: F401
-        elbo: float | None = workers.alone(lambda: self._attempt(cfg, path), path)
+                return self._attempt(run)
+        if self.where == "here" or RunFolder(run.path).is_finished():
+            return self._attempt(run)
+        _import_training()
+        elbo: float | None = workers.alone(lambda: self._attempt(run), run.path)
         return elbo
 
-    def _attempt(self, cfg: DictConfig, path: Path) -> float | None:
+    def collected(self, cfg: DictConfig) -> _Prepared:
+        """The run that Hydra has just prepared."""
+        if self.where == "worker" and in_worker():  # with one run at a time joblib uses this very process
+            workers.leave_signals()
+        try:
+            prepared: job.Job | Exception = job.of_sweep(cfg)
+        except Exception as error:  # the manifest says what it was
+            prepared = error
+        return _Prepared(job.current_folder(), job.current_overrides(), prepared)
+
+    def together(self, runs: Sequence[_Prepared]) -> None:
+        """Train the runs of a stack; those that are finished stand in it, so that the others' figures are the same."""
+        begun = [run for run in runs if self._begins(run)]
+        finished = [run for run in begun if _finished(run) is not None]
+        for run in finished:
+            self._attempt(run)
+        if len(finished) == len(begun):
+            return
+        _import_training()
+        paths = [run.path for run in begun if run not in finished]
+        workers.alone(lambda: self._stacked(begun, finished), *paths)
+
+    def _stacked(self, runs: Sequence[_Prepared], finished: Sequence[_Prepared]) -> None:
+        from vaekl.run import start, together
+
+        def train(run: _Prepared) -> None:
+            if run in finished:
+                start.stand_in(cast(job.Job, run.job))
+            elif not self.stopped and self._begins(run):
+                self._attempt(run)
+
+        together.train([partial(train, run) for run in runs], self.sweep)
+
+    def _begins(self, run: _Prepared) -> bool:
+        """Whether a run may begin: not where the sweep was stopped."""
+        if not self.stopped and not workers.is_stopping(self.sweep):
+            return True
+        with suppress(OSError):  # Hydra made the folder; one in which a run was begun before stays
+            run.path.rmdir()
+        return False
+
+    def _attempt(self, run: _Prepared) -> float | None:
         try:
             # a search may draw the same values twice: the second run waits for the first one, and takes its results
-            with sole_writer(path / "attempt") if self.searches else nullcontext():
-                if (figures := _finished(cfg, path)) is not None:
-                    manifest.note(path, status="finished", reason=None, session=self.session)
+            with sole_writer(run.path / "attempt") if self.searches else nullcontext():
+                if (figures := _finished(run)) is not None:
+                    manifest.note(run.path, status="finished", reason=None, session=self.session)
                     return figures.validation_elbo
-                with manifest.recorded(path, job.current_overrides(), self.session, slurm.job()):
+                with manifest.recorded(run.path, run.overrides, self.session, slurm.job()):
                     # looked at once more: a stop since the last look did not see this run in the manifest
                     if workers.is_stopping(self.sweep):
                         raise StoppedError("stopped before its first step.")
-                    return _train_one(job.of_sweep(cfg))
+                    if isinstance(run.job, Exception):
+                        raise run.job
+                    return _train_one(run.job)
         except StoppedError as error:
-            if self.where == "here":  # elsewhere whoever stopped this run stops the others too
-                self.stopped.append(error)
+            # whoever stopped a run of another process stops the others too
+            self.stopped.append(error)
             return None
         except Exception:  # the manifest says what it was; a search gets no figure
             with suppress(OSError):  # Hydra made the folder; one in which a run was begun stays
-                path.rmdir()
+                run.path.rmdir()
             return None
 
 
-def _finished(cfg: DictConfig, path: Path) -> Results | None:
+def _import_training() -> None:
+    """Once for all runs of this process; if that fails, the run says why."""
+    with suppress(Exception):
+        from vaekl.run import start  # noqa: F401
+
+
+def _finished(run: _Prepared) -> Results | None:
     """The results of a run that was finished before, whose files nobody has touched since; read without torch."""
+    if isinstance(run.job, Exception):
+        return None
     with suppress(VaeklError):  # the run itself will say what is wrong
-        run = RunFolder(path)
-        content = job.of_sweep(cfg).content
-        if run.is_run_of(content) and run.facts().data.files == files_digest(content["dataset"]):
-            return run.results()
+        folder, content = RunFolder(run.path), run.job.content
+        if folder.is_run_of(content) and folder.facts().data.files == files_digest(content["dataset"]):
+            return folder.results()
     return None
 
 
 def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
     on_slurm, path = sweep.launcher == "submitit_slurm", task.sweep
     at_once = chosen.at_once if chosen else None
-    words = [*sweep.words, *sweep.settings(path, at_once)]
+    words = [*sweep.words, *sweep.settings(path, at_once, by_joblib=task.size > 1)]
     with ExitStack() as around:
         if task.where != "here":
             # Slurm says how many cores a job has; submitit's local jobs all run at once, so each gets one
             threads = chosen.threads if chosen else None if on_slurm else 1
             around.enter_context(workers.stoppable(path, task.session, threads, on_slurm))
             around.enter_context(display.shown(path, task.session, runs, console))
+            around.enter_context(stacks.launched(task.size))
         before = slurm.jobs(path)
         try:
             with slurm.watched(path) if on_slurm else nullcontext():
@@ -212,4 +279,15 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
     if finished == runs:
         return guess
     console.print("trying some of the runs for a few steps, to know sizes and times")
-    return plan.plan(runs, finished, gpu, plan.tried(sweep.runs(), sweep.directories, guess.at_once, guess.threads))
+    each = sweep.runs()
+    may_stack = sweep.stack != parse.OFF and sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
+    together = [[each[number] for number in stacks.largest_kind(each)[:_STACK_TRIED]]] if may_stack else []
+    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, *together)
+    chosen = plan.plan(runs, finished, gpu, trial)
+    if not may_stack:
+        return chosen
+    kinds = [len(kind) for kind in stacks.divided(each, len(each))]
+    size = sweep_folder.stacked(
+        path, None if sweep.stack == "auto" else int(sweep.stack), lambda: plan.stack_size(chosen, kinds)
+    )
+    return plan.in_stacks(chosen, stacks.divided(each, size)) if size > 1 else chosen

@@ -15,11 +15,15 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from vaekl.config import overrides
 from vaekl.config.groups import CONF, options
 from vaekl.store import sweep_folder
+from vaekl.store.sweep_schema import MOST_STACKED
 from vaekl.system.errors import VaeklError, did_you_mean, first_line
 from vaekl.system.terminal import command, setting
 from vaekl.system.workers import can_start_several
 
 _LONGEST_NAME = 60
+_STACK = "sweep.stack="
+#: how many runs share their steps unless the user says otherwise: each has a process of its own
+OFF = "off"
 #: the extra that a launcher or sweeper is in, and the package that says whether it is installed
 _EXTRAS = {
     "submitit_slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
@@ -39,11 +43,13 @@ class Sweep:
         words: all of them; the words in its file stand for `sweep=NAME`.
         overrides: those that are no flags, read.
         names: of the ready-made sweeps among them.
+        stack: how many runs share a step: auto, off, or a number.
     """
 
     words: list[str]
     overrides: list[Override]
     names: list[str]
+    stack: str = OFF
 
     @property
     def directories(self) -> list[Path]:
@@ -102,19 +108,20 @@ class Sweep:
         keys = self.names or [str(override.key_or_group).split(".")[-1] for override in self.swept]
         return Path(self.value("output_dir") or "outputs") / f"sweep_{'-'.join(keys)[:_LONGEST_NAME]}_{digest}"
 
-    def settings(self, folder: Path, at_once: int | None) -> list[str]:
+    def settings(self, folder: Path, at_once: int | None, by_joblib: bool = False) -> list[str]:
         """What is added to the words: the folder, run names that say what differs.
 
         Args:
             folder: the sweep's.
             at_once: how many runs at a time on this machine; None where another program decides.
+            by_joblib: whether joblib launches even one at a time.
         """
         swept = {override.key_or_group for override in self.swept}
         constant = sorted({str(override.key_or_group) for override in self.overrides} - {str(key) for key in swept})
         added = {
             "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
         }
-        by_joblib = self.launcher == "joblib" or self.tunes_launcher
+        by_joblib = by_joblib or self.launcher == "joblib" or self.tunes_launcher
         if by_joblib or (self.launcher is None and at_once != 1):
             added |= {"hydra/launcher": "joblib", "hydra.launcher.n_jobs": str(at_once)}
         if self.launcher == "submitit_slurm":
@@ -135,13 +142,13 @@ class Sweep:
         return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), *last]
 
 
-def read(words: Sequence[str], names: list[str]) -> Sweep:
-    """What the words of a sweep mean.
+def read(words: Sequence[str], names: list[str], stack: str = OFF) -> Sweep:
+    """What the words of a sweep mean; `names` are those of `expanded`, and `stack` is that of `stacked`.
 
     Raises:
         VaeklError: nothing is swept, or what they ask for is not installed.
     """
-    sweep = Sweep(list(words), overrides.parsed(words), names)
+    sweep = Sweep(list(words), overrides.parsed(words), names, stack)
     for name in (sweep.launcher, sweep.value("hydra/sweeper")):
         extra, package = _EXTRAS.get(name or "", ("", ""))
         if extra and find_spec(package) is None:
@@ -191,6 +198,21 @@ def best(folder: Path) -> str | None:
         f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
     )
     return f"{words}: validation ELBO {elbo:,.3f} nats"
+
+
+def stacked(words: Sequence[str]) -> tuple[list[str], str]:
+    """The words without `sweep.stack=`, which is no key of a run, and what it says: auto, off or a number.
+
+    Raises:
+        VaeklError: it says something else.
+    """
+    said = [word.removeprefix(_STACK) for word in words if word.startswith(_STACK)]
+    for word in said:
+        if word not in ("auto", OFF) and not (word.isdecimal() and 1 <= int(word) <= MOST_STACKED):
+            raise VaeklError(
+                f"{_STACK}{word} is not auto, off or a number from 1 to {MOST_STACKED:,}: give one of them."
+            )
+    return [word for word in words if not word.startswith(_STACK)], said[-1] if said else OFF
 
 
 def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from vaekl.store.sweep_schema import MOST_STACKED
 from vaekl.system.cores import allowed_cores, free_memory
 from vaekl.system.workers import NO_SEMAPHORES, can_start_several
 
@@ -19,6 +21,10 @@ _BYTES_A_RUN = 1.5e9
 _SHARE_OF_MEMORY = 0.9
 #: how many of the runs are tried, and for how long at most
 _TRIED, _PATIENCE = 6, 120
+#: the share of a step's time above which to take it together is not worth it, since a process that dies takes all along
+_WORTH_IT = 0.85
+#: what a run more in a stack needs: its files and pictures, and its parameters with their gradient and memory
+_BYTES_A_MEMBER, _BYTES_A_PARAMETER = 2e7, 24
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class Trial:
         bytes: of memory, of the largest.
         parameters: of the largest.
         device: cpu or cuda.
+        in_steps: how many of the seconds the steps take.
+        stacked: the same where some runs take their steps together, as a share; None where that was not tried.
+        reason: why they cannot all take them together, in words, or empty.
     """
 
     seconds: float | None
@@ -38,6 +47,9 @@ class Trial:
     bytes: float
     parameters: int
     device: str
+    in_steps: float = 0.0
+    stacked: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,8 @@ class Plan:
         threads: of each.
         reason: what set the number.
         trial: what a few steps of some runs have shown, or None.
+        stack: how many runs share a process and their steps at most; 1 where each has its own.
+        stacks: how many such processes there are in all.
     """
 
     runs: int
@@ -59,6 +73,8 @@ class Plan:
     threads: int
     reason: str
     trial: Trial | None = None
+    stack: int = 1
+    stacks: int = 0
 
     def text(self) -> str:
         """The plan as it is printed before the first run."""
@@ -67,13 +83,21 @@ class Plan:
         finished = f" ({self.finished} of them finished before)" if self.finished else ""
         threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
         line = f"{self.runs} runs{finished}, {self.at_once} at a time with {threads} each ({self.reason})"
+        if self.stack > 1:
+            how = f"{self.stacks} stacks of up to {self.stack}, {self.at_once} at a time with {threads} each"
+            line = f"{self.runs} runs{finished}: {how} ({self.reason})"
+        elif self.trial is not None and self.trial.reason:
+            line += f"\n  not stacked:{self.trial.reason}"
         if self.trial is None:
             return line
         sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
         line += f"\n  on {self.trial.device}, {sizes}"
         if self.trial.seconds is not None:
-            rounds = ceil((self.runs - self.finished) / self.at_once)
-            line += f"; about {duration(self.trial.start + self.trial.seconds * rounds)}"
+            seconds, rounds = self.trial.seconds, ceil((self.runs - self.finished) / self.at_once)
+            if self.stack > 1:
+                saved = self.trial.in_steps * (1 - (self.trial.stacked or 1.0))
+                seconds, rounds = (seconds - saved) * self.stack, ceil(self.stacks / self.at_once)
+            line += f"; about {duration(self.trial.start + seconds * rounds)}"
         return line
 
 
@@ -106,7 +130,36 @@ def _threads(cores: int) -> int:
     return int(wish) if wish.isdecimal() and int(wish) > 0 else cores
 
 
-def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], at_once: int, threads: int) -> Trial | None:
+def stack_size(plan: Plan, kinds: Sequence[int]) -> int:
+    """How many runs shall share a process and their steps at most; 1 where that was no faster.
+
+    Args:
+        plan: without stacks.
+        kinds: how many runs there are of each kind that may share them.
+    """
+    trial = plan.trial
+    if trial is None or trial.stacked is None or trial.stacked > _WORTH_IT:
+        return 1
+    room = _SHARE_OF_MEMORY * free_memory() / plan.at_once - trial.bytes
+    fit = int(room // (_BYTES_A_MEMBER + _BYTES_A_PARAMETER * trial.parameters))
+    return max(1, min(ceil(max(kinds) / plan.at_once), fit, MOST_STACKED))
+
+
+def in_stacks(plan: Plan, stacks: Sequence[Sequence[int]]) -> Plan:
+    """The same plan with stacks of runs, as many of them at a time as it had runs."""
+    cores = plan.at_once * plan.threads
+    at_once = max(1, min(plan.at_once, len(stacks)))
+    threads = _threads(max(1, cores // at_once))
+    return replace(plan, at_once=at_once, threads=threads, stack=max(map(len, stacks)), stacks=len(stacks))
+
+
+def tried(
+    runs: Sequence[Sequence[str]],
+    directories: Sequence[Path],
+    at_once: int,
+    threads: int,
+    stack: Sequence[Sequence[str]] = (),
+) -> Trial | None:
     """Some of the runs for a few steps each, beside each other as they will be; None where none of them can be.
 
     Args:
@@ -114,40 +167,55 @@ def tried(runs: Sequence[Sequence[str]], directories: Sequence[Path], at_once: i
         directories: the user's own config folders.
         at_once: how many processes.
         threads: of each.
+        stack: those of some runs that are tried together, in each process, after that.
     """
     # seeds cost the same; of the rest, some from the whole range, and each process has something to do
     kinds = list({tuple(w for w in run if not w.startswith(("seed=", "split_seed="))): run for run in runs}.values())
     some = [list(kinds[i * len(kinds) // min(_TRIED, len(kinds))]) for i in range(min(_TRIED, len(kinds)))]
     some = [some[i % len(some)] for i in range(max(len(some), at_once))]
     room = _SHARE_OF_MEMORY * free_memory() / at_once
+    request = {
+        "directories": [str(directory.absolute()) for directory in directories],
+        "room": room,
+        "stack": [list(run) for run in stack],
+    }
     with ThreadPoolExecutor(at_once) as pool:
-        parts = pool.map(lambda place: _tried(some[place::at_once], directories, threads, room), range(at_once))
-    answers = [answer for part in parts for answer in part]
+        parts = list(pool.map(lambda place: _tried(request | {"runs": some[place::at_once]}, threads), range(at_once)))
+    answers = [answer for part in parts for answer in part["runs"]]
     if not answers:
         return None
-    seconds = [answer["seconds"] for answer in answers if answer["seconds"] is not None]
+    timed = [answer for answer in answers if answer["seconds"] is not None]
+    steps = [answer["step"] for answer in timed]
+    together = [part["stack"]["step"] for part in parts if part["stack"]]
+    reasons = {part["stack"]["reason"] for part in parts if part["stack"]}
     return Trial(
-        sum(seconds) / len(seconds) if seconds else None,
+        sum(answer["seconds"] for answer in timed) / len(timed) if timed else None,
         max(answer["start"] for answer in answers),
         max(answer["bytes"] for answer in answers),
         max(answer["parameters"] for answer in answers),
         answers[0]["device"],
+        sum(answer["step"] * answer["steps"] for answer in timed) / len(timed) if timed else 0.0,
+        median(together) / median(steps) if together and steps else None,
+        "; ".join(sorted(reasons)),
     )
 
 
-def _tried(runs: list[list[str]], directories: Sequence[Path], threads: int, room: float) -> list[dict[str, Any]]:
-    request = json.dumps(
-        {"runs": runs, "directories": [str(directory.absolute()) for directory in directories], "room": room}
-    )
+def _tried(request: dict[str, Any], threads: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "vaekl.sweep.trial"]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run(
-            command, input=request, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=True
+            command,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            env=environment,
+            check=True,
         )
-        answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+        answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):  # what is wrong with a run, the run says
-        return []
+        return {"runs": [], "stack": {}}
     return answers
 
 

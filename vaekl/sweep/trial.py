@@ -1,7 +1,9 @@
 """A few steps of some runs, to know what a sweep will cost: run by itself, so that a run that breaks breaks nothing."""
 
 import contextlib
+import functools
 import io
+import itertools
 import json
 import resource
 import sys
@@ -12,9 +14,11 @@ from typing import Any
 from vaekl.config.job import single
 from vaekl.data import generator
 from vaekl.measures.elbo import evaluate
+from vaekl.run import build_data
 from vaekl.run.build import build
 from vaekl.run.config import RunConfig
 from vaekl.system.console import Console
+from vaekl.training import stack
 from vaekl.training.trainer import Trainer
 
 _IMPORTED = time.process_time()
@@ -31,7 +35,33 @@ def main() -> None:
     for overrides in request["runs"]:
         with contextlib.suppress(Exception):  # what is wrong with a run, the run says
             answers.append(_cost(overrides, request["directories"], request["room"]))
-    sys.stdout.write(json.dumps(answers))
+    stacked: dict[str, Any] = {}
+    if len(request["stack"]) > 1 and answers and all(answer["step"] is not None for answer in answers):
+        with contextlib.suppress(Exception):
+            stacked = _stacked(request["stack"], request["directories"])
+    sys.stdout.write(json.dumps({"runs": answers, "stack": stacked}))
+
+
+def _stacked(runs: list[list[str]], directories: list[str]) -> dict[str, Any]:
+    """Seconds of a step of each of some runs where they take it together, or why they do not."""
+    reasons: list[str] = []
+    begun, steps = 0.0, _STEPS // 2
+
+    def train(overrides: list[str]) -> None:
+        nonlocal begun
+        job = single([*overrides, *(f"--config-dir={directory}" for directory in directories)])
+        trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO())).trainer
+        trainer.model.train()
+        indices = itertools.islice(trainer.batches_to_come(), _WARM_UP + steps)
+        with stack.joined(trainer), contextlib.closing(trainer.data.train.stream(indices)) as batches:
+            for number, stored in enumerate(batches):
+                if number == _WARM_UP:
+                    begun = time.perf_counter()
+                trainer.train_step(stored)
+
+    with build_data.shared():
+        stack.train([functools.partial(train, overrides) for overrides in runs], reasons.append)
+    return {"step": (time.perf_counter() - begun) / steps / len(runs), "reason": "; ".join(reasons)}
 
 
 def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str, Any]:
@@ -43,7 +73,7 @@ def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str
     facts = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}
     needed = _resident() + _BYTES_TO_TRAIN * parameters
     if needed > room:  # others are tried beside it: its size must do
-        return facts | {"bytes": needed, "seconds": None}
+        return facts | {"bytes": needed, "seconds": None, "step": None}
     step = _seconds_a_step(trainer)
     plan, data = trainer.plan, trainer.data
     some, before = data.train.first(_JUDGED), time.perf_counter()
@@ -52,7 +82,7 @@ def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str
     validations = ceil(plan.total_steps / plan.valid_every) + 1
     judged = validations * len(data.valid or []) + len(data.test)
     seconds = start + step * plan.total_steps + an_image * judged
-    return facts | {"bytes": _resident(), "seconds": seconds}
+    return facts | {"bytes": _resident(), "seconds": seconds, "step": step, "steps": plan.total_steps}
 
 
 def _resident() -> float:

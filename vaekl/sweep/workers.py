@@ -74,12 +74,12 @@ def submitted() -> Iterator[None]:
         put_back(*signals[0])
 
 
-def alone(run: Callable[[], Any], path: Path) -> Any:
+def alone(run: Callable[[], Any], *paths: Path) -> Any:
     """Do a run in a process of its own: its memory is free when it ends, and if it is killed the other runs go on.
 
     Args:
         run: what is done; must not raise, and returns what JSON can hold in a few kilobytes.
-        path: the run's folder, by which the manifest knows it.
+        paths: the run's folder, by which the manifest knows it; or those of all that are trained together.
 
     Returns:
         What the run returned; None if its process was killed.
@@ -107,7 +107,11 @@ def alone(run: Callable[[], Any], path: Path) -> Any:
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
         memory = ": the system was out of memory" if memory_kills() > kills_before else ""
-        manifest.note(path, status="killed", reason=f"its process was killed by {name}{memory}")
+        before = manifest.read(paths[0].parent)
+        for path in paths:
+            # of several, some may have ended, and others not begun
+            if len(paths) == 1 or (path.name in before and before[path.name].status in ("running", "killed")):
+                manifest.note(path, status="killed", reason=f"its process was killed by {name}{memory}")
     return json.loads(figure) if figure else None
 
 

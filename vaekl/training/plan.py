@@ -33,3 +33,7 @@ class Plan:
     def since_log(self, step: int) -> int:
         """How many steps have followed the last log, or led to the one that is due after this step."""
         return (step - 1) % self.log_every + 1
+
+    def logs_after(self, step: int) -> bool:
+        """Whether a log follows the step of this number, counted from 1."""
+        return step % self.log_every == 0 or step == self.total_steps

@@ -22,6 +22,7 @@ from vaekl.training.divergence import check_gradient, check_optimizer, check_par
 from vaekl.training.plan import Plan
 from vaekl.training.saved_state import check_state, moving_average, restore_noise, with_versions_of
 from vaekl.training.schedules import LearningRateSchedule, Schedule
+from vaekl.training.stack import Batch
 from vaekl.training.timer import Due, Timer
 
 #: figures of an evaluation that are logged of the last training batch
@@ -53,6 +54,8 @@ class Trainer:
         best_elbo: the best validation's, nats, or L_K of an objective of K samples; `stale_validations`, how many have
             followed it; the one at the end, if no multiple of `valid_every`, counts where it makes `best.pt` anew.
         stop_requested: whether the run is to end after its step.
+        take: takes a step together with other runs, for one that is trained in a stack; None for one alone.
+        gradient_norm: of the last step that looked at it.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Trainer:
     ) -> None:
         self.model, self.optimizer, self.schedule, self.lr_schedule = model, optimizer, schedule, lr_schedule
         self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
-        self._full_rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self.full_rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.device = next(model.parameters()).device
         self.generator = generator("noise", seed, self.device)
         self.networks = [*model.encoder.parameters(), *model.decoder.parameters()]
@@ -77,12 +80,13 @@ class Trainer:
         batch_size = min(plan.batch_size, len(data.train))
         self.share = distributed.share(batch_size)
         self.weight = (self.share.stop - self.share.start) / batch_size
-        self._objective: nn.Module = LossAndLedger(model)
-        self.compiler = Compiler(self._objective, self.device, plan.compile)
+        self.objective: nn.Module = LossAndLedger(model)
+        self.compiler = Compiler(self.objective, self.device, plan.compile)
         self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
         self.step = self.restores = 0
         self.best_elbo, self.stale_validations, self.stop_requested = -inf, 0, False
-        self._gradient_norm: Tensor | None = None
+        self.gradient_norm: Tensor | None = None
+        self.take: Callable[[Batch], Tensor] | None = None
         self._last_x = torch.empty(0)
         self._clock, self._timer = (0, time.perf_counter()), Timer(plan.save_minutes)
 
@@ -112,7 +116,7 @@ class Trainer:
             DivergedError: something is not finite any more.
         """
         self.model.train()
-        self._objective = distributed.averaging(self._objective)
+        self.objective = distributed.averaging(self.objective)
         try:
             self.tell(lambda callback: callback.started(self))
             self._clock = (self.step, time.perf_counter())
@@ -161,33 +165,35 @@ class Trainer:
         Args:
             stored: images as the data set stores them, [B, *S].
         """
-        schedule = self.schedule(self.step)
         x = self._last_x = self.data.train.transform(stored, self.generator)
-        noise = self.model.training_noise(len(x), self.generator)
-
-        # torch.compile takes a float for a constant and would compile again for each new value
-        multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
-        loss, ledger = self._objective(x[self.share], noise[self.share], multiplier)
-        self.optimizer.zero_grad()
-        distributed.weighted(loss, self.weight).backward()
-        row = self.step % self.plan.log_every
-        if self.plan.clip_norm is not None:
-            self._gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
-        elif row == self.plan.log_every - 1 or self.step == self.plan.total_steps - 1:
-            self._gradient_norm = get_total_norm([p.grad for p in self.networks if p.grad is not None])
-        for group, rate in zip(self.optimizer.param_groups, self._rates(self.step), strict=True):
-            group["lr"] = rate
-        self.optimizer.step()
+        batch = Batch(x, self.model.training_noise(len(x), self.generator), self.schedule(self.step))
+        ledger = self.take_alone(batch) if self.take is None else self.take(batch)
         if self.average is not None:
             self.average.update_parameters(self.model)
-
-        self.rows[row] = ledger if self.weight == 1 else ledger * self.weight
+        self.rows[self.step % self.plan.log_every] = ledger
         self.step += 1
 
-    def _rates(self, step: int) -> list[float]:
+    def take_alone(self, batch: Batch) -> Tensor:
+        """The gradient of a batch and a step along it; returns the means of `LEDGER`, [5]."""
+        x, noise, schedule = batch
+        # torch.compile takes a float for a constant and would compile again for each new value
+        multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
+        loss, ledger = self.objective(x[self.share], noise[self.share], multiplier)
+        self.optimizer.zero_grad()
+        distributed.weighted(loss, self.weight).backward()
+        if self.plan.clip_norm is not None:
+            self.gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
+        elif self.plan.logs_after(self.step + 1):
+            self.gradient_norm = get_total_norm([p.grad for p in self.networks if p.grad is not None])
+        for group, rate in zip(self.optimizer.param_groups, self.rates(self.step), strict=True):
+            group["lr"] = rate
+        self.optimizer.step()
+        return cast(Tensor, ledger if self.weight == 1 else ledger * self.weight)
+
+    def rates(self, step: int) -> list[float]:
         """The learning rate of each group of parameters."""
         factor = self.lr_schedule(step) * 0.5**self.restores
-        return [rate * factor for rate in self._full_rates]
+        return [rate * factor for rate in self.full_rates]
 
     def batches_to_come(self) -> Iterator[Tensor]:
         """Indices [B] of the images of each batch to come; the incomplete last batch of an epoch is left out."""
@@ -203,8 +209,8 @@ class Trainer:
     def _log(self) -> None:
         """Average the ledger over the steps since the last log, and judge the last batch as an evaluation would."""
         ledger = self._ledger()
-        if self._gradient_norm is not None:
-            check_gradient(self._gradient_norm, self.step, self.model)
+        if self.gradient_norm is not None:
+            check_gradient(self.gradient_norm, self.step, self.model)
         steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
         schedule, stream = self.schedule(self.step - 1), generator("log", self.seed, self.device)
         checked_multiplier(self.model.control, schedule, f" at step {self.step}")
@@ -215,9 +221,9 @@ class Trainer:
             **({"bits_per_dim": bits} if bits is not None else {}),
             "schedule": schedule,
             **({"target_kl_nats": target} if (target := self.model.control.target_kl) is not None else {}),
-            "learning_rate": self._rates(self.step - 1)[0],
+            "learning_rate": self.rates(self.step - 1)[0],
             **({"restores": self.restores} if self.restores else {}),
-            "gradient_norm": self._gradient_norm.item() if self._gradient_norm is not None else nan,
+            "gradient_norm": self.gradient_norm.item() if self.gradient_norm is not None else nan,
             "images_per_second": steps * len(self._last_x) / seconds,
         }
         self.tell(lambda callback: callback.logged(self, figures))

@@ -33,7 +33,7 @@ def attributes_of(control: nn.Module) -> dict[str, Any]:
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The names whose values differ, or that are new."""
-    return [name for name, value in after.items() if name not in before or not _same(before[name], value)]
+    return [name for name, value in after.items() if name not in before or not same(before[name], value)]
 
 
 def _copied(value: Any) -> Any:
@@ -45,16 +45,16 @@ def _copied(value: Any) -> Any:
         return value
 
 
-def _same(a: Any, b: Any, depth: int = 0) -> bool:
+def same(a: Any, b: Any, depth: int = 0) -> bool:
     """Whether two values are equal, a NaN to another one too; what lies deep in objects of other classes counts not."""
     if a is b or type(a) is not type(b) or depth > _DEEPEST:
         return a is b or depth > _DEEPEST
     if isinstance(a, Tensor | np.ndarray):
         return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key], depth + 1) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key], depth + 1) for key in a)
     if isinstance(a, list | tuple | deque):
-        return len(a) == len(b) and all(_same(*pair, depth + 1) for pair in zip(a, b, strict=True))
+        return len(a) == len(b) and all(same(*pair, depth + 1) for pair in zip(a, b, strict=True))
     if isinstance(a, int | float | complex | str | bytes | set | frozenset):
         return a == b or (a != a and b != b)
-    return _same(vars(a), vars(b), depth + 1) if hasattr(a, "__dict__") else True
+    return same(vars(a), vars(b), depth + 1) if hasattr(a, "__dict__") else True

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vaekl.model.mapped import applied
+
 #: s(z) of Stirling's formula ln Γ(z) = (z − ½) ln z − z + ½ ln 2π + s(z) is P(1/z²)/z, and s'(z) is −Q(1/z²)/z²: the
 #: coefficients of P and Q, the highest first, by Chebyshev interpolation for z ≥ 3; s is wrong by 6e-9 in float32 and
 #: by 3e-16 in float64
@@ -33,7 +35,7 @@ _Q = {
 
 def log_norm_const(alpha: Tensor, beta: Tensor) -> Tensor:
     """−ln B(α, β), nats, of α, β > 0 of one shape; float32 at least."""
-    constant: Tensor = _LogNormConst.apply(alpha, beta)
+    constant: Tensor = applied(_LogNormConst, alpha, beta)
     return constant
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
 
+from vaekl.model.mapped import applied
+
 #: the rule covers where e^g is above e^−24 of its largest value in the bin; with 24 nodes the relative error is 1e-8
 #: for parameters from 1e-4 to 1e5
 _DROP = 24.0
@@ -62,9 +64,9 @@ def _log_integral(alpha: Tensor, beta: Tensor, start: Tensor, end: Tensor) -> Te
     """ln ∫ x^α (1−x)^β dt over [start, end] in t = ln(x/(1−x)); all of one shape, `end` finite."""
     peak = (alpha / beta).log()
     wide = (start < peak) & (peak < end) & (end - start > _WIDE) & (torch.maximum(alpha, beta) < _SLOW)
-    result: Tensor = _LogIntegral.apply(alpha, beta, start, torch.where(wide, peak, end))
+    result: Tensor = applied(_LogIntegral, alpha, beta, start, torch.where(wide, peak, end))
     if wide.any():
-        right: Tensor = _LogIntegral.apply(alpha[wide], beta[wide], peak[wide], end[wide])
+        right: Tensor = applied(_LogIntegral, alpha[wide], beta[wide], peak[wide], end[wide])
         result = result.masked_scatter(wide, torch.logaddexp(result[wide], right))
     return result
 

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.model.mapped import applied
 
 #: η from which the mean grows no faster than η: e^17 is more than any count that float32 can hold
 CAP = 17.0
@@ -136,7 +137,7 @@ def negative_log_mass(eta: Tensor, x: Tensor, phi: Tensor | None = None) -> Tens
     """
     learned = phi is not None and phi.requires_grad
     phi = None if phi is None else phi.to(eta.dtype)
-    result: Tensor = _NegativeLogMass.apply(eta, x.to(eta.dtype), phi, learned)
+    result: Tensor = applied(_NegativeLogMass, eta, x.to(eta.dtype), phi, learned)
     return result
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.derived import MomentsTogether, WholeLogProb
 from vaekl.model.likelihoods.levels import OnLevels
+from vaekl.model.mapped import applied
 from vaekl.system.checks import one_of, positive
 
 #: e^5 = 148 times the range of the levels: half of the mass is at either end there
@@ -118,7 +119,7 @@ class Logistics(NamedTuple):
         """
         # torch.compile takes no tensor twice, and one level is its own first and last
         last = last.view_as(last)
-        result: Tensor = _LogMass.apply(self.location, self.log_scale, first, last, self.levels - 1)
+        result: Tensor = applied(_LogMass, self.location, self.log_scale, first, last, self.levels - 1)
         return result
 
     def log_mass_between(self, lower: Tensor, upper: Tensor) -> Tensor:

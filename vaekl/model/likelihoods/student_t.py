@@ -12,6 +12,7 @@ from vaekl.data.order import numpy_generator
 from vaekl.model.likelihoods import beta_mass
 from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.location_scale import LocationScale
+from vaekl.model.mapped import applied
 from vaekl.system.checks import number
 from vaekl.system.errors import VaeklError
 
@@ -113,7 +114,7 @@ class StudentT(LocationScale):
     def unit_log_norm_const(self, eta: Tensor) -> Tensor:
         # float64, since two logarithms of Γ nearly cancel where ν is large
         nu = torch.as_tensor(self.degrees(eta), dtype=torch.float64, device=eta.device)
-        constant: Tensor = _LogNormConst.apply(nu) if self.df == "decoder" else _log_norm_const(nu)
+        constant: Tensor = applied(_LogNormConst, nu) if self.df == "decoder" else _log_norm_const(nu)
         return float32_at_least(constant, eta.dtype)
 
     def unit_variance(self, eta: Tensor) -> Tensor | float:
@@ -130,7 +131,7 @@ class StudentT(LocationScale):
     def unit_log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
         """ln P(lower < X ≤ upper); it has a gradient with respect to the edges, and so to μ and the scale, not to ν."""
         nu = torch.as_tensor(self.degrees(eta), dtype=torch.float64, device=eta.device)
-        mass: Tensor = _LogMass.apply(*torch.broadcast_tensors(nu, lower, upper))
+        mass: Tensor = applied(_LogMass, *torch.broadcast_tensors(nu, lower, upper))
         return mass
 
 

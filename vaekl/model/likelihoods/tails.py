@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vaekl.model.mapped import applied
+
 
 class _LogNdtr(torch.autograd.Function):
     @staticmethod
@@ -26,7 +28,7 @@ class _LogNdtr(torch.autograd.Function):
 
 def log_ndtr(z: Tensor) -> Tensor:
     """ln Φ(z) of any shape, Φ the standard normal's distribution function; its gradient is accurate far in the tail."""
-    result: Tensor = _LogNdtr.apply(z)
+    result: Tensor = applied(_LogNdtr, z)
     return result
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vaekl.model.mapped import applied
+
 #: nodes, and the drop of g where the rule ends: relative errors of 3e-13 and 2e-9 for σ from 1e-4 to 1e3 and any μ
 _RULES = {torch.float64: (40, 38.0), torch.float32: (24, 24.0)}
 #: as floats, which torch.compile can follow
@@ -25,14 +27,14 @@ def log_integral(mean: Tensor, variance: Tensor, lower: Tensor, upper: Tensor) -
     All of one type, and of shapes that broadcast. The gradients are those at a p that stays, which has none itself.
     """
     peak, mean, variance, lower, upper = _at_peak(mean, variance, lower, upper)
-    result: Tensor = _LogIntegral.apply(mean, variance, peak, lower, upper)
+    result: Tensor = applied(_LogIntegral, mean, variance, peak, lower, upper)
     return result, peak
 
 
 def moments(mean: Tensor, variance: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of the Gaussian truncated to [lower, upper]; as above."""
     peak, mean, variance, lower, upper = _at_peak(mean, variance, lower, upper)
-    result: tuple[Tensor, Tensor] = _Moments.apply(mean, variance, peak, lower, upper)
+    result: tuple[Tensor, Tensor] = applied(_Moments, mean, variance, peak, lower, upper)
     return result
 
 

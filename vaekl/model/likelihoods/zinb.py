@@ -10,6 +10,7 @@ from torch.nn.functional import logsigmoid, softplus
 from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.counts import mean_of
 from vaekl.model.likelihoods.negative_binomial import NegativeBinomial
+from vaekl.model.mapped import applied
 
 
 class ZeroInflatedNegativeBinomial(NegativeBinomial):
@@ -39,7 +40,7 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
 
     def negative_log_mass(self, eta: Tensor, x: Tensor, phi: Tensor) -> Tensor:
         nats, logit = super().negative_log_mass(eta, x, phi), self.logit(eta)
-        result: Tensor = _Inflated.apply(nats, logit, x.to(nats.dtype))
+        result: Tensor = applied(_Inflated, nats, logit, x.to(nats.dtype))
         return result
 
     def mean(self, eta: Tensor, dispersion: Tensor) -> Tensor:

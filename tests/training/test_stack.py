@@ -1,0 +1,186 @@
+"""Runs whose steps are taken together: each ends as it would alone, whatever becomes of the others."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from helpers import data_of, model_of, trainer_of
+
+from vaekl.model.control import Capacity, Controller, FreeBits, Geco, LearnedBeta, Mmd
+from vaekl.model.likelihoods import Beta, CensoredGaussian, ContinuousBernoulli, Gaussian, Laplace, StudentT
+from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
+from vaekl.store import checkpoint
+from vaekl.training import stack
+from vaekl.training.divergence import DivergedError
+from vaekl.training.schedules import LearningRateSchedule, LinearSchedule
+
+DATA = data_of()
+#: of a weight after twenty steps, whose first digits are the same
+CLOSE = {"rtol": 2e-4, "atol": 2e-6}
+
+
+def trained(trainers, steps_of=lambda trainer: trainer.fit()):
+    """The trainers, trained in one stack; the errors that ended some of them; and which took their steps alone."""
+    errors, said = {}, []
+
+    def run(number):
+        try:
+            with stack.joined(trainers[number]):
+                steps_of(trainers[number])
+        except DivergedError as error:
+            errors[number] = error
+
+    stack.train([partial(run, number) for number in range(len(trainers))], said.append)
+    return errors, said
+
+
+def pair(makes, **options):
+    """Trainers of some models, once for a stack and once to be trained alone."""
+    both = []
+    for _ in range(2):
+        both.append([trainer_of(DATA, make(), seed=seed, **options)[0] for seed, make in enumerate(makes)])
+    return both
+
+
+def assert_close(together, alone):
+    for one, other in zip(together, alone, strict=True):
+        assert one.step == other.step
+        torch.testing.assert_close(dict(one.model.state_dict()), dict(other.model.state_dict()), **CLOSE)
+        torch.testing.assert_close(one.rows, other.rows, rtol=1e-4, atol=1e-4, equal_nan=True)
+        torch.testing.assert_close(one.gradient_norm, other.gradient_norm, rtol=1e-3, atol=1e-4)
+
+
+def of(likelihood, weighting=FixedDispersion, control=None, seed=0, **settings):
+    family = likelihood()
+    return model_of(DATA.spec, family, weighting(family, DATA.spec.shape, **settings), seed=seed, control=control)
+
+
+CASES = {
+    "fixed_beta": [
+        partial(of, Gaussian, FixedBeta, beta=beta, seed=seed) for seed, beta in enumerate((0.01, 0.1, 0.5))
+    ],
+    "learned": [partial(of, likelihood, LearnedPrecision, seed=seed) for seed in (0, 1) for likelihood in (Laplace,)],
+    "optimal": [partial(of, Gaussian, OptimalPrecision, seed=seed, momentum=0.1 + seed / 10) for seed in (0, 1)],
+    "cb": [partial(of, ContinuousBernoulli, FixedDispersion, seed=seed) for seed in (0, 1, 2)],
+    "student": [
+        partial(of, partial(StudentT, df="decoder", scale="decoder"), FixedDispersion, seed=seed) for seed in (0, 1)
+    ],
+    "beta": [partial(of, Beta, FixedDispersion, seed=seed) for seed in (0, 1)],
+    "censored": [partial(of, CensoredGaussian, LearnedPrecision, seed=seed) for seed in (0, 1)],
+    "capacity": [partial(of, Gaussian, control=partial(Capacity, target=target)) for target in (1.0, 2.0)],
+    "controller": [partial(of, Gaussian, control=partial(Controller, target=target)) for target in (1.0, 2.0)],
+    "geco": [partial(of, Gaussian, control=partial(Geco, rmse=rmse)) for rmse in (0.1, 0.2)],
+    "free_bits": [partial(of, Gaussian, control=partial(FreeBits, floor=floor)) for floor in (0.1, 0.2)],
+    "learned_beta": [partial(of, Gaussian, control=LearnedBeta, seed=seed) for seed in (0, 1)],
+    "mmd": [partial(of, Gaussian, control=partial(Mmd, weight=weight)) for weight in (10.0, 20.0)],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_runs_of_a_stack_end_as_they_would_alone(name):
+    together, alone = pair(CASES[name])
+    assert trained(together) == ({}, [])
+    for trainer in alone:
+        trainer.fit()
+    assert_close(together, alone)
+
+
+def test_rates_schedules_clips_and_averages_are_each_runs_own():
+    makes = [partial(of, Gaussian, FixedBeta, beta=0.1, seed=seed) for seed in range(4)]
+    together, alone = pair(makes, ema=0.9)
+    for trainers in (together, alone):
+        for number, trainer in enumerate(trainers):
+            trainer.full_rates = [0.01 * (1 + number // 2)]
+            trainer.schedule = LinearSchedule(20, steps=5 + number)
+            trainer.lr_schedule = LearningRateSchedule(20, final=1.0 if number < 3 else 0.1)
+            trainer.plan = replace(trainer.plan, clip_norm=0.5 if number else None)
+    assert trained(together) == ({}, [])
+    for trainer in alone:
+        trainer.fit()
+    assert_close(together, alone)
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(dict(one.average.state_dict()), dict(other.average.state_dict()), **CLOSE)
+
+
+def test_a_run_that_ends_or_diverges_changes_no_bit_of_the_others():
+    makes = [partial(of, Gaussian, FixedBeta, beta=0.1, seed=seed) for seed in range(3)]
+    whole, others = pair(makes)
+    trained(whole)
+
+    def train(trainer):
+        if trainer is others[0]:
+            with torch.no_grad():
+                trainer.model.decoder[0].weight[0] = torch.nan
+        if trainer is others[2]:
+            trainer.request_stop()  # ends after its first step
+        trainer.fit()
+
+    errors, _ = trained(others, train)
+    assert list(errors) == [0] and others[2].step == 1
+    for key, value in whole[1].model.state_dict().items():
+        assert torch.equal(value, others[1].model.state_dict()[key])
+
+
+def test_a_stack_goes_on_from_checkpoints_at_different_steps_to_the_same_bits(tmp_path):
+    makes = [partial(of, Gaussian, FixedBeta, beta=0.1, seed=seed) for seed in range(3)]
+    whole, parts = pair(makes, patience=None)
+    trained(whole)
+    states = {}
+
+    def part(trainer):
+        number = parts.index(trainer)
+        trainer.plan = replace(trainer.plan, valid_every=1)
+        trainer.callbacks = [_StopsAt(4 + 3 * number)]
+        trainer.fit()
+        checkpoint.save(tmp_path / f"{number}.pt", trainer.state_dict())
+        states[number] = checkpoint.load(tmp_path / f"{number}.pt")
+
+    trained(parts, part)
+    again = pair(makes)[0]
+    for number, trainer in enumerate(again):
+        trainer.load_state_dict(states[number])
+        assert trainer.step == 4 + 3 * number
+    trained(again)
+    for one, other in zip(whole, again, strict=True):
+        for key, value in one.model.state_dict().items():
+            assert torch.equal(value, other.model.state_dict()[key])
+    # and a run of a stack goes on alone
+    alone = pair(makes)[0][1]
+    alone.load_state_dict(states[1])
+    alone.fit()
+    assert_close([alone], [whole[1]])
+
+
+class _StopsAt:
+    def __init__(self, step):
+        self.step = step
+
+    def __getattr__(self, hook):
+        def call(trainer, *_):
+            if trainer.step >= self.step:
+                trainer.request_stop()
+
+        return call
+
+
+def test_what_cannot_be_mapped_takes_its_steps_alone_and_says_why():
+    def uneven(seed):
+        model = of(Gaussian, FixedBeta, beta=0.1, seed=seed)
+        model.encoder.append(_Branches())
+        return model
+
+    makes = [partial(uneven, seed) for seed in (0, 1)]
+    together, alone = pair(makes)
+    errors, (said,) = trained(together)
+    assert not errors and said.startswith("  2 of 2 runs take their steps alone: its model cannot be mapped")
+    for trainer in alone:
+        trainer.fit()
+    for one, other in zip(together, alone, strict=True):
+        for key, value in one.model.state_dict().items():
+            assert torch.equal(value, other.model.state_dict()[key])
+
+
+class _Branches(torch.nn.Module):
+    def forward(self, pair):
+        return pair if bool((pair[0] > -1e9).all()) else (pair[1], pair[0])

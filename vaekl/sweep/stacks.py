@@ -1,0 +1,83 @@
+"""Stacks of runs, trained together in one process: which runs they are, and how Hydra launches them."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from math import ceil
+from typing import Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext
+from hydra_plugins.hydra_joblib_launcher import _core
+from joblib import Parallel, delayed
+from omegaconf import DictConfig
+
+#: keys in which the runs of a stack may differ: numbers of the loss and of the optimiser; groups by their first word
+_FREE = ("seed", "weighting.", "control.", "optim.", "schedule.", "lr_schedule.", "trainer.clip_norm", "trainer.ema")
+
+
+def divided(runs: Sequence[Sequence[str]], size: int) -> list[list[int]]:
+    """The numbers of the runs in each stack; the same for the same runs in any order.
+
+    Args:
+        runs: the words of each.
+        size: how many a stack has at most.
+    """
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for number in sorted(range(len(runs)), key=lambda number: sorted(runs[number])):
+        fixed = sorted(word for word in runs[number] if not word.startswith(_FREE))
+        kinds.setdefault(tuple(fixed), []).append(number)
+    stacks = []
+    for kind in kinds.values():
+        count = ceil(len(kind) / size)
+        cuts = [len(kind) * place // count for place in range(count + 1)]
+        stacks += [kind[start:stop] for start, stop in itertools.pairwise(cuts)]
+    return stacks
+
+
+def largest_kind(runs: Sequence[Sequence[str]]) -> list[int]:
+    """The numbers of the runs that one stack of any size could hold, where these are the most."""
+    return max(divided(runs, len(runs)), key=len)
+
+
+@contextmanager
+def launched(size: int) -> Iterator[None]:
+    """Inside, Hydra's joblib launcher takes a stack of runs for one job; Hydra takes launchers from its plugins alone.
+
+    Args:
+        size: how many runs a stack has at most; with 1 nothing is changed.
+    """
+    own = _core.launch
+
+    def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        parts = divided(job_overrides, size)
+        joblib = {**launcher.joblib, "backend": "loky"}
+        _core.process_joblib_cfg(joblib)
+        hydra = {"context": launcher.hydra_context, "config": launcher.config, "task": launcher.task_function}
+        run = delayed(partial(train_stack, state=Singleton.get_state(), **hydra))
+        returned = Parallel(**joblib)(run({initial_job_idx + n: job_overrides[n] for n in part}) for part in parts)
+        by_number = {number: answer for stack in returned for number, answer in stack.items()}
+        return [by_number[number] for number in sorted(by_number)]
+
+    if size > 1:
+        _core.launch = launch
+    try:
+        yield
+    finally:
+        _core.launch = own
+
+
+def train_stack(
+    runs: dict[int, Sequence[str]], context: HydraContext, config: DictConfig, task: Any, state: dict[Any, Any]
+) -> dict[int, JobReturn]:
+    """In a worker: let Hydra make the config and the folder of each run, then train them together."""
+    answers = {
+        number: _core.execute_job(number, words, context, config, task.collected, state)
+        for number, words in runs.items()
+    }
+    task.together([answer._return_value for answer in answers.values()])
+    for answer in answers.values():
+        answer.return_value = None  # it goes back to the process that began the sweep
+    return answers

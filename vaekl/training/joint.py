@@ -1,0 +1,206 @@
+"""One step for several runs whose models are alike: one kernel computes for all what each would need its own for.
+
+What a step computes for a run depends on its place in the group, and on how many places there are, alone: those of runs
+that have ended are kept, and go on with their last batch where nobody sees them.
+"""
+
+import copy
+import itertools
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from math import inf, isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from vaekl.model.mapped import Linears
+from vaekl.training.alike import Number, set_in, settings
+from vaekl.training.rows import Rows
+from vaekl.training.stack import Member
+
+# of a single number for each run, such as a control's, a loop over the runs takes no time
+warnings.filterwarnings(
+    "ignore", message="There is a performance drop because we have not yet implemented the batching"
+)
+
+
+class JointStep:
+    """The steps of some runs.
+
+    Args:
+        members: whose models are alike, each with its batch.
+        numbers: in which these differ beside parameters and buffers.
+    """
+
+    def __init__(self, members: Sequence[Member], numbers: Sequence[Number]) -> None:
+        trainers = [member.trained for member in members]
+        first = trainers[0]
+        self.members, self._batches = members, [member.waits_with for member in members]
+        self._objective, self._optimizer, self._device = first.objective, first.optimizer, first.device
+        self._numbers = [(number, torch.tensor(number.values, device=first.device)) for number in numbers]
+        objectives, optimizers = [own.objective for own in trainers], [own.optimizer for own in trainers]
+        self._rows = [Rows(objectives, optimizers, index) for index in range(len(first.optimizer.param_groups))]
+        buffers = [dict(objective.named_buffers()) for objective in objectives]
+        self._buffers = {name: torch.stack([own[name] for own in buffers]) for name in buffers[0]}
+        clips = [trainer.plan.clip_norm for trainer in trainers]
+        self._clips = torch.tensor([inf if clip is None else clip for clip in clips], device=first.device)
+        self._is_clipped = any(clip is not None for clip in clips)
+        self._networks = sum(parameter.numel() for parameter in first.networks)
+        self._taken = 0
+        self._keys: list[Any] = [None] * len(members)
+        self._slices: list[slice] = []
+        for place in range(len(members)):
+            self._take_in(place)
+        self._slice()
+
+    def step(self) -> None:
+        """Take the step of all members that wait for one, and give each its ledger."""
+        waiting = [place for place, member in enumerate(self.members) if member.trainer is not None]
+        if not waiting:
+            return
+        if back := [place for place in waiting if self.members[place].group is None]:  # gone back to a checkpoint
+            for place in back:
+                self._take_in(place)
+            self._slice()
+        for place in waiting:
+            self._batches[place] = self.members[place].waits_with
+        ledger = self.gradient()
+        self._clip(waiting)
+        self._set_rates(waiting)
+        self._optimizer.step()
+        self._taken += 1
+        for rows in self._rows:
+            rows.counted()
+        for place in waiting:
+            self.members[place].ledger = ledger[place]
+
+    def gradient(self) -> Tensor:
+        """That of each run's loss, in its row; returns the means of `LEDGER`, [N, 5]. Buffers move by a step."""
+        x, noise = torch.stack([own.x for own in self._batches]), torch.stack([own.noise for own in self._batches])
+        schedule = torch.tensor([batch.schedule for batch in self._batches], device=self._device)
+        parameters: dict[str, Tensor] = {}
+        for rows in self._rows:
+            rows.values.grad = None
+            parameters |= rows.parameters()
+        self._objective.train()
+        numbers = [values for _, values in self._numbers]
+        with Linears():
+            losses, ledger, changed = torch.vmap(self._of_one)(parameters, self._buffers, numbers, x, noise, schedule)
+        losses.sum().backward()
+        for name, value in changed.items():
+            self._buffers[name].copy_(value)
+        return ledger
+
+    def _of_one(
+        self,
+        parameters: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        numbers: list[Tensor],
+        x: Tensor,
+        noise: Tensor,
+        schedule: Tensor,
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        state = parameters | buffers
+        with set_in(self._objective, [number for number, _ in self._numbers], numbers):
+            loss, ledger = functional_call(self._objective, state, (x, noise, schedule))
+        # what was assigned; what was changed in place was changed in all runs' tensor
+        return loss, ledger, {name: state[name] for name in buffers if state[name] is not buffers[name]}
+
+    def difference(self) -> float:
+        """How far a run's gradient lies from the one that it has alone, at most, over the latter's largest number.
+
+        Nothing is changed by it.
+        """
+        before = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        own = [self._own_gradient(member) for member in self.members]
+        self.gradient()
+        for name, buffer in self._buffers.items():
+            buffer.copy_(before[name])
+        farthest = 0.0
+        joint = {name: gradient for rows in self._rows for name, gradient in rows.gradients().items()}
+        for place, gradients in enumerate(own):
+            largest = max(gradient.abs().max().item() for gradient in gradients.values())
+            off = max((joint[name][place] - gradient).abs().max().item() for name, gradient in gradients.items())
+            if isfinite(largest):  # else training says so
+                farthest = max(farthest, off / max(largest, 1e-30) if isfinite(off) else inf)
+        return farthest
+
+    @staticmethod
+    def _own_gradient(member: Member) -> dict[str, Tensor]:
+        objective = member.trained.objective
+        state = {name: value.detach().clone() for name, value in objective.named_buffers()}
+        weights = {name: value.detach().clone().requires_grad_() for name, value in objective.named_parameters()}
+        objective.train()
+        loss, _ = functional_call(objective, state | weights, tuple(member.waits_with))
+        return dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
+
+    def leave(self, member: Member) -> None:
+        """Give a run that ends its parameters, buffers and memory for itself; its place stays."""
+        trainer = member.trained
+        for tensor in (*trainer.model.parameters(), *trainer.model.buffers()):
+            tensor.data = tensor.data.clone()
+        for memory in trainer.optimizer.state.values():
+            memory.update({key: value.clone() for key, value in memory.items()})
+        member.group = None
+
+    def _take_in(self, place: int) -> None:
+        """Put a run's numbers into its place, and views of it into the run."""
+        member = self.members[place]
+        trainer = member.trained
+        for rows in self._rows:
+            rows.take_in(place, trainer.objective, trainer.optimizer)
+            rows.begun[place] -= self._taken
+        for name, buffer in trainer.objective.named_buffers():
+            self._buffers[name][place] = buffer
+            buffer.data = self._buffers[name][place]
+        self._keys[place] = settings(trainer), trainer.step - self._taken, [rows.begun[place] for rows in self._rows]
+        member.group = self
+
+    def _slice(self) -> None:
+        """Divide the places into neighbours of equal settings, whose rows are one parameter to the optimiser."""
+        keys = self._keys
+        starts = [0, *(place for place in range(1, len(keys)) if keys[place] != keys[place - 1]), len(keys)]
+        self._slices = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+        optimizer = copy.copy(self._optimizer)
+        optimizer.param_groups, optimizer.state = [], defaultdict(dict)
+        for part in self._slices:
+            for rows in self._rows:
+                parameter, memory = rows.part(part, self._taken)
+                group = dict(keys[part.start][0].groups[rows.index])
+                optimizer.param_groups.append(group | {"params": [parameter], "lr": 0.0})
+                if memory:
+                    optimizer.state[parameter] = memory
+        self._optimizer = optimizer
+
+    def _set_rates(self, waiting: Sequence[int]) -> None:
+        """Give the optimiser the learning rates and the gradients of this step."""
+        groups = iter(self._optimizer.param_groups)
+        for part in self._slices:
+            alive = [self.members[place].trained for place in waiting if part.start <= place < part.stop]
+            rates = alive[0].rates(alive[0].step) if alive else [0.0] * len(self._rows)
+            for rows, rate in zip(self._rows, rates, strict=True):
+                group = next(groups)
+                assert rows.values.grad is not None
+                group["lr"], group["params"][0].grad = rate, rows.values.grad[part]
+
+    def _clip(self, waiting: Sequence[int]) -> None:
+        """Shorten each run's gradient to its own greatest norm, and let it know the norm where it asks."""
+        trainers = {place: self.members[place].trained for place in waiting}
+        asks = {
+            place
+            for place, own in trainers.items()
+            if own.plan.clip_norm is not None or own.plan.logs_after(own.step + 1)
+        }
+        if not self._is_clipped and not asks:
+            return
+        gradient = self._rows[0].values.grad
+        assert gradient is not None
+        networks = gradient[:, : self._networks]
+        norms = torch.linalg.vector_norm(networks, dim=1)
+        if self._is_clipped:
+            networks *= (self._clips / (norms + 1e-6)).clamp(max=1).unsqueeze(1)
+        for place in asks:
+            trainers[place].gradient_norm = norms[place].clone()
