@@ -7,9 +7,12 @@ import pytest
 import torch
 from helpers import data_of, model_of, trainer_of
 
+from vaekl.config import job
 from vaekl.model.control import Capacity, Controller, FreeBits, Geco, LearnedBeta, Mmd
 from vaekl.model.likelihoods import Beta, CensoredGaussian, ContinuousBernoulli, Gaussian, Laplace, StudentT
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
+from vaekl.run import build_data
+from vaekl.run.config import RunConfig
 from vaekl.store import checkpoint
 from vaekl.training import stack
 from vaekl.training.divergence import DivergedError
@@ -184,3 +187,12 @@ def test_what_cannot_be_mapped_takes_its_steps_alone_and_says_why():
 class _Branches(torch.nn.Module):
     def forward(self, pair):
         return pair if bool((pair[0] > -1e9).all()) else (pair[1], pair[0])
+
+
+def test_runs_that_share_their_images_build_the_same_models():
+    words = ["model.hidden=[4]", "model.latents=2", "trainer.steps=3", "likelihood=cb"]
+    contents = [RunConfig.of(job.single([*words, f"seed={seed}"]).content) for seed in (0, 1)]
+    with build_data.shared():
+        (first, data), (second, again) = (build_data.build_likelihood_and_data(content) for content in contents)
+    assert data is again and first.data_support == second.data_support == "unit_interval"
+    assert build_data.build_likelihood_and_data(contents[0])[1] is not data

@@ -35,14 +35,10 @@ def build_likelihood_and_data(
     Raises:
         VaeklError: values lie outside the likelihood's support, or the data set has no name.
     """
-    if source is None:
-        source = _once("source", cfg.data.dataset, lambda: build_source_of(cfg.data))
-        key = (cfg.data, cfg.model.likelihood, cfg.model.check, to_train)
-    else:
-        key = None
+    is_named = source is None
+    source = _once("source", cfg.data.dataset, lambda: build_source_of(cfg.data)) if source is None else source
     likelihood, transform = build_likelihood(cfg, source.spec)
-    made = partial(_data_for, likelihood, source, transform, cfg.data, to_train)
-    return likelihood, made() if key is None else _once("data", key, made)
+    return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train, may_share=is_named)
 
 
 #: what runs of one process have made of the same settings, inside `shared`
@@ -108,10 +104,18 @@ def _transform(cfg: DataConfig) -> Transform | AutoTransform:
 
 
 def _data_for(
-    likelihood: Likelihood, source: Source, transform: Transform | AutoTransform, cfg: DataConfig, to_train: bool
+    likelihood: Likelihood,
+    source: Source,
+    transform: Transform | AutoTransform,
+    cfg: DataConfig,
+    to_train: bool,
+    may_share: bool = False,
 ) -> Data:
-    transform = transform_for(likelihood, transform)
-    data = Data.from_source(source, transform, likelihood.accepts, cfg.valid, cfg.split_seed, to_train)
+    transform, accepts = transform_for(likelihood, transform), likelihood.accepts
+    make_it = partial(Data.from_source, source, transform, accepts, cfg.valid, cfg.split_seed, to_train)
+    key = (cfg, accepts, bool(likelihood.atoms), to_train)
+    data = _once("data", key, make_it) if may_share else make_it()
+    # the family takes from the spec what it must know of the data
     likelihood.check_spec(data.spec)
     noise = generator("support", 0)
     for split in (data.train, data.valid, data.test):
