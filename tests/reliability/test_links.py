@@ -62,7 +62,7 @@ def whole(tmp_path_factory):
 def there(whole, tmp_path, monkeypatch):
     """A copy of it, beside the user's own files."""
     monkeypatch.setattr(files, "FileLock", CarelessLock)
-    monkeypatch.setattr(style, "rendered", lambda *_: b"drawn")
+    monkeypatch.setattr(style, "rendered", lambda *_: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     folder = shutil.copytree(whole, tmp_path / "there")
     (tmp_path / "mine" / "letters").mkdir(parents=True)
     (tmp_path / "mine" / "diary").write_text("step,split\n")

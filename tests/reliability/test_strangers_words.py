@@ -38,7 +38,7 @@ def run(tmp_path_factory):
 @pytest.fixture
 def sweep(run, tmp_path, monkeypatch):
     """A sweep of two runs, and figures that are not rendered."""
-    monkeypatch.setattr(style, "rendered", lambda figure, kind: b"not rendered")
+    monkeypatch.setattr(style, "rendered", lambda figure, kind: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     for name in ("one", "two"):
         shutil.copytree(run, tmp_path / "sweep" / name)
     return tmp_path / "sweep"

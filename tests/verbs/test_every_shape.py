@@ -151,7 +151,7 @@ def test_it_is_diagnosed(made):
 
 def test_it_is_reported(made, monkeypatch):
     example, folder, _, _ = made
-    monkeypatch.setattr(style, "rendered", lambda figure, kind: b"not rendered")
+    monkeypatch.setattr(style, "rendered", lambda figure, kind: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     typed(folder, "report", "run", "report.jobs=1", "report.pictures=3", "report.output=report")
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert f"nats per test {example}" in page and f"Reconstructions of the first test {example}s" in page

@@ -73,7 +73,7 @@ def _scaled(findings: Findings, nats: float) -> float:
 
 def _curves(findings: Findings, curves: dict[str, dict[int, Point]]) -> bytes:
     with matplotlib.rc_context(STYLE):
-        figure = Figure((8.4, 4.2), layout="constrained")
+        figure = Figure((6.75, 3.4), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         named = [result.candidate.label for result in findings.verdict.results]

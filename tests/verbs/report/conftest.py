@@ -30,4 +30,4 @@ def sweep(made: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what a report says: its figures, most of the seconds it takes, are made and not rendered."""
-    monkeypatch.setattr(style, "rendered", lambda figure, kind: b"not rendered")
+    monkeypatch.setattr(style, "rendered", lambda figure, kind: b'<svg xmlns="http://www.w3.org/2000/svg"/>')

@@ -70,14 +70,14 @@ return all('figure').map(figure => ({
     title: figure.id || figure.querySelector('figcaption')?.textContent.slice(0, 40),
     images: [...figure.querySelectorAll('img')].filter(image => image.complete && image.naturalWidth > 50).length,
     drawings: [...figure.querySelectorAll('svg')].filter(shown)
-        .map(svg => [...svg.querySelectorAll('path, use')].filter(shown).length),
+        .map(svg => [...svg.querySelectorAll('path, use, text, image')].filter(shown).length),
 }));
 """
 
 
 def drawn(page):
-    """Whether a figure has a loaded picture, or a drawing of many parts that are on the screen."""
-    return [figure["images"] > 0 or max(figure["drawings"], default=0) > 20 for figure in page.ask(_FIGURES)]
+    """Whether a figure has a loaded picture, or a drawing of several parts that are on the screen."""
+    return [figure["images"] > 0 or max(figure["drawings"], default=0) > 5 for figure in page.ask(_FIGURES)]
 
 
 def test_every_figure_is_drawn_and_a_click_sorts(made, tmp_path):

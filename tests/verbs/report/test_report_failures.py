@@ -169,7 +169,7 @@ def test_nothing_of_a_run_becomes_markup(sweep, undrawn):
 def test_the_page_fetches_nothing(made):
     text = (made / "sweep/report/report.html").read_text(encoding="utf-8")
     shown = Page(text)
-    assert not re.search(r"https?://", text) and "@import" not in text and not re.search(r"url\((?!data:)", text)
+    assert not re.search(r"https?://", text) and "@import" not in text and not re.search(r"url\((?!data:|#)", text)
     assert {tag for tag, _ in shown.tags}.isdisjoint({"link", "iframe", "object", "embed", "base", "form", "a"})
     policy = next(attrs["content"] for tag, attrs in shown.tags if attrs.get("http-equiv"))
     assert policy.startswith("default-src 'none'; img-src data:;") and "unsafe" not in policy
@@ -233,7 +233,7 @@ def test_the_report_writes_into_its_folder_alone_and_takes_away_its_old_figures(
     assert reported(sweep.parent, "sweep", "report.output=paper", *QUICK).code == 0
     assert contents(sweep) == before
     names = {path.name for path in (out / "figures").iterdir()}
-    assert "mine.png" in names and "samples_mean.png" not in names and "sigma.svg" in names
+    assert "mine.png" in names and "samples_mean.png" not in names and "calibration.svg" in names
 
 
 def test_a_long_log_costs_no_memory_and_no_second(sweep):

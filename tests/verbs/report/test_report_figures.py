@@ -13,12 +13,14 @@ from importlib.metadata import version
 import matplotlib
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_fields
 from report_cases import RUNS, load, page, reported, table
 
 from vaekl.config.job import single
 from vaekl.run.load import load_run
 from vaekl.store import RunFolder, fingerprint
-from vaekl.verbs.report import figures, measure, prose, style
+from vaekl.store.evaluation_schema import CurvePoint
+from vaekl.verbs.report import build, figures, latent_kl, measure, prose, style
 from vaekl.verbs.report.collect import collect
 from vaekl.verbs.report.groups import Stat, grouped
 
@@ -142,27 +144,51 @@ def test_a_repeated_seed_is_listed_and_not_counted(sweep, undrawn):
     assert "cb_again repeats seed 1" in html and "2 of 3" in html
 
 
+def gaussians(folder):
+    """The groups whose ELBOs can be compared with each other."""
+    return [group for group in grouped(collect([folder / "sweep"])) if "gaussian" in group.name]
+
+
 def test_iso_lines_are_lines_of_equal_elbo(made):
-    groups = grouped(collect([made / "sweep"]))
+    groups = gaussians(made)
     with matplotlib.rc_context(style.STYLE):
-        figure = figures.rate_distortion(groups, style.Colours(groups))
-    assert len(figure.axes) == 2  # densities on the line and on [0, 1]
-    for axes in figure.axes:
-        lines = [line for line in axes.lines if line.get_gid() == "iso"]
-        labels = [float(text.get_text().replace("−", "-").replace(",", "")) for text in axes.texts]
-        assert len(lines) >= 2
-        for line, elbo in zip(lines, labels, strict=True):
-            distortion, rate = map(np.asarray, line.get_data())
-            assert -distortion - rate == pytest.approx(np.full(2, elbo))
-    drawn = {
-        tuple(np.asarray(p.get_offsets())[0])
-        for axes in figure.axes
-        for p in axes.collections
-        if len(p.get_offsets()) == 1
-    }
+        figure = figures.rate_distortion(groups, style.Colours(groups), 3.25)
+    (axes,) = figure.axes
+    lines = [line for line in axes.lines if line.get_gid() == "iso"]
+    labels = [float(text.get_text().replace("−", "-").replace(",", "")) for text in axes.texts]
+    assert len(lines) >= 2
+    for line, elbo in zip(lines, labels, strict=True):
+        distortion, rate = map(np.asarray, line.get_data())
+        assert -distortion - rate == pytest.approx(np.full(2, elbo))
+    drawn = [line.get_data() for line in axes.lines if len(line.get_xdata()) == 1]
     for group in groups:
         point = (group.stats["distortion_nats"].mean, group.stats["rate_nats"].mean)
-        assert any(point == pytest.approx(mark) for mark in drawn)
+        assert any(point == pytest.approx((x[0], y[0])) for x, y in drawn)
+
+
+def test_what_cannot_be_compared_shares_no_axis_and_one_point_is_no_figure(made):
+    groups = grouped(collect([made / "sweep"]))
+    with matplotlib.rc_context(style.STYLE):
+        colours = style.Colours(groups)
+        drawn = build._figures(groups, measure.Shown(), colours, 3.25)
+        alone = figures.rate_distortion([group for group in groups if "cb" in group.name], colours, 3.25)
+    # the continuous Bernoulli is alone with its density on [0, 1]
+    assert alone is None and "rate_distortion_2" not in drawn and "elbo_against_beta_2" not in drawn
+    assert "density on the real line" in drawn["rate_distortion"][1]
+    labels = [text.get_text() for text in drawn["rate_distortion"][0].legends[0].get_texts()]
+    assert labels and not any("cb" in label for label in labels)
+
+
+def test_a_multirate_run_is_a_curve(made):
+    (run,) = [run for run in collect([made / "sweep"]) if run.name == "learned_0"]
+    points = [CurvePoint(t, r, d, -r - d, 0.1, 2) for t, r, d in ((1.0, 2.0, -10.0), (0.1, 8.0, -18.0))]
+    group = grouped([replace(run, evaluation=replace_fields(run.evaluation, curve=points))])
+    with matplotlib.rc_context(style.STYLE):
+        figure = figures.rate_distortion(group, style.Colours(group), 3.25)
+        svg = style.rendered(figure, "svg").decode()
+    (curve,) = [line for line in figure.axes[0].lines if line.get_gid() == "curve"]
+    assert list(curve.get_xdata()) == [-18.0, -10.0] and list(curve.get_ydata()) == [8.0, 2.0]
+    assert "<title>learned_0, θ = 0.1: R = 8, D = -18, ELBO = 10 nats</title>" in svg
 
 
 @pytest.mark.filterwarnings("error")
@@ -170,10 +196,10 @@ def test_a_legend_of_many_lines_leaves_the_axes_their_room(made):
     one = grouped(collect([made / "sweep"]))[0]
     groups = [replace(one, settings={"optim.lr": rate / 1000}) for rate in range(40)]
     with matplotlib.rc_context(style.STYLE):
-        figure = figures.rate_distortion(groups, style.Colours(groups))
+        figure = figures.rate_distortion(groups, style.Colours(groups), 3.25)
         figure.savefig(io.BytesIO())
     height = figure.axes[0].get_position().height * figure.get_figheight()
-    assert height > 2 and len(figure.legends[0].get_texts()) == 40
+    assert height > 1.3 and len(figure.legends[0].get_texts()) == 40
 
 
 def test_what_was_run_is_in_the_report_with_its_versions(made):
@@ -212,7 +238,7 @@ def test_the_theory_line_is_probabilistic_pca_on_the_test_images(tmp_path):
     assert test_line[0] == pytest.approx(law.logpdf(test_images).mean(), rel=1e-8)
     assert train_line[0] == pytest.approx(law.logpdf(train_images).mean(), rel=1e-8)
     with matplotlib.rc_context(style.STYLE):
-        figure = figures.against_beta(groups, theories, style.Colours(groups))
+        figure = figures.elbo_against_beta(groups, theories, style.Colours(groups), 3.25)
     black = next(line for line in figure.axes[0].lines if str(line.get_label()).startswith("exact"))
     at = np.abs(np.asarray(black.get_xdata()) - phi).argmin()
     assert black.get_ydata()[at] == pytest.approx(theories[0].test_elbo(black.get_xdata()[at]))
@@ -221,7 +247,7 @@ def test_the_theory_line_is_probabilistic_pca_on_the_test_images(tmp_path):
 def test_the_kl_spectrum_is_sorted_and_averaged_over_seeds(made):
     group = next(group for group in grouped(collect([made / "sweep"])) if "cb" in group.name)
     spectra = [sorted(load(made / f"sweep/cb_{s}/results.json")["test"]["kl_per_latent_nats"])[::-1] for s in (0, 1)]
-    assert figures.mean_spectrum(group) == pytest.approx(
+    assert latent_kl.mean_spectrum(group) == pytest.approx(
         [statistics.fmean(pair) for pair in zip(*spectra, strict=True)]
     )
 
@@ -245,11 +271,13 @@ def test_the_same_runs_give_the_same_files(made, sweep):
         assert (sweep / "report" / name).read_bytes() == (made / "sweep/report" / name).read_bytes()
 
 
-def test_every_figure_is_there_as_png_and_svg(made):
+def test_every_figure_is_there_as_png_svg_and_pdf(made):
     names = {
         "rate_distortion",
-        "against_beta",
-        "sigma",
+        "elbo_against_beta",
+        "bits_against_beta",
+        "ruler",
+        "calibration",
         "kl_spectrum",
         "samples_mean",
         "samples_draw",
@@ -257,7 +285,8 @@ def test_every_figure_is_there_as_png_and_svg(made):
         "latent_planes",
     }
     files = {path.name for path in (made / "sweep/report/figures").iterdir()}
-    assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    drawn = {f"{name}.{kind}" for name in names for kind in ("png", "svg", "pdf")}
+    assert files == {*drawn, "table.tex", "captions.txt"}
     assert not list((made / "sweep/report").glob(".*"))
 
 

@@ -26,6 +26,9 @@ def main(words: verb_options.Words) -> int:
     count = whole(options["pictures"], "report.pictures")
     seed = whole(options["seed"], "report.seed")
     jobs = optional(whole, options["jobs"], "report.jobs", 1)
+    width = str(options["width"])
+    if width not in ("column", "page"):
+        raise VaeklError(f"report.width must be column or page, not {width!r}.")
     device, output = str(options["device"]), options["output"]
     if output is not None and (not isinstance(output, str | int | float) or not str(output)):
         raise VaeklError(f"report.output must be a folder, not {output!r}.")
@@ -38,7 +41,8 @@ def main(words: verb_options.Words) -> int:
     # torch and matplotlib are only needed once there is something to show
     from vaekl.verbs.report import build
 
-    runs = build.build([_folder_name(path) for path in words.runs], runs, folder, measure, count, seed, device, jobs)
+    names = [_folder_name(path) for path in words.runs]
+    runs = build.build(names, runs, folder, measure, count, seed, device, jobs, width)
     statuses = Counter(run.status for run in runs)
     show(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
     for run in runs:

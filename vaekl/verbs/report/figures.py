@@ -1,121 +1,208 @@
-"""The figures of a report; each strategy has one colour in all of them."""
+"""The curves of a report, each one panel; a strategy has one colour and one mark in all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 from typing import Any
 
 import matplotlib
-import matplotlib.lines
 import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import COLUMNS, Group, example_of
 from vaekl.verbs.report.measure import Theory
 from vaekl.verbs.report.style import (  # fmt: skip
     GREY,
+    GRID,
+    INK,
     LIGHT,
     MOST_PANELS,
-    PALETTE,
-    WIDTH,
     Colours,
-    label_axes,
-    lighter,
-    new_panels,
+    hover,
+    legend,
+    new_figure,
+    panel,
     plain_ticks,
     wrapped,
 )
+from vaekl.verbs.report.verdict import CALIBRATED
 
 _MOST_POINTS = 400
-#: lines of a legend that fit under every figure, and inches of each further one
-_LEGEND_LINES, _LEGEND_LINE = 3, 0.2
+_COLUMNS = {column.key: column for column in COLUMNS}
 
 
-def rate_distortion(groups: Sequence[Group], colours: Colours) -> Figure | None:
-    """A panel for each set of runs whose ELBOs can be compared."""
+def comparable(groups: Sequence[Group], of: Callable[[Run], str]) -> dict[str, list[Group]]:
+    """Groups whose figures can be compared with each other, by what makes them so."""
     classes: dict[str, list[Group]] = {}
     for group in groups:
         if group.counted:
-            classes.setdefault(group.counted[0].density, []).append(group)
-    if not classes:
+            classes.setdefault(of(group.counted[0]), []).append(group)
+    return classes
+
+
+def has_curve(group: Group) -> bool:
+    """Whether a multi-rate run was measured at several rates."""
+    return any(run.evaluation and run.evaluation.curve for run in group.counted)
+
+
+def rate_distortion(groups: Sequence[Group], colours: Colours, width: float) -> Figure | None:
+    """R against D of groups whose ELBOs can be compared; a single point is no figure."""
+    if len(groups) < 2 and not any(map(has_curve, groups)):
         return None
-    columns = min(2, len(classes))
-    rows = -(-len(classes) // columns)
-    width = WIDTH if columns == 2 else 6.6
-    figure, panels = new_panels(rows, columns, (width, (3.5 if columns == 2 else 4.4) * rows + 0.5))
-    for axes, (words, members) in zip(panels, classes.items(), strict=False):
-        for series in _series(members):
-            _points(axes, series, colours, "distortion_nats", "rate_nats")
-        _widened(axes)
-        iso_lines(axes)
-        axes.set_title(wrapped(words, 50 if columns == 2 else 76, ", "), fontsize=8.5)
+    figure, axes = panel(width)
+    for series in _series(groups):
+        _points(axes, series, colours, "distortion_nats", "rate_nats")
+    view = axes.get_xlim(), axes.get_ylim()
+    for series in _series(groups):
+        _curves(axes, series, colours)
+    if len(groups) > 1:
+        _within(axes, *view)
+    _widened(axes)
+    iso_lines(axes)
     unit = f"nats per {example_of(groups)}"
-    label_axes(panels, columns, len(classes), f"distortion D = E/φ − ln C, {unit}", f"rate R = KL, {unit}")
-    _legend(figure, groups, colours)
+    axes.set_xlabel(f"distortion D, {unit}")
+    axes.set_ylabel(f"rate R, {unit}")
+    legend_of(figure, groups, colours)
     return figure
 
 
-def iso_lines(axes: Axes, count: int = 6) -> list[float]:
+def _curves(axes: Axes, series: Sequence[Group], colours: Colours) -> None:
+    """What each multi-rate run reaches at each θ = φ · λ."""
+    for group in series:
+        for run in group.counted:
+            points = sorted((run.evaluation and run.evaluation.curve) or [], key=lambda point: point.theta)
+            if not points:
+                continue
+            look: Any = {"color": colours.colour(group), "linestyle": colours.dash(group), "linewidth": 0.9}
+            axes.plot([p.distortion_nats for p in points], [p.rate_nats for p in points], zorder=2, gid="curve", **look)
+            for point in points:
+                (dot,) = axes.plot([point.distortion_nats], [point.rate_nats], ".", ms=4, color=look["color"], zorder=3)
+                hover(
+                    dot,
+                    f"{run.name}, θ = {point.theta:.4g}: R = {point.rate_nats:.4g}, D = {point.distortion_nats:.5g}, "
+                    f"ELBO = {point.elbo_nats:.5g} nats",
+                )
+
+
+def _within(axes: Axes, horizontal: tuple[float, float], vertical: tuple[float, float]) -> None:
+    """Leave out of view what is further from the groups than they are from each other: a curve's ends may be far."""
+    for (low, high), ends, limit in (
+        (horizontal, axes.get_xlim(), axes.set_xlim),
+        (vertical, axes.get_ylim(), axes.set_ylim),
+    ):
+        limit(max(ends[0], 2 * low - high), min(ends[1], 2 * high - low))
+
+
+def iso_lines(axes: Axes, count: int = 5) -> list[float]:
     """Lines of equal ELBO, R = −ELBO − D, over what is in view; returns their ELBOs."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     bottom = max(0.0, bottom)
     ticks = matplotlib.ticker.MaxNLocator(count).tick_values(-(right + top), -(left + bottom))
     # a line that only cuts off the right corner has no room for its label
-    corner = right - 0.08 * (right - left)
+    corner = right - 0.12 * (right - left)
     inside = [float(elbo) for elbo in ticks if -(corner + top) < elbo < -(left + bottom)]
     for elbo in inside:
-        axes.plot([left, right], [-elbo - left, -elbo - right], color=LIGHT, linewidth=0.8, zorder=0, gid="iso")
+        axes.plot([left, right], [-elbo - left, -elbo - right], color=LIGHT, linewidth=0.6, zorder=0, gid="iso")
         # the label is at the end of the line that is at the top or on the left
         x, y = (-elbo - top, top) if -elbo - top >= left else (left, -elbo - left)
-        text, shift = f" {elbo:,.5g}".replace("-", "−"), (2, -1 if y == top else 2)
-        look: dict[str, Any] = {"va": "top" if y == top else "bottom", "color": "#7d848a", "fontsize": 7.5}
+        text, shift = f" {elbo:,.5g}".replace("-", "−"), (1, -1 if y == top else 2)
+        look: dict[str, Any] = {"va": "top" if y == top else "bottom", "color": GREY, "fontsize": 6}
         axes.annotate(text, (x, y), xytext=shift, textcoords="offset points", annotation_clip=False, **look)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     return inside
 
 
-def _widened(axes: Axes, least: float = 20.0) -> None:
-    """Make the view at least so many nats wide and high, since one point has no extent; no rate is below 0."""
+def _widened(axes: Axes, least: float = 1.0) -> None:
+    """Make the view at least so many nats wide and high, since equal points have no extent; no rate is below 0."""
     for ends, limit in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
-        extra = max(0.0, least - (ends[1] - ends[0])) / 2
+        extra = max(0.08 * (ends[1] - ends[0]), (least - (ends[1] - ends[0])) / 2)
         limit(ends[0] - extra, ends[1] + extra)
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(-0.03 * top, bottom), top)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
 
 
-def against_beta(groups: Sequence[Group], theories: Sequence[Theory], colours: Colours) -> Figure | None:
-    """ELBO and bits/dim of every strategy on the one axis of effective β_KL, which is logarithmic: 0 is not on it."""
-    shown = [
-        group for group in groups if group.counted and (beta := group.stats["effective_beta_kl"]) and beta.mean > 0
-    ]
-    if not shown:
+def ranking(groups: Sequence[Group], colours: Colours, width: float) -> Figure | None:
+    """Bits/dim on the fair ruler of groups on the same integers, best on top, with the run of each seed."""
+    shown = [(group, stat) for group in groups if (stat := group.stats["ruler_bits_per_dim"])][:MOST_PANELS]
+    if len(shown) < 2:
         return None
-    rulers = [group for group in shown if group.stats["ruler_bits_per_dim"]]
-    figure, panels = new_panels(2 if rulers else 1, 1, (WIDTH, 6.6 if rulers else 3.9), sharex=True)
-    for axes, key, members in zip(panels, ("elbo_nats", "ruler_bits_per_dim"), (shown, rulers), strict=False):
-        for series in _series(members):
-            _points(axes, series, colours, "effective_beta_kl", key)
-        axes.set_xscale("log")
-        plain_ticks(axes.xaxis)
-        axes.grid(axis="y", color="#eceef0", linewidth=0.8)
-        axes.set_axisbelow(True)
-    betas = [stat.mean for group in shown if (stat := group.stats["effective_beta_kl"])]
-    low, high = min(betas) / 1.8, max(betas) * 1.8
+    names = [wrapped(group.label, 24 if width < 5 else 60) for group, _ in shown]
+    figure, axes = new_figure(width, 0.55 + sum(0.09 + 0.115 * (1 + name.count("\n")) for name in names))
+    for place, (group, stat) in enumerate(shown):
+        for run in group.counted:
+            if (bits := _COLUMNS["ruler_bits_per_dim"].of(run)) is not None:
+                (dot,) = axes.plot([bits], [place], "|", ms=5, mew=0.8, color=colours.colour(group), zorder=2)
+                hover(dot, f"{run.name}: {bits:.4f} bits/dim")
+        look: Any = {"ecolor": colours.colour(group), "elinewidth": 1.1, "capsize": 2, "zorder": 2}
+        axes.errorbar([stat.mean], [place], xerr=[stat.error or 0.0], fmt="none", **look)
+        (mark,) = axes.plot([stat.mean], [place], zorder=3, linestyle="", **colours.mark(group))
+        hover(mark, f"{group.name}: {stat.mean:.4f}{_error(stat.error, 4)} bits/dim, n = {stat.n}")
+    axes.set_yticks(range(len(shown)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+    axes.grid(axis="x")
+    axes.set_xlabel("fair ruler, bits/dim (lower is better)")
+    return figure
+
+
+def elbo_against_beta(
+    groups: Sequence[Group], theories: Sequence[Theory], colours: Colours, width: float
+) -> Figure | None:
+    """ELBO of groups that can be compared; a curve needs two effective β_KL, or an exact line beside it."""
+    shown = _on_axis(groups, "elbo_nats")
+    if not shown or not (theories or _any_curve(shown)):
+        return None
+    figure, axes = _against_beta(shown, "elbo_nats", colours, width)
+    low, high = axes.get_xlim()
+    lines = []
     for theory, dash in zip(theories, cycle(("-", "-.", ":"))):
         phi, train, test = theory_line(theory, low, high)
-        panels[0].plot(phi, test, color="black", linewidth=1.2, linestyle=dash, zorder=1, label=f"exact: {theory.name}")
-        panels[0].plot(phi, train, color=LIGHT, linewidth=1.2, linestyle=dash, zorder=1)
-    panels[0].set_ylabel(f"test ELBO, nats per {example_of(groups)}")
-    if rulers:
-        panels[1].set_ylabel("fair ruler, bits/dim")
-    for axes in panels:
-        axes.set_xlim(low, high)
-    panels[-1].set_xlabel("effective β_KL, the KL's weight over the energy's (= φ · λ)")
-    figure.align_ylabels()
-    _legend(figure, shown, colours, [*panels[0].get_legend_handles_labels()[0]])
+        axes.plot(phi, train, color=LIGHT, linewidth=1, linestyle=dash, zorder=1)
+        name = f"exact: {theory.name}"
+        lines += axes.plot(phi, test, color=INK, linewidth=1, linestyle=dash, zorder=1, label=name)
+    axes.set_ylabel(f"test ELBO, nats per {example_of(groups)}")
+    legend_of(figure, shown, colours, lines)
     return figure
+
+
+def bits_against_beta(groups: Sequence[Group], colours: Colours, width: float) -> Figure | None:
+    """Bits/dim on the fair ruler of groups on the same integers."""
+    shown = _on_axis(groups, "ruler_bits_per_dim")
+    if not _any_curve(shown):
+        return None
+    figure, axes = _against_beta(shown, "ruler_bits_per_dim", colours, width)
+    axes.set_ylabel("fair ruler, bits/dim")
+    legend_of(figure, shown, colours)
+    return figure
+
+
+def _on_axis(groups: Iterable[Group], key: str) -> list[Group]:
+    """Those with the figure and a place on a logarithmic axis, on which 0 is not."""
+    return [group for group in groups if group.stats[key] and 0 < beta_of(group) < float("inf")]
+
+
+def _any_curve(groups: Iterable[Group]) -> bool:
+    return any(beta_of(series[-1]) > 1.01 * beta_of(series[0]) for series in _series(groups))
+
+
+def _against_beta(groups: Sequence[Group], key: str, colours: Colours, width: float) -> tuple[Figure, Axes]:
+    figure, axes = panel(width)
+    for series in _series(groups):
+        _points(axes, series, colours, "effective_beta_kl", key)
+    axes.set_xscale("log")
+    axes.set_xlim(min(map(beta_of, groups)) / 1.8, max(map(beta_of, groups)) * 1.8)
+    plain_ticks(axes.xaxis)
+    axes.grid(axis="y")
+    axes.set_xlabel("effective β_KL = φ · λ")
+    return figure, axes
 
 
 def theory_line(theory: Theory, low: float, high: float, count: int = 200) -> tuple[list[float], ...]:
@@ -124,119 +211,82 @@ def theory_line(theory: Theory, low: float, high: float, count: int = 200) -> tu
     return phi, [theory.train_elbo(value) for value in phi], [theory.test_elbo(value) for value in phi]
 
 
-def sigma(groups: Sequence[Group], colours: Colours) -> Figure | None:
-    """Implied σ and RMSE while they were trained, a panel a group."""
-    shown = [group for group in groups if any(run.train for run in group.runs)][:MOST_PANELS]
+def calibration(groups: Sequence[Group], colours: Colours, width: float) -> Figure | None:
+    """σ/RMSE while it was trained, a line a run; 1 is calibrated."""
+    figure, axes = panel(width)
+    shown = []
+    for group in groups[:MOST_PANELS]:
+        for run in group.runs:
+            rows = run.train[:: max(1, len(run.train) // _MOST_POINTS)]
+            points = [(row["step"], row["implied_sigma"] / row["rmse"]) for row in rows if _has_ratio(row)]
+            if len(points) > 1:
+                look: Any = {"color": colours.colour(group), "linestyle": colours.dash(group), "alpha": 0.85}
+                (line,) = axes.plot(*zip(*points, strict=True), linewidth=1, **look)
+                hover(line, f"{run.name}: σ/RMSE = {points[-1][1]:.3f} at step {points[-1][0]:,.0f}")
+                shown.append(group)
     if not shown:
         return None
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    size = (max(2.8 * columns, 4.6), 2.1 * rows + 0.8)
-    figure, panels = new_panels(rows, columns, size, sharex=True, sharey=True)
-    for axes, group in zip(panels, shown, strict=False):
-        looks: tuple[tuple[str, Any], ...] = (
-            ("rmse", {"color": GREY, "linestyle": (0, (3, 1.5))}),
-            ("implied_sigma", {"color": colours.colour(group)}),
-        )
-        for run in group.runs:
-            rows_of = run.train[:: max(1, len(run.train) // _MOST_POINTS)]
-            steps = [row["step"] for row in rows_of]
-            for key, how in looks:
-                values = [row.get(key, np.nan) for row in rows_of]
-                axes.plot(steps, values, linewidth=1.3, alpha=0.8, **how)
+    axes.axhspan(*CALIBRATED, color=GRID, linewidth=0, zorder=0)
+    axes.axhline(1, color=GREY, linewidth=0.6, zorder=1)
+    low, high = axes.get_ylim()
+    if low <= 0 or high > 5 * low:
         axes.set_yscale("log")
-        axes.set_title(wrapped(group.label, 30), fontsize=8.5, color=colours.colour(group))
         plain_ticks(axes.yaxis)
-    label_axes(panels, columns, len(shown), "training step", "implied σ, RMSE")
-    lines = [matplotlib.lines.Line2D([], [], color=PALETTE[0]), matplotlib.lines.Line2D([], [], color=GREY, ls="--")]
-    words = ["implied σ (in the strategy's colour)", "RMSE of the density's mean"]
-    figure.legend(lines, words, loc="outside lower center", ncols=min(2, columns))
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
+    axes.set(xlabel="training step", ylabel="σ/RMSE (1 is calibrated)")
+    legend_of(figure, shown, colours, marks=False)
     return figure
 
 
-def kl_spectrum(groups: Sequence[Group], colours: Colours) -> Figure | None:
-    """KL of each latent, largest first; the mean over seeds of the sorted ones."""
-    spectra = [(group, spectrum) for group in groups if (spectrum := mean_spectrum(group))]
-    if not spectra:
-        return None
-    figure, (axes,) = new_panels(1, 1, (WIDTH, 4.4))
-    count: dict[str, int] = {}
-    members: dict[str, int] = {}
-    for group, _ in spectra:
-        members[group.strategy] = members.get(group.strategy, 0) + 1
-    for group, spectrum in sorted(spectra, key=lambda pair: _beta(pair[0])):
-        place = count[group.strategy] = count.get(group.strategy, -1) + 1
-        # groups of one strategy go from its colour towards white as β_KL rises
-        shade = lighter(colours.colour(group), 0.65 * place / max(1, members[group.strategy] - 1))
-        ranks = range(1, len(spectrum) + 1)
-        axes.plot(ranks, spectrum, marker=colours.marker(group), ms=3.5, lw=1.3, color=shade, label=group.label)
-    axes.set_yscale("symlog", linthresh=1e-3)
-    axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylim(bottom=0)
-    axes.set(xlabel="latent, sorted by its KL", ylabel=f"KL, nats per {example_of(groups)}")
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    axes.grid(axis="y", color="#eceef0", linewidth=0.8)
-    if len(spectra) <= MOST_PANELS:
-        figure.legend(loc="outside lower center", ncols=1 if max(len(g.label) for g, _ in spectra) > 50 else 2)
-    return figure
-
-
-def mean_spectrum(group: Group) -> list[float]:
-    """Sorted per-latent KL, nats, averaged over seeds."""
-    spectra = []
-    for run in group.counted:
-        if values := run.test.kl_per_latent_nats:
-            spectra.append(sorted(values, reverse=True))
-    if not spectra or len({len(spectrum) for spectrum in spectra}) > 1:
-        return []
-    mean: list[float] = np.mean(spectra, 0).tolist()
-    return mean
+def _has_ratio(row: dict[str, float]) -> bool:
+    return row.get("rmse", 0.0) > 0 and row.get("implied_sigma", 0.0) > 0
 
 
 def _series(groups: Iterable[Group]) -> list[list[Group]]:
     series: dict[str, list[Group]] = {}
     for group in groups:
         series.setdefault(group.series, []).append(group)
-    return [sorted(members, key=_beta) for members in series.values()]
+    return [sorted(members, key=beta_of) for members in series.values()]
 
 
-def _beta(group: Group) -> float:
+def beta_of(group: Group) -> float:
+    """The effective β_KL; infinite where there is none."""
     stat = group.stats["effective_beta_kl"]
     return stat.mean if stat else float("inf")
 
 
+def _error(error: float | None, digits: int) -> str:
+    return "" if error is None else f" ± {error:.{digits}f}"
+
+
 def _points(axes: Axes, series: Sequence[Group], colours: Colours, x: str, y: str) -> None:
-    """A curve through means with standard errors, its runs as faint dots, and a star where φ was learned."""
+    """A curve through means with standard errors, and its runs as faint dots."""
     stats = [(group, a, b) for group in series if (a := group.stats[x]) and (b := group.stats[y])]
     if not stats:
         return
-    colour, marker = colours.colour(series[0]), colours.marker(series[0])
+    colour = colours.colour(series[0])
     xs, ys = [a.mean for _, a, _ in stats], [b.mean for _, _, b in stats]
-    axes.plot(xs, ys, color=colour, linewidth=1.4, zorder=2)
+    axes.plot(xs, ys, color=colour, linestyle=colours.dash(series[0]), zorder=2)
     errors: Any = {"xerr": [a.error or 0.0 for _, a, _ in stats], "yerr": [b.error or 0.0 for _, _, b in stats]}
-    axes.errorbar(xs, ys, **errors, fmt="none", ecolor=colour, elinewidth=1.2, capsize=2, zorder=2)
-    by_key = {column.key: column for column in COLUMNS}
+    axes.errorbar(xs, ys, **errors, fmt="none", ecolor=colour, elinewidth=0.9, capsize=1.5, zorder=2)
     for group, a, b in stats:
-        pairs = [(by_key[x].of(run), by_key[y].of(run)) for run in group.counted]
-        kept = [(a, b) for a, b in pairs if a is not None and b is not None]
-        axes.scatter([x for x, _ in kept], [y for _, y in kept], s=9, color=colour, alpha=0.45, linewidths=0, zorder=2)
-        look: Any = {"marker": colours.star(group), "s": 150} if group.calibrated else {"marker": marker, "s": 38}
-        axes.scatter([a.mean], [b.mean], color=colour, edgecolors="white", linewidths=0.8, zorder=3, **look)
+        for run in group.counted:
+            one, other = _COLUMNS[x].of(run), _COLUMNS[y].of(run)
+            if one is not None and other is not None:
+                (dot,) = axes.plot([one], [other], ".", ms=3, color=colour, alpha=0.45, mew=0, zorder=2)
+                hover(dot, f"{run.name}: {_COLUMNS[x].title} {one:.5g}, {_COLUMNS[y].title} {other:.6g}")
+        (mark,) = axes.plot([a.mean], [b.mean], zorder=3, linestyle="", **colours.mark(group))
+        words = [f"{_COLUMNS[key].title} {stat.mean:.6g}{_error(stat.error, 3)}" for key, stat in ((x, a), (y, b))]
+        hover(mark, f"{group.name}: {', '.join(words)}, n = {b.n}")
 
 
-def _legend(figure: Figure, groups: Sequence[Group], colours: Colours, more: Sequence[Any] = ()) -> None:
-    handles, line = [], matplotlib.lines.Line2D
-    for series in _series(group for group in groups if group.counted):
+def legend_of(
+    figure: Figure, groups: Sequence[Group], colours: Colours, more: Sequence[Line2D] = (), marks: bool = True
+) -> None:
+    """A legend of the curves of groups, and of more lines."""
+    handles = []
+    for series in _series(groups):
         first = series[0]
-        star = first.calibrated
-        look: dict[str, Any] = (
-            {"marker": colours.star(first), "ms": 11} if star else {"marker": colours.marker(first), "ms": 6}
-        )
-        name = colours.name(first) + (" (φ from the data)" if star else "")
-        handles.append(line([], [], color=colours.colour(first), lw=1.4, mec="white", label=name, **look))
-    handles += more
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    columns = 1 if longest > 55 else 2 if longest > 30 else 3
-    # below the first lines, which every figure has room for, each takes some of its own
-    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * max(0, -(-len(handles) // columns) - _LEGEND_LINES))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        look = colours.mark(first) if marks else {"color": colours.colour(first)}
+        handles.append(Line2D([], [], label=colours.name(first), linestyle=colours.dash(first), **look))
+    legend(figure, [*handles, *more])

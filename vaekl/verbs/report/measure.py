@@ -75,6 +75,7 @@ class Theory:
         latents: Z.
         test: mean square of the test images along each eigenvector, around the training mean.
         log_volume: by how many nats a density is smaller on the user's scale than on the modelled one.
+        density: what ELBOs it can be compared with.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Theory:
     latents: int
     test: Vector
     log_volume: float = 0.0
+    density: str = ""
 
     @property
     def noise_variance(self) -> float:
@@ -156,7 +158,7 @@ def load_groups(groups: Sequence[Group], count: int, seed: int, device: str) -> 
                         f"no theory line for {name}: more than {_MOST_VALUES:,} values {one(loaded.model.spec.example)}"
                     )
                 else:
-                    shown.theories.append(theory(loaded, name))
+                    shown.theories.append(replace(theory(loaded, name), density=run.density))
             break
     shown.failures.extend(f"no pictures of {', '.join(names)}: {reason}" for reason, names in failed.items())
     return shown

@@ -16,7 +16,8 @@ from vaekl.system.terminal import printable
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.dispersions import HEADS, Row
 from vaekl.verbs.report.groups import COLUMNS, Column, Group, swept
-from vaekl.verbs.report.style import PALETTE, Colours
+from vaekl.verbs.report.style import DARK, PALETTE, Colours
+from vaekl.verbs.report.vector import inlined
 from vaekl.verbs.report.write import NONE, cell, counted, number, ruler_words
 
 
@@ -27,22 +28,25 @@ class Picture:
     Args:
         name: of its file, without an ending.
         section: the heading that it stands under.
+        title: its own heading.
         caption: what it shows, with units and protocol.
-        kind: png or svg, whichever is embedded.
+        drawing: the SVG that is a part of the page.
         files: content by ending.
     """
 
     name: str
     section: str
+    title: str
     caption: str
-    kind: str
+    drawing: bytes
     files: dict[str, bytes]
 
     @property
-    def source(self) -> str:
-        """The embedded file as a data URL."""
-        mime = {"png": "image/png", "svg": "image/svg+xml"}[self.kind]
-        return f"data:{mime};base64,{base64.b64encode(self.files[self.kind]).decode('ascii')}"
+    def shown(self) -> dict[str, Any]:
+        """What the page's template gets of it."""
+        # the parts of the drawing that are text were escaped when it was written
+        drawing = Markup(inlined(self.drawing, f"{self.name}-", f"{self.title}: {self.caption}"))
+        return {"title": self.title, "caption": self.caption, "drawing": drawing, "name": self.name}
 
 
 @dataclass(frozen=True)
@@ -78,14 +82,13 @@ def html(
         dispersions: rows of the table of columns and channels that have a φ of their own.
         pictures: in order; those of one section follow each other.
         colours: of the strategies.
-        words: notes, failures (runs), remarks and facts.
+        words: verdict, notes, failures (runs), remarks and facts.
     """
-    style = _asset("page.css") + "".join(f"\n.c{place} {{ background: {tint}; }}" for place, tint in enumerate(PALETTE))
+    style = _asset("page.css") + _colours()
     script = _asset("page.js")
-    sections: dict[str, list[dict[str, str]]] = {}
+    sections: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures:
-        shown = {"title": picture.section, "caption": picture.caption, "source": picture.source}
-        sections.setdefault(picture.section, []).append(shown)
+        sections.setdefault(picture.section, []).append(picture.shown)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_shown
     )
@@ -107,6 +110,14 @@ def html(
         dispersions=[_dispersion_row(row) for row in dispersions],
         **words,
     )
+
+
+def _colours() -> str:
+    """Rules for the colours of strategies in the table, and for those of the drawings in dark mode."""
+    swatches = [f".c{place} {{ background: {tint}; }}" for place, tint in enumerate(PALETTE)]
+    dark = [f"svg [{key}='{tint}'] {{ {key}: {other}; }}" for tint, other in DARK.items() for key in ("fill", "stroke")]
+    dark += [f".c{place} {{ background: {DARK[tint]}; }}" for place, tint in enumerate(PALETTE)]
+    return "\n".join(["", *swatches, "@media screen and (prefers-color-scheme: dark) {", *dark, "}", ""])
 
 
 def _shown(value: Any) -> Any:

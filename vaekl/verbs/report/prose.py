@@ -11,7 +11,7 @@ from vaekl.verbs.report.dispersions import learned
 from vaekl.verbs.report.groups import Group, example_of, repeats, swept
 from vaekl.verbs.report.measure import Theory
 
-PICTURES = "Samples and reconstructions"
+CURVES, PICTURES = "Figures", "Samples and latents"
 _PACKAGES = ("vaekl", "python", "torch", "torchvision", "numpy", "scikit-learn", "platform")
 #: how examples that are no images are drawn
 _DRAWN = {
@@ -25,8 +25,8 @@ _DRAWN = {
 }
 
 
-def captions(theories: Sequence[Theory], groups: int, seed: int, example: str) -> dict[str, tuple[str, str]]:
-    """Section and caption of each figure, by its name, in their order.
+def captions(theories: Sequence[Theory], groups: int, seed: int, example: str) -> dict[str, tuple[str, str, str]]:
+    """Section, title and caption of each figure, by its name, in their order.
 
     Args:
         theories: the exact lines that are drawn.
@@ -35,58 +35,74 @@ def captions(theories: Sequence[Theory], groups: int, seed: int, example: str) -
         example: what one example of the data is called.
     """
     drawn = _DRAWN.get(example, "")
-    means = "Markers are means over seeds with their standard errors, faint dots the runs. "
+    means = (
+        "Marks are means over seeds with their standard errors, dots the runs; filled where φ is learned or solved "
+        "from the data, open where the weight is set."
+    )
     exact = "".join(
-        f"Black: {one.name}, trained to its optimum, exact on the test {example}s (grey: on its training {example}s); "
-        f"best at φ = {one.noise_variance:.4g}, probabilistic PCA's noise on the training {example}s. "
+        f" Black: {one.name}, trained to its optimum, exact on the test {example}s (grey: on its training {example}s); "
+        f"best at φ = {one.noise_variance:.4g}, probabilistic PCA's noise on the training {example}s."
         for one in theories
     )
     many = " The first 24 groups of the table." if groups > 24 else ""
     same = f"the same latents z ~ N(0, I) in every row (seed {seed}; a model with fewer latents takes the first ones)"
+    one = f"One run of each group, its lowest seed.{many}{drawn}"
     return {
+        "ruler": (
+            CURVES,
+            "Fair ruler",
+            "Bits/dim of the integers, comparable between all likelihoods on the same integers; lower is better. Marks "
+            "are means over seeds with their standard errors, ticks the runs; filled where φ is learned or solved from "
+            f"the data.{many}",
+        ),
         "rate_distortion": (
+            CURVES,
             "Rate and distortion",
             f"Rate R = KL against distortion D = E/φ − ln C on the test {example}s, nats per {example}, at the "
-            "dispersion φ that the loss implies. Grey: lines of equal ELBO = −D − R. Stars: φ learned or solved from "
-            f"the data. A curve is one strategy, in the order of β_KL. {means}A panel holds the runs whose ELBOs are "
-            "comparable.",
+            "dispersion φ that the loss implies. Grey: lines of equal ELBO = −D − R. A line is one strategy in the "
+            f"order of β_KL, or one multi-rate run at each θ, whose ends may be out of view. {means}",
         ),
-        "against_beta": (
-            "ELBO and bits/dim against β_KL",
-            f"Above: test ELBO of the implied density, nats per {example}, comparable only within the sets named below "
-            "the table. Below: bits/dim of the integers on the fair ruler, comparable between all likelihoods on the "
-            "same integers. A loss without a weight of the KL is not on this axis. Stars: φ learned or solved from the "
-            f"data. {means}{exact}".strip(),
+        "elbo_against_beta": (
+            CURVES,
+            "ELBO against β_KL",
+            f"Test ELBO of the implied density, nats per {example}, of runs whose ELBOs are comparable. A loss without "
+            f"a weight of the KL is not on this axis. {means}{exact}",
         ),
-        "sigma": (
+        "bits_against_beta": (
+            CURVES,
+            "Bits/dim against β_KL",
+            f"Bits/dim of the integers on the fair ruler, comparable between all likelihoods. {means}",
+        ),
+        "calibration": (
+            CURVES,
             "Calibration during training",
-            "Implied σ, the root of the density's average variance, and the RMSE of its mean against training step, "
-            "on the scale of pictures, of the training batch at that step; a line a run. They are equal where the "
-            f"dispersion is calibrated.{many}",
+            "Implied σ, the root of the density's average variance, over the RMSE of its mean, of the training batch "
+            f"at each step; a line a run. 1 is calibrated; the band is 0.9 to 1.1.{many}",
         ),
         "kl_spectrum": (
+            CURVES,
             "KL of each latent",
             f"KL of each latent on the test {example}s, nats per {example}, largest first in each run, then averaged "
-            "over seeds. Logarithmic above 0.001, linear below. Groups of one strategy are lighter for larger β_KL.",
+            "over seeds. Logarithmic above 0.001, linear below. Groups of one strategy are paler for larger β_KL.",
         ),
-        "samples_mean": (
-            PICTURES,
-            f"Prior samples: the mean of p(x|z), with {same}. One run of each group, its lowest seed.{many}{drawn}",
-        ),
+        "samples_mean": (PICTURES, "Prior samples: means", f"The mean of p(x|z), with {same}. {one}"),
         "samples_draw": (
             PICTURES,
-            f"Prior samples: a draw from p(x|z), with the latents of the figure above.{many}{drawn}",
+            "Prior samples: draws",
+            f"A draw from p(x|z), with the latents of the means.{many}{drawn}",
         ),
         "reconstructions": (
             PICTURES,
-            f"Reconstructions of the first test {example}s: the mean of p(x|z) at the posterior's mean. The inputs are "
-            f"drawn as the first group's likelihood sees them. One run of each group, its lowest seed.{many}{drawn}",
+            "Reconstructions",
+            f"Reconstructions of the first test {example}s: the mean of p(x|z) at the posterior's mean. The "
+            f"inputs are drawn as the first group's likelihood sees them. {one}",
         ),
         "latent_planes": (
             PICTURES,
+            "Latent planes",
             f"The plane of the two latents with most KL: posterior means of test {example}s, 2,000 at most, by their "
             "labels if there are any, with circles at 1 and 2 standard deviations of the prior; beside them means of "
-            f"p(x|z) from −3 to 3 with all other latents at 0. One run of each group, its lowest seed.{many}{drawn}",
+            f"p(x|z) from −3 to 3 with all other latents at 0. {one}",
         ),
     }
 
@@ -109,6 +125,9 @@ def notes(groups: Sequence[Group]) -> list[str]:
         f"ELBO = −D − R of the density that the loss implies, KL unweighted, nats per test {word}, of real values on "
         "their own scale, from results.json; "
         "comparable only on the same data, protocol and support.",
+        "Marginal KL: KL(q(z) ‖ p(z)) from eval.json, the part of the rate that is not I(x; z); where it is large, "
+        "prior samples are not like the data, however good the reconstructions. I(x; z) is estimated as at most ln N "
+        f"of the N test {word}s: of models that say more, the marginal KL is too large by the rest.",
         "Bold: the best mean of those that can be compared, where there are at least two; not a test of significance. "
         "Only the ruler and the ELBO have a best.",
     ]

@@ -1,4 +1,4 @@
-"""What the figures of a report share: colours, markers, axes, labels, files."""
+"""What the figures of a report share: colours, marks, sizes, axes, labels, files."""
 
 import io
 from collections.abc import Sequence
@@ -6,58 +6,86 @@ from itertools import cycle, islice
 from typing import Any
 
 import matplotlib
-import matplotlib.colors
 import matplotlib.ticker
-import numpy as np
+from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
-from vaekl.verbs.audit.spectrum import Vector
+from vaekl.system.terminal import printable
 from vaekl.verbs.report.groups import Group
-from vaekl.verbs.report.measure import Row
+from vaekl.verbs.report.vector import HOVER, vector
 
-#: the palette of Okabe and Ito without its yellow and black: distinct for every kind of colour vision
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
+#: the palette of Okabe and Ito without its yellow and black, and a violet: distinct for every kind of colour vision;
+#: the first ones differ most in greyscale too, and marks and dashes tell all of them apart
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#7a5195", "#cc79a7")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-GREY, LIGHT = "#555555", "#c4c8cc"
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.3)), (0, (6, 1.5, 1.4, 1.5)), (0, (3, 3)))
+INK, GREY, LIGHT, GRID, PAPER = "#1b1f23", "#5c6670", "#c4c8cc", "#e6e9eb", "#ffffff"
+#: what stands for each colour on a page in dark mode
+DARK = {
+    **{INK: "#e3e7ea", GREY: "#a7b0b8", LIGHT: "#545d66", GRID: "#2b3137", PAPER: "#15181b"},
+    **dict(zip(PALETTE, ("#4aa8e8", "#f2b632", "#2fc79a", "#f08a3c", "#8ccbf2", "#b08ccb", "#e39cc4"), strict=True)),
+}
+#: inches: a column of a paper with two, and a page
+WIDTHS = {"column": 3.25, "page": 6.75}
 #: matplotlib's settings while a report is drawn, set by `matplotlib.rc_context`
 STYLE: Any = {
     # its defaults, not those of a `matplotlibrc`, which in somebody else's folder could start LaTeX
     **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
-    "font.size": 11,
+    "font.size": 8,
+    **dict.fromkeys(("axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width", "grid.linewidth"), 0.6),
+    **dict.fromkeys(("xtick.minor.width", "ytick.minor.width"), 0.4),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 3),
+    **dict.fromkeys(("xtick.minor.size", "ytick.minor.size"), 1.5),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.titlesize": 11,
     "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=[INK]),
+    "axes.formatter.useoffset": False,
+    "grid.color": GRID,
+    "lines.linewidth": 1.2,
     "legend.frameon": False,
-    "legend.fontsize": 9.5,
+    "legend.handlelength": 2.4,
     "text.parse_math": False,  # a run's name is no formula
     "svg.hashsalt": "vaekl",
+    "svg.fonttype": "none",  # letters stay letters
+    "pdf.fonttype": 42,  # many publishers take no others
     "figure.dpi": 100,
 }
-WIDTH = 8.4
 MOST_PANELS = 24
+#: the same at every time, so that the same figure gives the same file
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Creator": "vaekl", "Producer": "vaekl"},
+    "png": {"Software": "vaekl"},
+}
+#: inches of a line of a legend
+_LEGEND_LINE = 0.165
 
 
 class Colours:
-    """The colour of each strategy, and the marker of each curve of it."""
+    """The colour, the mark and the dashes of each strategy, and those of its further curves."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        strategies = list(dict.fromkeys(group.strategy for group in sorted(groups, key=lambda g: g.strategy)))
+        strategies = sorted({group.strategy for group in groups})
         self._colour = dict(zip(strategies, islice(cycle(PALETTE), len(strategies)), strict=True))
-        series = list(dict.fromkeys((group.strategy, group.series) for group in groups))
+        self._marker, self._dash = {}, {}
         count: dict[str, int] = {}
-        self._marker = {}
-        for strategy, name in series:
-            # strategies that share a colour, since there are more of them than colours, have different markers
-            lap = strategies.index(strategy) // len(PALETTE)
-            self._marker[name] = MARKERS[(count.get(strategy, 0) + lap) % len(MARKERS)]
-            count[strategy] = count.get(strategy, 0) + 1
-        self._alone = {strategy for strategy, number in count.items() if number == 1}
+        for strategy, name in dict.fromkeys((group.strategy, group.series) for group in groups):
+            # more strategies than colours, and further curves of one, differ in their marks
+            place = strategies.index(strategy)
+            number = count[strategy] = count.get(strategy, -1) + 1
+            self._marker[name] = MARKERS[(place + place // len(PALETTE) + number) % len(MARKERS)]
+            self._dash[name] = DASHES[(place + number) % len(DASHES)]
+        self._alone = {strategy for strategy, number in count.items() if number == 0}
 
     def name(self, group: Group) -> str:
         """What the legend calls the group's curve: its strategy, unless that has several curves."""
@@ -71,109 +99,52 @@ class Colours:
         """The marker of the group's curve."""
         return self._marker[group.series]
 
-    def star(self, group: Group) -> tuple[int, int, float]:
-        """A star instead, for a curve whose φ is from the data, as matplotlib's (points, style, angle)."""
-        return ((5, 1, 0.0), (4, 1, 0.0), (6, 1, 0.0), (8, 1, 0.0))[MARKERS.index(self.marker(group)) % 4]
+    def dash(self, group: Group) -> Any:
+        """The line style of the group's curve."""
+        return self._dash[group.series]
+
+    def mark(self, group: Group) -> dict[str, Any]:
+        """How the group's points are drawn, as keywords of a line: filled where φ is from the data, else open."""
+        colour = self.colour(group)
+        face = colour if group.calibrated else PAPER
+        return {"marker": self.marker(group), "color": colour, "mfc": face, "mec": colour, "mew": 1.1, "ms": 5}
 
 
-def pictures(rows: Sequence[Row], what: str) -> Figure | None:
-    """A row of images a group; reconstructions begin with a row of inputs for each data set."""
-    rows = rows[:MOST_PANELS]
-    lines: list[tuple[str, Any]] = []
-    for data in dict.fromkeys(row.data for row in rows):
-        members = [row for row in rows if row.data == data]
-        if what == "reconstructions":
-            lines.append((f"test {members[0].example}s of {data}", members[0].inputs))
-        lines += [(row.group, getattr(row, what)) for row in members]
-    if not lines:
-        return None
-    columns = max(len(images) for _, images in lines)
-    each, label = min(0.68, 6.8 / columns), 2.9
-    figure = Figure(figsize=(label + each * columns, each * len(lines) + 0.05))
-    FigureCanvasAgg(figure)
-    width, height = figure.get_size_inches()
-    for index, (name, images) in enumerate(lines):
-        top = 1 - (index + 1) * each / height
-        text = wrapped(name, 40)
-        figure.text((label - 0.1) / width, top + each / 2 / height, text, ha="right", va="center", fontsize=8)
-        for place, image in enumerate(images):
-            corner = ((label + place * each) / width, top, 0.95 * each / width, 0.95 * each / height)
-            axes = figure.add_axes(corner)
-            axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_axis_off()
-    return figure
-
-
-def planes(rows: Sequence[Row]) -> Figure | None:
-    """For each group where the test examples lie in a plane of two latents, beside what is decoded from it."""
-    shown = [row for row in rows[:MOST_PANELS] if row.plane is not None]
-    if not shown:
-        return None
-    lines, side = -(-len(shown) // 2), WIDTH / 4
-    figure, panels = new_panels(lines, 4, (WIDTH, (side + 0.35) * lines))
-    for place, row in enumerate(shown):
-        points, decoded = panels[2 * place : 2 * place + 2]
-        plane = row.plane
-        if plane is not None:
-            draw_points(points, plane.points, plane.labels, plane.latents, size=3, named=False)
-            decoded.imshow(plane.decoded, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        points.set_title(wrapped(row.group, 44), fontsize=8)
-        decoded.set_axis_off()
-    for axes in panels[2 * len(shown) :]:
-        axes.remove()
-    return figure
-
-
-def draw_points(
-    axes: Axes, points: Vector, labels: Vector | None, latents: tuple[int, int], size: float = 9, named: bool = True
-) -> None:
-    """Points [N, 2] in a plane of two latents, by label, with circles at 1 and 2 standard deviations of the prior."""
-    for radius in (1, 2):
-        axes.add_patch(Circle((0, 0), radius, fill=False, color=LIGHT, linewidth=0.8))
-    classes = [] if labels is None else np.unique(labels).tolist()
-    if not classes or len(classes) > 3 * len(PALETTE):
-        colour = GREY if labels is None else labels
-        axes.scatter(points[:, 0], points[:, 1], s=size, c=colour, cmap="viridis", linewidths=0, rasterized=True)
-    for place, label in enumerate(classes if len(classes) <= 3 * len(PALETTE) else []):
-        marker, colour = "o^s"[place // len(PALETTE)], PALETTE[place % len(PALETTE)]
-        of_class = points[labels == label]
-        right, up = of_class.T
-        axes.scatter(right, up, s=size, c=colour, marker=marker, linewidths=0, label=str(label), rasterized=True)
-    if classes and axes.get_legend_handles_labels()[0] and named:
-        axes.legend(title="label", markerscale=2, fontsize=8, ncols=1 + len(classes) // 12)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlabel(f"z{latents[0]}", fontsize=8)
-    axes.set_ylabel(f"z{latents[1]}", fontsize=8)
+def hover(artist: Artist, text: str) -> None:
+    """What a browser shows while the pointer is on it."""
+    artist.set_gid(HOVER + printable(text))
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
-    """A figure as the content of a png or svg file; the same figure gives the same bytes."""
+    """A figure as the content of a png, svg or pdf file; the same figure gives the same bytes."""
     out = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": "vaekl"}
-    figure.savefig(out, format=kind, dpi=160, metadata=metadata, facecolor="white")
-    return out.getvalue()
+    figure.savefig(out, format=kind, dpi=300, metadata=_METADATA[kind], facecolor=PAPER if kind == "png" else "none")
+    return vector(out.getvalue()) if kind == "svg" else out.getvalue()
 
 
-def new_panels(
-    rows: int, columns: int, size: tuple[float, float], sharex: bool = False, sharey: bool = False
-) -> tuple[Figure, list[Axes]]:
-    """A figure and its axes, row by row."""
-    figure = Figure(figsize=size, layout="constrained")
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches, and its axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).flat)
+    return figure, figure.subplots()
 
 
-def label_axes(panels: Sequence[Axes], columns: int, used: int, x: str, y: str) -> None:
-    """Label the axes at the left and lower edge of a grid of panels, and remove panels that are not used."""
-    for place, axes in enumerate(panels):
-        if place >= used:
-            axes.remove()
-            continue
-        if place % columns == 0:
-            axes.set_ylabel(y, fontsize=9.5)
-        if place + columns >= used:
-            axes.set_xlabel(x, fontsize=9.5)
-            axes.tick_params(labelbottom=True)
+def panel(width: float) -> tuple[Figure, Axes]:
+    """A figure of one panel, as wide as a column or a page."""
+    return new_figure(width, 2.15 if width < 5 else 3.0)
+
+
+def legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """A legend below the axes, which keep their room."""
+    if not handles:
+        return
+    letters = figure.get_figwidth() * 15.5  # that fit in a line of this size
+    for handle in handles:
+        handle.set_label(shortened(printable(str(handle.get_label())), int(letters) - 8))
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(4, len(handles), int(letters // (longest + 7))))
+    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * -(-len(handles) // columns) + 0.1)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def plain_ticks(axis: Axis) -> None:
@@ -203,7 +174,11 @@ def wrapped(text: str, width: int, between: str = " ") -> str:
     return "\n".join(lines if len(lines) <= 4 else [*lines[:3], lines[3] + " …"])
 
 
-def lighter(colour: str, share: float) -> tuple[float, ...]:
-    """A mixture of a colour and white, whose share this is; red, green and blue from 0 to 1."""
-    red, green, blue = matplotlib.colors.to_rgb(colour)
-    return tuple(part + (1 - part) * share for part in (red, green, blue))
+def shortened(text: str, most: int) -> str:
+    """At most so many letters; the middle is left out of what is longer.
+
+    >>> shortened("likelihood=gaussian", 11)
+    'likel…ssian'
+    """
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from vaekl.measures.latents import posterior
 from vaekl.run.load import TrainedRun
 from vaekl.system.files import replacing
-from vaekl.verbs.report.style import STYLE, draw_points
+from vaekl.verbs.report.images import draw_points
+from vaekl.verbs.report.style import STYLE
 from vaekl.verbs.sample.options import SampleOptions
 from vaekl.verbs.sample.plates import KlPerLatent, stream, two_latents
 
