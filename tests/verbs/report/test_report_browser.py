@@ -97,3 +97,22 @@ def test_every_figure_is_drawn_and_a_click_sorts(made, tmp_path):
         # a figure that is missing would have been noticed
         page.ask("all('figure svg, figure img')[0].remove(); return true")
         assert not all(drawn(page))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("width", [400, 500, 800, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_at_any_width_and_figures_follow_the_scheme(made, tmp_path, width, scheme):
+    with tab(tmp_path / "profile", width=width) as page:
+        page("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        page.open((made / "sweep/report/report.html").as_uri())
+        page.until("return document.readyState == 'complete' && all('figure').length > 0")
+        assert page.ask("return document.documentElement.scrollWidth") <= width
+        right = page.ask("return Math.max(...all('figure svg').map(one => one.getBoundingClientRect().right))")
+        assert right <= width
+        letters = page.ask("return all('figure svg text').map(text => getComputedStyle(text).fill)")
+        ink = {"light": "rgb(27, 31, 35)", "dark": "rgb(227, 231, 234)"}
+        other = ink["light" if scheme == "dark" else "dark"]
+        assert ink[scheme] in letters and other not in letters
+        assert page.ask("return all('#ruler svg g').filter(part => part.querySelector(':scope > title')).length") >= 4
+        assert not page.complaints
