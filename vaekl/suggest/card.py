@@ -60,7 +60,8 @@ def sentence(findings: Findings) -> str:
         figure = f"{findings.goal_text} {abs(findings.best.goal):.4g} ({figure})"
     step, whole = findings.best.points[0].step, findings.whole
     judged = (
-        f"{figure} on validation {findings.look.example}s that no run was trained on, after {step:,} of {whole:,} steps"
+        f"{figure} on validation {findings.look.example}s that no run was trained on (they chose it, too), "
+        f"after {step:,} of {whole:,} steps"
     )
     if findings.verdict.gaps and not findings.verdict.is_certain:
         equals = " or ".join(" ".join(one.candidate.words) + _z(findings, one) for one in _indistinct(findings.verdict))

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from vaekl.config import overrides
+from vaekl.config.files import files_digest
 from vaekl.config.groups import options as options_of
 from vaekl.config.verb_options import defaults
 from vaekl.system.checks import one_of, optional, whole
@@ -54,9 +55,10 @@ class Options:
 
     @property
     def folder(self) -> Path:
-        """Where the runs are: the same words, in any order, find it, whatever the budget."""
+        """Where the runs are: the same words find it, in any order and for any budget, while files stay the same."""
         same = sorted(word for word in self.words if not word.startswith("output_dir="))
         key = repr([same, self.aim, self.seeds, self.images, sorted(self.likelihoods), self.latents])
+        key += files_digest({"path": _value(self.words, "dataset.path")}) or ""
         digest = blake2b(key.encode(), digest_size=4).hexdigest()
         return Path(_value(self.words, "output_dir") or "outputs") / f"suggest_{self.dataset}_{self.aim}_{digest}"
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from vaekl.store.suggest_schema import Point
 from vaekl.suggest.candidates import Candidate
 
 Vector = npt.NDArray[np.float64]
-#: standard errors of a difference below which it may be chance
-_CERTAIN = 2.0
+#: the chance that two equal candidates are called different
+_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,18 @@ class Gap:
         goal: by so much, in the aim's own unit.
         nats: by so much in nats per example.
         error: the standard error of `goal`; None where a single seed of each says nothing of it.
+        freedom: degrees of freedom of the seeds' spread.
     """
 
     goal: float
     nats: float
     error: float | None
+    freedom: int = 0
 
     @property
     def is_certain(self) -> bool:
-        """Whether it is more than chance."""
-        return self.error is not None and self.goal > _CERTAIN * self.error
+        """Whether it is more than chance, by Student's t test."""
+        return self.error is not None and self.goal > float(stdtrit(self.freedom, 1 - _CHANCE / 2)) * self.error
 
 
 @dataclass(frozen=True)
@@ -109,25 +112,30 @@ def verdict(results: Sequence[Result], density: bool = True) -> Verdict:
     """
     ranked = sorted(results, key=lambda result: -result.goal)
     spread = seeds_spread(ranked)
-    gaps = [_gap(ranked[0], other, spread, density) for other in ranked[1:]]
+    freedom = _freedom(ranked)
+    gaps = [_gap(ranked[0], other, spread, freedom, density) for other in ranked[1:]]
     return Verdict(tuple(ranked), tuple(gaps))
 
 
 def seeds_spread(results: Sequence[Result]) -> float | None:
     """The standard deviation of the goal between seeds, pooled over the candidates; None where each has one seed."""
     squares = [(point.goal - result.goal) ** 2 for result in results for point in result.points]
-    freedom = len(squares) - len(results)
+    freedom = _freedom(results)
     return sqrt(sum(squares) / freedom) if freedom > 0 else None
 
 
-def _gap(best: Result, other: Result, spread: float | None, density: bool) -> Gap:
+def _freedom(results: Sequence[Result]) -> int:
+    return sum(len(result.points) - 1 for result in results)
+
+
+def _gap(best: Result, other: Result, spread: float | None, freedom: int, density: bool) -> Gap:
     nats = best.nats - other.nats
     if spread is None:
         return Gap(best.goal - other.goal, nats, None)
     error = spread**2 * (1 / len(best.points) + 1 / len(other.points))
     if density:
         error += _error_of_examples(best.scores, other.scores) ** 2
-    return Gap(best.goal - other.goal, nats, sqrt(error))
+    return Gap(best.goal - other.goal, nats, sqrt(error), freedom)
 
 
 def _error_of_examples(one: Vector | None, other: Vector | None) -> float:

@@ -10,7 +10,7 @@ from cli_helpers import refused, results, trained, vaekl
 from pca_model import IMAGES, LATENTS, SPEC, held_out
 
 from vaekl.measures.curve import curve, spread
-from vaekl.model.ledger import gaussian_kl
+from vaekl.model.ledger import ElboTerms, PosteriorSample, gaussian_kl
 from vaekl.model.likelihoods import Bernoulli, Gaussian, Laplace
 from vaekl.model.nets import multirate
 from vaekl.model.rate import Rate, connect
@@ -137,6 +137,19 @@ def test_evaluation_takes_the_phi_that_is_calibrated(family, best):
     assert weighting.eval().dispersion.item() == pytest.approx(best, rel=0.02)
 
 
+@pytest.mark.parametrize(("family", "theta"), [(Gaussian, 0.3), (Bernoulli, 0.3), (Bernoulli, 4.0)])
+def test_the_loss_is_the_energy_and_theta_times_the_kl_with_one_factor(family, theta):
+    """φ · θ^−0.4 · (E/φ − ln C + λ · KL): of a Gaussian φ = θ and λ = 1, of a Bernoulli φ = 1 and λ = θ."""
+    weighting = Multirate(family(), (1,), 0.1, 10.0)
+    weighting.rate.drawn.fill_(math.log(theta))
+    energy, constant, kl = torch.tensor([[2.0]]), torch.tensor([-0.7]), torch.tensor([[1.5]])
+    posterior = PosteriorSample(*(torch.zeros(1, 1) for _ in range(4)))
+    terms = ElboTerms(energy, constant, kl, weighting.dispersion, posterior)
+    phi, weight = (theta, 1.0) if family is Gaussian else (1.0, theta)
+    expected = phi * theta**-0.4 * (2.0 / phi + 0.7 + weight * 1.5)
+    assert weighting.loss(terms, 1.0).item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_where_phi_is_no_scale_lambda_is_drawn_and_evaluation_is_that_of_the_elbo():
     weighting = Multirate(Bernoulli(), (4,))
     assert weighting.rate.range == pytest.approx((0.01, 10.0))
@@ -157,6 +170,7 @@ def test_a_run_has_a_curve_of_its_own(tmp_path):
     assert [point["theta"] for point in figures["curve"]] == [0.01, 0.1]
     for point in figures["curve"]:
         assert point["rate_nats"] + point["distortion_nats"] == pytest.approx(-point["elbo_nats"])
+    refused(vaekl(tmp_path, "eval", str(run), "eval.theta=100"), "eval.theta=100", "outside the range")
 
 
 @pytest.mark.parametrize(
@@ -167,9 +181,10 @@ def test_a_run_has_a_curve_of_its_own(tmp_path):
         ([*MULTIRATE, "control=information_weight", "control.weight=2"], "both move the KL's weight"),
         ([*MULTIRATE, "weighting.smallest=1", "weighting.largest=0.1"], "must be below"),
         ([*MULTIRATE, "model.network=large"], "model.network"),
+        (["likelihood=cb", *MULTIRATE[1:], "weighting.smallest=2"], "must hold 1"),
         ([*MULTIRATE, "objective=iwae", "objective.k=3"], "solves φ"),
     ],
-    ids=["model", "weighting", "control", "range", "network", "objective"],
+    ids=["model", "weighting", "control", "range", "network", "lambda", "objective"],
 )
 def test_what_does_not_fit_is_one_sentence(words, sentence, tmp_path):
     refused(vaekl(tmp_path, "train", *words, "trainer.steps=2"), sentence)

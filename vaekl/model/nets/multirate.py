@@ -14,7 +14,7 @@ from vaekl.system.checks import one_of
 
 
 class RateEncoder(nn.Module):
-    """An encoder whose latents have a cut-off each: above it, q(z|x) is the prior.
+    """An encoder whose latents have a cut-off each: above it the mean of q(z|x) is 0, and σ what the encoder says.
 
     Args:
         encoder: x [B, *S] -> (mean, log_std), each [B, Z].

@@ -66,6 +66,11 @@ class Multirate(Weighting):
             raise VaeklError(
                 f"weighting.smallest={smallest:g} must be below weighting.largest={largest:g}: set both, or neither."
             )
+        if not self.varies_dispersion and not smallest <= 1 <= largest:
+            raise VaeklError(
+                f"the range of λ from weighting.smallest={smallest:g} to weighting.largest={largest:g} must hold 1, at "
+                "which the run is tested: set them around it."
+            )
         self.rate.set_range(smallest, largest)
         if not self.varies_dispersion:
             self.rate.judged.zero_()
@@ -124,8 +129,8 @@ class Multirate(Weighting):
 
     def equation(self, penalty: str = "KL") -> str:
         if self.varies_dispersion:
-            return f"φ^0.6 · ({super().equation(penalty)})"
-        return f"λ^−0.4 · ({super().equation(f'λ · {penalty}')})"
+            return f"φ^{1 + _POWER:g} · ({super().equation(penalty)})"
+        return f"λ^{_POWER:g} · ({super().equation(f'λ · {penalty}')})"
 
     def explanation(self) -> str:
         smallest, largest = self.rate.range

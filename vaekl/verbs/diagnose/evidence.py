@@ -20,6 +20,7 @@ class Settings:
         control: its name.
         holds_target: whether the control moves λ until something is at a target.
         support: of the data as they are stored: binary, levels, counts, unit_interval or real; empty if not known.
+        dequantized: whether noise was added to whole values, so that a density of them bounds their probability.
         learning_rate: optim.lr.
         step: the last step of the checkpoint.
         steps: how many the run was to have.
@@ -38,6 +39,7 @@ class Settings:
     control: str = "information_weight"
     holds_target: bool = False
     support: str = "levels"
+    dequantized: bool = False
     learning_rate: float = 1e-3
     step: int = 1000
     steps: int = 1000

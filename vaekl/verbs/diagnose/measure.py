@@ -107,6 +107,7 @@ def _settings(run: TrainedRun, cfg: RunConfig, steps: int) -> Settings:
             )
         ),
         support=run.data.stored.support if run.data.spec.support != "binary" else "binary",
+        dequantized=run.data.spec.dequantized,
         learning_rate=cfg.training.lr,
         step=run.step,
         steps=steps,

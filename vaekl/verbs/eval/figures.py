@@ -1,6 +1,6 @@
 """Every figure that `vaekl eval` writes into `eval.json`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite, log
 from typing import Any
 
@@ -59,6 +59,7 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         moving = "" if isinstance(run, OwnModel) else run_trend(run.folder, run.folder.facts(), run.config).sentence
     except VaeklError as unreadable:  # a log is not needed for what is measured here
         moving = f"whether it still moved cannot be said: {unreadable}"
+    _check_thetas(run, options.theta or ())
     start_bar("ELBO", 0)
     ledger = evaluate(model, split, test_stream())
     if not isfinite(ledger.elbo):
@@ -98,8 +99,6 @@ def figures_of(run: TrainedRun, options: EvalOptions, start_bar: StartBar) -> di
         thetas = options.theta or spread(*model.weighting.rate.range, _THETAS)
         start_bar("rate–distortion curve", 0)
         report["curve"] = [_curve_row(*point) for point in curve(model, split, test_stream, thetas)]
-    elif options.theta is not None:
-        raise VaeklError(f"eval.theta is for runs with weighting=multirate, and {run.title} has one θ: leave it out.")
     if options.ais_steps:
         images = min(options.ais_images, len(split))
         advance = start_bar("annealing", images)
@@ -145,6 +144,20 @@ def _bound_rows(bounds: Bounds) -> list[dict[str, Any]]:
         nats, error = mean_and_error(values)
         rows.append({"k": k, "nats": nats, "standard_error_nats": error})
     return rows
+
+
+def _check_thetas(run: TrainedRun, thetas: Sequence[float]) -> None:
+    weighting = run.model.weighting
+    if thetas and not isinstance(weighting, Multirate):
+        raise VaeklError(f"eval.theta is for runs with weighting=multirate, and {run.title} has one θ: leave it out.")
+    if isinstance(weighting, Multirate):
+        smallest, largest = weighting.rate.range
+        for theta in thetas:
+            if not 0.999 * smallest <= theta <= 1.001 * largest:
+                raise VaeklError(
+                    f"eval.theta={theta:g} is outside the range in which {run.title} was trained: take θ from "
+                    f"{smallest:.4g} to {largest:.4g}."
+                )
 
 
 def _curve_row(theta: float, point: Evaluation) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class EvalOptions:
         Raises:
             VaeklError: names the key.
         """
-        thetas = options["theta"]
+        thetas = [theta] if isinstance(theta := options["theta"], int | float) else theta
         return cls(
             split=one_of(options["split"], "eval.split", SPLITS),
             images=optional(whole, options["images"], "eval.images", 1),

@@ -30,6 +30,9 @@ def scale_of_x(run: TrainedVAE) -> str:
 def scale_of_mean(run: TrainedVAE) -> str:
     """On which scale the decoder's mean is."""
     spec = run.model.spec
+    if spec.dequantized and spec.levels:
+        k = spec.levels
+        return f"(k + ½)/{k} of the levels k, as the likelihood has them: shades k/{k - 1} are ({k} · mean − ½)/{k - 1}"
     if spec.is_bounded:
         return "shades in [0, 1]"
     return ("values" if spec.support != "counts" else "counts") + f" as the data have them{spec.at_mean_total}"

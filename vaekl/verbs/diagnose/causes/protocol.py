@@ -38,7 +38,7 @@ def causes(seen: Evidence) -> Iterator[Cause]:
             "give test images of their own, or leave them out: dataset.test_fraction=0.1 cuts some off",
             certain=True,
         )
-    if settings.support in ("binary", "counts") and not settings.discrete:
+    if settings.support in ("binary", "counts") and not settings.discrete and not settings.dequantized:
         other = "bernoulli" if settings.support == "binary" else "negative_binomial"
         yield Cause(
             "wrong support",

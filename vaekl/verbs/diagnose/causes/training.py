@@ -56,18 +56,18 @@ def _too_fast(seen: Evidence) -> Iterator[Cause]:
 
 
 def _too_slow(seen: Evidence) -> Iterator[Cause]:
-    if seen.trial is None:
+    progress = seen.log.progress
+    if seen.trial is None or progress is None:  # of one row of training nobody knows what the run has gained
         return
     own = seen.trial.by_rate.get(1.0, 0.0)
     factor, best = max(seen.trial.by_rate.items(), key=lambda pair: pair[1])
-    progress = seen.log.progress or 0.0
     if factor > 1 and best >= max(nats(seen, LEAST_BITS), TOO_SLOW * max(0.0, own), progress):
         rate = seen.settings.learning_rate
         yield Cause(
             "learning rate too low",
             best,
             f"{seen.trial.steps} steps at {factor:g} times the learning rate raise the training ELBO by "
-            f"{best:,.1f} nats, and the whole run has by {progress:,.1f}: {rate:.2g} is too little.",
+            f"{best:,.1f} nats, and the run since its first row by {progress:,.1f}: {rate:.2g} is too little.",
             f"optim.lr={rate * factor:.2g}",
         )
 
