@@ -7,16 +7,20 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from cli_helpers import contents, refused, trained, vaekl
+from cli_helpers import contents, refused, rows, trained, vaekl
 from pca_model import LATENTS, TRAIN, held_out, pca, vae
 
+from vaekl.config.verb_options import defaults
 from vaekl.measures.calibration import calibration
+from vaekl.measures.elbo import evaluate
 from vaekl.measures.trend import Trend
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import FixedDispersion
+from vaekl.run.load import load_run
 from vaekl.verbs.diagnose.causes import causes
 from vaekl.verbs.diagnose.evidence import Aggregate, Evidence, Judged, Log, Settings, Structure, Trial
-from vaekl.verbs.diagnose.measure import residuals
+from vaekl.verbs.diagnose.measure import _aggregate, _seen_before, evidence, residuals
+from vaekl.verbs.diagnose.options import DiagnoseOptions
 from vaekl.verbs.diagnose.structure import spikes, structure, survivors, worth
 from vaekl.verbs.diagnose.text import text
 
@@ -160,6 +164,33 @@ def test_spikes_are_told_from_noise():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("diagnose"), "likelihood=gaussian", "weighting=fixed_dispersion")
+
+
+def test_the_moments_of_a_linear_vae_have_their_closed_form():
+    """Aggregated, latent i has the variance a² (l − φ)/l + φ/l, where a shrinks the posterior's means."""
+    fitted = pca()
+    left = fitted.noise_variance_ / fitted.explained_variance_
+    for shrink in (1.0, 0.5):
+        variance = shrink**2 * (1 - left) + left
+        aggregate = _aggregate(vae(fitted, shrink), held_out(TRAIN), held_out(), held_out(TRAIN), 0)
+        expected = 0.5 * (variance - 1 - np.log(variance)).sum()
+        assert aggregate.gaussian_kl == pytest.approx(expected, rel=0.01, abs=0.01)
+        assert aggregate.std == pytest.approx(np.sqrt(variance), rel=0.01)
+
+
+def test_evidence_is_of_the_right_images_and_of_each_learning_rate(run):
+    loaded = load_run(run, "cpu")
+    measured = evidence(loaded, DiagnoseOptions.checked(defaults("diagnose")))
+    for split, judged in (("train", measured.train), ("test", measured.test)):
+        images = loaded.split(split).first(len(loaded.split("test")) if split == "test" else 1000)
+        noise = torch.Generator().manual_seed(1)
+        assert judged.rmse == pytest.approx(evaluate(loaded.model, images, noise).rmse, abs=5e-4)
+    assert abs(measured.train.rmse - measured.test.rmse) > 1.5e-3  # else the images could be exchanged unseen
+    assert measured.trial is not None and len(set(measured.trial.by_rate.values())) == len(measured.trial.by_rate)
+    valid = [float(row["elbo_nats"]) for row in rows(run, "valid")]
+    assert measured.log.best_valid == pytest.approx(max(valid))
+    assert _seen_before(loaded.split("train"), loaded.split("train")) == 1
+    assert measured.seen_before == 0
 
 
 def test_a_run_is_diagnosed_and_left_as_it_is(run):

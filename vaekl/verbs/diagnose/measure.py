@@ -186,7 +186,7 @@ def residuals(model: VAE, split: Split, seed: int) -> tuple[Tensor, Tensor, Tens
 
 
 def _log(run: TrainedRun) -> Log:
-    rows = list(run.folder.metrics())
+    rows = [row for row in run.folder.metrics() if row.step <= run.step]
     elbos, valid = (
         [row.figures()["elbo_nats"] for row in rows if row.split == split and "elbo_nats" in row.figures()]
         for split in ("train", "valid")
