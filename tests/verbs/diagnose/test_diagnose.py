@@ -11,6 +11,7 @@ from cli_helpers import contents, refused, rows, trained, vaekl
 from pca_model import LATENTS, TRAIN, held_out, pca, vae
 
 from vaekl.config.verb_options import defaults
+from vaekl.data import generator
 from vaekl.measures.calibration import calibration
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.trend import Trend
@@ -180,12 +181,14 @@ def test_the_moments_of_a_linear_vae_have_their_closed_form():
 
 def test_evidence_is_of_the_right_images_and_of_each_learning_rate(run):
     loaded = load_run(run, "cpu")
-    measured = evidence(loaded, DiagnoseOptions.checked(defaults("diagnose")))
+    options = DiagnoseOptions.checked(defaults("diagnose"))
+    measured = evidence(loaded, options)
     for split, judged in (("train", measured.train), ("test", measured.test)):
-        images = loaded.split(split).first(len(loaded.split("test")) if split == "test" else 1000)
-        noise = torch.Generator().manual_seed(1)
-        assert judged.rmse == pytest.approx(evaluate(loaded.model, images, noise).rmse, abs=5e-4)
-    assert abs(measured.train.rmse - measured.test.rmse) > 1.5e-3  # else the images could be exchanged unseen
+        images = loaded.split(split).first(options.images)
+        assert judged.elbo == pytest.approx(
+            evaluate(loaded.model, images, generator("diagnose judge", options.seed)).elbo, rel=1e-5
+        )
+    assert abs(measured.train.elbo - measured.test.elbo) > 0.02  # else the images could be exchanged unseen
     assert measured.trial is not None and len(set(measured.trial.by_rate.values())) == len(measured.trial.by_rate)
     valid = [float(row["elbo_nats"]) for row in rows(run, "valid")]
     assert measured.log.best_valid == pytest.approx(max(valid))
