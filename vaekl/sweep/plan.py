@@ -84,7 +84,8 @@ class Plan:
         threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
         line = f"{self.runs} runs{finished}, {self.at_once} at a time with {threads} each ({self.reason})"
         if self.stack > 1:
-            how = f"{self.stacks} stacks of up to {self.stack}, {self.at_once} at a time with {threads} each"
+            stacks = f"{self.stacks} stack{'s' if self.stacks > 1 else ''} of up to {self.stack}"
+            how = f"{stacks}, {self.at_once} at a time with {threads} each"
             line = f"{self.runs} runs{finished}: {how} ({self.reason})"
         elif self.trial is not None and self.trial.reason:
             line += f"\n  not stacked:{self.trial.reason}"
