@@ -200,8 +200,9 @@ class _Task:
                         raise run.job
                     return _train_one(run.job)
         except StoppedError as error:
-            # whoever stopped a run of another process stops the others too
-            self.stopped.append(error)
+            # a job goes back into the queue with this object, and must begin again there
+            if self.where != "job":
+                self.stopped.append(error)
             return None
         except Exception:  # the manifest says what it was; a search gets no figure
             with suppress(OSError):  # Hydra made the folder; one in which a run was begun stays
