@@ -29,8 +29,8 @@ class Linears(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Rows(torch.autograd.Function):
-    """Another function, of the rows of all models as rows of one."""
+class _OnlyMapped(torch.autograd.Function):
+    """A function that is never called but where `torch.vmap` maps it, by its `vmap`."""
 
     @staticmethod
     def forward(*args: Any) -> Any:
@@ -39,6 +39,10 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def setup_context(*args: Any) -> None:
         raise NotImplementedError
+
+
+class _Rows(_OnlyMapped):
+    """Another function, of the rows of all models as rows of one."""
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, function: type[torch.autograd.Function], *args: Any) -> Any:
@@ -69,16 +73,8 @@ class _Rows(torch.autograd.Function):
         return result.unflatten(0, (models, rows)), 0
 
 
-class _Linear(torch.autograd.Function):
+class _Linear(_OnlyMapped):
     """x [B, F] times weights [G, F], plus a bias [G]."""
-
-    @staticmethod
-    def forward(*args: Any) -> Any:
-        raise NotImplementedError
-
-    @staticmethod
-    def setup_context(*args: Any) -> None:
-        raise NotImplementedError
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Any:

@@ -123,7 +123,7 @@ class Gate(RateModule):
     Args:
         features: of h [B, F, ...].
 
-    Source: Bae et al. 2023, equation 9.
+    Source: the gates of Bae et al. 2023 ("Multi-Rate VAE"), in our reading.
     """
 
     def __init__(self, features: int) -> None:

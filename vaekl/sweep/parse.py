@@ -206,13 +206,13 @@ def stacked(words: Sequence[str]) -> tuple[list[str], str]:
     Raises:
         VaeklError: it says something else.
     """
-    said = [word.removeprefix(_STACK) for word in words if word.startswith(_STACK)]
-    for word in said:
+    sizes = [word.removeprefix(_STACK) for word in words if word.startswith(_STACK)]
+    for word in sizes:
         if word not in ("auto", OFF) and not (word.isdecimal() and 1 <= int(word) <= MOST_STACKED):
             raise VaeklError(
                 f"{_STACK}{word} is not auto, off or a number from 1 to {MOST_STACKED:,}: give one of them."
             )
-    return [word for word in words if not word.startswith(_STACK)], said[-1] if said else OFF
+    return [word for word in words if not word.startswith(_STACK)], sizes[-1] if sizes else OFF
 
 
 def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:

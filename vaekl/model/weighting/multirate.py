@@ -38,7 +38,7 @@ class Multirate(Weighting):
             λ 0.01.
         largest: the largest θ. None: of φ 20 times that φ; of λ 10.
 
-    Source: Bae et al. 2023 ("Multi-Rate VAE"), section 3.
+    Source: Bae et al. 2023 ("Multi-Rate VAE"); the factor and the best φ are our own.
     """
 
     name = "multirate"
