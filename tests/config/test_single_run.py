@@ -7,7 +7,7 @@ from cli_helpers import Answer, refused, vaekl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from vaekl.config.job import single
+from vaekl.config.job import changed, composed, single
 from vaekl.config.overrides import flag_values, for_hydra
 from vaekl.system.errors import VaeklError
 
@@ -27,6 +27,23 @@ def test_a_job_leaves_nothing_behind_in_hydra():
     single(["hydra.run.dir=here/${now:%Y}"])
     assert sys.argv is arguments and HydraConfig.instance().cfg is config
     assert not GlobalHydra.instance().is_initialized()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # the name of a run follows its choices, and fixed_beta reads the number of latents
+        ("likelihood=gaussian", "likelihood.link=sigmoid", "weighting=fixed_beta", "weighting.beta=1e-05"),
+        ("likelihood=beta", "control=information_weight", "control.weight=0.25"),
+    ],
+)
+def test_a_config_that_is_changed_is_the_one_that_is_composed_of_all_words(tmp_path, words):
+    base, more = ["dataset=npz", "dataset.path=my.npz", "model.hidden=[8]"], [*words, "model.latents=5", "seed=2"]
+    with composed(base) as cfg:
+        before = cfg.copy()
+    made = changed(cfg, more, tmp_path / "run")
+    assert made == single([*base, *more, f"hydra.run.dir={tmp_path / 'run'}"])
+    assert cfg == before
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,16 @@ def _name(group: str, cfg: DictConfig) -> str | None:
     for source in runtime.config_sources:
         file = Path(source.path, group, f"{option}.yaml")
         if source.schema == "file" and target is not None and file.is_file():
-            settings = OmegaConf.to_container(OmegaConf.load(file))
-            replaced = isinstance(settings, dict) and settings.get("_target_", target) != target
+            replaced = _target(file, file.stat().st_mtime_ns) not in (None, target)
             return str(target).rpartition(".")[2] if replaced else option
     return option
+
+
+@lru_cache(maxsize=256)
+def _target(file: Path, changed: int) -> str | None:
+    """What an option's file names as its class; `changed` is when the file was."""
+    settings = OmegaConf.to_container(OmegaConf.load(file))
+    return settings.get("_target_") if isinstance(settings, dict) else None
 
 
 def _folder_name(text: str) -> str:

@@ -86,8 +86,8 @@ class Session:
     def task(self, one: Candidate, seed: int, steps: tuple[int, ...] | None) -> Advance:
         """A run that is trained to the last of some steps; None: to the first with training figures."""
         deadline = self.begun - self.spent_before + _DEADLINE * self.options.budget
-        path, words = self.folder / one.folder(seed), self.words(one.words_of_run(seed))
-        return Advance(words, path, steps, self.options.images, self.options.aim, deadline, self.session)
+        path, own = self.folder / one.folder(seed), tuple(one.words_of_run(seed))
+        return Advance(self.words(), own, path, steps, self.options.images, self.options.aim, deadline, self.session)
 
     def _looks(self, one: Candidate, seed: int, step: int, cost: Cost) -> tuple[int, ...]:
         before = self.step_of(one, seed)
@@ -114,10 +114,10 @@ class Session:
         """The last step at which a run was judged."""
         return max(self.points(one, seed), default=0)
 
-    def words(self, own: Sequence[str] = ()) -> tuple[str, ...]:
-        """The words of the data and networks, and some more."""
+    def words(self) -> tuple[str, ...]:
+        """The words of the data and networks."""
         held = self.state.look.held if self.state.look is not None else []
-        return (*self.options.words, *held, *own)
+        return (*self.options.words, *held)
 
     def needs(self, runs: Sequence[tuple[Candidate, int]], step: int, costs: dict[Candidate, Cost]) -> float:
         """How long it will take to train runs to a step, as the last ones have shown."""

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import joblib
 import msgspec
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from omegaconf import DictConfig
 
-from vaekl.config.job import single
+from vaekl.config.job import changed, composed
 from vaekl.data.spec import Source
 from vaekl.run.advance import advance
 from vaekl.run.build_data import build_source_of
@@ -28,7 +30,6 @@ from vaekl.sweep import workers
 from vaekl.system.console import Console
 from vaekl.system.cores import memory_kills
 from vaekl.system.errors import StoppedError, VaeklError, sentence
-from vaekl.system.terminal import setting
 from vaekl.system.workers import in_worker, no_processes
 from vaekl.training.trainer import Trainer
 
@@ -58,7 +59,8 @@ class Advance:
     """A run trained to a step, and judged there and at the steps of the grid before.
 
     Args:
-        words: of the candidate, with those of the data and the seed.
+        words: of the data and networks.
+        own: of the candidate and its seed.
         path: the run's folder.
         steps: at which it is judged; it is trained to the last of them. None: the first step with training figures.
         images: validation examples that judge.
@@ -68,6 +70,7 @@ class Advance:
     """
 
     words: tuple[str, ...]
+    own: tuple[str, ...]
     path: Path
     steps: tuple[int, ...] | None
     images: int
@@ -84,10 +87,11 @@ class Advance:
             judges.append(Judge(self.path, steps, self.aim, self.images, self.deadline, trainer.request_stop))
             return judges
 
-        with manifest.recorded(self.path, self.words, self.session) if in_worker() else contextlib.nullcontext():
+        words = (*self.words, *self.own)
+        with manifest.recorded(self.path, words, self.session) if in_worker() else contextlib.nullcontext():
             if workers.is_stopping(self.path.parent):
                 raise StoppedError("stopped before its first step.")
-            job = single([*self.words, setting("hydra.run.dir", self.path)])
+            job = changed(base(self.words), self.own, self.path)
             trainer = advance(job, watching, Console(io.StringIO()), source_of(RunConfig.of(job.content).data))
         if in_worker():  # "finished" would say that it was tested
             manifest.note(self.path, status="stopped", reason="trained as far as the suggestion needed it")
@@ -162,11 +166,18 @@ def _alone(task: Any, folder: Path) -> Answer:
     return answer or {"error": "its process was killed"}
 
 
-def _prepare(words: Sequence[str]) -> None:
-    """Load what every task needs, before processes are forked from this one: the data, and what Adam imports."""
+def _prepare(words: tuple[str, ...]) -> None:
+    """Load what every task needs before processes are forked from this one: the config, the data, Adam's modules."""
     torch.set_num_threads(1)  # with threads of its own a process must not be forked
-    source_of(RunConfig.of(single(words).content).data)
+    source_of(RunConfig.of(changed(base(words), (), Path()).content).data)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+
+
+@lru_cache(maxsize=4)
+def base(words: tuple[str, ...]) -> DictConfig:
+    """The config of the data and networks, from which those of the candidates differ in a few words."""
+    with composed(words) as cfg:
+        return cfg
 
 
 def source_of(cfg: DataConfig) -> Source:
