@@ -1,8 +1,8 @@
 """The exact laws of binary values and of [0, 1]: E, ln p, moments, and how large the terms are that they add up."""
 
 import mpmath as mp
+from exact_laws import CensoredByMpmath, logit_normal_moments
 from law_parts import CLAMP, normal, normal_mass, sigmoid, softplus
-from likelihood_cases import CensoredByMpmath, logit_normal_moments
 
 
 def cross_entropy(eta, x, phi):

@@ -9,6 +9,7 @@ from functools import cache
 
 import mpmath as mp
 import numpy as np
+from exact_laws import CensoredByMpmath, logit_normal_moments
 from law_parts import CLAMP, LEVELS, identity, normal, sigmoid, softplus
 from laws_on_levels import (
     Logistics,
@@ -38,7 +39,6 @@ from laws_on_unit_interval import (
     truncated_moments,
     truncated_sizes,
 )
-from likelihood_cases import CensoredByMpmath, logit_normal_moments
 
 from vaekl.model.likelihoods import (
     Bernoulli,

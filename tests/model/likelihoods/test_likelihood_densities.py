@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import CASES, EXACT, Case, beta_eta, p_value
+from exact_laws import beta_eta
+from likelihood_cases import CASES, EXACT, Case, p_value
 from numpy.testing import assert_allclose
 
 from vaekl.model.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian

@@ -4,7 +4,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import LEVELS, Case, ContinuousBernoulliByMpmath, beta_eta
+from exact_laws import LEVELS, ContinuousBernoulliByMpmath, beta_eta
+from likelihood_cases import Case
 from numpy.testing import assert_allclose
 
 from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Laplace

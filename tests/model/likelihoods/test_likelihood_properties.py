@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from exact_laws import beta_eta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from law_parts import CLAMP, LEVELS
-from likelihood_cases import EXACT, Case, beta_eta
+from likelihood_cases import EXACT, Case
 from likelihood_laws import LAWS, exact, learned
 
 # Hypothesis keeps the constants that it finds in the source, in the working directory unless told otherwise

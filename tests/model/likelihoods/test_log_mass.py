@@ -1,13 +1,19 @@
-"""The mass of a bin, in logarithms: one table of densities, their bins, and what mpmath says of them in 60 digits."""
+"""The mass of a bin, in logarithms, beside what mpmath says of it in 60 digits."""
 
-from dataclasses import dataclass
 from itertools import product
 
 import mpmath as mp
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import CASES, beta_eta, normal_mass
+from exact_laws import beta_eta
+from exact_masses import (
+    beta_mass,
+    beta_parameters,
+    cb_mass,
+)
+from likelihood_cases import CASES
+from mass_cases import FAMILIES, Family
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -15,165 +21,15 @@ from vaekl.model.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
-    CensoredGaussian,
     ContinuousBernoulli,
     Gaussian,
     Laplace,
     Likelihood,
     Logistic,
-    LogitNormal,
     StudentT,
-    TruncatedGaussian,
 )
 
 INF = float("inf")
-
-
-def two_sided(centre, lower, upper, below):
-    """A symmetric law's mass, without a difference of numbers near 1; `below` is its CDF left of the centre."""
-    lower, upper = lower - centre, upper - centre
-    if lower >= 0:
-        return below(-lower) - below(-upper)
-    return below(upper) - below(lower) if upper <= 0 else 1 - below(lower) - below(-upper)
-
-
-def gaussian_mass(eta, phi, lower, upper):
-    return two_sided(eta[0], lower, upper, lambda x: mp.erfc(-x / mp.sqrt(2 * phi)) / 2)
-
-
-def laplace_mass(eta, phi, lower, upper):
-    return two_sided(eta[0], lower, upper, lambda x: mp.exp(x / phi) / 2)
-
-
-def logistic_mass(eta, phi, lower, upper):
-    return two_sided(eta[0], lower, upper, lambda x: mp.exp(x / phi) / (1 + mp.exp(x / phi)))
-
-
-def beta_below(alpha, beta, x):
-    """I_x(α, β) = xᵅ(1−x)ᵝ/(α B) Σ ∏ (α+β+k)/(α+1+k) x, whose terms are all positive (DLMF 8.17.8)."""
-    if x in (0, 1):
-        return x
-    term = total = mp.mpf(1)
-    k = 0
-    while term > total * mp.mpf(10) ** -50:
-        term *= (alpha + beta + k) / (alpha + 1 + k) * x
-        total, k = total + term, k + 1
-    log_beta = mp.loggamma(alpha) + mp.loggamma(beta) - mp.loggamma(alpha + beta)
-    return mp.exp(alpha * mp.log(x) + beta * mp.log1p(-x) - log_beta) * total / alpha
-
-
-def student_t_mass(eta, phi, lower, upper):
-    """By the beta density of ν/(ν + t²), or of t²/(ν + t²) near 0, where its series ends sooner; ν = 5."""
-    nu, half = mp.mpf(5), mp.mpf(1) / 2
-
-    def below(x):
-        if x == -mp.inf:
-            return mp.mpf(0)
-        t = x * x / phi
-        if t > nu / 10:
-            return beta_below(nu / 2, half, nu / (nu + t)) / 2
-        return (1 - beta_below(half, nu / 2, t / (nu + t))) / 2
-
-    return two_sided(eta[0], lower, upper, below)
-
-
-def scaled(mass, power):
-    """Of a decoder that gives s = 1e-3 + exp(η₂)."""
-    return lambda eta, phi, lower, upper: mass(eta, phi * (mp.mpf("1e-3") + mp.exp(eta[1])) ** power, lower, upper)
-
-
-def cb_mass(eta, phi, lower, upper):
-    a, lower, upper = eta[0] / phi, max(lower, mp.mpf(0)), min(upper, mp.mpf(1))
-    return (mp.exp(a * upper) - mp.exp(a * lower)) / mp.expm1(a) if a else upper - lower
-
-
-def beta_parameters(eta, phi):
-    return [(mp.log1p(mp.exp(value)) + mp.mpf(1e-4) - 1) / phi + 1 for value in eta]
-
-
-def beta_mass(eta, phi, lower, upper):
-    """Differences of I_x(α, β)."""
-    alpha, beta = beta_parameters(eta, phi)
-    lower, upper = max(lower, mp.mpf(0)), min(upper, mp.mpf(1))
-    if (lower + upper) / 2 > alpha / (alpha + beta):
-        alpha, beta, lower, upper = beta, alpha, 1 - upper, 1 - lower
-    return beta_below(alpha, beta, upper) - beta_below(alpha, beta, lower)
-
-
-def truncated_mass(eta, phi, lower, upper):
-    mu, sigma = eta[0], mp.sqrt(phi)
-    edges = [(min(max(edge, mp.mpf(0)), mp.mpf(1)) - mu) / sigma for edge in (lower, upper, -mp.inf, mp.inf)]
-    return normal_mass(*edges[:2]) / normal_mass(*edges[2:])
-
-
-def censored_mass(eta, phi, lower, upper):
-    return gaussian_mass(eta, phi, -mp.inf if lower < 0 else lower, mp.inf if upper >= 1 else upper)
-
-
-def logit_normal_mass(eta, phi, lower, upper):
-    ends = [-mp.inf if edge <= 0 else mp.inf if edge >= 1 else mp.log(edge / (1 - edge)) for edge in (lower, upper)]
-    return normal_mass(*((end - eta[0]) / mp.sqrt(phi) for end in ends))
-
-
-@dataclass(frozen=True)
-class Family:
-    """A density, the (η, φ) that it is tried at, and its mass between two edges according to mpmath."""
-
-    likelihood: Likelihood
-    points: list
-    mass: object
-
-    def log_mass(self, eta, phi, lower, upper):
-        eta = torch.as_tensor(eta).view(-1, self.likelihood.outputs, 1, 1, 1)
-        lower, upper = (edge.view(-1, 1, 1, 1) for edge in (lower, upper))
-        found = self.likelihood.log_mass(eta, lower, upper, torch.as_tensor(phi).view(1, 1, 1))
-        assert found.shape == (max(len(eta), len(lower)), 1, 1, 1)
-        return found.flatten()
-
-    def exact(self, eta, phi, lower, upper):
-        """ln mass as an mpf; η, φ and the edges are taken as the floats that they are."""
-        return mp.log(self.mass([mp.mpf(v) for v in eta], mp.mpf(phi), mp.mpf(lower), mp.mpf(upper)))
-
-
-LOCATIONS = [0.0, 0.3, 0.5, 0.999, 1.0, -0.2, 1.7, -40.0, 250.0]
-SIZES = [0.05, 0.4, 1.0, 2.5, 30.0, 1000.0]
-FAMILIES = {
-    "gaussian": Family(Gaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), gaussian_mass),
-    "laplace": Family(Laplace(), list(product(product(LOCATIONS), [1e-3, 0.02, 1.0, 1e2])), laplace_mass),
-    "logistic": Family(Logistic(), list(product(product(LOCATIONS), [1e-3, 0.02, 1.0, 1e2])), logistic_mass),
-    "student_t": Family(
-        StudentT(), list(product(product([0.3, -40.0, 0.5, 250.0]), [1e-6, 0.04, 1.0])), student_t_mass
-    ),
-    "gaussian, scale by decoder": Family(
-        Gaussian(scale="decoder"),
-        list(product(product([0.3, -40.0, 1.7], [0.0, -3.0, -50.0]), [1.0])),
-        scaled(gaussian_mass, 2),
-    ),
-    "laplace, scale by decoder": Family(
-        Laplace(scale="decoder"), list(product(product([0.3, -40.0], [0.0, -5.0]), [1.0])), scaled(laplace_mass, 1)
-    ),
-    "truncated_gaussian": Family(
-        TruncatedGaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), truncated_mass
-    ),
-    "censored_gaussian": Family(
-        CensoredGaussian(), list(product(product(LOCATIONS), [1e-6, 1e-3, 0.04, 1.0, 1e4])), censored_mass
-    ),
-    "logit_normal": Family(
-        LogitNormal(), list(product(product([0.0, 0.3, -4.0, 12.0]), [1e-3, 0.04, 1.0, 100.0])), logit_normal_mass
-    ),
-    "cb": Family(
-        ContinuousBernoulli(),
-        [((a,), 1.0) for a in (0.0, 1e-30, 1e-4, -1e-4, 0.7, -1.9999, 2.5, 4.0, -11.0, 60.0, -60.0, 200.0, -200.0)]
-        + [((3.0,), 0.01), ((-200.0,), 4.0)],
-        cb_mass,
-    ),
-    "beta": Family(
-        Beta(),
-        [(beta_eta(*pair), 1.0) for pair in product(SIZES, SIZES)]
-        + [(beta_eta(0.05, 1000), 3.0), (beta_eta(20, 0.5), 1.5), (beta_eta(5, 3), 0.1)],
-        beta_mass,
-    ),
-}
 
 
 def as_float32(eta, phi):

@@ -3,7 +3,7 @@
 import mpmath as mp
 import pytest
 import torch
-from likelihood_cases import CensoredByMpmath
+from exact_laws import CensoredByMpmath
 from scipy import stats
 from scipy.integrate import quad
 from scipy.special import expit
