@@ -9,10 +9,12 @@ from vaekl.store.metrics import FIELDS, Row
 STEPS = range(10, 2001, 10)
 
 
-def trend_of(logged, dims=64, fits=True, control="information_weight", patience=None, samples=1):
+def trend_of(logged, dims=64, fits=True, control="information_weight", patience=None, samples=1, draws=False):
     """The trend of these rows."""
     logged = list(logged)
-    return trend(lambda: logged, dims, control=control, fits_dispersion=fits, patience=patience, samples=samples)
+    return trend(
+        lambda: logged, dims, control=control, fits_dispersion=fits, patience=patience, samples=samples, draws=draws
+    )
 
 
 def line(step, split="train", **figures):
@@ -105,6 +107,18 @@ def test_a_run_that_patience_ended_is_as_long_as_it_should_be():
     rising = list(rows(elbo_nats=lambda step: step))
     assert trend_of(rising + valid, fits=False, patience=2) == Trend(None, None)
     assert trend_of(rising + valid, fits=False, patience=3).elbo is not None
+
+
+def test_where_phi_is_drawn_for_each_step_the_rows_are_those_of_validation():
+    """The training ELBO scatters with the φ that are drawn and rises; that of validation is at rest, or rises."""
+    drawn = list(rows(elbo_nats=lambda step: step + 200 * (step * 0.618 % 1), dispersion=lambda step: 0.02))
+    rest, rising = (
+        [Row(step, "valid", line(step, "valid", elbo_nats=up * step, dispersion=0.02)) for step in range(50, 2001, 50)]
+        for up in (0.0, 0.03)
+    )
+    assert trend_of(drawn + rest, draws=True).sentence == "" != trend_of(drawn + rest).sentence
+    assert trend_of(drawn + rising, draws=True).sentence.startswith("validation ELBO still rising by 3 nats")
+    assert trend_of(drawn, draws=True).sentence == ""
 
 
 def test_of_three_rows_in_a_quarter_without_a_phi_that_moves_nothing_can_be_told():

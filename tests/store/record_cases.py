@@ -79,6 +79,7 @@ FACTS = {
         "implied_beta_kl": 0.5,
         "drops_constant": True,
         "dispersions": 1,
+        "draws": False,
     },
     "control": {
         "name": "information_weight",

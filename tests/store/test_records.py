@@ -50,7 +50,7 @@ OPTIONAL = {
     "valid", "ruler", "ais", "reliability", "quality", "knn_accuracy", "features", "standard_error_nats",
     "standard_error_bits_per_dim", "sigma_over_rmse", "calibrated_beta_kl", "inception_std", "dispersion",
     "reason", "session", "started", "ended", "host", "process", "slurm_job", "overrides", "example", "init",
-    "objective",
+    "objective", "draws",
 }  # fmt: skip
 #: objects whose keys are names, and lists: those may be empty
 _NAMES = (

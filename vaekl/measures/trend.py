@@ -26,8 +26,9 @@ class Trend:
 
     Args:
         beta: relative change of φ, or of the effective β_KL where a control finds it; −0.12 is 12 % less.
-        elbo: change of the training ELBO, nats per example.
+        elbo: change of the ELBO, nats per example.
         name: what `beta` is the change of.
+        split: the images whose ELBO it is: train or valid.
         past: after which step the validation ELBO was best, where it has fallen since; None otherwise.
         short: whether too few steps were logged to tell.
     """
@@ -35,6 +36,7 @@ class Trend:
     beta: float | None
     elbo: float | None
     name: str = "φ"
+    split: str = "train"
     past: int | None = None
     short: bool = False
 
@@ -50,7 +52,8 @@ class Trend:
         if self.beta is not None:
             parts.append(f"{self.name} still {_direction(self.beta)} by {100 * abs(self.beta):.2g} %")
         if self.elbo is not None:
-            parts.append(f"training ELBO still {_direction(self.elbo)} by {abs(self.elbo):.3g} nats")
+            images = "training" if self.split == "train" else "validation"
+            parts.append(f"{images} ELBO still {_direction(self.elbo)} by {abs(self.elbo):.3g} nats")
         if self.short:
             return "the run is too short to tell whether its figures still change: train longer"
         if parts and self.past is not None:
@@ -78,6 +81,7 @@ def run_trend(folder: RunFolder, facts: Facts, config: Mapping[str, Any]) -> Tre
         fits_dispersion=facts.weighting.fits_dispersion,
         patience=patience if isinstance(patience, int) else None,
         samples=facts.objective.samples,
+        draws=facts.weighting.draws,
     )
 
 
@@ -89,6 +93,7 @@ def trend(
     fits_dispersion: bool,
     patience: int | None = None,
     samples: int = 1,
+    draws: bool = False,
 ) -> Trend:
     """What still moved in the last quarter of a run, beside the quarter before.
 
@@ -97,7 +102,8 @@ def trend(
     more than two standard errors of the difference, as the scatter of the rows says. Where a quarter has fewer than
     four rows, nothing is said of the ELBO; if φ did not move either, that was too short to tell. As with patience
     only validations at which the KL has its full weight count; those of an objective of several samples by its bound
-    L_K, which is its loss.
+    L_K, which is its loss. Where φ or λ is drawn for each step, an ELBO of training is a mean over many of them: there
+    the rows are those of validation, whose φ and λ are the ones that the run is judged by.
 
     Args:
         rows: gives the rows of metrics.csv, of all splits, in their order; it is called twice.
@@ -106,6 +112,7 @@ def trend(
         fits_dispersion: whether the weighting finds φ.
         patience: trainer.patience; a run that it has ended is as long as it should be.
         samples: K of the objective.
+        draws: whether φ or λ is another one in each step of training.
     """
     total = max((row.step for row in rows() if row.split == "train"), default=0)
     finds_beta = control != "information_weight"
@@ -113,13 +120,14 @@ def trend(
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     valid: list[tuple[float, int]] = []
     schedule = 1.0
+    split = "valid" if draws else "train"
     bound, sign = ("elbo_nats", 1) if samples == 1 else ("loss", -1)
     for row in rows():
         if row.split != "test":  # a validation of an earlier version has the schedule of the training before it
             schedule = row.figures().get("schedule", schedule)
         if row.split == "valid" and schedule == 1 and bound in (figures := row.figures()):
             valid.append((sign * figures[bound], row.step))
-        if row.split == "train" and 2 * row.step > total:
+        if row.split == split and 2 * row.step > total:
             figures = row.figures()
             kept = {one: figures[one] for one in (key, "elbo_nats") if one in figures}
             quarters[4 * row.step > 3 * total].append(kept | {"step": row.step})
@@ -128,7 +136,8 @@ def trend(
         return Trend(None, None)
     before, last = quarters
     if not before or not last:
-        return Trend(None, None, short=True)
+        # without validation nobody knows
+        return Trend(None, None, short=not draws)
     # under a control the ELBO may fall because λ is still on its way
     past = best_step if not finds_beta and valid and best - valid[-1][0] > _LEAST_BITS * log(2) * dims else None
     hundreds = (fmean(row["step"] for row in last) - fmean(row["step"] for row in before)) / 100
@@ -140,7 +149,7 @@ def trend(
     if enough and all("elbo_nats" in row for row in before + last):
         change = _change([row["elbo_nats"] for row in before], [row["elbo_nats"] for row in last])
         elbo = change / hundreds if abs(change) > _LEAST_BITS * log(2) * dims else None
-    return Trend(beta, elbo, name, past, short=beta is None and not enough)
+    return Trend(beta, elbo, name, split, past, short=beta is None and not enough)
 
 
 def _change(before: list[float], last: list[float]) -> float:

@@ -18,6 +18,7 @@ from vaekl.store import RunFolder
 from vaekl.store.schema import ControlFacts
 from vaekl.system import distributed
 from vaekl.system.terminal import command, printable
+from vaekl.training.plan import Plan
 from vaekl.training.trainer import Trainer
 
 #: of how many channels, or columns of a table, figures are printed
@@ -144,8 +145,8 @@ def closing(trainer: Trainer, choices: Mapping[str, str], test: Evaluation, path
     spec, likelihood = trainer.data.spec, trainer.model.likelihood
     none = "" if spec.dequantized or likelihood.discrete else "; no bits/dim, since a density on such values has none"
     result = distributed.on_first(lambda: _trend(trainer, path))
-    longer = RunFolder(path).command("resume", f"trainer.steps={2 * trainer.plan.total_steps}")
-    unfinished = f"{result.sentence}: {longer}" if _may_go_on(trainer, choices, result) else result.sentence
+    longer = longer_command(path, trainer.plan, choices) if result.wants_more_steps else ""
+    unfinished = f"{result.sentence}: {longer}" if longer else result.sentence
     lines = {
         "protocol": f"{spec.figures_protocol}; {likelihood.full_protocol}{none}",
         **({"above 0": _ABOVE_0} if test.elbo > 0 else {}),
@@ -166,12 +167,20 @@ def _trend(trainer: Trainer, path: Path) -> Trend:
         fits_dispersion=model.weighting.fits_dispersion,
         patience=trainer.plan.patience,
         samples=model.objective.samples,
+        draws=model.weighting.draws,
     )
 
 
-def _may_go_on(trainer: Trainer, choices: Mapping[str, str], result: Trend) -> bool:
-    """Whether `resume` with more steps makes sense, and is sure to be taken."""
-    plan = trainer.plan
+def longer_command(path: Path, plan: Plan, choices: Mapping[str, str]) -> str:
+    """The command that gives a run twice its steps; empty where it is not sure to be taken.
+
+    Args:
+        path: its folder.
+        plan: how long it is.
+        choices: the option that was chosen in each config group.
+    """
     # a run that ends between two validations may have kept a checkpoint there that a longer one would not have
     is_plain = plan.total_steps % plan.valid_every == 0 or (plan.patience is None and plan.save_minutes is not None)
-    return result.wants_more_steps and is_plain and choices["schedule"] == choices["lr_schedule"] == "constant"
+    if not is_plain or not choices["schedule"] == choices["lr_schedule"] == "constant":
+        return ""
+    return RunFolder(path).command("resume", f"trainer.steps={2 * plan.total_steps}")

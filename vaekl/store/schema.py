@@ -99,6 +99,8 @@ class WeightingFacts(Record):
     drops_constant: bool
     #: how many φ there are; folders of earlier versions do not say so
     dispersions: AtLeastOne | None = None
+    #: whether φ or λ is another one in each step; nor do they say this
+    draws: bool = False
 
 
 class ControlFacts(Record):

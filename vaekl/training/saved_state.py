@@ -96,6 +96,21 @@ def check_weights(state: Mapping[str, Any], model: VAE, is_averaged: bool) -> No
     _check_weights(state, model, state["step"])
 
 
+def check_optimizer_state(state: Mapping[str, Any], model: VAE, optimizer: Optimizer) -> None:
+    """Refuse an optimiser's state that is not of this model: the part of a state that further steps need.
+
+    Args:
+        state: what was read, whose weights fit.
+        model: whose parameters the optimiser has.
+        optimizer: as the run's config makes it.
+
+    Raises:
+        MisfitError: names the place.
+    """
+    check_matches({"optimizer": state.get("optimizer")}, {"optimizer": _same_type({})})
+    _check_optimizer(state, {"optimizer": optimizer.state_dict(), "model": model.state_dict()}, model, optimizer)
+
+
 def networks_of(state: Mapping[str, Any], model: VAE, is_averaged: bool) -> dict[str, Any]:
     """The weights of a model's networks in a state that another run saved; nothing else of it is looked at.
 

@@ -8,20 +8,24 @@ import numpy as np
 import pytest
 import torch
 from cli_helpers import contents, refused, rows, trained, vaekl
-from pca_model import LATENTS, TRAIN, held_out, pca, vae
+from pca_model import LATENTS, TEST, TRAIN, held_out, pca, vae
 
 from vaekl.config.verb_options import defaults
 from vaekl.data import generator
 from vaekl.measures.calibration import calibration
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.trend import Trend
-from vaekl.model.likelihoods import Gaussian
-from vaekl.model.weighting import FixedDispersion
+from vaekl.model.likelihoods import Gaussian, Laplace
+from vaekl.model.weighting import FixedDispersion, LearnedPrecision
+from vaekl.run.config import RunConfig
 from vaekl.run.load import load_run
+from vaekl.store import checkpoint
+from vaekl.system.errors import VaeklError
 from vaekl.verbs.diagnose.causes import causes
-from vaekl.verbs.diagnose.evidence import Aggregate, Evidence, Judged, Log, Settings, Structure, Trial
-from vaekl.verbs.diagnose.measure import _aggregate, _seen_before, evidence, residuals
+from vaekl.verbs.diagnose.evidence import Aggregate, Evidence, Judged, Linear, Log, Settings, Structure, Trial
+from vaekl.verbs.diagnose.measure import _aggregate, _optimizer, _repeated, evidence, residuals
 from vaekl.verbs.diagnose.options import DiagnoseOptions
+from vaekl.verbs.diagnose.reference import fitted_posterior_gain, linear
 from vaekl.verbs.diagnose.structure import spikes, structure, survivors, worth
 from vaekl.verbs.diagnose.text import text
 
@@ -41,7 +45,7 @@ GOOD = Evidence(
 )  # fmt: skip
 #: of a model none of whose latents says anything
 COLLAPSED = replace(FINE, elbo=-4.0, kl=0.1, kl_per_latent=(0.1, *[0.0] * 7), active=0, iwae=-4.0, iwae_elbo=-4.0)
-LEFT = Structure((9.0, 8.0, 7.0, 5.0, 4.0, 3.0, 2.0, 1.5), (9.0, 8.0, 7.0, 5.0, 4.0, 3.0, 2.0))
+LEFT = Structure((9.0, 8.0, 7.0, 5.0, 4.0, 3.0, 2.0, 1.5), (9.0, 8.0, 7.0, 5.0, 4.0, 3.0, 2.0), 11.0)
 
 
 def with_settings(**changes):
@@ -77,7 +81,9 @@ SPOILED = {
     "learning rate too low": {"trial": Trial(60, {0.1: 0.0, 1.0: 0.5, 10.0: 5.0, 100.0: 49.0})},
     "overfit": {"test": replace(FINE, elbo=-30.0), "log": replace(GOOD.log, judged_valid=-20.0)},
     "encoder too weak": of_both(COLLAPSED) | {"structure": LEFT},
-    "encoder gap": {"train": replace(FINE, iwae=30.0)},
+    "encoder gap": {"train": replace(FINE, iwae=30.0, fitted_gain=9.0)},
+    "worse than a linear model": {"linear": Linear(34.0, 10.0, 1.0)},
+    "all images are alike": {"all_alike": True, "trial": Trial(60, {0.1: 0.0, 1.0: 0.5, 10.0: 5.0, 100.0: 49.0})},
     "too few latents": of_both(FINE, kl_per_latent=(3.0,) * 8) | {"structure": LEFT},
 }  # fmt: skip
 
@@ -115,6 +121,33 @@ def test_a_run_of_few_steps_is_not_said_to_have_a_weak_encoder():
     assert only.cause == "stopped too early" and "too short to tell" in only.sentence
 
 
+def test_networks_worse_than_a_linear_model_are_named_where_nothing_else_explains_them():
+    behind = SPOILED["worse than a linear model"]
+    (only,) = causes(replace(GOOD, **(SPOILED["too few latents"] | SPOILED["prior hole"] | behind)))
+    assert only.cause == "worse than a linear model" and "34.0 nats" in only.sentence
+    for cause in ("λ too large", "stopped too early", "overfit", "encoder too weak"):
+        assert "worse than a linear model" not in [each.cause for each in causes(replace(spoiled(cause), **behind))]
+    within_noise = {"linear": Linear(34.0, 10.0, 5.0)}
+    assert causes(replace(GOOD, **within_noise)) == []
+
+
+def test_of_a_gap_or_latents_nothing_is_said_that_their_cure_does_not_return():
+    assert causes(replace(GOOD, train=replace(FINE, iwae=30.0, fitted_gain=0.5))) == []
+    chance = SPOILED["too few latents"] | {"structure": replace(LEFT, held=-2.0)}
+    assert causes(replace(GOOD, **chance)) == []
+
+
+def test_the_cures_are_in_words_of_the_run():
+    assert "bernoulli" in causes(spoiled("wrong support"))[0].cure
+    assert "negative_binomial" in causes(replace(GOOD, **with_settings(support="counts")))[0].cure
+    early = spoiled("stopped too early")
+    assert causes(early)[0].cure == early.settings.longer
+    scheduled = replace(early, settings=replace(early.settings, longer=""))
+    assert causes(scheduled)[0].cure == "train one with trainer.steps=2000 from its first step"
+    weighed = with_settings(weighs_kl=True)
+    assert causes(replace(spoiled("λ too large"), **weighed))[0].cure.startswith("weighting=auto")
+
+
 def test_causes_that_follow_from_the_files_stand_before_costlier_ones():
     both = replace(spoiled("overfit"), **with_settings(schedule=1.0, support="counts"))
     assert [cause.cause for cause in causes(both)] == ["wrong support", "overfit"]
@@ -128,7 +161,7 @@ def test_a_target_is_no_mistake_of_the_weight():
 def test_a_linear_vae_at_its_optimum_leaves_nothing_and_away_from_it_names_the_right_dispersion():
     fitted = pca()
     model, split = vae(fitted), held_out(TRAIN)
-    seen = structure(*residuals(model, split, 0))
+    seen = structure(residuals(model, split, 0), residuals(model, held_out(), 0))
     expected = np.sort(np.linalg.eigvalsh(np.cov(TRAIN.T, bias=True)))[::-1][:20] / fitted.noise_variance_
     np.testing.assert_allclose(seen.data[:20], expected, rtol=1e-4)
     assert survivors(seen.data, LATENTS) == LATENTS == survivors(seen.data, 8, 0.99 * expected[7])
@@ -144,7 +177,7 @@ def test_a_linear_vae_at_its_optimum_leaves_nothing_and_away_from_it_names_the_r
         FINE, dispersion=10 * fitted.noise_variance_, calibrated_dispersion=wide.calibrated_dispersion[0],
         implied_sigma=wide.implied_sigma[0], rmse=wide.rmse[0],
     )  # fmt: skip
-    spread = structure(*residuals(model, split, 0))
+    spread = structure(residuals(model, split, 0), residuals(model, held_out(), 0))
     (first,) = causes(replace(GOOD, test=judged, train=judged, structure=spread, **with_settings(**FIXED)))
     assert first.cause == "dispersion too large" and f"weighting.dispersion={best:.2g}" in first.cure
     # at a fixed decoder ten times the noise costs D/2 (1/10 − 1 + ln 10)
@@ -160,6 +193,34 @@ def test_spikes_are_told_from_noise():
     x[:, 0] *= 5
     strongest = spikes(np.linalg.eigvalsh(x.T @ x / rows)[::-1].tolist(), dims / rows)[0]
     assert strongest == pytest.approx(25, rel=0.15)
+
+
+def test_the_linear_model_to_compare_with_is_probabilistic_pca():
+    fitted = pca()
+    model = vae(fitted, shrink=0.5)
+    noise = generator("linear", 0)
+    assert linear(model, held_out(TRAIN), held_out(), noise) is None  # at a fixed φ another optimum holds
+    model.weighting = LearnedPrecision(Gaussian(), model.spec.shape)
+    best = linear(model, held_out(TRAIN), held_out(), noise)
+    own = evaluate(model, held_out(), generator("judge", 0))
+    assert best.elbo == pytest.approx(fitted.score(TEST), rel=1e-3)
+    assert best.ahead == pytest.approx(fitted.score(TEST) - own.elbo, rel=0.01)
+    assert 0 < best.error < 0.1 * best.ahead
+    model.likelihood = Laplace()
+    assert linear(model, held_out(TRAIN), held_out(), noise) is None
+
+
+def test_a_fitted_posterior_gains_what_the_encoder_loses():
+    fitted = pca()
+    exact, halved = (
+        fitted_posterior_gain(vae(fitted, shrink), held_out(TRAIN), generator("fit", 0)) for shrink in (1.0, 0.5)
+    )
+    # KL(q ‖ p(z|x)) of normal distributions whose means differ by half of the exact one
+    means = (TRAIN[:100] - fitted.mean_) @ vae(fitted).encoder.mean.weight.detach().double().numpy().T
+    variance = fitted.noise_variance_ / fitted.explained_variance_
+    loss = (0.5 * (0.5 * means) ** 2 / variance).sum(1).mean()
+    assert exact == pytest.approx(0, abs=0.05)
+    assert halved == pytest.approx(loss, rel=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +253,23 @@ def test_evidence_is_of_the_right_images_and_of_each_learning_rate(run):
     assert measured.trial is not None and len(set(measured.trial.by_rate.values())) == len(measured.trial.by_rate)
     valid = [float(row["elbo_nats"]) for row in rows(run, "valid")]
     assert measured.log.best_valid == pytest.approx(max(valid))
-    assert _seen_before(loaded.split("train"), loaded.split("train")) == 1
-    assert measured.seen_before == 0
+    assert _repeated(loaded.split("train"), loaded.split("train")) == (1, False)
+    assert _repeated(loaded.split("train"), loaded.split("test")) == (0, False)
+    assert measured.seen_before == 0 and measured.trial.split == "valid"
+
+
+def test_a_trial_begins_with_the_optimisers_memory_at_the_full_learning_rate(run):
+    loaded = load_run(run, "cpu")
+    state = checkpoint.load(run / "last.pt")
+    optimizer = _optimizer(loaded, RunConfig.of(loaded.config, run / "config.yaml"), loaded.model, state)
+    memory = optimizer.state_dict()
+    assert [group["lr"] for group in memory["param_groups"]] == [1e-3] * len(memory["param_groups"])
+    for number, entry in state["optimizer"]["state"].items():
+        assert torch.equal(memory["state"][number]["exp_avg"], entry["exp_avg"])
+        assert memory["state"][number]["exp_avg"] is not entry["exp_avg"]
+    state["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
+    with pytest.raises(VaeklError, match=r"last.pt.*optimizer.state.0.exp_avg"):
+        _optimizer(loaded, RunConfig.of(loaded.config, run / "config.yaml"), loaded.model, state)
 
 
 def test_a_run_is_diagnosed_and_left_as_it_is(run):

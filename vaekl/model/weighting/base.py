@@ -45,6 +45,8 @@ class Weighting(nn.Module):
     lr_factor: float = 1.0
     #: whether φ may differ from 1
     tempered: bool = True
+    #: whether `draw` takes another φ or λ for each step, so that the figures of training are of many of them
+    draws: ClassVar[bool] = False
     #: whether `observe` must see a training batch's energies before φ is read
     observes: ClassVar[bool] = False
 
@@ -130,7 +132,8 @@ class Weighting(nn.Module):
         Returns:
             `name`; `loss`, the equation; `fits_dispersion`, whether it finds φ itself; `dispersion`, φ where it is one
             fixed number, else None; `implied_beta_kl`, the KL's weight over the energy's at λ = 1, likewise;
-            `drops_constant`, whether the loss lacks ln C; `dispersions`, how many φ there are.
+            `drops_constant`, whether the loss lacks ln C; `dispersions`, how many φ there are; `draws`, whether φ or λ
+            is another one in each step of training.
         """
         fixed = not self.fits_dispersion and self.dispersion.numel() == 1
         return {
@@ -141,6 +144,7 @@ class Weighting(nn.Module):
             "implied_beta_kl": self.effective_beta_kl(self.dispersion, 1.0).item() if fixed else None,
             "drops_constant": self.drops_constant,
             "dispersions": self.own_dispersions.numel(),
+            "draws": self.draws,
         }
 
     def equation(self, penalty: str = "KL") -> str:

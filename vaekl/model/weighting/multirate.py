@@ -42,7 +42,7 @@ class Multirate(Weighting):
     """
 
     name = "multirate"
-    observes = True
+    draws = observes = True
     best: Tensor
     weight: Tensor
 

@@ -17,13 +17,16 @@ class Settings:
         weighting: its name.
         fits_dispersion: whether the weighting finds φ.
         drops_constant: whether the loss lacks ln C.
+        weighs_kl: whether the weighting, and not a control, makes λ another number than 1.
         control: its name.
+        has_one_weight: whether λ is one number, times the schedule.
         holds_target: whether the control moves λ until something is at a target.
         support: of the data as they are stored: binary, levels, counts, unit_interval or real; empty if not known.
         dequantized: whether noise was added to whole values, so that a density of them bounds their probability.
         learning_rate: optim.lr.
         step: the last step of the checkpoint.
         steps: how many the run was to have.
+        longer: the command that gives it more steps; empty where it cannot go on as one that had them from the start.
         finished: whether it was trained to its end.
         schedule: the KL's multiplier in the last step of training.
         restores: how often training went back to a checkpoint after a loss that was not finite.
@@ -36,13 +39,16 @@ class Settings:
     weighting: str = "learned_precision"
     fits_dispersion: bool = True
     drops_constant: bool = False
+    weighs_kl: bool = False
     control: str = "information_weight"
+    has_one_weight: bool = True
     holds_target: bool = False
     support: str = "levels"
     dequantized: bool = False
     learning_rate: float = 1e-3
     step: int = 1000
     steps: int = 1000
+    longer: str = "vaekl resume 'outputs/a run' trainer.steps=2000"
     finished: bool = True
     schedule: float = 1.0
     restores: int = 0
@@ -64,6 +70,7 @@ class Judged:
         information_weight: λ.
         iwae: the importance-weighted bound of some of the images.
         iwae_elbo: the ELBO of the same images.
+        fitted_gain: what the ELBO of some images gains if q(z|x) is fitted to each of them; None if not measured.
     """
 
     elbo: float
@@ -77,6 +84,7 @@ class Judged:
     information_weight: float
     iwae: float
     iwae_elbo: float
+    fitted_gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,18 +120,36 @@ class Structure:
         data: eigenvalues of the data's covariance over the noise variance of each value, the largest first.
         rest: those of the covariance of what the model leaves that noise of as many images and values would not have,
             over their mean.
+        held: what latents for these directions would add to the ELBO of images that were not trained on, nats.
     """
 
     data: tuple[float, ...]
     rest: tuple[float, ...]
+    held: float = 0.0
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The best linear VAE of as many latents for the training images, on test images, nats per example.
+
+    Args:
+        elbo: its ELBO.
+        ahead: by how much that is above the model's.
+        error: the standard error of this difference.
+    """
+
+    elbo: float
+    ahead: float
+    error: float
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What some further steps change in the ELBO of training images, nats.
+    """What some further steps change in the ELBO, nats.
 
     Args:
         steps: how many.
+        split: of which images: valid, or train where there are none.
         by_rate: what the learning rate was multiplied by -> the change.
         without_weight: the change of the ELBO under λ = 1; None where λ is 1.
     """
@@ -131,6 +157,7 @@ class Trial:
     steps: int
     by_rate: dict[float, float] = field(default_factory=dict)
     without_weight: float | None = None
+    split: str = "valid"
 
 
 @dataclass(frozen=True)
@@ -139,7 +166,8 @@ class Log:
 
     Args:
         trend: what still moved at the end.
-        progress: by how much the training ELBO rose from the first row to the last, nats; None without two rows.
+        progress: by how much the training ELBO rose from the first row to the last, nats; None without two rows. Of a
+            run whose φ or λ is drawn for each step it is the validation ELBO.
         best_valid: the best validation ELBO.
         judged_valid: that of the weights which are judged; None where there is no validation.
     """
@@ -169,6 +197,8 @@ class Evidence:
         trial: what further steps change; None if none were tried.
         log: of its training.
         seen_before: the share of the test images that are training images too.
+        all_alike: whether all training images are one and the same.
+        linear: a linear model to compare with; None where there is none for this density.
     """
 
     name: str
@@ -185,6 +215,8 @@ class Evidence:
     trial: Trial | None
     log: Log
     seen_before: float = 0.0
+    all_alike: bool = False
+    linear: Linear | None = None
 
 
 @dataclass(frozen=True)

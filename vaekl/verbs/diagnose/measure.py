@@ -1,10 +1,11 @@
 """The evidence of a run: its files read, and its model measured on some images."""
 
+from copy import deepcopy
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vaekl.data import Split, batch_slices, generator
 from vaekl.measures import latents
@@ -13,13 +14,22 @@ from vaekl.measures.elbo import batch_limit, evaluate
 from vaekl.measures.importance import importance_bounds, mean_and_error
 from vaekl.measures.ruler import log_density
 from vaekl.measures.trend import run_trend
+from vaekl.model.control import InformationWeight
 from vaekl.model.vae import VAE
 from vaekl.run.build import build_optimizer, build_plan
 from vaekl.run.config import RunConfig
 from vaekl.run.load import TrainedRun
+from vaekl.run.summary import longer_command
+from vaekl.store import checkpoint
+from vaekl.store.exported import EXPORTED
+from vaekl.store.match import MisfitError
+from vaekl.training.plan import Plan
+from vaekl.training.saved_state import check_optimizer_state
 from vaekl.verbs.diagnose.evidence import Aggregate, Evidence, Judged, Log, Settings, Trial
 from vaekl.verbs.diagnose.options import DiagnoseOptions
-from vaekl.verbs.diagnose.structure import structure
+from vaekl.verbs.diagnose.reference import fitted_posterior_gain, linear
+from vaekl.verbs.diagnose.structure import Residuals, structure
+from vaekl.verbs.diagnose.thresholds import is_gap
 from vaekl.verbs.diagnose.trial import trial
 
 #: images whose importance-weighted bound is taken
@@ -48,6 +58,8 @@ def evidence(run: TrainedRun, options: DiagnoseOptions) -> Evidence:
     images = min(options.images, most)
     test, train = run.data.test.first(images), run.data.train.first(images)
     seed = options.seed
+    held = run.data.valid.first(images) if run.data.valid is not None else test
+    seen_before, all_alike = _repeated(run.data.train.first(_COMPARED), test)
     return Evidence(
         name=run.title,
         resume=run.folder.command("resume"),
@@ -55,14 +67,16 @@ def evidence(run: TrainedRun, options: DiagnoseOptions) -> Evidence:
         dims=prod(facts.data.shape),
         latents=model.latents,
         train_images=len(run.data.train),
-        settings=_settings(run, cfg, build_plan(cfg.training, run.data).total_steps),
+        settings=_settings(run, cfg, build_plan(cfg.training, run.data)),
         test=_judged(model, test, options),
-        train=_judged(model, train, options),
+        train=_judged(model, train, options, is_trained_on=True),
         aggregate=_aggregate(model, train, test, run.data.train.first(min(_NEIGHBOURS, most)), seed),
-        structure=structure(*residuals(model, train, seed)),
+        structure=structure(residuals(model, train, seed), residuals(model, held, seed)),
         trial=_trial(run, cfg, options),
         log=_log(run),
-        seen_before=_seen_before(run.data.train.first(_COMPARED), test),
+        seen_before=seen_before,
+        all_alike=all_alike,
+        linear=linear(model, train, test, _noise(model, "linear", seed)),
     )
 
 
@@ -73,11 +87,13 @@ def _noise(model: VAE, purpose: str, seed: int) -> torch.Generator:
 def _trial(run: TrainedRun, cfg: RunConfig, options: DiagnoseOptions) -> Trial | None:
     if not options.trial_steps:
         return None
+    state = checkpoint.load(run.path / run.weights) if run.weights != EXPORTED else None
     plan = build_plan(cfg.training, run.data)
     return trial(
         run.model,
         run.data.train,
-        lambda copy: build_optimizer(cfg.training, copy),
+        run.data.valid,
+        lambda copy: _optimizer(run, cfg, copy, state),
         plan.batch_size,
         plan.clip_norm,
         options.trial_steps,
@@ -85,7 +101,24 @@ def _trial(run: TrainedRun, cfg: RunConfig, options: DiagnoseOptions) -> Trial |
     )
 
 
-def _settings(run: TrainedRun, cfg: RunConfig, steps: int) -> Settings:
+def _optimizer(run: TrainedRun, cfg: RunConfig, copy: VAE, state: dict[str, Any] | None) -> torch.optim.Optimizer:
+    """The run's at its full learning rate, with what it remembers at the checkpoint; an exported run has none."""
+    optimizer = build_optimizer(cfg.training, copy)
+    if state is None:
+        return optimizer
+    full = [group["lr"] for group in optimizer.param_groups]
+    try:
+        check_optimizer_state(state, copy, optimizer)
+        # its tensors would be changed by the steps
+        optimizer.load_state_dict(deepcopy(state["optimizer"]))
+    except MisfitError as error:
+        raise MisfitError(error.place, error.what, run.path / run.weights) from error
+    for group, rate in zip(optimizer.param_groups, full, strict=True):
+        group["lr"] = rate
+    return optimizer
+
+
+def _settings(run: TrainedRun, cfg: RunConfig, plan: Plan) -> Settings:
     facts, likelihood = run.folder.facts(), run.model.likelihood
     rows = [row.figures() for row in run.folder.metrics() if row.split == "train" and row.step <= run.step]
     last = rows[-1] if rows else {}
@@ -97,7 +130,9 @@ def _settings(run: TrainedRun, cfg: RunConfig, steps: int) -> Settings:
         weighting=run.model.weighting.name,
         fits_dispersion=run.model.weighting.fits_dispersion,
         drops_constant=run.model.weighting.drops_constant,
+        weighs_kl=run.model.weighting.information_weight != 1,
         control=run.model.control.name,
+        has_one_weight=isinstance(run.model.control, InformationWeight),
         holds_target=any(
             target is not None
             for target in (
@@ -110,19 +145,23 @@ def _settings(run: TrainedRun, cfg: RunConfig, steps: int) -> Settings:
         dequantized=run.data.spec.dequantized,
         learning_rate=cfg.training.lr,
         step=run.step,
-        steps=steps,
+        steps=plan.total_steps,
+        longer=longer_command(run.path, plan, run.choices),
         finished=run.is_finished,
         schedule=last.get("schedule", 1.0),
         restores=int(last.get("restores", 0)),
     )
 
 
-def _judged(model: VAE, split: Split, options: DiagnoseOptions) -> Judged:
+def _judged(model: VAE, split: Split, options: DiagnoseOptions, is_trained_on: bool = False) -> Judged:
     seed = options.seed
     whole = evaluate(model, split, _noise(model, "judge", seed))
     fit = calibration(model, split, _noise(model, "judge", seed)).calibrated_dispersion
     few = split.first(_BOUND_IMAGES)
     bounds = importance_bounds(model, few, log_density(model), [options.k], _noise(model, "judge", seed))
+    iwae, iwae_elbo = mean_and_error(bounds.bound[options.k])[0], mean_and_error(bounds.elbo)[0]
+    # how well an encoder could do is told by what it was trained on
+    is_wanted = is_trained_on and is_gap(iwae - iwae_elbo, whole.kl)
     return Judged(
         elbo=whole.elbo,
         kl=whole.kl,
@@ -133,8 +172,9 @@ def _judged(model: VAE, split: Split, options: DiagnoseOptions) -> Judged:
         rmse=whole.rmse,
         active=whole.active_units,
         information_weight=whole.information_weight,
-        iwae=mean_and_error(bounds.bound[options.k])[0],
-        iwae_elbo=mean_and_error(bounds.elbo)[0],
+        iwae=iwae,
+        iwae_elbo=iwae_elbo,
+        fitted_gain=fitted_posterior_gain(model, split, _noise(model, "fit", seed)) if is_wanted else None,
     )
 
 
@@ -172,8 +212,8 @@ def _samples_distance(model: VAE, test: Split, train: Split, seed: int) -> float
 
 
 @torch.inference_mode()
-def residuals(model: VAE, split: Split, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """x, and the mean and the variance of p(x|z) for a sample of each posterior, each [N, D]."""
+def residuals(model: VAE, split: Split, seed: int) -> Residuals:
+    """x, and the mean and the variance of p(x|z) for a sample of each posterior."""
     noise, parts = _noise(model, "structure", seed), []
     for part in batch_slices(len(split), batch_limit(model), drop_last=False):
         x = split.batch(part, noise)
@@ -192,20 +232,24 @@ def _log(run: TrainedRun) -> Log:
         for split in ("train", "valid")
     )
     judged = run.results.valid if run.results is not None else None
+    rising = valid if run.model.weighting.draws else elbos
     return Log(
         trend=run_trend(run.folder, run.folder.facts(), run.config),
-        progress=elbos[-1] - elbos[0] if len(elbos) > 1 else None,
+        progress=rising[-1] - rising[0] if len(rising) > 1 else None,
         best_valid=max(valid, default=None),
         judged_valid=judged.elbo_nats if judged is not None else (valid[-1] if valid else None),
     )
 
 
-def _seen_before(train: Split, test: Split) -> float:
-    """The share of test images that are training images too; 0 where training images repeat themselves."""
-    rows = [_hashes(split) for split in (train, test)]
-    if len(set(rows[0])) < 0.9 * len(rows[0]):
-        return 0.0
-    return float(np.isin(rows[1], rows[0]).mean())
+def _repeated(train: Split, test: Split) -> tuple[float, bool]:
+    """The share of test images that are training images too, and whether all training images are one and the same.
+
+    Where training images repeat themselves, so may those of test: then the share is 0.
+    """
+    own, others = (_hashes(split) for split in (train, test))
+    distinct = len(set(own))
+    share = float(np.isin(others, own).mean()) if distinct >= 0.9 * len(own) else 0.0
+    return share, distinct == 1 < len(own)
 
 
 def _hashes(split: Split) -> "np.typing.NDArray[np.int64]":

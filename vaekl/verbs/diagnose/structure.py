@@ -8,36 +8,50 @@ A direction of g times the noise's variance is then worth ½(g − 1 − ln g) n
 from collections.abc import Sequence
 from math import log, sqrt
 
-import torch
 from torch import Tensor
 
 from vaekl.verbs.diagnose.evidence import Structure
+from vaekl.verbs.diagnose.reference import principal
 
 #: share of the variance of all values below which one of them is constant, and has no noise to compare with
 _CONSTANT = 1e-9
 
 
-def structure(x: Tensor, mean: Tensor, variance: Tensor) -> Structure:
+#: x on the scale of the data, NaN where a value is missing, and mean and variance of p(x|z) for a sample of each
+#: posterior, each [N, D]
+Residuals = tuple[Tensor, Tensor, Tensor]
+
+
+def structure(trained: Residuals, held: Residuals) -> Structure:
     """The eigenvalues of data, and of what is left of them.
 
     Args:
-        x: on the scale of the data, [N, D]; NaN where a value is missing.
-        mean: of p(x|z) for a sample of each posterior, [N, D].
-        variance: of p(x|z), [N, D].
+        trained: of training images.
+        held: of images that were not trained on.
     """
+    x, _, variance = trained
     missing = x.isnan()
     centred = (x - x.nanmean(0)).masked_fill(missing, 0).double()
     noise = variance.double().mean(0)
-    noise = noise.clamp(min=_CONSTANT * float(noise.mean()))
-    left = ((x - mean).masked_fill(missing, 0) / variance.clamp(min=_CONSTANT * float(noise.mean())).sqrt()).double()
-    left = left - left.mean(0)
-    rest = _eigenvalues(left)
-    variance_left = float(left.square().mean())
+    least = _CONSTANT * float(noise.mean())
+    left, new = (_in_deviations(*each, least) for each in (trained, held))
+    center = left.mean(0)
+    values, directions = principal(left - center)
+    variance_left = float((left - center).square().mean())
     scale = variance_left if variance_left > 0 else 1.0
+    rest = spikes((values / scale).tolist(), x.shape[1] / len(x))
+    along = ((new - center) @ directions[:, : len(rest)]).square().mean(0) / scale
     return Structure(
-        data=tuple(_eigenvalues(centred / noise.sqrt()).tolist()),
-        rest=tuple(spikes((rest / scale).tolist(), x.shape[1] / len(x))),
+        data=tuple(principal(centred / noise.clamp(min=least).sqrt())[0].tolist()),
+        rest=tuple(rest),
+        held=sum(0.5 * (new * (1 - 1 / old) - log(old)) for new, old in zip(along.tolist(), rest, strict=True)),
     )
+
+
+def _in_deviations(x: Tensor, mean: Tensor, variance: Tensor, least: float) -> Tensor:
+    """What is left of x in standard deviations of p(x|z), [N, D]; 0 where x is missing."""
+    left: Tensor = ((x - mean).masked_fill(x.isnan(), 0) / variance.clamp(min=least).sqrt()).double()
+    return left
 
 
 def spikes(eigenvalues: Sequence[float], ratio: float) -> list[float]:
@@ -58,13 +72,6 @@ def spikes(eigenvalues: Sequence[float], ratio: float) -> list[float]:
     edge = (1 + sqrt(ratio)) ** 2
     sums = [value + 1 - ratio for value in eigenvalues if value > edge]
     return [(b + sqrt(b * b - 4 * (b - 1 + ratio))) / 2 for b in sums]
-
-
-def _eigenvalues(rows: Tensor) -> Tensor:
-    """Of the covariance of centred rows [N, D], the largest first, [min(N, D)]."""
-    matrix = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
-    eigenvalues: Tensor = torch.linalg.eigvalsh(matrix / len(rows)).flip(0).clamp(min=0)
-    return eigenvalues
 
 
 def survivors(eigenvalues: Sequence[float], latents: int, weight: float = 1.0) -> int:

@@ -18,8 +18,8 @@ def text(seen: Evidence, causes: list[Cause]) -> str:
     lines = [
         f"{printable(seen.name)}: likelihood={settings.likelihood}, weighting={settings.weighting}, "
         f"λ = {test.information_weight:.3g}{state}",
-        f"  test ELBO {test.elbo:,.2f} nats per {seen.example} (training {seen.train.elbo:,.2f}), KL {test.kl:,.2f}, "
-        f"{test.active} of {seen.latents} latents active",
+        f"  test ELBO {test.elbo:,.2f} nats per {seen.example} (training {seen.train.elbo:,.2f}), "
+        f"test KL {test.kl:,.2f} (training {seen.train.kl:,.2f}), {test.active} of {seen.latents} latents active",
     ]
     if not causes:
         lines.append("  nothing stands out")
@@ -46,9 +46,9 @@ def _latents(aggregate: Aggregate, kl: tuple[float, ...], example: str) -> list[
     factor = 1 / aggregate.overall_std if aggregate.overall_std else 0.0
     return [
         f"  latents of training {example}s: std {aggregate.overall_std:.4f} overall, scale factor 1/std = {factor:.4f}",
-        f"  KL = I(x; z) {aggregate.information:.2f} (at most ln N) + KL(q(z) ‖ p(z)) {aggregate.marginal_kl:.2f} "
-        f"nats; {aggregate.gaussian_kl:.2f} by mean and covariance of q(z) alone; decoded prior samples are "
-        f"{aggregate.samples_distance:.2f} times as far from the data as reconstructions",
+        f"  their KL = I(x; z) {aggregate.information:.2f} (at most ln N) + KL(q(z) ‖ p(z)) "
+        f"{aggregate.marginal_kl:.2f} nats; {aggregate.gaussian_kl:.2f} by mean and covariance of q(z) alone; decoded "
+        f"prior samples are {aggregate.samples_distance:.2f} times as far from the data as reconstructions",
         head,
         *rows,
         *more,

@@ -30,12 +30,20 @@ DIVERGED_NATS = 50.0
 LARGE_RATE = 0.01
 #: how many times more the tenfold or hundredfold learning rate must gain in a trial than the run's own
 TOO_SLOW = 10.0
-#: the part of the KL, and the nats, by which the importance-weighted bound may exceed the ELBO: good runs have 0.2
+#: the part of the KL, and the nats, by which the importance-weighted bound, and the ELBO of posteriors that are fitted
+#: to each image, may exceed the ELBO: good runs have 0.2
 GAP_SHARE, GAP_NATS = 0.3, 3.0
+#: standard errors of a difference below which it is chance
+ERRORS = 2.0
 #: nats in a latent that is in use
 USED_NATS = 1.0
 #: share of test images that are training images too from which they are no test
 SEEN_SHARE = 0.5
+
+
+def is_gap(gap: float, kl: float) -> bool:
+    """Whether what a posterior lacks, nats, is much beside the KL."""
+    return gap >= max(GAP_NATS, GAP_SHARE * kl)
 
 
 def nats(seen: Evidence, bits: float) -> float:

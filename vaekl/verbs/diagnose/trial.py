@@ -16,13 +16,14 @@ from vaekl.verbs.diagnose.evidence import Trial
 
 #: what the learning rate is multiplied by
 _FACTORS = (0.1, 1.0, 10.0, 100.0)
-#: training examples on which the ELBO is compared before and after, and which are trained on
+#: examples on which the ELBO is compared before and after, and which are trained on
 _JUDGED, _TRAINED = 500, 5000
 
 
 def trial(
     model: VAE,
-    split: Split,
+    train: Split,
+    valid: Split | None,
     optimizer: Callable[[VAE], torch.optim.Optimizer],
     batch_size: int,
     clip_norm: float | None,
@@ -32,15 +33,17 @@ def trial(
     """Train on copies of the model for some steps.
 
     Args:
-        model: on the device of the split; it is left as it is.
-        split: training examples.
-        optimizer: makes one for the parameters of a model, at the learning rate of the run.
+        model: on the device of the splits; it is left as it is.
+        train: examples that are trained on.
+        valid: those by which it is judged; None for the training examples.
+        optimizer: makes one for the parameters of a model, as it was in the run, at its full learning rate.
         batch_size: examples in a step.
         clip_norm: the largest norm of the gradient, or None.
         steps: how many.
         seed: of all noise.
     """
-    judged, some = split.first(min(_JUDGED, len(split), batch_limit(model))), split.first(min(_TRAINED, len(split)))
+    held = train if valid is None else valid
+    judged, some = held.first(min(_JUDGED, len(held), batch_limit(model))), train.first(min(_TRAINED, len(train)))
 
     def change(factor: float, loss: Callable[[VAE, ElboTerms], Tensor]) -> float:
         copy = deepcopy(model)
@@ -67,7 +70,7 @@ def trial(
     by_rate = {factor: change(factor, lambda copy, terms: copy.loss(terms, 1.0)) for factor in _FACTORS}
     weighed = abs(model.information_weight(1.0) - 1) > 1e-6
     without = change(1.0, lambda copy, terms: -terms.elbo.mean()) if weighed else None
-    return Trial(steps, by_rate, without)
+    return Trial(steps, by_rate, without, "train" if valid is None else "valid")
 
 
 @torch.no_grad()

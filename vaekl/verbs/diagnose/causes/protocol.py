@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from vaekl.model.likelihoods.choices import families_that
 from vaekl.verbs.diagnose.evidence import Cause, Evidence
 from vaekl.verbs.diagnose.thresholds import SEEN_SHARE
 
@@ -9,6 +10,15 @@ from vaekl.verbs.diagnose.thresholds import SEEN_SHARE
 def causes(seen: Evidence) -> Iterator[Cause]:
     """Those that the evidence speaks for."""
     settings = seen.settings
+    if seen.all_alike:
+        yield Cause(
+            f"all {seen.example}s are alike",
+            0.0,
+            f"the {seen.train_images:,} training {seen.example}s are one and the same, so that there is nothing that "
+            f"latents could say.",
+            f"look at the data: {seen.example}s that differ, in the file that dataset.path names",
+            certain=True,
+        )
     if settings.drops_constant and settings.scale_power is None and settings.has_constant:
         ratio = seen.test.implied_sigma / seen.test.rmse if seen.test.rmse else float("nan")
         yield Cause(
@@ -20,12 +30,12 @@ def causes(seen: Evidence) -> Iterator[Cause]:
             "weighting=auto keeps ln C",
             certain=True,
         )
-    if settings.schedule < 1 and settings.control == "information_weight":
+    if settings.schedule < 1 and settings.has_one_weight:
         yield Cause(
             "schedule unfinished",
             0.0,
             f"the KL's weight was {settings.schedule:.3g} of its full one in step {settings.step:,} of "
-            f"{settings.steps:,}, and KL = {seen.test.kl:.1f} nats is what that leaves.",
+            f"{settings.steps:,}, and a test KL of {seen.test.kl:.1f} nats is what that leaves.",
             f"{seen.resume}, or schedule=linear schedule.steps={max(1, settings.step // 4)}",
             certain=True,
         )
@@ -39,12 +49,11 @@ def causes(seen: Evidence) -> Iterator[Cause]:
             certain=True,
         )
     if settings.support in ("binary", "counts") and not settings.discrete and not settings.dequantized:
-        other = "bernoulli" if settings.support == "binary" else "negative_binomial"
         yield Cause(
             "wrong support",
             0.0,
             f"the data are {'0 or 1' if settings.support == 'binary' else 'counts'}, and likelihood="
             f"{settings.likelihood} is a density on all numbers, whose ELBO has no meaning on them.",
-            f"likelihood={other}",
+            families_that(lambda family: family.discrete and settings.support in family.accepts),
             certain=True,
         )

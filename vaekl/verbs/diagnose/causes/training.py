@@ -8,6 +8,7 @@ from vaekl.verbs.diagnose.structure import worth
 from vaekl.verbs.diagnose.thresholds import (
     AHEAD_BITS,
     DIVERGED_NATS,
+    ERRORS,
     LARGE_RATE,
     LEAST_BITS,
     LEFT_BITS,
@@ -41,7 +42,7 @@ def _too_fast(seen: Evidence) -> Iterator[Cause]:
         steps = seen.trial.steps if seen.trial is not None else 0
         cost, sentence = (
             gain,
-            f"{steps} steps at a tenth of the learning rate raise the training ELBO by {gain:,.1f} nats",
+            f"{steps} steps at a tenth of the learning rate raise the ELBO of {_judged_by(seen)} by {gain:,.1f} nats",
         )
     elif settings.learning_rate >= LARGE_RATE and is_collapsed(seen):
         left = worth(seen.structure.rest, seen.latents)
@@ -66,7 +67,7 @@ def _too_slow(seen: Evidence) -> Iterator[Cause]:
         yield Cause(
             "learning rate too low",
             best,
-            f"{seen.trial.steps} steps at {factor:g} times the learning rate raise the training ELBO by "
+            f"{seen.trial.steps} steps at {factor:g} times the learning rate raise the ELBO of {_judged_by(seen)} by "
             f"{best:,.1f} nats, and the run since its first row by {progress:,.1f}: {rate:.2g} is too little.",
             f"optim.lr={rate * factor:.2g}",
         )
@@ -85,14 +86,28 @@ def _too_early(seen: Evidence) -> Iterator[Cause]:
     speaks = own is None or own > 0 or is_short
     if not speaks or rise < nats(seen, LEAST_BITS) or trend.past is not None or seen.settings.schedule < 1:
         return
-    tried = f"{seen.trial.steps} further steps raise it by {own:.1f} nats" if seen.trial is not None and own else ""
+    tried = ""
+    if seen.trial is not None and own:
+        tried = f"{seen.trial.steps} further steps raise the ELBO of {_judged_by(seen)} by {own:.1f} nats"
     still = trend.sentence.removesuffix(": train longer")
     yield Cause(
         "stopped too early",
         rise,
         f"after {step:,} steps the run has not come to rest: {', '.join(part for part in (still, tried) if part)}.",
-        f"{seen.resume} trainer.steps={4 * step}" if seen.settings.finished else seen.resume,
+        _more_steps(seen),
     )
+
+
+def _more_steps(seen: Evidence) -> str:
+    if not seen.settings.finished:
+        return seen.resume
+    return seen.settings.longer or f"train one with trainer.steps={2 * seen.settings.steps} from its first step"
+
+
+def _judged_by(seen: Evidence) -> str:
+    """The images by which a trial was judged."""
+    is_held = seen.trial is not None and seen.trial.split == "valid"
+    return f"{'validation' if is_held else 'training'} {seen.example}s"
 
 
 def _overfit(seen: Evidence) -> Iterator[Cause]:
@@ -116,6 +131,12 @@ def _overfit(seen: Evidence) -> Iterator[Cause]:
 def has_diverged(seen: Evidence) -> bool:
     """Whether the encoder puts its latents where no prior is."""
     return seen.train.kl > DIVERGED_NATS * seen.latents
+
+
+def is_behind(seen: Evidence) -> bool:
+    """Whether a linear model of as many latents explains test images better."""
+    linear = seen.linear
+    return linear is not None and linear.ahead - ERRORS * linear.error >= nats(seen, LEAST_BITS)
 
 
 def is_collapsed(seen: Evidence) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vaekl.verbs.diagnose.causes.training import has_diverged
+from vaekl.verbs.diagnose.causes.training import has_diverged, is_behind
 from vaekl.verbs.diagnose.evidence import Cause, Evidence
 from vaekl.verbs.diagnose.structure import survivors, worth
 from vaekl.verbs.diagnose.thresholds import (
@@ -30,11 +30,11 @@ def causes(seen: Evidence) -> Iterator[Cause]:
         yield Cause(
             "λ too small",
             max(gain, seen.aggregate.gaussian_kl),
-            f"at λ = {weight:.3g} the KL of {seen.test.kl:.1f} nats is bought too dear: "
+            f"at λ = {weight:.3g} the test KL of {seen.test.kl:.1f} nats is bought too dear: "
             f"{_gained(seen, gain)}{_hole(seen)}.",
             _cure(seen),
         )
-    elif settings.schedule == 1 and _is_hole(seen):
+    elif settings.schedule == 1 and _is_hole(seen) and not is_behind(seen):
         yield Cause("prior hole", seen.aggregate.gaussian_kl, f"{_hole(seen)}.".lstrip("; "), _cure_of_hole(seen))
 
 
@@ -48,7 +48,7 @@ def _too_large(seen: Evidence, gain: float) -> Iterator[Cause]:
         "λ too large",
         max(left, gain),
         f"λ = {weight:.3g}: a linear model keeps {now} of {z} latents at this weight, and {then} at λ = 1; "
-        f"{seen.test.active} are active, with KL = {seen.test.kl:.2f} nats.",
+        f"{seen.test.active} are active, with a test KL of {seen.test.kl:.2f} nats.",
         _cure(seen),
     )
 
@@ -62,7 +62,7 @@ def _gain_of_1(seen: Evidence) -> float:
 
 def _gained(seen: Evidence, gain: float) -> str:
     if seen.trial is None or seen.trial.without_weight is None:
-        return f"λ = 1 is the ELBO of {seen.test.elbo:.1f} nats that is reported"
+        return f"λ = 1 is the test ELBO of {seen.test.elbo:.1f} nats that is reported"
     return f"{seen.trial.steps} steps at λ = 1 raise the ELBO by {gain:.1f} nats"
 
 
@@ -83,8 +83,8 @@ def _hole(seen: Evidence) -> str:
 
 
 def _cure(seen: Evidence) -> str:
-    if seen.settings.weighting == "fixed_beta":
-        return "weighting.beta=1, or weighting=auto"
+    if seen.settings.weighs_kl:
+        return "weighting=auto, which is λ = 1"
     return "control=none, which is λ = 1"
 
 
