@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from vaekl.config import overrides
 from vaekl.config.files import files_digest
+from vaekl.config.groups import CONF, groups
 from vaekl.config.groups import options as options_of
 from vaekl.config.verb_options import defaults
 from vaekl.system.checks import one_of, optional, whole
@@ -95,7 +97,7 @@ def parse(typed: Sequence[str]) -> Options:
         elif key == "model.latents":
             latents = whole(_read(key, value), key, 1)
         else:
-            _check_word(key, word)
+            _check_word(key, word, directories)
             words.append(word)
     if "dataset" not in seen and "experiment" not in seen:
         raise VaeklError("suggest needs data: say which, as in `vaekl suggest dataset=digits`.")
@@ -143,14 +145,15 @@ def _likelihoods(value: str, directories: Sequence[Path]) -> tuple[str, ...]:
     return names
 
 
-def _check_word(key: str, word: str) -> None:
+def _check_word(key: str, word: str, directories: Sequence[Path]) -> None:
     group = key.lstrip("+~").split(".")[0].split("/")[0]
     if group in _DECIDED or group in ("likelihood", "hydra"):
         raise VaeklError(
             f"{word} is what `vaekl suggest` decides by itself: leave it away, or train it by `vaekl train {word}`."
         )
-    close = did_you_mean(key, list(defaults("suggest")))
-    if close and "." not in key:
+    names = [*defaults("suggest"), *groups(directories), *OmegaConf.load(CONF / "train.yaml")]
+    if "." not in key and key[:1] not in ("+", "~") and key.partition("@")[0] not in names:
+        close = did_you_mean(key, [str(name) for name in names])
         raise VaeklError(f"there is no key {key}{close}: `vaekl suggest --help` lists them.")
 
 
