@@ -37,6 +37,19 @@ def test_one_seed_says_nothing_of_chance():
     assert seeds_spread(alone.results) is None
 
 
+def test_seeds_that_ended_earlier_say_how_far_seeds_differ():
+    def ended(name, last, *earlier):
+        repeats = tuple(point(nats, 50) for nats in earlier)
+        return Result(Candidate((f"likelihood={name}",), 20), (point(last),), repeats)
+
+    apart = verdict([ended("a", 10.0, 1.0, 3.0), ended("b", 30.0, 5.0, 5.0)])
+    # a variance of (1 + 1)/2 with two degrees of freedom, and one run of each at the last step
+    assert apart.gaps[0].goal == 20.0 and apart.gaps[0].error == pytest.approx(2**0.5)
+    assert apart.gaps[0].freedom == 2 and apart.is_certain
+    assert apart.best.dispersion[1] == 0.0
+    assert not verdict([ended("a", 10.0, 1.0, 3.0), ended("b", 15.0, 5.0, 5.0)]).is_certain  # below 4.3 · √2
+
+
 def test_few_validation_examples_make_a_difference_uncertain():
     def scored(name, scores):
         return result(name, float(np.mean(scores)), float(np.mean(scores)), scores=list(scores))

@@ -95,11 +95,14 @@ class Planned(Record, kw_only=True):
     candidates: list[LongText]
     rungs: list[PlannedRung]
     finalists: AtLeastOne
-    seeds: AtLeastOne
     final_step: AtLeastOne
     seconds: NotNegative
-    #: to which the finalists were trained in the end; none before they were
+    #: to which finalists were trained in the end, and which; none before they were
     final_step_taken: AtLeastOne | None = None
+    ended: list[LongText] = msgspec.field(default_factory=list)
+    #: with how many seeds, and to which step the other seeds; none before there was time for them
+    seeds: AtLeastOne = 1
+    seeds_step: AtLeastOne | None = None
 
 
 class State(Record, kw_only=True):
@@ -124,6 +127,8 @@ class Finalist(Record, kw_only=True):
     goal: Number
     seeds: AtLeastOne
     step: Count
+    #: to which all of its seeds were trained; `step` is that of the first
+    seeds_step: Count | None = None
     dispersion: Positive
     dispersion_spread: NotNegative | None
     implied_sigma: NotNegative

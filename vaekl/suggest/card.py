@@ -142,12 +142,12 @@ def squares(findings: Findings) -> str:
         return ""
     phi, candidate = result.dispersion[0], result.candidate
     forms = weights.weights(findings.run(candidate).facts(), phi, candidate.latents)
-    behind = findings.best.nats - result.nats
+    behind = findings.lead(result)
     return (
         f"where the loss must be of squared errors: φ = {number(phi)}, which is\n{weights.sentence(forms)}".replace(
             "; ", ";\n"
         )
-        + f"\n{findings.amount(abs(behind))} {'worse' if behind > 0 else 'better'}"
+        + f"\n{findings.amount(abs(behind))} {'worse' if behind > 0 else 'better'}{_at(findings, result)}"
     )
 
 
@@ -183,9 +183,15 @@ def without_constant(findings: Findings) -> str:
     """What cross-entropy on grey values without its constant would cost."""
     if findings.base is None:
         return ""
-    cost = findings.best.nats - findings.base.nats
+    cost = findings.lead(findings.base)
     words = "would cost you" if cost > 0 else "would gain"
-    return f"without its constant {words} {findings.amount(abs(cost))}"
+    return f"without its constant {words} {findings.amount(abs(cost))}{_at(findings, findings.base)}"
+
+
+def _at(findings: Findings, result: Result) -> str:
+    """The step at which something is compared with the best, where that is not the last one."""
+    step = result.points[0].step
+    return f", at step {step:,}" if step != findings.best.points[0].step else ""
 
 
 def runner_up(findings: Findings) -> str:
@@ -247,8 +253,11 @@ def would_change(findings: Findings) -> str:
         gain = own[step].nats - own[max(earlier)].nats
         if gain > 0:
             rows.append(f"it still gained {findings.amount(gain)} from step {max(earlier):,} to {step:,}")
-    if len(best.points) == 1:
+    if len(best.seeds) == 1:
         rows.append("a second seed")
+    elif best.repeats:
+        count, last = len(best.seeds), best.seeds[0].step
+        rows.append(f"seeds, if they differ more later: what chance is comes from {count} of each at step {last:,}")
     rows.append("a network that leaves a smaller error, since φ is that error: a better decoder has a smaller φ")
     return "\n".join(rows)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import stdev
 
 from vaekl.store import RunFolder
-from vaekl.store.suggest_schema import Look
+from vaekl.store.suggest_schema import Look, Point
 from vaekl.suggest.candidates import Candidate
+from vaekl.suggest.judge import points
 from vaekl.suggest.verdict import Result, Verdict
 from vaekl.verbs.audit.text import number, one
 
@@ -33,7 +34,7 @@ class Findings:
         folder: of the suggestion.
         words: of the data and networks.
         whole: the steps of a whole run.
-        squares: the plain model of squared errors, where it was trained as far and is no finalist.
+        squares: the plain model of squared errors, where it is not the best.
         tried: the bound of each candidate's first seed, when it was last judged.
         not_tried: the others, and why.
     """
@@ -68,6 +69,14 @@ class Findings:
         """What a nat per example is in bits/dim; None where there is no ruler."""
         return 1 / (prod(self.look.shape) * log(2)) if self.look.ruler else None
 
+    def lead(self, other: Result) -> float:
+        """By how many nats the best was ahead at the step to which the other was trained."""
+        step, best = other.points[0].step, self.best
+        return (best.nats if step == best.points[0].step else self._curve(best)[step].nats) - other.nats
+
+    def _curve(self, result: Result) -> dict[int, Point]:
+        return points(self.run(result.candidate).path)
+
     def run(self, candidate: Candidate, seed: int = 0) -> RunFolder:
         """The folder of a run."""
         return RunFolder(self.folder / candidate.folder(seed))
@@ -79,7 +88,7 @@ class Findings:
 
     def bound(self, result: Result) -> str:
         """The bound of a finalist in words, with the spread of its seeds."""
-        spread = stdev(point.nats for point in result.points) if len(result.points) > 1 else None
+        spread = stdev(point.nats for point in result.seeds) if len(result.seeds) > 1 else None
         if self.bits is not None:
             more = f" ± {spread * self.bits:.2g}" if spread is not None else ""
             return f"{-result.nats * self.bits:.4g}{more} bits/dim"

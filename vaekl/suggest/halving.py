@@ -1,14 +1,15 @@
 """Successive halving within a budget: how many candidates are trained for how many steps, and which of them go on.
 
-In each rung all that are left are trained to the same step, and about the best third goes on to three times as many.
-The last few are trained with several seeds to the step that the rest of the budget reaches.
+In each rung all that are left are trained to the same step, and about the best third goes on to twice as many. Of those
+that are left, the best with the most outputs goes on too, since it learns slowest: curves cross. The last few are
+trained as far as most of the rest of the budget reaches, and then once more with other seeds.
 
 Source: Jamieson, Talwalkar 2016; Li et al. 2018 ("Hyperband") for a third.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from math import ceil
+from itertools import count, islice, takewhile
+from math import ceil, inf, log2
 from typing import TypeVar
 
 import msgspec
@@ -17,16 +18,18 @@ from vaekl.store.suggest_schema import Cost, Planned, PlannedRung
 
 Key = TypeVar("Key")
 
-#: how many candidates are trained with several seeds
+#: how many candidates are trained as far as the budget reaches
 FINALISTS = 3
-#: steps of each rung, in those of the first
-_FACTORS = (1, 3, 6, 12, 24)
 #: share of the time that is left which the rungs may take; the finalists get the rest
-_SHARE = 0.5
+_SHARE = 0.2
+#: share of the finalists' time that is for their other seeds
+FOR_SEEDS = 0.25
 #: by how much the finalists' steps must exceed those of the last rung
 _LEAST_FURTHER = 2
 #: share of the time that is planned for; what is left over is for what takes longer than it did when it was tried
 _PLANNED = 0.93
+#: outputs for each value from which a candidate learns more slowly than others
+_MANY_OUTPUTS = 3
 
 
 def rungs(candidates: int, first: int) -> list[PlannedRung]:
@@ -37,15 +40,14 @@ def rungs(candidates: int, first: int) -> list[PlannedRung]:
         first: the step of the first rung.
 
     >>> [(rung.step, rung.entrants, rung.kept) for rung in rungs(27, 50)]
-    [(50, 27, 9), (150, 9, 3)]
+    [(50, 27, 9), (100, 9, 3)]
     """
     ladder: list[PlannedRung] = []
     while candidates > FINALISTS:
         kept = ceil(candidates / 3)
         # a rung that drops a single one is worth less than its steps
         kept = FINALISTS if kept <= FINALISTS + 1 else kept
-        step = first * _FACTORS[min(len(ladder), len(_FACTORS) - 1)]
-        ladder.append(PlannedRung(step=step, entrants=candidates, kept=kept))
+        ladder.append(PlannedRung(step=first * 2 ** len(ladder), entrants=candidates, kept=kept))
         candidates = kept
     return ladder
 
@@ -58,10 +60,9 @@ def grid(every: int, most: int) -> Iterator[int]:
         most: the length of a run.
 
     >>> list(grid(50, 700))
-    [50, 100, 150, 200, 300, 400, 600]
+    [50, 100, 200, 400]
     """
-    steps = {every * factor * 2**power for power in range(most.bit_length()) for factor in (1, 3)}
-    return iter(sorted(step for step in steps if step <= most))
+    return takewhile(lambda step: step <= most, (every * 2**power for power in count()))
 
 
 def seconds(runs: Sequence[tuple[Cost, int]], step: int, jobs: int) -> float:
@@ -84,44 +85,38 @@ def seconds(runs: Sequence[tuple[Cost, int]], step: int, jobs: int) -> float:
     return sum(each) / jobs + (1 - 1 / jobs) * max(each) / 2
 
 
-def plan(costs: Mapping[str, Cost], budget: float, jobs: int, seeds: int) -> Planned:
-    """As many candidates, seeds and steps as fit into a budget.
+def plan(costs: Mapping[str, Cost], budget: float, jobs: int) -> Planned:
+    """As many candidates and steps as fit into a budget.
 
-    Where not all of them fit, there are fewer seeds, then fewer candidates, which are left out from the end; where not
-    even two fit, nothing more is trained.
+    Where not all of them fit, there are fewer candidates, which are left out from the end; where not even two fit,
+    nothing more is trained.
 
     Args:
         costs: of each candidate by its name, best first; all are at the first step with training figures.
         budget: wall-clock time that is left, seconds.
         jobs: how many runs at a time.
-        seeds: runs of each finalist, at most.
     """
     some = next(iter(costs.values()))
     every, most = some.every, some.steps
-    available = _PLANNED * budget
-    firsts = [every * 2**power for power in range(most.bit_length(), -1, -1) if every * 2**power <= most] or [most]
-    counts = [len(costs), *(count for count in (40, 27, 18, 12, 9, 6, 3, 2) if count < len(costs))]
-    for count in counts:
-        # one seed says nothing of what another would give, so that fewer candidates are better than one seed
-        for runs in [number for number in (seeds, 2) if number <= seeds] or [1]:
-            for first in firsts:
-                if (made := _fitting(dict(islice(costs.items(), count)), first, available, jobs, runs)) is not None:
-                    return made
+    firsts = [*grid(every, most)][::-1] or [most]
+    for number in [len(costs), *(number for number in (40, 27, 18, 12, 9, 6, 3, 2) if number < len(costs))]:
+        for first in firsts:
+            if (made := _fitting(dict(islice(costs.items(), number)), first, budget, jobs)) is not None:
+                return made
     # what they are by now is all that there is to compare
     return Planned(
         budget=max(budget, 1e-3),
         candidates=list(islice(costs, FINALISTS)),
         rungs=[],
         finalists=min(FINALISTS, len(costs)),
-        seeds=1,
         final_step=min(every, most),
         seconds=0.0,
     )
 
 
-def _fitting(named: Mapping[str, Cost], first: int, available: float, jobs: int, seeds: int) -> Planned | None:
+def _fitting(named: Mapping[str, Cost], first: int, budget: float, jobs: int) -> Planned | None:
     """The plan whose first rung has so many steps; None where it does not fit."""
-    costs = list(named.values())
+    costs, available = list(named.values()), _PLANNED * budget
     most = costs[0].steps
     ladder = [msgspec.structs.replace(rung, step=min(rung.step, most)) for rung in rungs(len(costs), first)]
     spent, before = 0.0, min(costs[0].every, most)  # to which all were trained when they were tried
@@ -131,20 +126,34 @@ def _fitting(named: Mapping[str, Cost], first: int, available: float, jobs: int,
         before = rung.step
     if ladder and spent > _SHARE * available:
         return None
-    finalists = min(FINALISTS, len(costs))
-    runs = of_finalists(costs[:finalists], [before] * finalists, seeds)
-    step = furthest(runs, available - spent, jobs)
+    runs = [(cost, before) for cost in costs[:FINALISTS]]
+    step = furthest(runs, (1 - FOR_SEEDS) * (available - spent), jobs)
     if step < min(most, max(first, _LEAST_FURTHER * before)):
         return None
     return Planned(
-        budget=available / _PLANNED,
+        budget=budget,
         candidates=list(named),
         rungs=ladder,
-        finalists=finalists,
-        seeds=seeds,
+        finalists=len(runs),
         final_step=step,
         seconds=spent + seconds(runs, step, jobs),
     )
+
+
+def step_seconds(measured: Mapping[int, float], outputs: int) -> float:
+    """What a step takes with so many outputs for each value, by the line through those with the fewest and the most.
+
+    Args:
+        measured: seconds of a step, by outputs; at least one.
+        outputs: of what was not tried.
+
+    >>> step_seconds({1: 0.002, 15: 0.016}, 256)
+    0.257
+    """
+    few, most = min(measured), max(measured)
+    if few == most:
+        return measured[few] * outputs / few
+    return measured[most] + (measured[most] - measured[few]) / (most - few) * (outputs - most)
 
 
 def mean_cost(costs: Sequence[Cost]) -> Cost:
@@ -158,17 +167,6 @@ def mean_cost(costs: Sequence[Cost]) -> Cost:
         steps=costs[0].steps,
         every=costs[0].every,
     )
-
-
-def of_finalists(costs: Sequence[Cost], before: Sequence[int], seeds: int) -> list[tuple[Cost, int]]:
-    """The runs of the finalists: of each the first seed goes on, and the others begin.
-
-    Args:
-        costs: of each finalist.
-        before: the step at which its first seed is.
-        seeds: of each.
-    """
-    return [*zip(costs, before, strict=True), *[(cost, 0) for cost in costs for _ in range(seeds - 1)]]
 
 
 def furthest(runs: Sequence[tuple[Cost, int]], available: float, jobs: int) -> int:
@@ -193,14 +191,46 @@ def furthest(runs: Sequence[tuple[Cost, int]], available: float, jobs: int) -> i
     return low * every
 
 
-def survivors(goals: Mapping[Key, float], kept: int) -> list[Key]:
+def survivors(goals: Mapping[Key, float], kept: int, outputs: Mapping[Key, int] | None = None) -> list[Key]:
     """The best candidates, best first; of equals those that come first.
+
+    The best of those with the most outputs stays, in the last place, where these are many: a mixture contains the
+    family that it is made of, and is behind it only as long as it has not learned as much.
 
     Args:
         goals: of each; higher is better.
         kept: how many.
+        outputs: of the decoder for each value; None to go by the goals alone.
 
     >>> survivors({"a": 1.0, "b": 3.0, "c": 2.0}, 2)
     ['b', 'c']
+    >>> survivors({"a": 1.0, "b": 3.0, "c": 2.0}, 2, {"a": 15, "b": 1, "c": 2})
+    ['b', 'a']
     """
-    return sorted(goals, key=lambda key: -goals[key])[:kept]
+    ranked = sorted(goals, key=lambda key: -goals[key])
+    best = ranked[:kept]
+    if outputs is None or kept < 2 or len(ranked) <= kept or max(map(outputs.__getitem__, ranked)) < _MANY_OUTPUTS:
+        return best
+    slowest = max(ranked, key=outputs.__getitem__)
+    return best if slowest in best else [*best[:-1], slowest]
+
+
+def hopeful(curves: Mapping[Key, Mapping[int, float]], most: int) -> list[Key]:
+    """The best two, and those that would reach the best, were it to stand still, by the end of a whole run.
+
+    A candidate gains with each doubling of its steps at most what it gained with the last one, as curves flatten.
+
+    Args:
+        curves: the goal of each by the step, all judged at the last one.
+        most: the length of a run.
+    """
+    last = max(max(curve) for curve in curves.values())
+    ranked = sorted(curves, key=lambda key: -curves[key][last])
+    kept = ranked[:2]
+    for key in ranked[2:]:
+        curve = curves[key]
+        before = max((step for step in curve if step <= last / 2), default=None)
+        gain = inf if before is None else (curve[last] - curve[before]) / log2(last / before)
+        if curve[last] + gain * log2(most / last) >= curves[ranked[0]][last]:
+            kept.append(key)
+    return kept

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vaekl.config.groups import CONF, options
 from vaekl.config.instantiate import make
-from vaekl.config.job import single
+from vaekl.config.job import changed
 from vaekl.data import Data, DataSpec
 from vaekl.data.auto import AutoTransform
 from vaekl.data.transforms import Transform
@@ -20,6 +21,7 @@ from vaekl.model.weighting import CBNormalizer
 from vaekl.run.build_data import build_likelihood_and_data, transform_for
 from vaekl.run.config import RunConfig
 from vaekl.store.suggest_schema import Look
+from vaekl.suggest.shared import base, source_of
 from vaekl.system.errors import VaeklError
 from vaekl.verbs.audit.collapse import predict
 
@@ -64,11 +66,9 @@ def look(words: Sequence[str], names: Sequence[str], latents: int | None) -> Loo
         VaeklError: the data cannot be read, or none of the likelihoods fits them.
     """
     held: list[str] = []
-    cfg = RunConfig.of(single([*words, "likelihood=auto"]).content)
-    auto, data = build_likelihood_and_data(cfg)
+    cfg, auto, data = _built(words)
     if data.valid is not None and (held := held_out(len(data.train) + len(data.valid), words)):
-        cfg = RunConfig.of(single([*words, *held, "likelihood=auto"]).content)
-        auto, data = build_likelihood_and_data(cfg)
+        cfg, auto, data = _built([*words, *held])
     if data.valid is None:
         raise VaeklError("suggest judges by validation examples, but valid=0 holds out none: leave it away.")
     made = make("transform", cfg.data.transform, (Transform, AutoTransform))
@@ -98,6 +98,12 @@ def look(words: Sequence[str], names: Sequence[str], latents: int | None) -> Loo
         outputs=outputs,
         unfit=unfit,
     )
+
+
+def _built(words: Sequence[str]) -> tuple[RunConfig, Likelihood, Data]:
+    """The config of some words, the likelihood that the data choose, and the data."""
+    cfg = RunConfig.of(changed(base(tuple(words)), ["likelihood=auto"], Path()).content)
+    return cfg, *build_likelihood_and_data(cfg, source=source_of(cfg.data))
 
 
 def _without_constant(fitting: dict[str, list[list[str]]]) -> list[str]:

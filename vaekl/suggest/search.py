@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vaekl.store.suggest_schema import Cost, Look, Planned
+from vaekl.store.suggest_schema import Cost, Look, Planned, Point
 from vaekl.suggest import halving
 from vaekl.suggest.candidates import Candidate, candidates, finalists, squared_errors, without_constant
-from vaekl.suggest.session import Session
+from vaekl.suggest.session import Run, Session
 from vaekl.suggest.tasks import LookAtData, perform
 from vaekl.suggest.verdict import Result, Verdict, verdict
 from vaekl.sweep.plan import duration
@@ -80,7 +80,7 @@ class Search(Session):
         for start in range(0, len(todo), 2 * self.jobs):
             if start and time.time() > deadline:
                 break
-            some = [one for one in todo[start : start + 2 * self.jobs] if not self._too_dear(one, look)]
+            some = [one for one in todo[start : start + 2 * self.jobs] if not self._too_dear(one, wanted, look)]
             tasks = [self.task(one, 0, None) for one in some]
             for one, answer in zip(some, perform(tasks, self.folder, self.session, self.jobs), strict=True):
                 if "answer" in answer:
@@ -96,13 +96,17 @@ class Search(Session):
             raise VaeklError(f"no candidate could be trained: {next(iter(self.not_tried.values()), 'there is none')}")
         return tried
 
-    def _too_dear(self, one: Candidate, look: Look) -> bool:
+    def _too_dear(self, one: Candidate, wanted: Sequence[Candidate], look: Look) -> bool:
         """Whether a candidate that was not tried would take much of the time, by how many outputs it has."""
-        costs, many = list(self.state.costs.values()), look.outputs.get(one.likelihood, 1)
-        if many <= _MANY_OUTPUTS or not costs:
+        many, measured = look.outputs.get(one.likelihood, 1), dict[int, float]()
+        for other in wanted:
+            if (cost := self.state.costs.get(other.label)) is not None:
+                outputs = look.outputs[other.likelihood]
+                measured[outputs] = min(cost.step, measured.get(outputs, cost.step))
+        if many <= _MANY_OUTPUTS or not measured:
             return False
-        cheapest = min(costs, key=lambda cost: cost.step)
-        if cheapest.every * cheapest.step * many <= _MOST_OF_A_TRY * self.left * self.jobs:
+        every = next(iter(self.state.costs.values())).every
+        if every * halving.step_seconds(measured, many) <= _MOST_OF_A_TRY * self.left * self.jobs:
             return False
         self.not_tried[one.label] = f"it has {many} outputs for each value, too many for what is left of the budget"
         return True
@@ -128,7 +132,8 @@ class Search(Session):
             ranked = {one: point.nats for (one, _), point in reached.items()}
             if not ranked:
                 break
-            entrants, at = halving.survivors(ranked, rung.kept), rung.step
+            outputs = {one: look.outputs.get(one.likelihood, 1) for one in ranked}
+            entrants, at = halving.survivors(ranked, rung.kept, outputs), rung.step
             best = entrants[0]
             self.say(f"step {rung.step:>6}  {len(ranked)} judged, {len(entrants)} go on; best {best.label}")
             self.say(f"             {self.in_words(look, ranked[best])} on the validation {look.example}s")
@@ -136,9 +141,14 @@ class Search(Session):
         aim, free = self.options.aim, self.options.latents is None
         last = finalists(entrants, used, chosen.finalists, aim, look, free)
         costs = {one: tried.get(one) or tried[self._like(one, entrants)] for one in last}
-        usual = (without_constant(look, entrants[0].latents), squared_errors(look, entrants[0].latents))
-        beside = [one for one in usual if one is not None and one not in last] if aim == "density" else []
-        return self._finals(look, last, costs, beside, chosen, at)
+        costs = {one: halving.mean_cost(list(costs.values())) for one in self._usual(look, entrants[0])} | costs
+        ended = self._sprint(last, costs, chosen, at)
+        return self._finals(look, ended, costs, chosen)
+
+    def _usual(self, look: Look, best: Candidate) -> list[Candidate]:
+        """What people use, which is trained beside the finalists."""
+        usual = (without_constant(look, best.latents), squared_errors(look, best.latents))
+        return [one for one in usual if one is not None] if self.options.aim == "density" else []
 
     def _planned(self, tried: dict[Candidate, Cost]) -> Planned:
         """The plan: that of an earlier session with this budget, else a new one."""
@@ -149,70 +159,87 @@ class Search(Session):
             costs = {one.label: tried[one] for one in self._affordable(ranked, tried)}
             if not costs:
                 raise VaeklError(f"budget={self.options.budget:g}s is too little to train anything: give more.")
-            chosen = halving.plan(costs, max(self.left, 0.0), self.jobs, self.options.seeds)
+            chosen = halving.plan(costs, max(self.left, 0.0), self.jobs)
             chosen.budget = self.options.budget
             self.state.plan = chosen
             self.keep()
         self._say_plan(chosen, len(tried))
         return chosen
 
+    def _sprint(
+        self, last: Sequence[Candidate], costs: dict[Candidate, Cost], chosen: Planned, at: int
+    ) -> Sequence[Candidate]:
+        """Train the first seed of each finalist as far as most of the time reaches; those without hope end earlier."""
+        if chosen.final_step_taken is None:
+            every, most, for_seeds = costs[last[0]].every, costs[last[0]].steps, halving.FOR_SEEDS * max(self.left, 0.0)
+            for step in [*(step for step in halving.grid(every, most) if step > at), None]:
+                before = self.slower([(costs[one], self.step_of(one, 0)) for one in last])
+                final = max(halving.furthest(before, self.left - for_seeds, self.jobs), at, every)
+                if step is None or step >= final or len(last) <= 2:
+                    break
+                if len(self.train([(one, 0) for one in last], step, costs)) < len(last):
+                    break
+                curves = {one: {s: point.goal for s, point in self.points(one, 0).items() if s <= step} for one in last}
+                last, at = halving.hopeful(curves, most), step
+            chosen.final_step_taken, chosen.ended = final, [one.label for one in last]
+            self.keep()
+        last = [one for one in last if one.label in chosen.ended]
+        self.say(f"finalists    {len(last)}, to step {chosen.final_step_taken:,}")
+        self.train([(one, 0) for one in last], chosen.final_step_taken, costs)
+        return [one for one in last if one.label not in self.state.failed]
+
     def _finals(
-        self,
-        look: Look,
-        last: Sequence[Candidate],
-        costs: dict[Candidate, Cost],
-        beside: Sequence[Candidate],
-        chosen: Planned,
-        at: int,
+        self, look: Look, last: Sequence[Candidate], costs: dict[Candidate, Cost], chosen: Planned
     ) -> tuple[Look, Verdict, dict[Candidate, Result]]:
-        if self.left <= 0 and chosen.final_step_taken is None:
-            beside = []
-        costs = dict.fromkeys(beside, halving.mean_cost(list(costs.values()))) | costs
-        last, seeds, step = self._final_step(last, costs, beside, chosen, at)
-        chosen.seeds, chosen.finalists, chosen.final_step_taken = seeds, len(last), step
-        runs = self._runs(last, seeds, beside)
-        self.keep()
-        self.say(f"finalists    {len(last)}, with {_seeds(seeds)}, to step {step:,}")
-        reached = self.train(runs, step, costs)
-        if len(reached) < len(runs):  # the time was over: the last step that all have reached
-            curves = [self.points(*run) for run in runs[: len(last) * seeds]]
-            if common := set(curves[0]).intersection(*curves[1:]):
-                step = max(common)
-                reached = {run: here[step] for run in runs if step in (here := self.points(*run))}
-        results = []
-        for one in last:
-            ended = [reached[run] for run in runs if run[0] == one and run in reached]
-            if ended:
-                results.append(Result(one, tuple(ended)))
-        if not results:
+        """What the finalists are at the last step that all have reached, and how far their seeds differ."""
+        curves = [self.points(one, 0).keys() for one in last]
+        step = max(set(curves[0]).intersection(*curves[1:]), default=0) if curves else 0
+        if not step:
             raise VaeklError("no finalist was trained to its end: give a larger budget, and the same command goes on.")
-        compared = [result for result in results if len(result.points) == max(len(r.points) for r in results)]
-        usual = {one: Result(one, (reached[(one, 0)],)) for one in beside if (one, 0) in reached}
-        return look, verdict(compared, density=self.options.aim == "density"), usual
+        beside = [one for one in self._usual(look, last[0]) if one not in last]
+        self._seeds(last, costs, beside, chosen, step)
+        results = [self._result(one, step, chosen) for one in last]
+        usual = {one: Result(one, (point,)) for one in beside if (point := self._beside(one, results))}
+        return look, verdict(results, density=self.options.aim == "density"), usual
 
-    def _final_step(
+    def _seeds(
         self,
         last: Sequence[Candidate],
         costs: dict[Candidate, Cost],
         beside: Sequence[Candidate],
         chosen: Planned,
-        at: int,
-    ) -> tuple[Sequence[Candidate], int, int]:
-        """How many finalists and seeds there is time for, and to which step: farther than they are, if possible."""
-        if chosen.final_step_taken is not None:
-            return last[: chosen.finalists], chosen.seeds, chosen.final_step_taken
-        every = costs[last[0]].every
-        step = 0
-        for count, seeds in ((len(last), chosen.seeds), (len(last), min(2, chosen.seeds)), (2, min(2, chosen.seeds))):
-            runs = self._runs(last[:count], seeds, beside)
-            before = [(costs[one], self.step_of(one, seed)) for one, seed in runs]
-            step = halving.furthest(self.slower(before), max(self.left, 0.0), self.jobs)
-            if step >= max(at, every):
-                return last[:count], seeds, step
-        return last[:2], 1, max(step, at, every)
+        step: int,
+    ) -> None:
+        """Train the other seeds of the finalists, and what people use, to a step at which the first were judged."""
+        if chosen.seeds_step is None:
+            steps = sorted(set(self.points(last[0], 0)).intersection(*(self.points(one, 0) for one in last[1:])))
+            for seeds in range(self.options.seeds, 1, -1):
+                runs = self._others(last, seeds, beside)
+                fitting = [one for one in steps if one <= step and self.needs(runs, one, costs) <= max(self.left, 0.0)]
+                if fitting and (seeds == 2 or 3 * fitting[-1] >= step):
+                    chosen.seeds, chosen.seeds_step = seeds, fitting[-1]
+                    break
+            self.keep()
+        if chosen.seeds_step is not None:
+            self.say(f"other seeds  {_seeds(chosen.seeds)} of each, to step {chosen.seeds_step:,}")
+            self.train(self._others(last, chosen.seeds, beside), chosen.seeds_step, costs)
 
-    def _runs(self, last: Sequence[Candidate], seeds: int, beside: Sequence[Candidate]) -> list[tuple[Candidate, int]]:
-        return [*((one, seed) for seed in range(seeds) for one in last), *((one, 0) for one in beside)]
+    def _others(self, last: Sequence[Candidate], seeds: int, beside: Sequence[Candidate]) -> list[Run]:
+        return [*((one, seed) for seed in range(1, seeds) for one in last), *((one, 0) for one in beside)]
+
+    def _result(self, one: Candidate, step: int, chosen: Planned) -> Result:
+        """A finalist: its seeds at the last step, and all of them at the step that all have reached."""
+        curves = [self.points(one, seed) for seed in range(chosen.seeds)]
+        ended = tuple(curve[step] for curve in curves if step in curve)
+        repeats = tuple(curve[chosen.seeds_step] for curve in curves if chosen.seeds_step in curve)
+        return Result(one, ended, repeats if len(repeats) > len(ended) else ())
+
+    def _beside(self, one: Candidate, results: Sequence[Result]) -> Point | None:
+        """What people use, at the last step at which the best was judged too."""
+        best = max(results, key=lambda result: result.goal)
+        own, others = self.points(one, 0), self.points(best.candidate, 0)
+        common = [step for step in own if step in others and step <= best.points[0].step]
+        return own[max(common)] if common else None
 
     # ---- small things
 
@@ -236,7 +263,7 @@ class Search(Session):
 
     def _say_plan(self, chosen: Planned, tried: int) -> None:
         stages = [f"{rung.entrants} to step {rung.step:,}" for rung in chosen.rungs]
-        stages.append(f"{chosen.finalists} with {_seeds(chosen.seeds)} to about step {chosen.final_step:,}")
+        stages.append(f"{chosen.finalists} to about step {chosen.final_step:,}, then their other seeds")
         self.say(f"plan        {', '.join(stages)}; {self.jobs} at a time")
         left = f", {tried - len(chosen.candidates)} candidates left out" if len(chosen.candidates) < tried else ""
         self.say(f"            about {duration(chosen.seconds)} of {duration(max(1.0, self.left))} that are left{left}")

@@ -2,12 +2,10 @@
 
 import contextlib
 import io
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +13,15 @@ import joblib
 import msgspec
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from omegaconf import DictConfig
 
-from vaekl.config.job import changed, composed
-from vaekl.data.spec import Source
+from vaekl.config.job import changed
 from vaekl.run.advance import advance
-from vaekl.run.build_data import build_source_of
-from vaekl.run.config import DataConfig, RunConfig
+from vaekl.run.config import RunConfig
 from vaekl.store import manifest
 from vaekl.store.suggest_schema import Cost, Look
 from vaekl.suggest.judge import Judge
 from vaekl.suggest.look import look
+from vaekl.suggest.shared import base, prepare, source_of
 from vaekl.sweep import workers
 from vaekl.system.console import Console
 from vaekl.system.cores import memory_kills
@@ -33,7 +29,6 @@ from vaekl.system.errors import StoppedError, VaeklError, sentence
 from vaekl.system.workers import in_worker, no_processes
 from vaekl.training.trainer import Trainer
 
-_SOURCES: dict[str, Source] = {}
 #: an answer of a task: what it found, why it failed, or that it was stopped
 Answer = dict[str, Any]
 
@@ -134,6 +129,7 @@ def perform(tasks: Sequence[Any], folder: Path, session: str, jobs: int) -> Iter
     """
     if jobs == 1 or not tasks:
         for task in tasks:
+            prepare(task.words)
             answer = attempt(task)
             if "stopped" in answer:
                 raise StoppedError("the run that was training has saved its state")
@@ -159,34 +155,11 @@ def _alone(task: Any, folder: Path) -> Answer:
         workers.leave_signals()
     if workers.is_stopping(folder):
         return {"stopped": True}
-    with contextlib.suppress(Exception):  # loaded here once for all tasks of this process; the task says what is wrong
-        _prepare(task.words)
+    torch.set_num_threads(1)  # with threads of its own a process must not be forked
+    prepare(task.words)
     path = getattr(task, "path", folder / "look")
     answer: Answer | None = workers.alone(lambda: attempt(task), path)
     return answer or {"error": "its process was killed"}
-
-
-def _prepare(words: tuple[str, ...]) -> None:
-    """Load what every task needs before processes are forked from this one: the config, the data, Adam's modules."""
-    torch.set_num_threads(1)  # with threads of its own a process must not be forked
-    source_of(RunConfig.of(changed(base(words), (), Path()).content).data)
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-
-
-@lru_cache(maxsize=4)
-def base(words: tuple[str, ...]) -> DictConfig:
-    """The config of the data and networks, from which those of the candidates differ in a few words."""
-    with composed(words) as cfg:
-        return cfg
-
-
-def source_of(cfg: DataConfig) -> Source:
-    """The data set as it is stored, read once in a process and those that are forked from it."""
-    key = json.dumps(cfg.dataset, sort_keys=True, default=str)
-    if key not in _SOURCES:
-        _SOURCES.clear()
-        _SOURCES[key] = build_source_of(cfg)
-    return _SOURCES[key]
 
 
 def session_name() -> str:

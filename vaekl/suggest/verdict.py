@@ -24,11 +24,18 @@ class Result:
 
     Args:
         candidate: what was trained.
-        points: of each seed, at one step.
+        points: of each seed that was trained to the last step.
+        repeats: of all seeds at the step that all of them were trained to; empty where that is the last one.
     """
 
     candidate: Candidate
     points: tuple[Point, ...]
+    repeats: tuple[Point, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[Point, ...]:
+        """What says how far seeds differ: a point of each, at one step."""
+        return self.repeats or self.points
 
     @property
     def nats(self) -> float:
@@ -43,8 +50,8 @@ class Result:
     @property
     def dispersion(self) -> tuple[float, float | None]:
         """φ, the geometric mean over the seeds, and the standard deviation between them; None of one seed."""
-        logs = [log(point.dispersion) for point in self.points]
-        phi = exp(fmean(logs))
+        phi = exp(fmean(log(point.dispersion) for point in self.points))
+        logs = [log(point.dispersion) for point in self.seeds]
         return phi, phi * stdev(logs) if len(logs) > 1 else None
 
     def mean(self, key: str) -> float:
@@ -119,13 +126,14 @@ def verdict(results: Sequence[Result], density: bool = True) -> Verdict:
 
 def seeds_spread(results: Sequence[Result]) -> float | None:
     """The standard deviation of the goal between seeds, pooled over the candidates; None where each has one seed."""
-    squares = [(point.goal - result.goal) ** 2 for result in results for point in result.points]
+    means = [fmean(point.goal for point in result.seeds) for result in results]
+    squares = [(point.goal - mean) ** 2 for result, mean in zip(results, means, strict=True) for point in result.seeds]
     freedom = _freedom(results)
     return sqrt(sum(squares) / freedom) if freedom > 0 else None
 
 
 def _freedom(results: Sequence[Result]) -> int:
-    return sum(len(result.points) - 1 for result in results)
+    return sum(len(result.seeds) - 1 for result in results)
 
 
 def _gap(best: Result, other: Result, spread: float | None, freedom: int, density: bool) -> Gap:
@@ -187,8 +195,9 @@ def as_record(verdict: Verdict, bits: float | None) -> list[dict[str, Any]]:
                 "nats": result.nats,
                 "bits_per_dim": None if bits is None else -result.nats * bits,
                 "goal": result.goal,
-                "seeds": len(result.points),
+                "seeds": len(result.seeds),
                 "step": result.points[0].step,
+                "seeds_step": result.seeds[0].step,
                 "dispersion": phi,
                 "dispersion_spread": spread,
                 "implied_sigma": result.mean("implied_sigma"),
