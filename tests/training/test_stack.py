@@ -1,15 +1,32 @@
 """Runs whose steps are taken together: each ends as it would alone, whatever becomes of the others."""
 
+import random
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-from helpers import data_of, model_of, trainer_of
+from helpers import data_of, model_of, split_of, trainer_of
 
 from vaekl.config import job
+from vaekl.data import Data, DataSpec
+from vaekl.data.auto import AutoTransform
+from vaekl.data.sources.table import table
 from vaekl.model.control import Capacity, Controller, FreeBits, Geco, LearnedBeta, Mmd
-from vaekl.model.likelihoods import Beta, CensoredGaussian, ContinuousBernoulli, Gaussian, Laplace, StudentT
+from vaekl.model.likelihoods import (
+    Beta,
+    CensoredGaussian,
+    Columns,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    LogisticMixture,
+    StudentT,
+)
+from vaekl.model.nets import conv
+from vaekl.model.objective import Iwae
+from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, OptimalPrecision
 from vaekl.run import build_data
 from vaekl.run.config import RunConfig
@@ -38,11 +55,11 @@ def trained(trainers, steps_of=lambda trainer: trainer.fit()):
     return errors, said
 
 
-def pair(makes, **options):
+def pair(makes, data=DATA, **options):
     """Trainers of some models, once for a stack and once to be trained alone."""
     both = []
     for _ in range(2):
-        both.append([trainer_of(DATA, make(), seed=seed, **options)[0] for seed, make in enumerate(makes)])
+        both.append([trainer_of(data, make(), seed=seed, **options)[0] for seed, make in enumerate(makes)])
     return both
 
 
@@ -78,6 +95,78 @@ CASES = {
     "learned_beta": [partial(of, Gaussian, control=LearnedBeta, seed=seed) for seed in (0, 1)],
     "mmd": [partial(of, Gaussian, control=partial(Mmd, weight=weight)) for weight in (10.0, 20.0)],
 }
+
+
+def convolutions(seed):
+    """On images whose sides are halved once."""
+    family = Gaussian()
+    torch.manual_seed(seed)
+    nets = conv(IMAGES.spec.shape, 1, 3, width=4, hidden=8)
+    return VAE(IMAGES.spec, nets, family, LearnedPrecision(family, IMAGES.spec.shape), 3)
+
+
+def levels(seed):
+    """A mixture of logistics for each value."""
+    return model_of(LEVELS.spec, LogisticMixture(2, levels=5), seed=seed)
+
+
+def importance(seed, gradient):
+    """Three samples of each image."""
+    model = of(Gaussian, LearnedPrecision, seed=seed)
+    model.objective = Iwae(3, gradient)
+    return model
+
+
+def _whole_numbers():
+    draw = torch.Generator().manual_seed(3)
+    parts = [split_of(torch.randint(0, 5, (count, 1, 2, 3), generator=draw).float()) for count in (24, 8, 8)]
+    spec = DataSpec("levels", (1, 2, 3), 5, "levels")
+    return Data(spec, spec, *parts)
+
+
+IMAGES, LEVELS = data_of(shape=(1, 8, 8)), _whole_numbers()
+
+
+@pytest.mark.parametrize(("make", "data"), [(convolutions, IMAGES), (levels, LEVELS)], ids=["conv", "mixture"])
+def test_other_networks_and_data_are_mapped_too(make, data):
+    together, alone = pair([partial(make, seed) for seed in (0, 1)], data)
+    assert trained(together) == ({}, [])
+    for trainer in alone:
+        trainer.fit()
+    assert_close(together, alone)
+
+
+def test_columns_of_a_table_are_mapped_too(tmp_path):
+    rows = ["height,children,smokes,city"]
+    draw = random.Random(0)
+    for _ in range(60):
+        height = draw.choice(["", f"{draw.gauss(170, 9):.1f}"])
+        words = draw.choice(["yes", "no"]), draw.choice(["Bonn", "Ulm", "Trier"])
+        rows.append(",".join([height, str(draw.randrange(5)), *words]))
+    (tmp_path / "people.csv").write_text("\n".join(rows), encoding="utf-8")
+    data = Data.from_source(table(str(tmp_path / "people.csv"), missing="mask"), AutoTransform(), Columns().accepts)
+
+    def make(seed):
+        family = Columns()
+        family.check_spec(data.spec)
+        return model_of(data.spec, family, LearnedPrecision(family, data.spec.shape), seed=seed)
+
+    together, alone = pair([partial(make, seed) for seed in (0, 1)], data)
+    assert trained(together) == ({}, [])
+    for trainer in alone:
+        trainer.fit()
+    assert_close(together, alone)
+
+
+@pytest.mark.parametrize("gradient", ["reparameterized", "doubly_reparameterized"])
+def test_several_samples_of_each_image(gradient):
+    together, alone = pair([partial(importance, seed, gradient) for seed in (0, 1)])
+    errors, said = trained(together)
+    # a hook of one run's samples knows nothing of the others'
+    assert not errors and len(said) == (gradient == "doubly_reparameterized")
+    for trainer in alone:
+        trainer.fit()
+    assert_close(together, alone)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -123,6 +212,54 @@ def test_a_run_that_ends_or_diverges_changes_no_bit_of_the_others():
     assert list(errors) == [0] and others[2].step == 1
     for key, value in whole[1].model.state_dict().items():
         assert torch.equal(value, others[1].model.state_dict()[key])
+
+
+def test_a_run_that_goes_back_to_its_checkpoint_changes_no_bit_of_the_others():
+    makes = [partial(of, Gaussian, FixedBeta, beta=0.1, seed=seed) for seed in range(3)]
+    whole, others = pair(makes)
+    trained(whole)
+    again, alone = (trainers[1] for trainers in pair(makes))
+    alone.callbacks = [_StopsAt(5)]
+    alone.fit()
+    state = deepcopy(alone.state_dict())
+    for trainer in (again, alone):
+        trainer.load_state_dict(state)
+        trainer.callbacks, trainer.stop_requested, trainer.restores = [], False, 1
+
+    def train(trainer):
+        if trainer is others[1]:
+            trainer.callbacks = [_BreaksAt(10)]
+        trainer.fit()
+
+    def run(number):
+        try:
+            with stack.joined(others[number]):
+                train(others[number])
+        except DivergedError:
+            others[number] = again
+            with stack.joined(again):
+                again.fit()
+
+    stack.train([partial(run, number) for number in range(3)], pytest.fail)
+    assert others[1] is again and again.step == 20
+    for place in (0, 2):
+        for key, value in whole[place].model.state_dict().items():
+            assert torch.equal(value, others[place].model.state_dict()[key])
+    alone.fit()
+    assert_close([again], [alone])
+
+
+class _BreaksAt:
+    def __init__(self, step):
+        self.step = step
+
+    def __getattr__(self, hook):
+        def call(trainer, *_):
+            if trainer.step == self.step:
+                with torch.no_grad():
+                    trainer.model.decoder[0].weight[0] = torch.nan
+
+        return call
 
 
 def test_a_stack_goes_on_from_checkpoints_at_different_steps_to_the_same_bits(tmp_path):

@@ -20,6 +20,18 @@ def applied(function: type[torch.autograd.Function], *args: Any) -> Any:
     return function.apply(*args)
 
 
+def needs_gradient(tensor: Tensor) -> bool:
+    """`tensor.requires_grad`, also inside `torch.vmap`, where no tensor says so of itself.
+
+    Args:
+        tensor: of any shape.
+    """
+    if not torch.compiler.is_compiling():
+        while torch._C._functorch.is_batchedtensor(tensor):
+            tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.requires_grad
+
+
 class Linears(TorchFunctionMode):
     """Inside it `torch.vmap` takes one batched product for a linear layer with weights for each model."""
 

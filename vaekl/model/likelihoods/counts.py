@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from vaekl.model.likelihoods.base import Likelihood, float32_at_least
-from vaekl.model.mapped import applied
+from vaekl.model.mapped import applied, needs_gradient
 
 #: η from which the mean grows no faster than η: e^17 is more than any count that float32 can hold
 CAP = 17.0
@@ -135,7 +135,7 @@ def negative_log_mass(eta: Tensor, x: Tensor, phi: Tensor | None = None) -> Tens
         x: counts, [B, *S].
         phi: the overdispersion, broadcasts against x; None for the Poisson.
     """
-    learned = phi is not None and phi.requires_grad
+    learned = phi is not None and needs_gradient(phi)
     phi = None if phi is None else phi.to(eta.dtype)
     result: Tensor = applied(_NegativeLogMass, eta, x.to(eta.dtype), phi, learned)
     return result
