@@ -1,11 +1,19 @@
-"""What `torch.vmap` needs to map a model over several sets of parameters, as quickly as it can be done by hand."""
+"""What `torch.vmap` needs to map a model over several sets of parameters, as quickly as it can be done by hand.
 
+A `torch.autograd.Function` may have a `vmap` of its own for this, but to call it takes longer than the kernels of a
+small network: here the tensors of all models are taken out of `torch.vmap` and put back.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._C._functorch import _add_batch_dim, _unwrap_batched
+from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
 from torch.nn.functional import linear
-from torch.overrides import TorchFunctionMode
 
 
 def applied(function: type[torch.autograd.Function], *args: Any) -> Any:
@@ -15,9 +23,8 @@ def applied(function: type[torch.autograd.Function], *args: Any) -> Any:
         function: whose result for a row depends on that row of its arguments alone, those without rows left aside.
         args: of which the tensors broadcast against each other.
     """
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
-        return _Rows.apply(function, *args)
-    return function.apply(*args)
+    mapping = _mapping()
+    return function.apply(*args) if mapping is None else _applied_to_all(mapping, function, args)
 
 
 def needs_gradient(tensor: Tensor) -> bool:
@@ -26,50 +33,62 @@ def needs_gradient(tensor: Tensor) -> bool:
     Args:
         tensor: of any shape.
     """
-    if not torch.compiler.is_compiling():
-        while torch._C._functorch.is_batchedtensor(tensor):
-            tensor = torch._C._functorch.get_unwrapped(tensor)
-    return tensor.requires_grad
+    mapping = _mapping()
+    own = tensor if mapping is None else _unwrap_batched(tensor, mapping.level())[0]
+    return bool(own.requires_grad)
 
 
-class Linears(TorchFunctionMode):
-    """Inside it `torch.vmap` takes one batched product for a linear layer with weights for each model."""
+def linears_of(module: nn.Module) -> list[nn.Linear]:
+    """The linear layers for which `batched` has something quicker than `torch.vmap`.
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is linear and not kwargs and len(args) == 3 and args[0].dim() == 2 and args[2] is not None:
-            return _Linear.apply(*args)
-        return func(*args, **(kwargs or {}))
-
-
-class _OnlyMapped(torch.autograd.Function):
-    """A function that is never called but where `torch.vmap` maps it, by its `vmap`."""
-
-    @staticmethod
-    def forward(*args: Any) -> Any:
-        raise NotImplementedError
-
-    @staticmethod
-    def setup_context(*args: Any) -> None:
-        raise NotImplementedError
+    Args:
+        module: in which they are.
+    """
+    return [part for part in module.modules() if type(part) is nn.Linear and part.bias is not None]
 
 
-class _Rows(_OnlyMapped):
-    """Another function, of the rows of all models as rows of one."""
+@contextmanager
+def batched(layers: Sequence[nn.Linear]) -> Iterator[None]:
+    """Inside, `torch.vmap` takes one batched product for a linear layer with weights for each model.
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, function: type[torch.autograd.Function], *args: Any) -> Any:
-        models, is_mapped = info.batch_size, [place is not None for place in in_dims[1:]]
-        moved = [
-            arg.movedim(place, 0) if place is not None else arg for arg, place in zip(args, in_dims[1:], strict=True)
-        ]
+    Args:
+        layers: those of `linears_of`.
+    """
+    for layer in layers:
+        vars(layer)["forward"] = partial(_linear, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["forward"]
+
+
+def _mapping() -> VmapInterpreter | None:
+    """What maps the present call, where something does."""
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return None
+    mapping = retrieve_current_functorch_interpreter()
+    return mapping if isinstance(mapping, VmapInterpreter) else None
+
+
+def _moved(tensor: Tensor, mapping: VmapInterpreter) -> tuple[Tensor, bool]:
+    """Those of all models, [N, ...], or the one that they share; and which of the two it is."""
+    of_all, place = _unwrap_batched(tensor, mapping.level())
+    return of_all if not place else of_all.movedim(place, 0), place is not None
+
+
+def _applied_to_all(mapping: VmapInterpreter, function: type[torch.autograd.Function], args: Sequence[Any]) -> Any:
+    """The rows of all models as rows of one."""
+    models, level = mapping.batch_size(), mapping.level()
+    with mapping.lower():
+        moved = [_moved(arg, mapping) if isinstance(arg, Tensor) else (arg, False) for arg in args]
         # of one model
         shapes: list[tuple[int, ...]] = [
-            (arg.shape[1:] if mapped else arg.shape) if isinstance(arg, Tensor) else ()
-            for arg, mapped in zip(moved, is_mapped, strict=True)
+            (arg.shape[1:] if mapped else arg.shape) if isinstance(arg, Tensor) else () for arg, mapped in moved
         ]
         axes = max(len(shape) for shape in shapes)
         if axes == 0:
-            return function.apply(*moved), 0
+            return _put_back(function.apply(*(arg for arg, _ in moved)), level)
         rows = max(shape[0] for shape in shapes if len(shape) == axes)
         together = [
             arg.reshape(models if mapped else 1, *[1] * (axes - len(shape)), *shape)
@@ -77,21 +96,30 @@ class _Rows(_OnlyMapped):
             .flatten(0, 1)
             if isinstance(arg, Tensor)
             else arg
-            for arg, mapped, shape in zip(moved, is_mapped, shapes, strict=True)
+            for (arg, mapped), shape in zip(moved, shapes, strict=True)
         ]
         result = function.apply(*together)
-        if isinstance(result, tuple):
-            return tuple(part.unflatten(0, (models, rows)) for part in result), (0,) * len(result)
-        return result.unflatten(0, (models, rows)), 0
+        parts = result if isinstance(result, tuple) else (result,)
+        apart = tuple(part.unflatten(0, (models, rows)) for part in parts)
+    return _put_back(apart if isinstance(result, tuple) else apart[0], level)
 
 
-class _Linear(_OnlyMapped):
+def _put_back(result: Any, level: int) -> Any:
+    if isinstance(result, tuple):
+        return tuple(_add_batch_dim(part, 0, level) for part in result)
+    return _add_batch_dim(result, 0, level)
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """x [B, F] times weights [G, F], plus a bias [G]."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Any:
-        x, weight, bias = (
-            arg.movedim(place, 0) if place is not None else arg.expand(info.batch_size, *arg.shape)
-            for arg, place in zip((x, weight, bias), in_dims, strict=True)
-        )
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT), 0
+    mapping = _mapping()
+    if mapping is None or x.dim() != 2:
+        return linear(x, layer.weight, layer.bias)
+    with mapping.lower():
+        of_each = [
+            own if mapped else own.expand(mapping.batch_size(), *own.shape)
+            for own, mapped in (_moved(tensor, mapping) for tensor in (x, layer.weight, layer.bias))
+        ]
+        result = torch.baddbmm(of_each[2].unsqueeze(1), of_each[0], of_each[1].mT)
+    put_back: Tensor = _put_back(result, mapping.level())
+    return put_back

@@ -1,6 +1,6 @@
 """Which runs of a stack have models that differ in numbers only, so that their steps can be taken together."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -170,9 +170,8 @@ def _is_number(value: Any) -> bool:
 
 
 @contextmanager
-def set_in(module: nn.Module, numbers: Sequence[Number], values: Sequence[Tensor]) -> Iterator[None]:
+def set_in(parts: Mapping[str, nn.Module], numbers: Sequence[Number], values: Sequence[Tensor]) -> Iterator[None]:
     """Inside, the numbers of a module's parts are tensors."""
-    parts = dict(module.named_modules())
     before = [(parts[number.module], number.name, vars(parts[number.module]).get(number.name)) for number in numbers]
     for number, value in zip(numbers, values, strict=True):
         object.__setattr__(parts[number.module], number.name, tuple(value.unbind()) if value.dim() else value)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from vaekl.model.mapped import Linears
+from vaekl.model.mapped import batched, linears_of
 from vaekl.training.alike import Number, set_in, settings
 from vaekl.training.rows import Rows
 from vaekl.training.stack import Member
@@ -40,6 +40,7 @@ class JointStep:
         first = trainers[0]
         self.members, self._batches = members, [member.waits_with for member in members]
         self._objective, self._optimizer, self._device = first.objective, first.optimizer, first.device
+        self._linears, self._parts = linears_of(first.objective), dict(first.objective.named_modules())
         self._numbers = [(number, torch.tensor(number.values, device=first.device)) for number in numbers]
         objectives, optimizers = [own.objective for own in trainers], [own.optimizer for own in trainers]
         self._rows = [Rows(objectives, optimizers, index) for index in range(len(first.optimizer.param_groups))]
@@ -85,9 +86,10 @@ class JointStep:
         for rows in self._rows:
             rows.values.grad = None
             parameters |= rows.parameters()
-        self._objective.train()
+        if not self._objective.training:
+            self._objective.train()
         numbers = [values for _, values in self._numbers]
-        with Linears():
+        with batched(self._linears):
             losses, ledger, changed = torch.vmap(self._of_one)(parameters, self._buffers, numbers, x, noise, schedule)
         losses.sum().backward()
         for name, value in changed.items():
@@ -104,7 +106,7 @@ class JointStep:
         schedule: Tensor,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         state = parameters | buffers
-        with set_in(self._objective, [number for number, _ in self._numbers], numbers):
+        with set_in(self._parts, [number for number, _ in self._numbers], numbers):
             loss, ledger = functional_call(self._objective, state, (x, noise, schedule))
         # what was assigned; what was changed in place was changed in all runs' tensor
         return loss, ledger, {name: state[name] for name in buffers if state[name] is not buffers[name]}
