@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from cli_helpers import SMALL, refused, vaekl
@@ -57,6 +58,44 @@ def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):
     assert plans.plan(12, 3, False, large).threads == plans.one_by_one(12, 3).threads == 3
 
 
+@pytest.mark.parametrize(
+    ("share", "size", "runs", "text"),
+    [
+        (0.25, 3, 6, "6 runs: 2 stacks of 3, 2 at a time with 1 thread each (2 cores)"),
+        (0.25, 3, 5, "5 runs: 2 stacks of up to 3, 2 at a time with 1 thread each (2 cores)"),
+        (1.05, 3, 6, "6 runs, 2 at a time with 1 thread each (2 cores)"),
+    ],
+)
+def test_stacks_are_taken_where_they_are_faster_and_the_plan_says_by_how_much(share, size, runs, text, monkeypatch):
+    monkeypatch.setattr(plans, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(plans, "free_memory", lambda: 64e9)
+    trial = plans.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=share, size=size)
+    processes = plans.plan(runs, 0, False, trial)
+    each = [list(range(start, min(start + size, runs))) for start in range(0, runs, size)]
+    assert processes.seconds == 5 + 50 * 3
+    chosen = plans.stack_size(processes, each)
+    assert chosen == (size if share < 1 else 1)
+    other = plans.in_stacks(processes, each)
+    assert other.seconds == 5 + (10 + 40 * share) * size
+    plan = replace(other, other=processes.seconds) if chosen > 1 else replace(processes, other=other.seconds)
+    # ten seconds of each run are no steps
+    times = "65 s, processes would take 3 min" if chosen > 1 else "3 min, stacks would take 3 min"
+    assert plan.text() == f"{text}\n  on cpu, up to 20,000 parameters and 1.0 GB each; about {times}"
+
+
+def test_runs_whose_numbers_differ_are_tried_once(monkeypatch):
+    requests = []
+
+    def tried(request, threads):
+        requests.append(request)
+        return {"runs": [], "stack": {}}
+
+    monkeypatch.setattr(plans, "_tried", tried)
+    runs = [["likelihood=cb", f"weighting.beta={beta}", f"seed={seed}"] for beta in (0.1, 1) for seed in (0, 1)]
+    plans.tried([*runs, ["likelihood=cb", "weighting.per=value"], ["model=conv"]], [], 1, 1)
+    assert requests[0]["runs"] == [runs[-1], ["likelihood=cb", "weighting.per=value"], ["model=conv"]]
+
+
 @pytest.mark.nightly
 def test_a_trial_knows_sizes_and_times():
     base = ["model=linear", "model.latents=4", "likelihood=gaussian", "trainer.valid_every=500"]
@@ -66,6 +105,14 @@ def test_a_trial_knows_sizes_and_times():
     assert trial.parameters == 64 * 4 + 4 + 4 + 4 * 64 + 64 + 1
     assert trial.device == "cpu" and 2e8 < trial.bytes < 4e9
     assert 0 < trial.seconds < 3600
+
+
+@pytest.mark.nightly
+def test_a_trial_of_a_stack_has_as_many_runs_as_it_will_have():
+    base = ["model.hidden=[16]", "model.latents=2", "weighting=fixed_beta"]
+    runs = [[*base, f"weighting.beta={beta}"] for beta in (0.1, 0.2)]
+    trial = plans.tried(runs, [], 1, 1, runs, 12)
+    assert trial.size == 12 and trial.reason == "" and 0 < trial.stacked < 1
 
 
 @pytest.mark.nightly

@@ -36,28 +36,23 @@ def drawn_at_once(folder: Path, choose: Callable[[], int]) -> int:
         return number
 
 
-def stacked(folder: Path, wish: int | None, choose: Callable[[], int]) -> int:
-    """How many runs of a sweep share a step at most: as many as when it was begun, or as the user wishes.
+def stacked(folder: Path) -> int | None:
+    """How many runs of a sweep share a step at most; None for a sweep that begins.
 
     In a stack of another size the last digits would be others.
-
-    Args:
-        folder: the sweep's.
-        wish: the user's number, or None.
-        choose: the number, for a sweep that begins.
 
     Raises:
         UnreadableError: the file that holds it is damaged.
     """
-    file = folder / _STACKS
     try:
-        before = read_record(file, Stacks, _MOST, "take it away, and the stacks are chosen anew").size
+        return read_record(folder / _STACKS, Stacks, _MOST, "take it away, and the stacks are chosen anew").size
     except FileNotFoundError:
-        before = None
-    number = wish if wish is not None else before if before is not None else choose()
-    if number != before:
-        write_record(file, Stacks(schema=SCHEMA, size=number))
-    return number
+        return None
+
+
+def note_stacked(folder: Path, size: int) -> None:
+    """Remember how many runs of a sweep share a step at most."""
+    write_record(folder / _STACKS, Stacks(schema=SCHEMA, size=size))
 
 
 def is_planned(folder: Path) -> bool:

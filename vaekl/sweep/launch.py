@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -24,7 +24,7 @@ from vaekl.system.places import check_name, check_place, is_full
 from vaekl.system.terminal import command, printable
 from vaekl.system.workers import in_worker, no_processes
 
-#: how many runs of a stack are tried
+#: so many different runs are tried in a stack, which has them several times
 _STACK_TRIED = 8
 
 
@@ -282,13 +282,20 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
     console.print("trying some of the runs for a few steps, to know sizes and times")
     each = sweep.runs()
     may_stack = sweep.stack != parse.OFF and sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
-    together = [[each[number] for number in stacks.largest_kind(each)[:_STACK_TRIED]]] if may_stack else []
-    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, *together)
-    chosen = plan.plan(runs, finished, gpu, trial)
     if not may_stack:
-        return chosen
-    kinds = [len(kind) for kind in stacks.divided(each, len(each))]
-    size = sweep_folder.stacked(
-        path, None if sweep.stack == "auto" else int(sweep.stack), lambda: plan.stack_size(chosen, kinds)
-    )
-    return plan.in_stacks(chosen, stacks.divided(each, size)) if size > 1 else chosen
+        return plan.plan(runs, finished, gpu, plan.tried(each, sweep.directories, guess.at_once, guess.threads))
+    kinds = stacks.divided(each, len(each))
+    wish = sweep_folder.stacked(path) if sweep.stack == "auto" else int(sweep.stack)
+    largest = max(kinds, key=len)
+    size = plan.largest_stack(guess, len(largest)) if wish is None else wish
+    some = [each[number] for number in largest[:_STACK_TRIED]] if size > 1 else []
+    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, some, min(size, len(largest)))
+    chosen = plan.plan(runs, finished, gpu, trial)
+    tried = stacks.divided(each, trial.size if trial else 1)
+    if wish is None:
+        size = plan.stack_size(chosen, tried)
+    sweep_folder.note_stacked(path, size)
+    stacked = plan.in_stacks(chosen, stacks.divided(each, size))
+    if size > 1:
+        return replace(stacked, other=chosen.seconds)
+    return replace(chosen, other=plan.in_stacks(chosen, tried).seconds if trial and trial.size > 1 else None)

@@ -23,8 +23,8 @@ _SHARE_OF_MEMORY = 0.9
 _TRIED, _PATIENCE = 6, 120
 #: the share of a step's time above which to take it together is not worth it, since a process that dies takes all along
 _WORTH_IT = 0.85
-#: what a run more in a stack needs: its files and pictures, and its parameters with their gradient and memory
-_BYTES_A_MEMBER, _BYTES_A_PARAMETER = 2e7, 24
+#: keys in which the runs of a stack may differ: numbers of the loss and of the optimiser; groups by their first word
+FREE = ("seed", "weighting.", "control.", "optim.", "schedule.", "lr_schedule.", "trainer.clip_norm", "trainer.ema")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Trial:
         parameters: of the largest.
         device: cpu or cuda.
         in_steps: how many of the seconds the steps take.
-        stacked: the same where some runs take their steps together, as a share; None where that was not tried.
+        stacked: the share of a step's time that a run needs in a stack of `size`; None where that was not tried.
+        size: of the stack that was tried.
         reason: why they cannot all take them together, in words, or empty.
     """
 
@@ -49,6 +50,7 @@ class Trial:
     device: str
     in_steps: float = 0.0
     stacked: float | None = None
+    size: int = 1
     reason: str = ""
 
 
@@ -65,6 +67,8 @@ class Plan:
         trial: what a few steps of some runs have shown, or None.
         stack: how many runs share a process and their steps at most; 1 where each has its own.
         stacks: how many such processes there are in all.
+        other: seconds that processes would take where stacks were chosen, or stacks where processes were; None where
+            only one of them was looked at.
     """
 
     runs: int
@@ -75,6 +79,18 @@ class Plan:
     trial: Trial | None = None
     stack: int = 1
     stacks: int = 0
+    other: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the sweep will take on a machine that does nothing else."""
+        trial = self.trial
+        if trial is None or trial.seconds is None:
+            return None
+        if self.stack == 1:
+            return trial.start + trial.seconds * ceil((self.runs - self.finished) / self.at_once)
+        saved = trial.in_steps * (1 - (trial.stacked or 1.0))
+        return trial.start + (trial.seconds - saved) * self.stack * ceil(self.stacks / self.at_once)
 
     def text(self) -> str:
         """The plan as it is printed before the first run."""
@@ -84,7 +100,8 @@ class Plan:
         threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
         line = f"{self.runs} runs{finished}, {self.at_once} at a time with {threads} each ({self.reason})"
         if self.stack > 1:
-            stacks = f"{self.stacks} stack{'s' if self.stacks > 1 else ''} of up to {self.stack}"
+            up_to = "" if self.stack * self.stacks == self.runs else "up to "
+            stacks = f"{self.stacks} stack{'s' if self.stacks > 1 else ''} of {up_to}{self.stack}"
             how = f"{stacks}, {self.at_once} at a time with {threads} each"
             line = f"{self.runs} runs{finished}: {how} ({self.reason})"
         elif self.trial is not None and self.trial.reason:
@@ -93,12 +110,10 @@ class Plan:
             return line
         sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
         line += f"\n  on {self.trial.device}, {sizes}"
-        if self.trial.seconds is not None:
-            seconds, rounds = self.trial.seconds, ceil((self.runs - self.finished) / self.at_once)
-            if self.stack > 1:
-                saved = self.trial.in_steps * (1 - (self.trial.stacked or 1.0))
-                seconds, rounds = (seconds - saved) * self.stack, ceil(self.stacks / self.at_once)
-            line += f"; about {duration(self.trial.start + seconds * rounds)}"
+        if self.seconds is not None:
+            line += f"; about {duration(self.seconds)}"
+            if self.other is not None:
+                line += f", {'processes' if self.stack > 1 else 'stacks'} would take {duration(self.other)}"
         return line
 
 
@@ -131,19 +146,27 @@ def _threads(cores: int) -> int:
     return int(wish) if wish.isdecimal() and int(wish) > 0 else cores
 
 
-def stack_size(plan: Plan, kinds: Sequence[int]) -> int:
-    """How many runs shall share a process and their steps at most; 1 where that was no faster.
+def largest_stack(plan: Plan, alike: int) -> int:
+    """How many runs can share a process and their steps at most, so that each process has a stack.
 
     Args:
         plan: without stacks.
-        kinds: how many runs there are of each kind that may share them.
+        alike: how many runs may share them.
     """
-    trial = plan.trial
-    if trial is None or trial.stacked is None or trial.stacked > _WORTH_IT:
+    return max(1, min(ceil(alike / plan.at_once), MOST_STACKED))
+
+
+def stack_size(plan: Plan, each: Sequence[Sequence[int]]) -> int:
+    """How many runs shall share a process and their steps at most; 1 where that was not faster by enough.
+
+    Args:
+        plan: without stacks.
+        each: the stacks, where as many runs share them as have been tried.
+    """
+    if plan.trial is None or plan.trial.stacked is None or plan.trial.size == 1:
         return 1
-    room = _SHARE_OF_MEMORY * free_memory() / plan.at_once - trial.bytes
-    fit = int(room // (_BYTES_A_MEMBER + _BYTES_A_PARAMETER * trial.parameters))
-    return max(1, min(ceil(max(kinds) / plan.at_once), fit, MOST_STACKED))
+    stacks, processes = in_stacks(plan, each).seconds, plan.seconds
+    return plan.trial.size if stacks and processes and stacks < _WORTH_IT * processes else 1
 
 
 def in_stacks(plan: Plan, stacks: Sequence[Sequence[int]]) -> Plan:
@@ -160,6 +183,7 @@ def tried(
     at_once: int,
     threads: int,
     stack: Sequence[Sequence[str]] = (),
+    size: int = 1,
 ) -> Trial | None:
     """Some of the runs for a few steps each, beside each other as they will be; None where none of them can be.
 
@@ -169,9 +193,11 @@ def tried(
         at_once: how many processes.
         threads: of each.
         stack: those of some runs that are tried together, in each process, after that.
+        size: how many a stack has, where memory suffices.
     """
-    # seeds cost the same; of the rest, some from the whole range, and each process has something to do
-    kinds = list({tuple(w for w in run if not w.startswith(("seed=", "split_seed="))): run for run in runs}.values())
+    # other seeds and other numbers of the loss cost the same; of the rest, some from the whole range, and each process
+    # has something to do
+    kinds = list({tuple(word for word in run if not _is_number(word)): run for run in runs}.values())
     some = [list(kinds[i * len(kinds) // min(_TRIED, len(kinds))]) for i in range(min(_TRIED, len(kinds)))]
     some = [some[i % len(some)] for i in range(max(len(some), at_once))]
     room = _SHARE_OF_MEMORY * free_memory() / at_once
@@ -179,6 +205,7 @@ def tried(
         "directories": [str(directory.absolute()) for directory in directories],
         "room": room,
         "stack": [list(run) for run in stack],
+        "size": size,
     }
     with ThreadPoolExecutor(at_once) as pool:
         parts = list(pool.map(lambda place: _tried(request | {"runs": some[place::at_once]}, threads), range(at_once)))
@@ -197,8 +224,19 @@ def tried(
         answers[0]["device"],
         sum(answer["step"] * answer["steps"] for answer in timed) / len(timed) if timed else 0.0,
         median(together) / median(steps) if together and steps else None,
+        min((part["stack"]["size"] for part in parts if part["stack"]), default=1),
         "; ".join(sorted(reasons)),
     )
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is a seed, or a number in which the runs of a stack may differ."""
+    key, _, value = word.partition("=")
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return key == "split_seed" or key.startswith(FREE)
 
 
 def _tried(request: dict[str, Any], threads: int) -> dict[str, Any]:

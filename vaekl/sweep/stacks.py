@@ -14,8 +14,7 @@ from hydra_plugins.hydra_joblib_launcher import _core
 from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
-#: keys in which the runs of a stack may differ: numbers of the loss and of the optimiser; groups by their first word
-_FREE = ("seed", "weighting.", "control.", "optim.", "schedule.", "lr_schedule.", "trainer.clip_norm", "trainer.ema")
+from vaekl.sweep.plan import FREE
 
 
 def divided(runs: Sequence[Sequence[str]], size: int) -> list[list[int]]:
@@ -27,7 +26,7 @@ def divided(runs: Sequence[Sequence[str]], size: int) -> list[list[int]]:
     """
     kinds: dict[tuple[str, ...], list[int]] = {}
     for number in sorted(range(len(runs)), key=lambda number: sorted(runs[number])):
-        fixed = sorted(word for word in runs[number] if not word.startswith(_FREE))
+        fixed = sorted(word for word in runs[number] if not word.startswith(FREE))
         kinds.setdefault(tuple(fixed), []).append(number)
     stacks = []
     for kind in kinds.values():
@@ -35,11 +34,6 @@ def divided(runs: Sequence[Sequence[str]], size: int) -> list[list[int]]:
         cuts = [len(kind) * place // count for place in range(count + 1)]
         stacks += [kind[start:stop] for start, stop in itertools.pairwise(cuts)]
     return stacks
-
-
-def largest_kind(runs: Sequence[Sequence[str]]) -> list[int]:
-    """The numbers of the runs that one stack of any size could hold, where these are the most."""
-    return max(divided(runs, len(runs)), key=len)
 
 
 @contextmanager

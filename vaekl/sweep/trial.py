@@ -11,7 +11,7 @@ import time
 from math import ceil
 from typing import Any
 
-from vaekl.config.job import single
+from vaekl.config.job import Job, single
 from vaekl.data import generator
 from vaekl.measures.elbo import evaluate
 from vaekl.run import build_data
@@ -26,6 +26,8 @@ _WARM_UP, _STEPS, _SECONDS = 2, 20, 1.0
 _JUDGED = 500
 #: a parameter's gradient, Adam's two moments, and what a step needs for a moment, in float32
 _BYTES_TO_TRAIN = 16
+#: what a run more in a stack needs: its files and pictures, and its parameters with their gradient and memory
+_BYTES_A_MEMBER, _BYTES_A_PARAMETER = 2e7, 24
 
 
 def main() -> None:
@@ -36,21 +38,31 @@ def main() -> None:
         with contextlib.suppress(Exception):  # what is wrong with a run, the run says
             answers.append(_cost(overrides, request["directories"], request["room"]))
     stacked: dict[str, Any] = {}
+    parameters = max((answer["parameters"] for answer in answers), default=0)
     if len(request["stack"]) > 1 and answers and all(answer["step"] is not None for answer in answers):
         with contextlib.suppress(Exception):
-            stacked = _stacked(request["stack"], request["directories"])
+            room = int((request["room"] - _resident()) // max(_BYTES_A_MEMBER + _BYTES_A_PARAMETER * parameters, 1))
+            size = max(2, min(request["size"], room))
+            stacked = _stacked(request["stack"][:size], request["directories"], size)
     sys.stdout.write(json.dumps({"runs": answers, "stack": stacked}))
 
 
-def _stacked(runs: list[list[str]], directories: list[str]) -> dict[str, Any]:
-    """Seconds of a step of each of some runs where they take it together, or why they do not."""
+def _stacked(runs: list[list[str]], directories: list[str], size: int) -> dict[str, Any]:
+    """Seconds of a step of each run of a stack, or why the runs do not take it together.
+
+    Args:
+        runs: some of them; where the stack has more, they are there several times.
+        directories: the user's own config folders.
+        size: how many the stack has.
+    """
     reasons: list[str] = []
     begun, steps = 0.0, _STEPS // 2
+    words = [[*run, *(f"--config-dir={directory}" for directory in directories)] for run in runs]
+    jobs = [single(run) for run in words]
 
-    def train(overrides: list[str]) -> None:
+    def train(job: Job) -> None:
         nonlocal begun
-        job = single([*overrides, *(f"--config-dir={directory}" for directory in directories)])
-        trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO())).trainer
+        trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO()), callbacks=[]).trainer
         trainer.model.train()
         indices = itertools.islice(trainer.batches_to_come(), _WARM_UP + steps)
         with stack.joined(trainer), contextlib.closing(trainer.data.train.stream(indices)) as batches:
@@ -60,8 +72,8 @@ def _stacked(runs: list[list[str]], directories: list[str]) -> dict[str, Any]:
                 trainer.train_step(stored)
 
     with build_data.shared():
-        stack.train([functools.partial(train, overrides) for overrides in runs], reasons.append)
-    return {"step": (time.perf_counter() - begun) / steps / len(runs), "reason": "; ".join(reasons)}
+        stack.train([functools.partial(train, jobs[place % len(jobs)]) for place in range(size)], reasons.append)
+    return {"step": (time.perf_counter() - begun) / steps / size, "size": size, "reason": "; ".join(reasons)}
 
 
 def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str, Any]:
