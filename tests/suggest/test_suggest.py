@@ -37,6 +37,7 @@ def test_the_card_says_what_suggest_json_holds(done):
     assert best["nats"] >= second["nats"] and second["behind_nats"] == pytest.approx(best["nats"] - second["nats"])
     assert best["bits_per_dim"] == pytest.approx(-best["nats"] / (64 * 0.6931471805599453))
     assert f"{best['bits_per_dim']:.4g}" in answer.out
+    assert best["seeds"] == 2 and best["seeds_step"] == best["step"] == 4
     assert suggestion["train"] in answer.out and "model.latents=4" in suggestion["train"]
     assert re.search(r"BCE +without its constant would", answer.out)
     assert "β_KL = " in answer.out and "(x − x̂)²" in answer.out

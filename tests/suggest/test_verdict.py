@@ -5,7 +5,7 @@ import pytest
 
 from vaekl.store.suggest_schema import Point
 from vaekl.suggest.candidates import Candidate
-from vaekl.suggest.verdict import Result, crossing, seeds_spread, verdict
+from vaekl.suggest.verdict import Result, as_record, crossing, seeds_spread, verdict
 
 
 def point(nats, step=100, **more):
@@ -60,6 +60,14 @@ def test_few_validation_examples_make_a_difference_uncertain():
     difference = np.array(uneven) - np.array(even)
     assert apart.gaps[0].error == pytest.approx(difference.std(ddof=1) / 2)
     assert not apart.is_certain
+
+
+def test_a_record_says_how_far_behind_in_the_unit_of_the_aim():
+    made = verdict([result("a", 1.0, 3.0, goal=-0.2), result("b", 5.0, 7.0, goal=-0.1)], density=False)
+    best, behind = as_record(made, None)
+    assert (best["behind_nats"], best["behind_goal"]) == (0.0, 0.0)
+    assert (behind["behind_nats"], behind["behind_goal"], behind["behind_goal_error"]) == (4.0, pytest.approx(0.1), 0.0)
+    assert (behind["seeds"], behind["step"], behind["seeds_step"]) == (2, 100, 100)
 
 
 def test_seeds_are_pooled_over_candidates():

@@ -136,7 +136,9 @@ class Finalist(Record, kw_only=True):
     active_units: Number
     latents: AtLeastOne
     behind_nats: Number
-    behind_error_nats: NotNegative | None
+    #: how far behind in what the aim goes by, and the standard error of that
+    behind_goal: Number
+    behind_goal_error: NotNegative | None
 
 
 class Suggestion(Record, kw_only=True):

@@ -18,7 +18,7 @@ from vaekl.system.errors import VaeklError
 #: share of the time that is left which a rung may take
 _MOST_OF_REST = 0.6
 #: outputs for each value above which a candidate is tried last, and the share of the time that it may take then
-_MANY_OUTPUTS, _MOST_OF_A_TRY = 32, 0.1
+_MANY_OUTPUTS, _MOST_OF_A_TRY = 32, 0.2
 #: how many times as long as others' a step takes that makes a candidate dear
 _DEAR = 5.0
 #: share of the time that is left which trying the candidates may take

@@ -205,7 +205,8 @@ def as_record(verdict: Verdict, bits: float | None) -> list[dict[str, Any]]:
                 "active_units": result.mean("active_units"),
                 "latents": result.candidate.latents,
                 "behind_nats": gap.nats if gap else 0.0,
-                "behind_error_nats": gap.error if gap else 0.0,
+                "behind_goal": gap.goal if gap else 0.0,
+                "behind_goal_error": gap.error if gap else 0.0,
             }
         )
     return rows
