@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from vaekl.model.likelihoods import Bernoulli, Beta, Categorical, ContinuousBernoulli, Laplace
 from vaekl.model.likelihoods import continuous_bernoulli as cb
+from vaekl.model.likelihoods.beta_constant import log_norm_const
 
 _MAGNITUDES = np.unique(
     np.concatenate([10 ** np.linspace(-8, 4, 241), [0, 0.01, 1.9999, 2, 2.0001, 3.9999, 4, 16, 88]])
@@ -114,6 +115,33 @@ def test_beta_gradient_in_float32():
             total = mp.digamma((own - 1) / mp.mpf(2) + (other - 1) / mp.mpf(2) + 2)
             exact = (total - mp.digamma((own - 1) / mp.mpf(2) + 1)) / 2 / (1 + mp.exp(-value.item()))
             assert slope.item() == pytest.approx(float(exact), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value_error", "slope_error"), [(torch.float32, 2e-6, 6e-7), (torch.float64, 4e-15, 1.3e-15)]
+)
+def test_beta_ln_c_and_its_slopes_however_unequal_the_two(dtype, value_error, slope_error):
+    sizes = [1e-4, 3e-3, 0.1, 0.6, 1.0, 2.5, 7.0, 30.0, 1e3, 1e6, 1e9]
+    pairs = torch.cartesian_prod(*[torch.tensor([*sizes], dtype=dtype)] * 2).requires_grad_()
+    values = log_norm_const(*pairs.unbind(1))
+    (slopes,) = torch.autograd.grad(values.sum(), pairs)
+    with mp.workdps(40):
+        exact = [float(beta_ln_c(*pair)) for pair in pairs.tolist()]
+        exact_slopes = [
+            [float(mp.digamma(mp.mpf(alpha) + beta) - mp.digamma(own)) for own in (alpha, beta)]
+            for alpha, beta in pairs.tolist()
+        ]
+    assert_allclose(values.detach(), exact, rtol=value_error, atol=value_error)
+    assert_allclose(slopes, exact_slopes, rtol=slope_error)
+
+
+def test_beta_ln_c_of_numbers_whose_squares_are_infinite():
+    pair = torch.tensor([1e25, 2e25]).requires_grad_()
+    value = log_norm_const(*pair)
+    value.backward()
+    entropy = 3e25 * (np.log(3) - 2 / 3 * np.log(2))
+    assert value.item() == pytest.approx(entropy, rel=1e-6)
+    assert_allclose(pair.grad, np.log([3, 1.5]), rtol=1e-6)
 
 
 def test_beta_with_tiny_parameters_is_itself_at_phi_one():
