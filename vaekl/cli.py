@@ -88,8 +88,14 @@ def _train(words: list[str]) -> int:
     prepare_process()
     from vaekl.sweep import launch
 
-    launch.train(words)
+    launch.train(words, _report_of_sweep)
     return 0
+
+
+def _report_of_sweep(sweep: Path, trusted: Sequence[str]) -> None:
+    from vaekl.config import trust, verb_options
+
+    import_module("vaekl.verbs.report").main(verb_options.parse("report", trust.vouch([*trusted, str(sweep)])))
 
 
 def _own_configs(words: list[str]) -> list[Path]:

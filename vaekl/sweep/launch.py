@@ -1,45 +1,54 @@
 """`vaekl train -m`: every run of a sweep in its folder, whoever launches it; a run that fails stops no other."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from omegaconf import DictConfig
 
 from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.config.files import files_digest
 from vaekl.store import RunFolder, manifest, sweep_folder
-from vaekl.store.config import trust_words
 from vaekl.store.schema import Results
-from vaekl.sweep import display, parse, plan, slurm, stacks, workers
+from vaekl.sweep import display, ending, parse, plan, slurm, stacks, workers
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
 from vaekl.system.files import made_folder, refuse_link, refuse_strange, sole_user, sole_writer, unwritable
 from vaekl.system.places import check_name, check_place, is_full
-from vaekl.system.terminal import command, printable
+from vaekl.system.terminal import printable
 from vaekl.system.workers import in_worker, no_processes
 
 #: so many different runs are tried in a stack, which has them several times
 _STACK_TRIED = 8
 
 
-def train(typed: Sequence[str]) -> None:
+def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
     """Every run that the words after `vaekl train` stand for: one, or a sweep; or what a config would be.
+
+    Args:
+        typed: the words.
+        make_report: called at the end of a sweep with report=true.
 
     Raises:
         VaeklError: one sentence for a mistake in the words, or for the runs that have failed.
         StoppedError: after a signal, when every run that had begun has saved its state.
     """
     own, stack = parse.stacked(typed)
+    own, report = parse.reported(own)
     words, names = parse.expanded(overrides.with_home(own))
     if overrides.is_sweep(words):
         mistakes.check(words)
-        _sweep(parse.read(words, names, stack))
+        _sweep(parse.read(words, names, stack, report), make_report)
+    elif report:
+        raise VaeklError(
+            "report=true makes a report at the end of a sweep: leave it away, and type `vaekl report RUN` once the run "
+            "has ended."
+        )
     elif overrides.shows(words):
         mistakes.check(words)
         multirun.show(words)
@@ -53,7 +62,7 @@ def _train_one(run: job.Job) -> float | None:
     return start.train(run)
 
 
-def _sweep(sweep: parse.Sweep) -> None:
+def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     composed = mistakes.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
     named = sweep.value("hydra.sweep.dir")
     path = (Path(str(composed.hydra.sweep.dir)) if named else sweep.folder()).absolute()
@@ -67,7 +76,7 @@ def _sweep(sweep: parse.Sweep) -> None:
     with sole_user(path):
         _check_queue(path, sweep)
         local = sweep.launcher in (None, "basic", "joblib")
-        chosen = _plan(sweep, path, console) if local else None
+        chosen = replace(_plan(sweep, path, console), to_evaluate=ending.to_evaluate(path, sweep)) if local else None
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {printable(str(path))}")
         where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
@@ -75,22 +84,7 @@ def _sweep(sweep: parse.Sweep) -> None:
         _launch(task, sweep, chosen, runs, console)
     if task.stopped:
         raise task.stopped[0]
-    if sweep.searches and (best := parse.best(path)) is not None:
-        console.print(f"  best        {best}")
-    ended = manifest.of_session(path, task.session)
-    console.print(f"{manifest.summary(ended)}\n  tensorboard {command('tensorboard', '--logdir', path)}")
-    console.print(f"  report      {command('vaekl', 'report', path, *trust_words(_configs(path, ended)))}")
-    if failures := manifest.failures(ended):
-        raise VaeklError(f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more.")
-    if not sweep.searches and (left := runs - sum(run.status == "finished" for run in ended.values())):
-        raise VaeklError(f"{left} of {runs} runs were stopped, or did not begin: the same command goes on with them.")
-
-
-def _configs(path: Path, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Those of a sweep's runs that can be read."""
-    for name in names:
-        with suppress(VaeklError):
-            yield RunFolder(path / name).config()
+    ending.close(path, task.session, sweep, console, make_report)
 
 
 _Where = Literal["here", "worker", "job"]
@@ -283,13 +277,15 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
     each = sweep.runs()
     may_stack = sweep.stack != parse.OFF and sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
     if not may_stack:
-        return plan.plan(runs, finished, gpu, plan.tried(each, sweep.directories, guess.at_once, guess.threads))
+        trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report)
+        return plan.plan(runs, finished, gpu, trial)
     kinds = stacks.divided(each, len(each))
     wish = sweep_folder.stacked(path) if sweep.stack == "auto" else int(sweep.stack)
     largest = max(kinds, key=len)
     size = plan.largest_stack(guess, len(largest)) if wish is None else wish
     some = [each[number] for number in largest[:_STACK_TRIED]] if size > 1 else []
-    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, some, min(size, len(largest)))
+    stack = min(size, len(largest))
+    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, some, stack, sweep.report)
     chosen = plan.plan(runs, finished, gpu, trial)
     tried = stacks.divided(each, trial.size if trial else 1)
     if wish is None:

@@ -21,7 +21,7 @@ from vaekl.system.terminal import command, setting
 from vaekl.system.workers import can_start_several
 
 _LONGEST_NAME = 60
-_STACK = "sweep.stack="
+_STACK, _REPORT = "sweep.stack=", "report="
 #: how many runs share their steps unless the user says otherwise: each has a process of its own
 OFF = "off"
 #: the extra that a launcher or sweeper is in, and the package that says whether it is installed
@@ -44,12 +44,14 @@ class Sweep:
         overrides: those that are no flags, read.
         names: of the ready-made sweeps among them.
         stack: how many runs share a step: auto, off, or a number.
+        report: whether its end is a report.
     """
 
     words: list[str]
     overrides: list[Override]
     names: list[str]
     stack: str = OFF
+    report: bool = False
 
     @property
     def directories(self) -> list[Path]:
@@ -142,17 +144,22 @@ class Sweep:
         return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), *last]
 
 
-def read(words: Sequence[str], names: list[str], stack: str = OFF) -> Sweep:
-    """What the words of a sweep mean; `names` are those of `expanded`, and `stack` is that of `stacked`.
+def read(words: Sequence[str], names: list[str], stack: str = OFF, report: bool = False) -> Sweep:
+    """What the words of a sweep mean; `names` are those of `expanded`, `stack` of `stacked`, `report` of `reported`.
 
     Raises:
         VaeklError: nothing is swept, or what they ask for is not installed.
     """
-    sweep = Sweep(list(words), overrides.parsed(words), names, stack)
+    sweep = Sweep(list(words), overrides.parsed(words), names, stack, report)
     for name in (sweep.launcher, sweep.value("hydra/sweeper")):
         extra, package = _EXTRAS.get(name or "", ("", ""))
         if extra and find_spec(package) is None:
             raise VaeklError(f'{name} is not installed: `pip install "vaekl[{extra}]"`.')
+    if report and sweep.launcher == "submitit_slurm":
+        raise VaeklError(
+            f"report=true measures the runs where the command is typed, which on a cluster is the login node: leave it "
+            f"away, and type `{command('vaekl', 'report', sweep.folder())}` in a job once the sweep has ended."
+        )
     # it warns of every question that a cluster without accounting does not answer
     logging.getLogger("submitit").addFilter(lambda record: record.levelno >= logging.ERROR)
     if sweep.value("hydra/sweeper") == "optuna":
@@ -213,6 +220,18 @@ def stacked(words: Sequence[str]) -> tuple[list[str], str]:
                 f"{_STACK}{word} is not auto, off or a number from 1 to {MOST_STACKED:,}: give one of them."
             )
     return [word for word in words if not word.startswith(_STACK)], sizes[-1] if sizes else OFF
+
+
+def reported(words: Sequence[str]) -> tuple[list[str], bool]:
+    """The words without `report=`, which is no key of a run, and whether the end of the sweep is a report.
+
+    Raises:
+        VaeklError: it is neither true nor false.
+    """
+    wishes = [word.removeprefix(_REPORT) for word in words if word.startswith(_REPORT)]
+    if strange := [wish for wish in wishes if wish not in ("true", "false")]:
+        raise VaeklError(f"{_REPORT}{strange[0]} is neither true nor false: report=true makes a report of the sweep.")
+    return [word for word in words if not word.startswith(_REPORT)], wishes[-1:] == ["true"]
 
 
 def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:

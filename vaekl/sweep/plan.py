@@ -41,6 +41,7 @@ class Trial:
         stacked: the share of a step's time that a run needs in a stack of `size`; None where that was not tried.
         size: of the stack that was tried.
         reason: why they cannot all take them together, in words, or empty.
+        evaluation: seconds in which `vaekl eval` measures a run, on average; None where that was not tried.
     """
 
     seconds: float | None
@@ -52,6 +53,7 @@ class Trial:
     stacked: float | None = None
     size: int = 1
     reason: str = ""
+    evaluation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Plan:
         stacks: how many such processes there are in all.
         other: seconds that processes would take where stacks were chosen, or stacks where processes were; None where
             only one of them was looked at.
+        to_evaluate: how many runs the report at the end will evaluate first; 0 without one.
     """
 
     runs: int
@@ -80,6 +83,7 @@ class Plan:
     stack: int = 1
     stacks: int = 0
     other: float | None = None
+    to_evaluate: int = 0
 
     @property
     def seconds(self) -> float | None:
@@ -95,7 +99,7 @@ class Plan:
     def text(self) -> str:
         """The plan as it is printed before the first run."""
         if self.finished == self.runs:
-            return f"{self.runs} runs, all finished before"
+            return f"{self.runs} runs, all finished before{self._evaluation()}"
         finished = f" ({self.finished} of them finished before)" if self.finished else ""
         threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
         line = f"{self.runs} runs{finished}, {self.at_once} at a time with {threads} each ({self.reason})"
@@ -107,14 +111,25 @@ class Plan:
         elif self.trial is not None and self.trial.reason:
             line += f"\n  not stacked:{self.trial.reason}"
         if self.trial is None:
-            return line
+            return line + self._evaluation()
         sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
         line += f"\n  on {self.trial.device}, {sizes}"
         if self.seconds is not None:
-            line += f"; about {duration(self.seconds)}"
+            line += f"; about {duration(self.seconds)}{self._evaluation()}"
             if self.other is not None:
                 line += f", {'processes' if self.stack > 1 else 'stacks'} would take {duration(self.other)}"
         return line
+
+    def _evaluation(self) -> str:
+        """What the report at the end needs before it, with its time where that is known."""
+        if not self.to_evaluate:
+            return ""
+        if self.trial is None or self.trial.evaluation is None:
+            return f", and the report's evaluation of {self.to_evaluate} runs"
+        # as `vaekl eval` does it: on each core one run at a time, or one in all on a GPU
+        at_once = 1 if self.trial.device != "cpu" else min(self.to_evaluate, allowed_cores())
+        seconds = self.trial.start + self.trial.evaluation * ceil(self.to_evaluate / at_once)
+        return f", and about {duration(seconds)} for the report's evaluation"
 
 
 def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
@@ -184,6 +199,7 @@ def tried(
     threads: int,
     stack: Sequence[Sequence[str]] = (),
     size: int = 1,
+    report: bool = False,
 ) -> Trial | None:
     """Some of the runs for a few steps each, beside each other as they will be; None where none of them can be.
 
@@ -194,6 +210,7 @@ def tried(
         threads: of each.
         stack: those of some runs that are tried together, in each process, after that.
         size: how many a stack has, where memory suffices.
+        report: whether it is tried too how long `vaekl eval` takes.
     """
     # other seeds and other numbers of the loss cost the same; of the rest, some from the whole range, and each process
     # has something to do
@@ -206,6 +223,7 @@ def tried(
         "room": room,
         "stack": [list(run) for run in stack],
         "size": size,
+        "report": report,
     }
     with ThreadPoolExecutor(at_once) as pool:
         parts = list(pool.map(lambda place: _tried(request | {"runs": some[place::at_once]}, threads), range(at_once)))
@@ -226,6 +244,7 @@ def tried(
         median(together) / median(steps) if together and steps else None,
         min((part["stack"]["size"] for part in parts if part["stack"]), default=1),
         "; ".join(sorted(reasons)),
+        sum(answer["evaluation"] for answer in timed) / len(timed) if timed and report else None,
     )
 
 

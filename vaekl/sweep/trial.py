@@ -12,8 +12,12 @@ from math import ceil
 from typing import Any
 
 from vaekl.config.job import Job, single
+from vaekl.config.verb_options import defaults
 from vaekl.data import generator
 from vaekl.measures.elbo import evaluate
+from vaekl.measures.importance import importance_bounds
+from vaekl.measures.ruler import log_density
+from vaekl.model.modes import evaluating
 from vaekl.run import build_data
 from vaekl.run.build import build
 from vaekl.run.config import RunConfig
@@ -24,6 +28,8 @@ from vaekl.training.trainer import Trainer
 _IMPORTED = time.process_time()
 _WARM_UP, _STEPS, _SECONDS = 2, 20, 1.0
 _JUDGED = 500
+#: decoder passes in which the importance-weighted bound is timed, and passes over the test images beside it
+_BOUND_PASSES, _OTHER_PASSES = 1000, 6
 #: a parameter's gradient, Adam's two moments, and what a step needs for a moment, in float32
 _BYTES_TO_TRAIN = 16
 #: what a run more in a stack needs: its files and pictures, and its parameters with their gradient and memory
@@ -36,7 +42,7 @@ def main() -> None:
     answers = []
     for overrides in request["runs"]:
         with contextlib.suppress(Exception):  # what is wrong with a run, the run says
-            answers.append(_cost(overrides, request["directories"], request["room"]))
+            answers.append(_cost(overrides, request["directories"], request["room"], request["report"]))
     stacked: dict[str, Any] = {}
     parameters = max((answer["parameters"] for answer in answers), default=0)
     if len(request["stack"]) > 1 and answers and all(answer["step"] is not None for answer in answers):
@@ -76,7 +82,7 @@ def _stacked(runs: list[list[str]], directories: list[str], size: int) -> dict[s
     return {"step": (time.perf_counter() - begun) / steps / size, "size": size, "reason": "; ".join(reasons)}
 
 
-def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str, Any]:
+def _cost(overrides: list[str], directories: list[str], room: float, report: bool) -> dict[str, Any]:
     begun = time.perf_counter()
     job = single([*overrides, *(f"--config-dir={directory}" for directory in directories)])
     trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO())).trainer
@@ -94,7 +100,28 @@ def _cost(overrides: list[str], directories: list[str], room: float) -> dict[str
     validations = ceil(plan.total_steps / plan.valid_every) + 1
     judged = validations * len(data.valid or []) + len(data.test)
     seconds = start + step * plan.total_steps + an_image * judged
-    return facts | {"bytes": _resident(), "seconds": seconds, "step": step, "steps": plan.total_steps}
+    measured = {"seconds": seconds, "step": step, "steps": plan.total_steps}
+    if report:
+        measured["evaluation"] = _evaluation(trainer, an_image)
+    return facts | measured | {"bytes": _resident()}
+
+
+def _evaluation(trainer: Trainer, an_image: float) -> float:
+    """Seconds in which `vaekl eval` measures the run: most of them are the importance-weighted bound's.
+
+    Args:
+        trainer: at its first step.
+        an_image: seconds of one image in one evaluation.
+    """
+    model, data = trainer.model, trainer.data
+    k = max(defaults("eval")["k"])
+    some, noise = data.test.first(max(1, _BOUND_PASSES // k)), generator("trial", 0, trainer.device)
+    with evaluating(model):
+        before = time.perf_counter()
+        importance_bounds(model, some, log_density(model), [k], noise)
+        of_bound = (time.perf_counter() - before) / len(some)
+    neighbours = 0 if data.train.labels is None else len(data.train)
+    return of_bound * len(data.test) + an_image * (_OTHER_PASSES * len(data.test) + neighbours)
 
 
 def _resident() -> float:
