@@ -1,6 +1,7 @@
 """python -m benchmarks [WHAT ...] [--smoke] [--rounds N] [--only mlp|conv]; `table FILE` prints a file of results.
 
-WHAT is any of speed, likelihoods, controls, profile, start, busy, growth, large_data, history; all of them by default.
+WHAT is any of speed, likelihoods, controls, profile, start, busy, growth, large_data, sweep, history; all of them by
+default.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import Any
 from benchmarks import results, speed
 from benchmarks.environment import ROOT
 
-_ALL = ("speed", "likelihoods", "controls", "profile", "start", "busy", "growth", "large_data", "history")
+_ALL = ("speed", "likelihoods", "controls", "profile", "start", "busy", "growth", "large_data", "sweep", "history")
 
 
 def _speed(asked: argparse.Namespace) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def table(found: dict[str, Any]) -> str:
         said = {"share_around": "validation and what hangs on it", "share_pictures": "pictures"}
         for row in rows:
             parts += [f"{row['name']}: {what} took {row[key]:.1%}." for key, what in said.items() if key in row]
-    for name in ("likelihoods", "controls", "profile", "start", "busy", "growth", "large_data", "history"):
+    for name in ("likelihoods", "controls", "profile", "start", "busy", "growth", "large_data", "sweep", "history"):
         if name in found:
             rows = found[name]
             parts.append(f"## {name}\n\n{rows if isinstance(rows, str) else plain_table(rows)}")

@@ -24,7 +24,7 @@ from vaekl.system.terminal import printable
 from vaekl.system.workers import in_worker, no_processes
 
 #: so many different runs are tried in a stack, which has them several times
-_STACK_TRIED = 8
+_STACK_TRIED = 4
 
 
 def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
