@@ -11,18 +11,22 @@ from vaekl.model.mapped import applied
 
 
 class _LogNdtr(torch.autograd.Function):
+    """ln Φ and its slope from one erfcx each: Φ(−|z|) = ½ exp(−z²/2) erfcx(|z|/√2)."""
+
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
-        result: Tensor = torch.special.log_ndtr(z)
-        return result
+        # torch's own gradient loses its digits from z ≈ −1e5 on and is infinite at −1e10
+        below, half = z < 0, 0.5 * z.square()
+        scaled: Tensor = torch.special.erfcx(z.abs().mul_(sqrt(0.5)))
+        density = half.neg().exp_()
+        tail = (density * scaled).mul_(0.5)
+        ctx.save_for_backward(torch.where(below, sqrt(2 / pi) / scaled, density.mul_(sqrt(0.5 / pi)).div_(1 - tail)))
+        return torch.where(below, scaled.mul_(0.5).log_().sub_(half), tail.neg_().log1p_())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # torch's own gradient loses its digits from z ≈ −1e5 on and is infinite at −1e10
-        (z,) = ctx.saved_tensors
-        slope: Tensor = sqrt(2 / pi) / torch.special.erfcx(-z / sqrt(2))
+        slope: Tensor = ctx.saved_tensors[0]
         return grad * slope
 
 
