@@ -1,7 +1,9 @@
 """What people put into papers: the verdict, the vector graphics, the table in LaTeX."""
 
 import re
+import subprocess
 from dataclasses import replace
+from shutil import which
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -103,6 +105,29 @@ def test_the_table_for_latex_has_the_figures_and_escapes_names(made, groups):
     assert f"{sum(kl) / 2:.2f}".replace("-", "$-$") in next(row for row in rows if row.startswith("cb "))
     hostile = latex.escaped("a_b & 5 % $x$ \\input{/etc/passwd} #1 ~^")
     assert not re.search(r"(?<!\\)[&%#_]", hostile) and r"\input" not in hostile
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(which("pdflatex") is None, reason="pdflatex is not installed: apt-get install texlive-latex-base")
+def test_the_table_compiles_with_any_name_in_it(groups, tmp_path):
+    """The table of the sweep in a minimal document, and every letter that a name or a caption may hold."""
+    signs = "".join(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x250), *latex._ESCAPED])) + "αΔ∞≥日本‘’“”—€"
+    hostile = replace(groups[0], settings={key: f"{value}{signs[:95]}" for key, value in groups[0].settings.items()})
+    table = latex.table([hostile, *groups[1:]], f"Signs: {signs} \\input{{/etc/passwd}}")
+    (tmp_path / "table.tex").write_text(table, encoding="utf-8")
+    lines = [
+        r"\documentclass{article}",
+        r"\usepackage{booktabs,graphicx}",
+        r"\begin{document}",
+        r"\input{table}",
+        r"\end{document}",
+    ]
+    (tmp_path / "paper.tex").write_text("\n".join(lines), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=200)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").stat().st_size > 10_000
+    assert "undefined" not in done.stdout and "Missing character" not in (tmp_path / "paper.log").read_text("latin-1")
 
 
 def test_the_same_figure_gives_the_same_file():

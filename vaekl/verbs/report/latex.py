@@ -1,6 +1,7 @@
 """The table of the groups for a paper in LaTeX, with the rules of booktabs, and the captions as text."""
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from vaekl.system.terminal import printable
 from vaekl.verbs.report.groups import COLUMNS, Group, swept
@@ -22,11 +23,13 @@ TABLE_CAPTION = (
     "on the same data, protocol and support; bits/dim of the integers on the fair ruler, comparable between "
     "likelihoods. Bold: the best of those that can be compared."
 )
+#: an accent that the default font lacks, and what it has beside ASCII and accented letters
+_OGONEK, _LETTERS = "\u0328", "ßæøÆØœŒłŁı‘’“”—€"
 _ESCAPED = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
-    | {'"': r"\textquotedbl{}", "`": r"\textasciigrave{}"}
+    | {'"': r"\symbol{34}", "`": r"\textasciigrave{}"}
     | {"−": "$-$", "±": r"$\pm$", "–": "--", "·": r"$\cdot$", "×": r"$\times$", "…": r"\ldots{}", "‖": r"$\|$"}
     | {"φ": r"$\varphi$", "σ": r"$\sigma$", "β": r"$\beta$", "λ": r"$\lambda$", "θ": r"$\theta$", "Σ": r"$\Sigma$"}
     | {"√": r"$\surd$", "∈": r"$\in$", "≤": r"$\leq$", "≥": r"$\geq$", "½": r"$\frac12$", "²": r"$^2$", "→": r"$\to$"}
@@ -39,7 +42,14 @@ def escaped(text: str) -> str:
     >>> print(escaped("weighting.beta=0.1, 50 % of λ_1"))
     weighting.beta=0.1, 50 \% of $\lambda$\_1
     """
-    return printable(text).translate(_ESCAPED)
+    return "".join(_ESCAPED.get(ord(letter)) or _in_latex(letter) for letter in printable(text))
+
+
+def _in_latex(letter: str) -> str:
+    """A letter that pdflatex prints in its default font, or the number of one that it would refuse."""
+    parts = normalize("NFD", letter)
+    is_accented = letter < "\u0180" and len(parts) == 2 and parts[0].isascii() and parts[1] != _OGONEK
+    return letter if letter.isascii() or is_accented or letter in _LETTERS else f"U+{ord(letter):04X}"
 
 
 def table(groups: Sequence[Group], caption: str) -> str:
@@ -60,17 +70,18 @@ def table(groups: Sequence[Group], caption: str) -> str:
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs}; for a table that is too wide also \usepackage{graphicx} and \resizebox",
+            r"% needs \usepackage{booktabs,graphicx}",
             r"\begin{table}",
             r"\centering\small",
             rf"\caption{{{escaped(caption)}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%  shrunk where it is too wide",
             rf"\begin{{tabular}}{{{'l' * len(keys)}{'r' * (1 + len(columns))}}}",
             r"\toprule",
             " & ".join(heads) + r" \\",
             r"\midrule",
             *lines,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
             "",
         ]
