@@ -1,21 +1,16 @@
 """`suggest.html`: the card, the curves of all candidates, and what does not fit, in one file that needs no other."""
 
 import base64
-import hashlib
 import io
-from importlib.resources import files
 from math import log, prod
 
-import jinja2
 import matplotlib
-from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from vaekl import __version__
 from vaekl.store.suggest_schema import Point
 from vaekl.suggest.findings import Findings
-from vaekl.system.terminal import printable
+from vaekl.verbs.report.frame import asset, page
 from vaekl.verbs.report.style import GREY, PALETTE, STYLE
 
 _KEPT = {"go on with it", "train it", "in PyTorch"}
@@ -29,21 +24,15 @@ def html(findings: Findings, card: str, curves: dict[str, dict[int, Point]]) -> 
         card: its text.
         curves: of the first seed of each candidate, by its label.
     """
-    style = (files("vaekl.verbs.report") / "page.css").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_shown
-    )
     unit = "bits/dim" if findings.bits is not None else "nats"
     tried = sorted(findings.tried.items(), key=lambda pair: -pair[1])
     picture = base64.b64encode(_curves(findings, curves)).decode("ascii")
-    return environment.from_string((files("vaekl.suggest") / "page.html").read_text(encoding="utf-8")).render(
+    return page(
+        asset("page.html", "vaekl.suggest"),
+        asset("page.css"),
         title=f"vaekl suggest: {findings.look.name}, for {findings.aim}",
         lead=f"{findings.look.train:,} {findings.look.example}s of {'×'.join(map(str, findings.look.shape))}, "
         f"judged on {findings.look.valid:,} others; {findings.seconds:.0f} s of a budget of {findings.budget:.0f} s.",
-        version=__version__,
-        # only files of this package are not escaped
-        style=Markup(style),
-        style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode('ascii')}",
         rows=_rows(card),
         code=_KEPT,
         picture=f"data:image/svg+xml;base64,{picture}",
@@ -102,8 +91,3 @@ def _curves(findings: Findings, curves: dict[str, dict[int, Point]]) -> bytes:
         target = io.BytesIO()
         figure.savefig(target, format="svg", metadata={"Date": None})
         return target.getvalue()
-
-
-def _shown(value: object) -> object:
-    """Texts without control characters, which are then escaped; markup as it is."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

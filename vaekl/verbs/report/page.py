@@ -1,20 +1,15 @@
 """`report.html`: one file that needs no other; all text from runs is escaped."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from vaekl import __version__
 from vaekl.system.checks import is_number
-from vaekl.system.terminal import printable
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.dispersions import HEADS, Row
+from vaekl.verbs.report.frame import asset, page
 from vaekl.verbs.report.groups import COLUMNS, Column, Group, swept
 from vaekl.verbs.report.style import DARK, PALETTE, Colours
 from vaekl.verbs.report.vector import inlined
@@ -84,23 +79,16 @@ def html(
         colours: of the strategies.
         words: verdict, notes, failures (runs), remarks and facts.
     """
-    style = _asset("page.css") + _colours()
-    script = _asset("page.js")
+    style = asset("page.css") + _colours()
     sections: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures:
         sections.setdefault(picture.section, []).append(picture.shown)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_shown
-    )
-    return environment.from_string(_asset("page.html")).render(
+    return page(
+        asset("page.html"),
+        style,
+        asset("page.js"),
         title=title,
         lead=lead,
-        version=__version__,
-        # only files of this package are not escaped
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
         heads=_heads(groups),
         groups=[_group_row(group, colours) for group in groups],
         figures=[{"title": name, "figures": shown} for name, shown in sections.items()],
@@ -118,11 +106,6 @@ def _colours() -> str:
     dark = [f"svg [{key}='{tint}'] {{ {key}: {other}; }}" for tint, other in DARK.items() for key in ("fill", "stroke")]
     dark += [f".c{place} {{ background: {DARK[tint]}; }}" for place, tint in enumerate(PALETTE)]
     return "\n".join(["", *swatches, "@media screen and (prefers-color-scheme: dark) {", *dark, "}", ""])
-
-
-def _shown(value: Any) -> Any:
-    """What a place in the page gets: texts without control characters, which are then escaped; markup as it is."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 _RUN_HEADS = ("run", "status", "seed", "step", "s", "revision", "ruler", "command")
@@ -186,11 +169,3 @@ def _run_row(run: Run) -> list[Cell]:
         Cell(ruler, ruler),
         Cell(run.command or NONE, run.command, code=True),
     ]
-
-
-def _asset(name: str) -> str:
-    return files("vaekl.verbs.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
