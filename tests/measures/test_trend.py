@@ -9,11 +9,17 @@ from vaekl.store.metrics import FIELDS, Row
 STEPS = range(10, 2001, 10)
 
 
-def trend_of(logged, dims=64, fits=True, control="information_weight", patience=None, samples=1, draws=False):
+def trend_of(logged, dims=64, fits=True, control="information_weight", patience=None, samples=1, of_valid=False):
     """The trend of these rows."""
     logged = list(logged)
     return trend(
-        lambda: logged, dims, control=control, fits_dispersion=fits, patience=patience, samples=samples, draws=draws
+        lambda: logged,
+        dims,
+        control=control,
+        fits_dispersion=fits,
+        patience=patience,
+        samples=samples,
+        of_valid=of_valid,
     )
 
 
@@ -116,9 +122,9 @@ def test_where_phi_is_drawn_for_each_step_the_rows_are_those_of_validation():
         [Row(step, "valid", line(step, "valid", elbo_nats=up * step, dispersion=0.02)) for step in range(50, 2001, 50)]
         for up in (0.0, 0.03)
     )
-    assert trend_of(drawn + rest, draws=True).sentence == "" != trend_of(drawn + rest).sentence
-    assert trend_of(drawn + rising, draws=True).sentence.startswith("validation ELBO still rising by 3 nats")
-    assert trend_of(drawn, draws=True).sentence == ""
+    assert trend_of(drawn + rest, of_valid=True).sentence == "" != trend_of(drawn + rest).sentence
+    assert trend_of(drawn + rising, of_valid=True).sentence.startswith("validation ELBO still rising by 3 nats")
+    assert trend_of(drawn, of_valid=True).sentence == ""
 
 
 def test_of_three_rows_in_a_quarter_without_a_phi_that_moves_nothing_can_be_told():

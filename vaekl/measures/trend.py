@@ -62,13 +62,14 @@ class Trend:
         return f"{', '.join(parts)} per 100 steps: train longer" if parts else ""
 
 
-def run_trend(folder: RunFolder, facts: Facts, config: Mapping[str, Any]) -> Trend:
+def run_trend(folder: RunFolder, facts: Facts, config: Mapping[str, Any], of_valid: bool = False) -> Trend:
     """What still moved in a run, by its log.
 
     Args:
         folder: of the run.
         facts: its facts.json.
         config: its config, in which trainer.patience stands.
+        of_valid: whether the rows of validation are looked at, whatever the weighting.
 
     Raises:
         VaeklError: the log cannot be read.
@@ -81,7 +82,7 @@ def run_trend(folder: RunFolder, facts: Facts, config: Mapping[str, Any]) -> Tre
         fits_dispersion=facts.weighting.fits_dispersion,
         patience=patience if isinstance(patience, int) else None,
         samples=facts.objective.samples,
-        draws=facts.weighting.draws,
+        of_valid=of_valid or facts.weighting.draws,
     )
 
 
@@ -93,7 +94,7 @@ def trend(
     fits_dispersion: bool,
     patience: int | None = None,
     samples: int = 1,
-    draws: bool = False,
+    of_valid: bool = False,
 ) -> Trend:
     """What still moved in the last quarter of a run, beside the quarter before.
 
@@ -103,7 +104,7 @@ def trend(
     four rows, nothing is said of the ELBO; if φ did not move either, that was too short to tell. As with patience
     only validations at which the KL has its full weight count; those of an objective of several samples by its bound
     L_K, which is its loss. Where φ or λ is drawn for each step, an ELBO of training is a mean over many of them: there
-    the rows are those of validation, whose φ and λ are the ones that the run is judged by.
+    the rows must be those of validation, whose φ and λ are the ones that the run is judged by.
 
     Args:
         rows: gives the rows of metrics.csv, of all splits, in their order; it is called twice.
@@ -112,7 +113,7 @@ def trend(
         fits_dispersion: whether the weighting finds φ.
         patience: trainer.patience; a run that it has ended is as long as it should be.
         samples: K of the objective.
-        draws: whether φ or λ is another one in each step of training.
+        of_valid: whether the rows are those of validation.
     """
     total = max((row.step for row in rows() if row.split == "train"), default=0)
     finds_beta = control != "information_weight"
@@ -120,7 +121,7 @@ def trend(
     quarters: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     valid: list[tuple[float, int]] = []
     schedule = 1.0
-    split = "valid" if draws else "train"
+    split = "valid" if of_valid else "train"
     bound, sign = ("elbo_nats", 1) if samples == 1 else ("loss", -1)
     for row in rows():
         if row.split != "test":  # a validation of an earlier version has the schedule of the training before it
@@ -137,7 +138,7 @@ def trend(
     before, last = quarters
     if not before or not last:
         # without validation nobody knows
-        return Trend(None, None, short=not draws)
+        return Trend(None, None, short=not of_valid)
     # under a control the ELBO may fall because λ is still on its way
     past = best_step if not finds_beta and valid and best - valid[-1][0] > _LEAST_BITS * log(2) * dims else None
     hundreds = (fmean(row["step"] for row in last) - fmean(row["step"] for row in before)) / 100

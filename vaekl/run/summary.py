@@ -167,7 +167,7 @@ def _trend(trainer: Trainer, path: Path) -> Trend:
         fits_dispersion=model.weighting.fits_dispersion,
         patience=trainer.plan.patience,
         samples=model.objective.samples,
-        draws=model.weighting.draws,
+        of_valid=model.weighting.draws,
     )
 
 

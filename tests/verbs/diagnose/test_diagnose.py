@@ -137,6 +137,34 @@ def test_of_a_gap_or_latents_nothing_is_said_that_their_cure_does_not_return():
     assert causes(replace(GOOD, **chance)) == []
 
 
+def test_what_a_trial_gains_by_chance_is_no_evidence():
+    for cause in ("learning rate too low", "stopped too early"):
+        trial = spoiled(cause).trial
+        errors = dict.fromkeys(trial.by_rate, 50.0)
+        chance = replace(spoiled(cause), trial=replace(trial, errors=errors))
+        assert cause not in [each.cause for each in causes(chance)]
+
+
+def test_training_that_still_rises_is_no_reason_to_go_on_where_validation_is_at_rest():
+    rising = replace(GOOD.log, trend=Trend(None, 2.0))
+    early = replace(GOOD, trial=Trial(60, {0.1: 0.1, 1.0: 0.2}), log=replace(rising, valid_trend=2.0))
+    (only,) = causes(early)
+    assert only.cause == "stopped too early" and "validation ELBO still rising by 2 nats per 100 steps" in only.sentence
+    assert causes(replace(early, log=rising)) == []
+    without = replace(rising, best_valid=None, judged_valid=None)
+    assert [cause.cause for cause in causes(replace(early, log=without))] == ["stopped too early"]
+
+
+def test_an_overfit_run_that_a_large_rate_makes_forget_has_no_low_rate():
+    gains = SPOILED["learning rate too low"]
+    assert [cause.cause for cause in causes(replace(spoiled("overfit"), **gains))] == ["overfit"]
+
+
+def test_a_weight_whose_cost_only_a_linear_model_shows_is_too_large():
+    few = {"structure": Structure((1.5,), ()), "linear": Linear(0.0, 5.0, 1.0)}
+    assert causes(replace(spoiled("λ too large"), **few))[0].cause == "λ too large"
+
+
 def test_the_cures_are_in_words_of_the_run():
     assert "bernoulli" in causes(spoiled("wrong support"))[0].cure
     assert "negative_binomial" in causes(replace(GOOD, **with_settings(support="counts")))[0].cure

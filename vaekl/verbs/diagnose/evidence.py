@@ -151,12 +151,14 @@ class Trial:
         steps: how many.
         split: of which images: valid, or train where there are none.
         by_rate: what the learning rate was multiplied by -> the change.
+        errors: the standard errors of these changes, over the images.
         without_weight: the change of the ELBO under λ = 1; None where λ is 1.
     """
 
     steps: int
     by_rate: dict[float, float] = field(default_factory=dict)
     without_weight: float | None = None
+    errors: dict[float, float] = field(default_factory=dict)
     split: str = "valid"
 
 
@@ -166,6 +168,7 @@ class Log:
 
     Args:
         trend: what still moved at the end.
+        valid_trend: change of the validation ELBO for each 100 steps; None where it stood still, or there is none.
         progress: by how much the training ELBO rose from the first row to the last, nats; None without two rows. Of a
             run whose φ or λ is drawn for each step it is the validation ELBO.
         best_valid: the best validation ELBO.
@@ -173,6 +176,7 @@ class Log:
     """
 
     trend: Trend
+    valid_trend: float | None = None
     progress: float | None = None
     best_valid: float | None = None
     judged_valid: float | None = None

@@ -30,7 +30,7 @@ from vaekl.verbs.diagnose.options import DiagnoseOptions
 from vaekl.verbs.diagnose.reference import fitted_posterior_gain, linear
 from vaekl.verbs.diagnose.structure import Residuals, structure
 from vaekl.verbs.diagnose.thresholds import is_gap
-from vaekl.verbs.diagnose.trial import trial
+from vaekl.verbs.diagnose.trial import FACTORS, trial
 
 #: images whose importance-weighted bound is taken
 _BOUND_IMAGES = 200
@@ -94,6 +94,7 @@ def _trial(run: TrainedRun, cfg: RunConfig, options: DiagnoseOptions) -> Trial |
         run.data.train,
         run.data.valid,
         lambda copy: _optimizer(run, cfg, copy, state),
+        [factor for factor in FACTORS if cfg.training.lr * factor < 1],
         plan.batch_size,
         plan.clip_norm,
         options.trial_steps,
@@ -235,6 +236,7 @@ def _log(run: TrainedRun) -> Log:
     rising = valid if run.model.weighting.draws else elbos
     return Log(
         trend=run_trend(run.folder, run.folder.facts(), run.config),
+        valid_trend=run_trend(run.folder, run.folder.facts(), run.config, of_valid=True).elbo,
         progress=rising[-1] - rising[0] if len(rising) > 1 else None,
         best_valid=max(valid, default=None),
         judged_valid=judged.elbo_nats if judged is not None else (valid[-1] if valid else None),

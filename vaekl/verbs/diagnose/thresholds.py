@@ -5,7 +5,7 @@ Chosen on the runs `tuned` and `good` of docs/make_diagnose_table.py, in the mid
 
 from math import log
 
-from vaekl.verbs.diagnose.evidence import Evidence
+from vaekl.verbs.diagnose.evidence import Evidence, Trial
 
 #: bits for each value of an example below which nothing is a cause: three units of the last published digit
 LEAST_BITS = 0.03
@@ -44,6 +44,11 @@ SEEN_SHARE = 0.5
 def is_gap(gap: float, kl: float) -> bool:
     """Whether what a posterior lacks, nats, is much beside the KL."""
     return gap >= max(GAP_NATS, GAP_SHARE * kl)
+
+
+def sure(trial: Trial | None, factor: float) -> float:
+    """What a trial changes at a learning rate, nats, less what may be chance."""
+    return trial.by_rate.get(factor, 0.0) - ERRORS * trial.errors.get(factor, 0.0) if trial is not None else 0.0
 
 
 def nats(seen: Evidence, bits: float) -> float:

@@ -28,8 +28,8 @@ def causes(seen: Evidence, is_explained: bool) -> Iterator[Cause]:
         return
     weak = list(_weak_encoder(seen))
     yield from weak
-    yield from _gap(seen)
     if not is_behind(seen):
+        yield from _gap(seen)
         # more latents are of no use to networks that make less of those that they have than a linear model does
         yield from _few_latents(seen)
     elif not is_explained and not weak:
@@ -86,8 +86,8 @@ def _behind(seen: Evidence) -> Iterator[Cause]:
             seen.linear.ahead,
             f"a linear VAE with as many latents can have a test ELBO of {seen.linear.elbo:,.1f} nats (probabilistic "
             f"PCA of the training {seen.example}s that were looked at), {seen.linear.ahead:,.1f} ± "
-            f"{seen.linear.error:,.1f} more than this run: its networks are too narrow or too little trained.",
-            f"model=linear to compare, and wider networks: model.hidden=, with no layer below {2 * seen.latents}",
+            f"{seen.linear.error:,.1f} more than this run, whose networks make less of their latents.",
+            "model=linear, which can reach it",
         )
 
 

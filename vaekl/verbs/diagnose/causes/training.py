@@ -15,23 +15,26 @@ from vaekl.verbs.diagnose.thresholds import (
     NOISY_BITS,
     TOO_SLOW,
     nats,
+    sure,
 )  # fmt: skip
 
 
 def causes(seen: Evidence) -> Iterator[Cause]:
     """Those that the evidence speaks for."""
-    slow = list(_too_slow(seen))
+    overfit = list(_overfit(seen))
+    # a large rate helps an overfit run to forget
+    slow = list(_too_slow(seen)) if not overfit else []
     yield from slow
     yield from _too_fast(seen)
     if not slow and not has_diverged(seen):
         yield from _too_early(seen)
-    yield from _overfit(seen)
+    yield from overfit
 
 
 def _too_fast(seen: Evidence) -> Iterator[Cause]:
-    settings, rates = seen.settings, seen.trial.by_rate if seen.trial is not None else {}
+    settings = seen.settings
     cure = f"optim.lr={settings.learning_rate / 10:.2g}, and lr_schedule=cosine"
-    gain = rates.get(0.1, 0.0) - max(0.0, rates.get(1.0, 0.0))
+    gain = sure(seen.trial, 0.1) - max(0.0, sure(seen.trial, 1.0))
     cost, sentence = 0.0, ""
     if settings.restores:
         cost, sentence = inf, f"training met a loss that is not finite {settings.restores} times and went back"
@@ -57,11 +60,13 @@ def _too_fast(seen: Evidence) -> Iterator[Cause]:
 
 
 def _too_slow(seen: Evidence) -> Iterator[Cause]:
-    progress = seen.log.progress
+    progress, settings = seen.log.progress, seen.settings
     if seen.trial is None or progress is None:  # of one row of training nobody knows what the run has gained
         return
-    own = seen.trial.by_rate.get(1.0, 0.0)
-    factor, best = max(seen.trial.by_rate.items(), key=lambda pair: pair[1])
+    if settings.drops_constant and settings.scale_power is None and settings.has_constant:
+        return  # what is minimised is no ELBO, whose change says nothing of it
+    own = sure(seen.trial, 1.0)
+    factor, best = max(((each, sure(seen.trial, each)) for each in seen.trial.by_rate), key=lambda pair: pair[1])
     if factor > 1 and best >= max(nats(seen, LEAST_BITS), TOO_SLOW * max(0.0, own), progress):
         rate = seen.settings.learning_rate
         yield Cause(
@@ -75,25 +80,32 @@ def _too_slow(seen: Evidence) -> Iterator[Cause]:
 
 def _too_early(seen: Evidence) -> Iterator[Cause]:
     trend, step = seen.log.trend, seen.settings.step
-    own = seen.trial.by_rate.get(1.0, 0.0) if seen.trial is not None else None
+    own = None
+    if seen.trial is not None:  # a run whose learning rate fell to its end goes on at a small one
+        own = max(sure(seen.trial, factor) for factor in (0.1, 1.0))
     # where φ is fixed too small, every nat of the energy counts as many times too much
     fit, phi = seen.train.calibrated_dispersion, seen.train.dispersion
     excess = max(1.0, fit / phi) if fit and not seen.settings.fits_dispersion else 1.0
-    rise = max(own or 0.0, (trend.elbo or 0.0) * step / 200) / excess
+    # what is gained of images that were not trained on counts, where there are some
+    still_rising = trend.elbo if seen.log.best_valid is None else seen.log.valid_trend
+    rise = max(own or 0.0, (still_rising or 0.0) * step / 200) / excess
     is_short = trend.short and is_collapsed(seen)
     if is_short:
         rise = max(rise, worth(seen.structure.rest, seen.latents))
     speaks = own is None or own > 0 or is_short
     if not speaks or rise < nats(seen, LEAST_BITS) or trend.past is not None or seen.settings.schedule < 1:
         return
-    tried = ""
-    if seen.trial is not None and own:
-        tried = f"{seen.trial.steps} further steps raise the ELBO of {_judged_by(seen)} by {own:.1f} nats"
-    still = trend.sentence.removesuffix(": train longer")
+    signs = [trend.sentence.removesuffix(": train longer")]
+    if seen.log.valid_trend is not None and seen.log.valid_trend > 0 and trend.split != "valid":
+        signs.append(f"validation ELBO still rising by {seen.log.valid_trend:.3g} nats per 100 steps")
+    if seen.trial is not None and own is not None and own > 0:
+        signs.append(
+            f"{seen.trial.steps} further steps raise the ELBO of {_judged_by(seen)} by at least {own:.1f} nats"
+        )
     yield Cause(
         "stopped too early",
         rise,
-        f"after {step:,} steps the run has not come to rest: {', '.join(part for part in (still, tried) if part)}.",
+        f"after {step:,} steps the run has not come to rest: {', '.join(filter(None, signs))}.",
         _more_steps(seen),
     )
 
@@ -142,4 +154,4 @@ def is_behind(seen: Evidence) -> bool:
 def is_collapsed(seen: Evidence) -> bool:
     """Whether fewer than half of the latents are active while the model leaves what they could explain."""
     left = worth(seen.structure.rest, seen.latents)
-    return 2 * seen.test.active < seen.latents and left >= nats(seen, LEFT_BITS)
+    return 2 * seen.test.active < seen.latents and (left >= nats(seen, LEFT_BITS) or is_behind(seen))

@@ -42,11 +42,11 @@ def _too_large(seen: Evidence, gain: float) -> Iterator[Cause]:
     weight, z = seen.train.information_weight, seen.latents
     left = worth(seen.structure.rest, z)
     now, then = survivors(seen.structure.data, z, weight), survivors(seen.structure.data, z)
-    if left < nats(seen, LEFT_BITS) and gain < nats(seen, LEAST_BITS):
+    if left < nats(seen, LEFT_BITS) and gain < nats(seen, LEAST_BITS) and not is_behind(seen):
         return
     yield Cause(
         "λ too large",
-        max(left, gain),
+        max(left, gain, seen.linear.ahead if seen.linear is not None else 0.0),
         f"λ = {weight:.3g}: a linear model keeps {now} of {z} latents at this weight, and {then} at λ = 1; "
         f"{seen.test.active} are active, with a test KL of {seen.test.kl:.2f} nats.",
         _cure(seen),
