@@ -119,6 +119,8 @@ def test_a_run_of_few_steps_is_not_said_to_have_a_weak_encoder():
     log = replace(GOOD.log, trend=Trend(None, None, short=True))
     (only,) = causes(replace(spoiled("encoder too weak"), log=log))
     assert only.cause == "stopped too early" and "too short to tell" in only.sentence
+    (only,) = causes(replace(spoiled("worse than a linear model"), log=log))
+    assert only.cause == "stopped too early" and only.nats == 10.0
 
 
 def test_networks_worse_than_a_linear_model_are_named_where_nothing_else_explains_them():

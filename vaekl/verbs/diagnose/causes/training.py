@@ -89,9 +89,10 @@ def _too_early(seen: Evidence) -> Iterator[Cause]:
     # what is gained of images that were not trained on counts, where there are some
     still_rising = trend.elbo if seen.log.best_valid is None else seen.log.valid_trend
     rise = max(own or 0.0, (still_rising or 0.0) * step / 200) / excess
-    is_short = trend.short and is_collapsed(seen)
+    is_short = trend.short and (is_collapsed(seen) or is_behind(seen))
     if is_short:
-        rise = max(rise, worth(seen.structure.rest, seen.latents))
+        ahead = seen.linear.ahead if seen.linear is not None else 0.0
+        rise = max(rise, worth(seen.structure.rest, seen.latents), ahead)
     speaks = own is None or own > 0 or is_short
     if not speaks or rise < nats(seen, LEAST_BITS) or trend.past is not None or seen.settings.schedule < 1:
         return
