@@ -6,6 +6,7 @@ import torch
 from cli_helpers import built
 from scipy.special import expit, logit
 
+from vaekl.model import beginning
 from vaekl.model.beginning import begin_at_data
 from vaekl.model.likelihoods import (
     Bernoulli,
@@ -16,6 +17,7 @@ from vaekl.model.likelihoods import (
     Gaussian,
     Laplace,
     LogitNormal,
+    Mixture,
     TruncatedGaussian,
 )
 from vaekl.model.nets import conv, linear, mlp
@@ -125,3 +127,15 @@ def test_a_family_of_more_outputs_than_its_eta_of_mean_begins_as_its_weights_are
     weighting, bias = FixedDispersion(TwoOutputs(), SHAPE), torch.nn.Parameter(torch.zeros(2 * 144))
     begin_at_data(weighting.likelihood, weighting, bias, x)
     assert not bias.any()
+
+
+@pytest.mark.parametrize(("family", "images"), [(Mixture, 3), (Gaussian, 50)])
+def test_a_first_phi_that_is_searched_for_is_of_fewer_numbers(family, images, x, monkeypatch):
+    """Of five components with a logit and a mean each there are 10 numbers for a value; other φ have a closed form."""
+    likelihood = family()
+    monkeypatch.setattr(beginning, "_MOST_NUMBERS", 3 * 10 * x[0].numel())
+    weighting, expected = (LearnedPrecision(likelihood, SHAPE, "scalar") for _ in range(2))
+    begin_at_data(likelihood, weighting, None, x)
+    eta = likelihood.eta_of_mean(x.mean(0)).expand(images, likelihood.outputs, *SHAPE)
+    expected.begin(eta, x[:images])
+    assert weighting.dispersion.item() == expected.dispersion.item()

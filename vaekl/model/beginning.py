@@ -6,6 +6,9 @@ from torch import Tensor, nn
 from vaekl.model.likelihoods import Likelihood
 from vaekl.model.weighting import Weighting
 
+#: numbers of η for which a first φ is searched
+_MOST_NUMBERS = 2**22
+
 
 @torch.no_grad()
 def begin_at_data(likelihood: Likelihood, weighting: Weighting, last_bias: nn.Parameter | None, x: Tensor) -> None:
@@ -21,7 +24,10 @@ def begin_at_data(likelihood: Likelihood, weighting: Weighting, last_bias: nn.Pa
     eta = likelihood.eta_of_mean(mean)
     # a family of a user's own may have the `eta_of_mean` of one with fewer outputs
     if eta is not None and len(eta) == likelihood.outputs:
-        weighting.begin(eta.expand(len(x), *eta.shape), x)
+        # where φ is searched for, a mixture's η of 2,000 images in colour would take as long as 400 steps
+        few = max(1, _MOST_NUMBERS // eta.numel()) if likelihood.energy_depends_on_dispersion else len(x)
+        some = x[:few]
+        weighting.begin(eta.expand(len(some), *eta.shape), some)
     if last_bias is None:
         return
     variance = (x.float() - mean).square().nanmean().item()
