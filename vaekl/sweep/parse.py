@@ -156,9 +156,10 @@ def read(words: Sequence[str], names: list[str], stack: str = OFF, report: bool 
         if extra and find_spec(package) is None:
             raise VaeklError(f'{name} is not installed: `pip install "vaekl[{extra}]"`.')
     if report and sweep.launcher == "submitit_slurm":
+        folder = sweep.value("hydra.sweep.dir") or sweep.folder()
         raise VaeklError(
             f"report=true measures the runs where the command is typed, which on a cluster is the login node: leave it "
-            f"away, and type `{command('vaekl', 'report', sweep.folder())}` in a job once the sweep has ended."
+            f"away, and type `{command('vaekl', 'report', folder)}` in a job once the sweep has ended."
         )
     # it warns of every question that a cluster without accounting does not answer
     logging.getLogger("submitit").addFilter(lambda record: record.levelno >= logging.ERROR)

@@ -104,6 +104,7 @@ def test_the_table_for_latex_has_the_figures_and_escapes_names(made, groups):
     kl = [load(made / f"sweep/cb_{seed}/eval.json")["rate"]["marginal_kl_nats"] for seed in (0, 1)]
     assert f"{sum(kl) / 2:.2f}".replace("-", "$-$") in next(row for row in rows if row.startswith("cb "))
     hostile = latex.escaped("a_b & 5 % $x$ \\input{/etc/passwd} #1 ~^")
+    assert latex.escaped('"é日Ą') == r"\symbol{34}éU+65E5U+0104"  # pdflatex has no letter for the last two
     assert not re.search(r"(?<!\\)[&%#_]", hostile) and r"\input" not in hostile
 
 
