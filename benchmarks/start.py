@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,22 @@ from benchmarks.environment import ROOT, SCRATCH
 from benchmarks.tables import summary
 
 _LIMIT = 120
+_ADAM = "import torch; x = torch.ones(1, requires_grad=True); x.sum().backward(); torch.optim.Adam([x]).step()"
 
 
 def measure(smoke: bool = False) -> list[dict[str, Any]]:
-    """Starts whose files are in memory already, beside `import torch` alone."""
-    repeats = 2 if smoke else 8
-    starts = [_first_step(SCRATCH / "start") for _ in range(repeats)]
-    imports = [_import_torch() for _ in range(repeats)]
-    rows = [("vaekl train, to the first step", starts), ("import torch", imports)]
+    """Starts whose files are in memory already, in turns with what PyTorch and scikit-learn take of them."""
+    contenders: dict[str, Callable[[], float]] = {
+        "vaekl train, to the first step": lambda: _first_step(SCRATCH / "start"),
+        "import torch": lambda: _python("import torch"),
+        "import torch, and a step of Adam": lambda: _python(_ADAM),
+        "import sklearn.datasets, which has the digits": lambda: _python("import sklearn.datasets"),
+    }
+    seconds: dict[str, list[float]] = {what: [] for what in contenders}
+    for _ in range(2 if smoke else 8):
+        for what, once in contenders.items():
+            seconds[what].append(once())
+    rows = seconds.items()
     return [{"what": what, **{f"{k} s" if k != "count" else k: v for k, v in summary(of).items()}} for what, of in rows]
 
 
@@ -41,7 +50,8 @@ def _first_step(folder: Path) -> float:
     raise RuntimeError("vaekl train did not reach its first step")
 
 
-def _import_torch() -> float:
+def _python(code: str) -> float:
+    """Seconds that a process of its own takes for some code."""
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)
     return time.perf_counter() - begun

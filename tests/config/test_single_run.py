@@ -131,3 +131,9 @@ def test_an_added_key_that_nothing_reads(words, parts):
 )
 def test_an_added_key_that_something_reads(words):
     single(words)
+
+
+@pytest.mark.parametrize("word", ["likelihood=mine", "experiment=mnist_cb"])
+def test_what_must_be_composed_is_not_changed(word, tmp_path):
+    with composed(["dataset=digits"]) as cfg, pytest.raises(ValueError, match=f"{word} must be composed"):
+        changed(cfg, [word], tmp_path)

@@ -66,3 +66,10 @@ def test_help_names_every_key(tmp_path):
     assert answer.code == 0
     for key in ("budget=10m", "for=density", "seeds=3", "images=500", "jobs=null"):
         assert key in answer.out
+
+
+def test_a_family_of_one_s_own_is_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "likelihood").mkdir()
+    (tmp_path / "likelihood" / "mine.yaml").write_text("# mine\n_target_: mine.Mine\n")
+    answer = vaekl(tmp_path, "suggest", "dataset=digits", "likelihood=mine", "--config-dir", str(tmp_path))
+    refused(answer, "likelihood=mine is of your own", "vaekl train -m likelihood=mine,gaussian")

@@ -77,14 +77,20 @@ def changed(cfg: DictConfig, words: Sequence[str], path: Path) -> Job:
 
     Args:
         cfg: composed, with Hydra's part, of words that choose none of the groups that these choose.
-        words: options of vaekl's own groups, and values of keys that are there.
+        words: options of vaekl's own groups but experiments, each before its keys, and values of keys that are there.
         path: the folder of the run.
+
+    Raises:
+        ValueError: a word is no such option.
     """
     cfg = deepcopy(cfg)
     for word in words:
         override = parse(word)
         key, value = str(override.key_or_group), override.value()
-        if (file := CONF / key / f"{value}.yaml").is_file():
+        file = CONF / key / f"{value}.yaml"
+        if (CONF / key).is_dir() and (not file.is_file() or key == "experiment"):
+            raise ValueError(f"{word} must be composed: it is no option of vaekl's own, or one that changes others")
+        if file.is_file():
             with flag_override(cfg, "struct", False):
                 cfg[key] = OmegaConf.load(file)
             with read_write(cfg.hydra):

@@ -8,7 +8,7 @@ from vaekl.store.schema import Facts
 from vaekl.store.suggest_schema import Look
 from vaekl.suggest import weights
 from vaekl.suggest.findings import Findings
-from vaekl.suggest.judge import points
+from vaekl.suggest.judge import FIGURED, points
 from vaekl.suggest.plain import torch_lines
 from vaekl.suggest.verdict import Gap, Result, Verdict, crossing
 from vaekl.sweep.plan import duration
@@ -24,9 +24,9 @@ _FULL = 0.9
 _NAMED = 4
 _AIMS = {
     "density": "the best bound on held-out data; φ is the noise level that the density needs, and λ = 1",
-    "samples": "draws like the data: φ is learned for the density, and λ brings the latents nearer to the prior",
-    "reconstruction": "the smallest error: φ is learned, which keeps it calibrated, and λ < 1 says more in z",
-    "representation": "neighbours of one class in the latents: φ is learned, and λ is chosen by their accuracy",
+    "samples": "draws like the data: φ is that of the best density, and λ brings the latents nearer to the prior",
+    "reconstruction": "the smallest error at some λ of the best density, to which φ is fitted: λ < 1 says more in z",
+    "representation": "neighbours of one class in the latents: φ is that of the best density, λ goes by their accuracy",
 }
 
 
@@ -67,9 +67,15 @@ def sentence(findings: Findings) -> str:
         equals = " or ".join(" ".join(one.candidate.words) + _z(findings, one) for one in _indistinct(findings.verdict))
         return (
             f"cannot tell {words}{_z(findings, findings.best)} from {equals} at this budget of "
-            f"{duration(findings.budget)}: either will do;\nthe first is a little better so far: {judged}"
+            f"{duration(findings.budget)};\nthe first is better so far: {judged}{_left_out(findings)}"
         )
-    return f"{words}: {judged}"
+    return f"{words}: {judged}{_left_out(findings)}"
+
+
+def _left_out(findings: Findings) -> str:
+    """How many candidates there was no time for, since one of them may be the best."""
+    left = len(findings.not_tried)
+    return f"; {left} of {left + len(findings.tried)} candidates were left out" if left else ""
 
 
 def _z(findings: Findings, result: Result) -> str:
@@ -111,7 +117,9 @@ def noise(findings: Findings, facts: Facts) -> str:
     ratio = sigma / rmse if rmse else 1.0
     low, high = _CALIBRATED
     fit = "calibrated" if low <= ratio <= high else "too wide" if ratio > high else "too narrow"
-    return f"{text} (σ = {scale.words(sigma)}; RMSE {rmse:.4g}, σ/RMSE = {ratio:.2f}: {fit})"
+    is_of_few = findings.look.valid > FIGURED and findings.aim != "reconstruction"
+    few = f" of {FIGURED} {findings.look.example}s" if is_of_few else ""
+    return f"{text} (σ = {scale.words(sigma)}; RMSE{few} {rmse:.4g}, σ/RMSE = {ratio:.2f}: {fit})"
 
 
 def weight(findings: Findings, facts: Facts) -> str:
@@ -258,7 +266,8 @@ def would_change(findings: Findings) -> str:
     elif best.repeats:
         count, last = len(best.seeds), best.seeds[0].step
         rows.append(f"seeds, if they differ more later: what chance is comes from {count} of each at step {last:,}")
-    rows.append("a network that leaves a smaller error, since φ is that error: a better decoder has a smaller φ")
+    if findings.run(best.candidate).facts().weighting.fits_dispersion:
+        rows.append("a network that leaves a smaller error, since φ is that error: a better decoder has a smaller φ")
     return "\n".join(rows)
 
 

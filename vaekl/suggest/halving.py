@@ -149,11 +149,14 @@ def step_seconds(measured: Mapping[int, float], outputs: int) -> float:
 
     >>> step_seconds({1: 0.002, 15: 0.016}, 256)
     0.257
+    >>> step_seconds({1: 0.003, 15: 0.002}, 256)
+    0.002
     """
     few, most = min(measured), max(measured)
     if few == most:
         return measured[few] * outputs / few
-    return measured[most] + (measured[most] - measured[few]) / (most - few) * (outputs - most)
+    slope = max(0.0, (measured[most] - measured[few]) / (most - few))  # of small networks it may be noise
+    return measured[most] + slope * (outputs - most)
 
 
 def mean_cost(costs: Sequence[Cost]) -> Cost:

@@ -25,7 +25,7 @@ _CURE = "take the run's folder away, and the same command trains it again"
 #: posterior samples in the bound of a density; the fair ruler takes one, as `vaekl eval` does
 _SAMPLES = 50
 #: examples for φ, σ, the error and the latents in use; those of a mixture take many times as long as its bound
-_FIGURED = 100
+FIGURED = 100
 
 
 def points(path: Path) -> dict[int, Point]:
@@ -102,7 +102,7 @@ def judged(trainer: TrainerView, aim: str, images: int) -> Point:
     """
     assert trainer.data.valid is not None
     model, split = trainer.judged, trainer.data.valid.first(images)
-    figured = split if aim == "reconstruction" else split.first(_FIGURED)
+    figured = split if aim == "reconstruction" else split.first(FIGURED)
     with evaluating(model):
         figures = evaluate(model, figured, generator("valid", 0, trainer.device))
         scores = bound(model, split)

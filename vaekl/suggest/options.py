@@ -142,6 +142,11 @@ def _likelihoods(value: str, directories: Sequence[Path]) -> tuple[str, ...]:
     for name in names:
         if name not in there:
             raise VaeklError(f"likelihood={name} is not one of {', '.join(there)}{did_you_mean(name, there)}.")
+        if name not in options_of("likelihood", ()):
+            raise VaeklError(
+                f"likelihood={name} is of your own, and `vaekl suggest` compares vaekl's: train it and its like by "
+                f"`vaekl train -m likelihood={name},gaussian`, and compare them by `vaekl report`."
+            )
     return names
 
 

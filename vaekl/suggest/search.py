@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from math import inf
 
 import msgspec
 
@@ -19,6 +20,9 @@ from vaekl.system.errors import VaeklError
 _MOST_OF_REST = 0.6
 #: outputs for each value above which a candidate is tried last, and the share of the time that it may take then
 _MANY_OUTPUTS, _MOST_OF_A_TRY = 32, 0.2
+#: how many times the step of the other seeds the last one may be, by how many seeds there are; what they differ by
+#: after a few steps says nothing of the last one, and what people use alone may have come less far
+_LATEST_SEEDS = {1: inf, 2: 8}
 #: how many times as long as others' a step takes that makes a candidate dear
 _DEAR = 5.0
 #: share of the time that is left which trying the candidates may take
@@ -141,9 +145,10 @@ class Search(Session):
         aim, free = self.options.aim, self.options.latents is None
         last = finalists(entrants, used, chosen.finalists, aim, look, free)
         costs = {one: tried.get(one) or tried[self._like(one, entrants)] for one in last}
-        costs = {one: halving.mean_cost(list(costs.values())) for one in self._usual(look, entrants[0])} | costs
+        usual = self._usual(look, entrants[0])
+        costs = {one: halving.mean_cost(list(costs.values())) for one in usual} | costs
         ended = self._sprint(last, costs, chosen, at)
-        return self._finals(look, ended, costs, chosen)
+        return self._finals(look, ended, [one for one in usual if one not in ended], costs, chosen)
 
     def _usual(self, look: Look, best: Candidate) -> list[Candidate]:
         """What people use, which is trained beside the finalists."""
@@ -170,17 +175,17 @@ class Search(Session):
         self, last: Sequence[Candidate], costs: dict[Candidate, Cost], chosen: Planned, at: int
     ) -> Sequence[Candidate]:
         """Train the first seed of each finalist as far as most of the time reaches; those without hope end earlier."""
-        if chosen.final_step_taken is None:
+        if chosen.final_step_taken is None or not chosen.ended:
             every, most, for_seeds = costs[last[0]].every, costs[last[0]].steps, halving.FOR_SEEDS * max(self.left, 0.0)
-            for step in [*(step for step in halving.grid(every, most) if step > at), None]:
-                before = self.slower([(costs[one], self.step_of(one, 0)) for one in last])
-                final = max(halving.furthest(before, self.left - for_seeds, self.jobs), at, every)
-                if step is None or step >= final or len(last) <= 2:
+            final = self._reach(last, costs, at, for_seeds)
+            for step in [step for step in halving.grid(every, most) if step > at]:
+                if step >= final or len(last) <= 2:
                     break
                 if len(self.train([(one, 0) for one in last], step, costs)) < len(last):
                     break
                 curves = {one: {s: point.goal for s, point in self.points(one, 0).items() if s <= step} for one in last}
                 last, at = halving.hopeful(curves, most), step
+                final = self._reach(last, costs, at, for_seeds)
             chosen.final_step_taken, chosen.ended = final, [one.label for one in last]
             self.keep()
         last = [one for one in last if one.label in chosen.ended]
@@ -188,15 +193,24 @@ class Search(Session):
         self.train([(one, 0) for one in last], chosen.final_step_taken, costs)
         return [one for one in last if one.label not in self.state.failed]
 
+    def _reach(self, last: Sequence[Candidate], costs: dict[Candidate, Cost], at: int, for_seeds: float) -> int:
+        """The step to which there is time to train the first seed of each, beside that for the other seeds."""
+        before = self.slower([(costs[one], self.step_of(one, 0)) for one in last])
+        return max(halving.furthest(before, self.left - for_seeds, self.jobs), at, costs[last[0]].every)
+
     def _finals(
-        self, look: Look, last: Sequence[Candidate], costs: dict[Candidate, Cost], chosen: Planned
+        self,
+        look: Look,
+        last: Sequence[Candidate],
+        beside: Sequence[Candidate],
+        costs: dict[Candidate, Cost],
+        chosen: Planned,
     ) -> tuple[Look, Verdict, dict[Candidate, Result]]:
         """What the finalists are at the last step that all have reached, and how far their seeds differ."""
         curves = [self.points(one, 0).keys() for one in last]
         step = max(set(curves[0]).intersection(*curves[1:]), default=0) if curves else 0
         if not step:
             raise VaeklError("no finalist was trained to its end: give a larger budget, and the same command goes on.")
-        beside = [one for one in self._usual(look, last[0]) if one not in last]
         self._seeds(last, costs, beside, chosen, step)
         results = [self._result(one, step, chosen) for one in last]
         usual = {one: Result(one, (point,)) for one in beside if (point := self._beside(one, results))}
@@ -213,15 +227,17 @@ class Search(Session):
         """Train the other seeds of the finalists, and what people use, to a step at which the first were judged."""
         if chosen.seeds_step is None:
             steps = sorted(set(self.points(last[0], 0)).intersection(*(self.points(one, 0) for one in last[1:])))
-            for seeds in range(self.options.seeds, 1, -1):
+            for seeds in range(self.options.seeds, 0, -1):
                 runs = self._others(last, seeds, beside)
-                fitting = [one for one in steps if one <= step and self.needs(runs, one, costs) <= max(self.left, 0.0)]
-                if fitting and (seeds == 2 or 3 * fitting[-1] >= step):
-                    chosen.seeds, chosen.seeds_step = seeds, fitting[-1]
+                reached = [one for one in steps if one <= step and self.needs(runs, one, costs) <= max(self.left, 0.0)]
+                if runs and reached and _LATEST_SEEDS.get(seeds, 3) * reached[-1] >= step:
+                    chosen.seeds, chosen.seeds_step = seeds, reached[-1]
                     break
             self.keep()
         if chosen.seeds_step is not None:
-            self.say(f"other seeds  {_seeds(chosen.seeds)} of each, to step {chosen.seeds_step:,}")
+            more = f"{_seeds(chosen.seeds)} of each" if chosen.seeds > 1 else "none"
+            habits = f"{' and ' if chosen.seeds > 1 else '; '}what people use" if beside else ""
+            self.say(f"other seeds  {more}{habits}, to step {chosen.seeds_step:,}")
             self.train(self._others(last, chosen.seeds, beside), chosen.seeds_step, costs)
 
     def _others(self, last: Sequence[Candidate], seeds: int, beside: Sequence[Candidate]) -> list[Run]:

@@ -71,9 +71,11 @@ class Session:
         expected = halving.seconds([(costs[one], self.step_of(one, seed)) for one, seed in todo], step, self.jobs)
         tasks = [self.task(one, seed, self._looks(one, seed, step, costs[one])) for one, seed in todo]
         begun = time.time()
-        for (one, _), answer in zip(todo, perform(tasks, self.folder, self.session, self.jobs), strict=True):
-            if "error" in answer:
+        for (one, seed), answer in zip(todo, perform(tasks, self.folder, self.session, self.jobs), strict=True):
+            if "error" in answer and seed == 0:
                 self.failed(one, answer["error"])
+            elif "error" in answer:  # the candidate is still what its first seed says
+                self.say(f"failed       seed {seed} of {one.label}: {answer['error']}")
             self.keep()
         if todo and expected > 0:
             self.slowness = max(0.5, min(3.0, (time.time() - begun) / expected))

@@ -131,6 +131,9 @@ def test_networks_worse_than_a_linear_model_are_named_where_nothing_else_explain
         assert "worse than a linear model" not in [each.cause for each in causes(replace(spoiled(cause), **behind))]
     within_noise = {"linear": Linear(34.0, 10.0, 5.0)}
     assert causes(replace(GOOD, **within_noise)) == []
+    # it has λ = 1, and its KL is what the data ask for
+    for settings in (with_settings(holds_target=True), of_both(replace(FINE, information_weight=0.25))):
+        assert causes(replace(GOOD, **settings)) == causes(replace(GOOD, **(settings | behind)))
 
 
 def test_of_a_gap_or_latents_nothing_is_said_that_their_cure_does_not_return():

@@ -32,13 +32,18 @@ def causes(seen: Evidence, is_explained: bool) -> Iterator[Cause]:
         yield from _gap(seen)
         # more latents are of no use to networks that make less of those that they have than a linear model does
         yield from _few_latents(seen)
-    elif not is_explained and not weak:
+    elif not is_explained and not weak and _has_weight_1(seen):
         yield from _behind(seen)
+
+
+def _has_weight_1(seen: Evidence) -> bool:
+    """Whether λ is near the weight that the ELBO of a linear model is of."""
+    low, high = LAMBDA_NEAR_1
+    return low <= seen.train.information_weight <= high
 
 
 def _weak_encoder(seen: Evidence) -> Iterator[Cause]:
     """Latents that are not used, though neither λ nor φ nor the optimiser keeps them from it."""
-    low, high = LAMBDA_NEAR_1
     settings, fit = seen.settings, seen.train.calibrated_dispersion
     further = max(seen.trial.by_rate.values()) if seen.trial is not None else 0.0
     fits = settings.scale_power is None or not fit or fit > seen.train.dispersion / DISPERSION_FACTOR
@@ -46,7 +51,7 @@ def _weak_encoder(seen: Evidence) -> Iterator[Cause]:
         is_collapsed(seen)
         and not settings.holds_target
         and not seen.log.trend.short
-        and low <= seen.train.information_weight <= high
+        and _has_weight_1(seen)
         and fits
         and further < nats(seen, LEAST_BITS)
         and settings.learning_rate < LARGE_RATE

@@ -147,8 +147,8 @@ def has_diverged(seen: Evidence) -> bool:
 
 
 def is_behind(seen: Evidence) -> bool:
-    """Whether a linear model of as many latents explains test images better."""
-    linear = seen.linear
+    """Whether a linear model of as many latents explains test images better, and no target for the KL forbids it."""
+    linear = None if seen.settings.holds_target else seen.linear
     return linear is not None and linear.ahead - ERRORS * linear.error >= nats(seen, LEAST_BITS)
 
 
