@@ -22,6 +22,8 @@ MANIFEST = "manifest.json"
 #: how a run can end without results that is not somebody's wish
 FAILURES = ("failed", "diverged", "killed")
 _NAMED = 5
+#: reasons that are named in one sentence; of runs that diverged each has a step of its own
+_REASONS = 3
 #: bytes: some 50,000 runs
 _MOST, _MOST_RUNS = 1 << 25, 100_000
 _LONGEST_REASON = 4000
@@ -103,6 +105,8 @@ def failures(runs: Mapping[str, Entry]) -> str:
 
     >>> failures({name: Entry(status="failed", reason="no.") for name in "ab"})
     '2 of 2 runs failed: no (a, b)'
+    >>> failures({name: Entry(status="failed", reason=f"{name} broke") for name in "abcde"})
+    '5 of 5 runs failed: a broke (a); b broke (b); c broke (c); and for 2 more reasons'
     """
     names: dict[str, list[str]] = {}
     for name, run in runs.items():
@@ -111,8 +115,11 @@ def failures(runs: Mapping[str, Entry]) -> str:
     if not names:
         return ""
     reasons = [
-        f"{reason} ({', '.join(those[:_NAMED])}{', ...' * (len(those) > _NAMED)})" for reason, those in names.items()
+        f"{reason} ({', '.join(those[:_NAMED])}{', ...' * (len(those) > _NAMED)})"
+        for reason, those in list(names.items())[:_REASONS]
     ]
+    if len(names) > _REASONS:
+        reasons.append(f"and for {len(names) - _REASONS} more reasons")
     return f"{sum(map(len, names.values()))} of {len(runs)} runs failed: {'; '.join(reasons)}"
 
 

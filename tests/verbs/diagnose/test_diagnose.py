@@ -37,6 +37,7 @@ FINE = Judged(
 )  # fmt: skip
 GOOD = Evidence(
     name="outputs/a run", resume="vaekl resume 'outputs/a run'", example="image", dims=64, latents=8, train_images=1000,
+    looked_at=(360, 1000),
     settings=Settings(), test=FINE, train=FINE,
     aggregate=Aggregate(5.0, 5.0, 0.4, (0.1,) * 8, (0.5,) * 8, (0.4,) * 8, 0.5, 1.2),
     structure=Structure((60.0, 50.0, 40.0, 30.0, 20.0, 10.0, 5.0, 4.0), (2.0, 1.5)),

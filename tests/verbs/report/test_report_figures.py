@@ -68,6 +68,7 @@ def test_the_page_folds_seeds_into_mean_and_standard_error(made):
     titles = [text for text, _, _ in head]
     assert titles[:4] == ["likelihood", "weighting", "weighting.beta", "n"] and len(rows) == 4
     text = (made / "sweep/report/report.md").read_text(encoding="utf-8")
+    assert "\n    vaekl train likelihood=gaussian" in text  # as it is typed
     for row in rows:
         cells = dict(zip(titles, row, strict=True))
         prefix = {"cb": "cb", "learned_precision": "learned"}.get(cells["likelihood"][0]) or (

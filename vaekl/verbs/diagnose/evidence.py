@@ -193,6 +193,7 @@ class Evidence:
         dims: D, values of an example.
         latents: Z.
         train_images: N.
+        looked_at: how many test images, and how many training images, the figures are of.
         settings: how it was trained.
         test: figures of test images.
         train: of training images.
@@ -211,6 +212,7 @@ class Evidence:
     dims: int
     latents: int
     train_images: int
+    looked_at: tuple[int, int]
     settings: Settings
     test: Judged
     train: Judged

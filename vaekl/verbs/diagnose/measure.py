@@ -67,6 +67,7 @@ def evidence(run: TrainedRun, options: DiagnoseOptions) -> Evidence:
         dims=prod(facts.data.shape),
         latents=model.latents,
         train_images=len(run.data.train),
+        looked_at=(len(test), len(train)),
         settings=_settings(run, cfg, build_plan(cfg.training, run.data)),
         test=_judged(model, test, options),
         train=_judged(model, train, options, is_trained_on=True),

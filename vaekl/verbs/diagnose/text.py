@@ -14,12 +14,14 @@ _IDLE = 0.01
 def text(seen: Evidence, causes: list[Cause]) -> str:
     """The causes, then how the latents lie."""
     settings, test = seen.settings, seen.test
+    of_test, of_train = seen.looked_at
     state = "" if settings.finished else f", not finished, step {settings.step:,} of {settings.steps:,}"
     lines = [
         f"{printable(seen.name)}: likelihood={settings.likelihood}, weighting={settings.weighting}, "
         f"λ = {test.information_weight:.3g}{state}",
         f"  test ELBO {test.elbo:,.2f} nats per {seen.example} (training {seen.train.elbo:,.2f}), "
-        f"test KL {test.kl:,.2f} (training {seen.train.kl:,.2f}), {test.active} of {seen.latents} latents active",
+        f"test KL {test.kl:,.2f} (training {seen.train.kl:,.2f}), {test.active} of {seen.latents} latents active; "
+        f"by one draw of the noise for {of_test:,} test and {of_train:,} training {seen.example}s",
     ]
     if not causes:
         lines.append("  nothing stands out")

@@ -63,12 +63,13 @@ def build(
     sections = {
         "Notes": notes,
         **({"Dispersion of each column or channel": [_in_words(row) for row in noise]} if noise else {}),
-        "Failures": [f"{one['name']}: {one['status']}: {one['reason']}" for one in failures] + remarks or ["None."],
-        "What was run": [f"{name}: {value}" for name, values in facts.items() for value in values]
-        + [f"{run.name}: {run.command}" for run in runs if run.command],
+        "Failures": [f"{one['name']}: {one['status']}: {one['reason']}" for one in failures] or ["None."],
+        **({"Remarks": remarks} if remarks else {}),
+        "What was run": [f"{name}: {value}" for name, values in facts.items() for value in values],
     }
+    commands = {run.name: run.command for run in runs if run.command}
     captions = {picture.name: picture.caption for picture in pictures}
-    text = markdown(title, f"{lead} {' '.join(opening)}", groups, sections, captions)
+    text = markdown(title, f"{lead} {' '.join(opening)}", groups, sections, commands, captions)
     files = {f"figures/{picture.name}.{kind}": picture.files[kind] for picture in pictures for kind in picture.files}
     files |= {
         "figures/table.tex": latex.table(groups, f"{lead} {latex.TABLE_CAPTION}").encode(),

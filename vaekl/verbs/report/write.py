@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from vaekl.system.terminal import printable
+from vaekl.system.terminal import printable, printable_lines
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import COLUMNS, Column, Group, Stat, swept
 
@@ -86,7 +86,12 @@ def _in_a_cell(value: Any) -> Any:
 
 
 def markdown(
-    title: str, lead: str, groups: Sequence[Group], sections: dict[str, list[str]], figures: dict[str, str]
+    title: str,
+    lead: str,
+    groups: Sequence[Group],
+    sections: dict[str, list[str]],
+    commands: dict[str, str],
+    figures: dict[str, str],
 ) -> str:
     """The report as Markdown.
 
@@ -95,6 +100,7 @@ def markdown(
         lead: the sentence below it.
         groups: rows of the table.
         sections: headings and their lines.
+        commands: that trained the runs, by name; they are below the last section, as they are typed.
         figures: captions by the figure's name.
     """
     keys = swept(groups) or ["runs"]
@@ -119,6 +125,8 @@ def markdown(
         lines.append(_line(cells))
     for heading, content in sections.items():
         lines += ["", f"## {heading}", "", *(f"- {plain(line)}" for line in content)]
+    for name, command in commands.items():
+        lines += ["", plain(name), "", *(f"    {line}" for line in printable_lines(command).splitlines())]
     lines += ["", "## Figures"]
     for name, caption in figures.items():
         lines += ["", f"![{name}](figures/{name}.png)", "", plain(caption)]
