@@ -13,6 +13,7 @@ from vaekl.config import job
 from vaekl.data import Data, DataSpec
 from vaekl.data.auto import AutoTransform
 from vaekl.data.sources.table import table
+from vaekl.model import mapped
 from vaekl.model.control import Capacity, Controller, FreeBits, Geco, LearnedBeta, Mmd
 from vaekl.model.likelihoods import (
     Beta,
@@ -319,6 +320,16 @@ def test_what_cannot_be_mapped_takes_its_steps_alone_and_says_why():
     for one, other in zip(together, alone, strict=True):
         for key, value in one.model.state_dict().items():
             assert torch.equal(value, other.model.state_dict()[key])
+
+
+def test_with_another_torch_whose_private_parts_are_others_runs_take_their_steps_alone(monkeypatch):
+    monkeypatch.setattr(mapped, "_CAN_MAP", False)
+    together, alone = pair([partial(of, Beta, seed=seed) for seed in (0, 1)])
+    errors, (said,) = trained(together)
+    assert not errors and said.startswith("  2 of 2 runs take their steps alone")
+    for trainer in alone:
+        trainer.fit()
+    assert_close(together, alone)
 
 
 class _Branches(torch.nn.Module):

@@ -11,9 +11,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import _add_batch_dim, _unwrap_batched
-from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
 from torch.nn.functional import linear
+
+try:
+    from torch._C._functorch import _add_batch_dim, _unwrap_batched
+    from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
+
+    _CAN_MAP = True
+except ImportError:  # another torch has other private parts: the runs of a stack then take their steps alone
+    _CAN_MAP = False
 
 
 def applied(function: type[torch.autograd.Function], *args: Any) -> Any:
@@ -63,21 +69,21 @@ def batched(layers: Sequence[nn.Linear]) -> Iterator[None]:
             del vars(layer)["forward"]
 
 
-def _mapping() -> VmapInterpreter | None:
+def _mapping() -> "VmapInterpreter | None":
     """What maps the present call, where something does."""
-    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+    if not _CAN_MAP or torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
         return None
     mapping = retrieve_current_functorch_interpreter()
     return mapping if isinstance(mapping, VmapInterpreter) else None
 
 
-def _moved(tensor: Tensor, mapping: VmapInterpreter) -> tuple[Tensor, bool]:
+def _moved(tensor: Tensor, mapping: "VmapInterpreter") -> tuple[Tensor, bool]:
     """Those of all models, [N, ...], or the one that they share; and which of the two it is."""
     of_all, place = _unwrap_batched(tensor, mapping.level())
     return of_all if not place else of_all.movedim(place, 0), place is not None
 
 
-def _applied_to_all(mapping: VmapInterpreter, function: type[torch.autograd.Function], args: Sequence[Any]) -> Any:
+def _applied_to_all(mapping: "VmapInterpreter", function: type[torch.autograd.Function], args: Sequence[Any]) -> Any:
     """The rows of all models as rows of one."""
     models, level = mapping.batch_size(), mapping.level()
     with mapping.lower():
