@@ -266,8 +266,10 @@ def _check_queue(path: Path, sweep: parse.Sweep) -> None:
 def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
     runs, before = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
+    may_stack = sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
+    alone = "" if may_stack or sweep.stack == parse.OFF else "searches and settings of a launcher take no stacks"
     if sweep.launcher == "basic":  # one run after the other
-        return plan.one_by_one(runs, finished)
+        return replace(plan.one_by_one(runs, finished), alone=alone)
     device = sweep.value("trainer.device") or "auto"
     gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
     guess = plan.plan(runs, finished, gpu, None)
@@ -275,11 +277,12 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
         return guess
     console.print("trying some of the runs for a few steps, to know sizes and times")
     each = sweep.runs()
-    may_stack = sweep.stack != parse.OFF and sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
-    if not may_stack:
-        trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report)
-        return plan.plan(runs, finished, gpu, trial)
     kinds = stacks.divided(each, len(each))
+    if may_stack and sweep.stack != parse.OFF and len(kinds) == len(each):
+        alone = "no two of the runs differ in numbers of the loss and the optimiser only"
+    if alone or sweep.stack == parse.OFF:
+        trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report)
+        return replace(plan.plan(runs, finished, gpu, trial), alone=alone)
     wish = sweep_folder.stacked(path) if sweep.stack == "auto" else int(sweep.stack)
     largest = max(kinds, key=len)
     size = plan.largest_stack(guess, len(largest)) if wish is None else wish

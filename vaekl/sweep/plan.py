@@ -69,6 +69,7 @@ class Plan:
         trial: what a few steps of some runs have shown, or None.
         stack: how many runs share a process and their steps at most; 1 where each has its own.
         stacks: how many such processes there are in all.
+        alone: why no runs can share their steps, where they were to; empty otherwise.
         other: seconds that processes would take where stacks were chosen, or stacks where processes were; None where
             only one of them was looked at.
         to_evaluate: how many runs the report at the end will evaluate first; 0 without one.
@@ -82,6 +83,7 @@ class Plan:
     trial: Trial | None = None
     stack: int = 1
     stacks: int = 0
+    alone: str = ""
     other: float | None = None
     to_evaluate: int = 0
 
@@ -108,6 +110,8 @@ class Plan:
             stacks = f"{self.stacks} stack{'s' if self.stacks > 1 else ''} of {up_to}{self.stack}"
             how = f"{stacks}, {self.at_once} at a time with {threads} each"
             line = f"{self.runs} runs{finished}: {how} ({self.reason})"
+        elif self.alone:
+            line += f"\n  not stacked: {self.alone}"
         elif self.trial is not None and self.trial.reason:
             line += f"\n  not stacked:{self.trial.reason}"
         if self.trial is None:

@@ -1,0 +1,90 @@
+"""Which runs of a sweep share their steps, from the words of the command on."""
+
+import json
+
+import pytest
+from cli_helpers import SMALL, finished, results, vaekl
+from forks import Fork, command
+
+from vaekl.store import sweep_folder
+from vaekl.sweep import launch, parse, plan
+from vaekl.system.console import Console
+
+
+def untried(words):
+    """`python -m vaekl WORDS`, which does not first try the runs."""
+    plan.tried = lambda *_, **__: None
+    return command(words)
+
+
+def test_the_runs_of_a_stack_that_is_typed_take_their_steps_together(tmp_path):
+    words = ["train", "-m", "seed=0,1", "sweep.stack=2", "likelihood=cb", *SMALL]
+    answer = finished(Fork(untried, tuple(words), folder=tmp_path))
+    assert answer.code == 0 and "2 runs: 1 stack of 2" in answer.out, answer.err
+    (sweep,) = (tmp_path / "outputs").glob("sweep_*")
+    assert json.loads((sweep / "stacks.json").read_text())["size"] == 2
+    assert not (sweep / "logs" / "stacks.log").exists()  # none takes its steps alone
+    for seed in (0, 1):
+        (run,) = sweep.glob(f"seed={seed}_*")
+        assert vaekl(tmp_path, "train", "likelihood=cb", f"seed={seed}", f"run_name=alone{seed}", *SMALL).code == 0
+        (alone,) = (tmp_path / "outputs").glob(f"alone{seed}_*")
+        figures = [results(one)["test"]["elbo_nats"] for one in (run, alone)]
+        assert figures[0] == pytest.approx(figures[1], rel=1e-5)
+    again = finished(Fork(untried, tuple(words), folder=tmp_path))
+    assert again.code == 0 and "all finished before" in again.out
+
+
+def planned(folder, monkeypatch, words, trial):
+    """The plan of a sweep, and what its runs were tried with."""
+    sizes = []
+
+    def tried(runs, directories, at_once, threads, stack=(), size=1, report=False):
+        sizes.append((len(stack), size))
+        return trial
+
+    monkeypatch.setattr(plan, "tried", tried)
+    monkeypatch.setattr(plan, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(plan, "free_memory", lambda: 64e9)
+    own, stack = parse.stacked(words)
+    expanded, names = parse.expanded(own)
+    return launch._plan(parse.read(expanded, names, stack), folder, Console()), sizes
+
+
+#: a run takes 50 s, of which 40 are steps, and a quarter of these in a stack of three
+TRIAL = plan.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=0.25, size=3)
+
+
+def test_auto_takes_the_stack_that_was_tried_and_the_same_size_ever_after(tmp_path, monkeypatch):
+    words = ["-m", "seed=0,1,2,3,4,5", "sweep.stack=auto"]
+    chosen, sizes = planned(tmp_path, monkeypatch, words, TRIAL)
+    assert (chosen.stack, chosen.stacks, chosen.at_once) == (3, 2, 2) and sizes == [(4, 3)]
+    assert "about 65 s, processes would take 3 min" in chosen.text()
+    assert sweep_folder.stacked(tmp_path) == 3
+    slow = plan.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=1.2, size=3)
+    again, _ = planned(tmp_path, monkeypatch, words, slow)
+    assert again.stack == 3  # in another stack the last digits would be others
+
+
+def test_auto_takes_processes_where_these_are_faster(tmp_path, monkeypatch):
+    slow = plan.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=1.2, size=3)
+    chosen, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1,2,3,4,5", "sweep.stack=auto"], slow)
+    assert chosen.stack == 1 and "stacks would take" in chosen.text()
+    assert sweep_folder.stacked(tmp_path) == 1
+
+
+@pytest.mark.parametrize("stack", ["auto", "8"])
+def test_runs_that_cannot_share_their_steps_have_a_reason(stack, tmp_path, monkeypatch):
+    trial = plan.Trial(50.0, 5.0, 1e9, 20_000, "cpu")
+    words = ["-m", "likelihood=cb,gaussian,laplace", f"sweep.stack={stack}"]
+    chosen, sizes = planned(tmp_path, monkeypatch, words, trial)
+    assert chosen.stack == 1 and sizes == [(0, 1)]
+    assert "not stacked: no two of the runs differ in numbers" in chosen.text()
+    assert "stacks would take" not in chosen.text()
+
+
+@pytest.mark.parametrize("word", ["hydra/launcher=basic", "hydra.launcher.n_jobs=1"])
+def test_a_launcher_of_one_s_own_takes_no_stacks_and_the_plan_says_so(word, tmp_path, monkeypatch):
+    chosen, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", "sweep.stack=2", word], None)
+    assert chosen.stack == 1 and "not stacked: searches and settings of a launcher take no stacks" in chosen.text()
+    without, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", word], None)
+    assert "not stacked" not in without.text()
