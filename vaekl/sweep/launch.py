@@ -205,8 +205,10 @@ class _Task:
 
 
 def _import_training() -> None:
-    """Once for all runs of this process; if that fails, the run says why."""
+    """Once for all runs of this process, whose forks have it then; if that fails, the run says why."""
     with suppress(Exception):
+        import torch._dynamo  # noqa: F401  # more than a second, at the first step of any optimiser
+
         from vaekl.run import start  # noqa: F401
 
 
