@@ -15,6 +15,7 @@ from vaekl.config.files import files_digest
 from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.store.schema import Results
 from vaekl.sweep import display, ending, parse, plan, slurm, stacks, workers
+from vaekl.system import libraries
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
@@ -134,7 +135,7 @@ class _Task:
                 return self._attempt(run)
         if self.where == "here" or RunFolder(run.path).is_finished():
             return self._attempt(run)
-        _import_training()
+        _import_training([run])
         elbo: float | None = workers.alone(lambda: self._attempt(run), run.path)
         return elbo
 
@@ -156,7 +157,7 @@ class _Task:
             self._attempt(run)
         if len(finished) == len(begun):
             return
-        _import_training()
+        _import_training(begun)
         paths = [run.path for run in begun if run not in finished]
         workers.alone(lambda: self._stacked(begun, finished), *paths)
 
@@ -204,12 +205,22 @@ class _Task:
             return None
 
 
-def _import_training() -> None:
-    """Once for all runs of this process, whose forks have it then; if that fails, the run says why."""
+def _import_training(runs: Sequence[_Prepared]) -> None:
+    """Once for all runs that are forked from this process, each of which would take some seconds for it.
+
+    If that fails, the run says why.
+    """
+    sources = {str(run.job.content["dataset"]["_target_"]) for run in runs if isinstance(run.job, job.Job)}
     with suppress(Exception):
         import torch._dynamo  # noqa: F401  # more than a second, at the first step of any optimiser
 
+        import vaekl
         from vaekl.run import start  # noqa: F401
+
+        libraries.torchvision("utils")
+        for source in sources:
+            if source.startswith("vaekl."):
+                getattr(vaekl, source.partition(".")[2])  # imports its module
 
 
 def _finished(run: _Prepared) -> Results | None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from sklearn import datasets
 
 from vaekl.data.inventory import Inventory
 from vaekl.data.ondisk import Array
@@ -31,9 +32,7 @@ def digits(name: str = "digits", kind: str = "levels", offset: str | None = None
 
     Source: sklearn.datasets.load_digits.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
+    bunch = datasets.load_digits()
     images, labels = bunch.images.astype(np.uint8)[:, None], bunch.target
     return build_source(
         name,
@@ -64,9 +63,7 @@ def patches(name: str = "patches", train_size: int = 6000, test_size: int = 1000
 
     Source: sklearn.datasets.load_sample_images.
     """
-    from sklearn.datasets import load_sample_images
-
-    photographs = np.stack(load_sample_images().images)
+    photographs = np.stack(datasets.load_sample_images().images)
     regions = {
         "train": (photographs[:, :, :PATCH_TRAIN_COLUMNS], train_size),
         "test": (photographs[:, :, PATCH_TRAIN_COLUMNS:], test_size),
@@ -88,9 +85,7 @@ def wine(name: str = "wine", test_fraction: float = 0.2, test_seed: int = 0) -> 
 
     Source: sklearn.datasets.load_wine.
     """
-    from sklearn.datasets import load_wine
-
-    return _rows(name, load_wine(), {}, test_fraction, test_seed)
+    return _rows(name, datasets.load_wine(), {}, test_fraction, test_seed)
 
 
 def breast_cancer(name: str = "breast_cancer", test_fraction: float = 0.2, test_seed: int = 0) -> Source:
@@ -103,9 +98,7 @@ def breast_cancer(name: str = "breast_cancer", test_fraction: float = 0.2, test_
 
     Source: sklearn.datasets.load_breast_cancer.
     """
-    from sklearn.datasets import load_breast_cancer
-
-    return _rows(name, load_breast_cancer(), {}, test_fraction, test_seed)
+    return _rows(name, datasets.load_breast_cancer(), {}, test_fraction, test_seed)
 
 
 def diabetes(name: str = "diabetes", test_fraction: float = 0.2, test_seed: int = 0) -> Source:
@@ -118,9 +111,7 @@ def diabetes(name: str = "diabetes", test_fraction: float = 0.2, test_seed: int 
 
     Source: sklearn.datasets.load_diabetes, unscaled.
     """
-    from sklearn.datasets import load_diabetes
-
-    bunch = load_diabetes(scaled=False)
+    bunch = datasets.load_diabetes(scaled=False)
     bunch.target = None  # a number for each row, which names no classes
     return _rows(name, bunch, {"sex": "binary"}, test_fraction, test_seed)
 
