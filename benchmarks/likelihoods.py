@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch._dynamo
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
 from vaekl.model.likelihoods import (
     Bernoulli,
@@ -104,11 +104,12 @@ def gammas(count: int, dtype: torch.dtype) -> Subject:
 
 
 def counted(zeros: bool) -> Subject:
-    """ln Γ(x + r), where r is learned, and ln x!; with more zeros also what mixes them in."""
-    r, (eta, x) = torch.ones(1, requires_grad=True), batch(ZeroInflatedNegativeBinomial())
+    """The law as it is written, in float32, with a learned φ; with more zeros also what mixes them in."""
+    log_phi, (eta, x) = torch.zeros(1, requires_grad=True), batch(ZeroInflatedNegativeBinomial())
 
     def loss(eta: Tensor, x: Tensor) -> Tensor:
-        nats = torch.lgamma(x + r) - torch.lgamma(x + 1)
+        r, odds = (-log_phi).exp(), eta[:, 0] + log_phi
+        nats = torch.lgamma(x + r) - torch.lgamma(r) - torch.lgamma(x + 1) + x * odds - (x + r) * softplus(odds)
         return (torch.logaddexp(eta[:, 1], nats) + logsigmoid(eta[:, 1])).sum() if zeros else nats.sum()
 
     return loss, eta, x

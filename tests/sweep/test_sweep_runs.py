@@ -151,7 +151,7 @@ def test_a_bad_value_a_divergence_and_a_killed_process_are_told_apart(tmp_path):
 def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
     words = ["train", "-m", "seed=0,1,2,3", *SMALL[:2], "trainer.steps=600", "trainer.valid_every=50"]
     running = process(tmp_path, *words)
-    while running.poll() is None and "finished" not in states_so_far(tmp_path):
+    while running.poll() is None and not {"finished", "running"} <= set(states_so_far(tmp_path)):
         time.sleep(0.02)
     running.kill()
     running.communicate()
