@@ -107,8 +107,8 @@ def test_a_config_that_could_not_be_read_again_is_refused():
         single(["dataset=npz", "dataset.path='a\udcffb'"])
     with pytest.raises(VaeklError, match=r"^model\.x holds a number of more than 64 bits"):
         single([f"+model.x=[{2**63}]"])
-    with pytest.raises(VaeklError, match=r"^x holds a key that is no text"):
-        single(["+x={1:2}"])
+    with pytest.raises(VaeklError, match=r"^model\.x holds a key that is no text"):
+        single(["+model.x={1:2}"])
 
 
 PATHS = [

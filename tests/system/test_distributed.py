@@ -189,6 +189,7 @@ def test_an_error_of_one_process_is_every_process_s(pair):
     assert "a batch of 1 cannot be dealt to 2 processes" in first["few images"]
 
 
+@pytest.mark.nightly  # a run with torchrun takes ten seconds
 def test_a_whole_run_ends_at_the_figures_of_one_process(tmp_path):
     words = (
         "likelihood=gaussian", "weighting=learned_precision", "trainer.batch_size=101", "trainer.ema=0.9",
