@@ -33,7 +33,7 @@ from vaekl.system.terminal import setting
 
 _EXAMPLES = 1000
 #: of the time of the exhaustive sweep that a suggestion gets, and the least, seconds
-SHARE, _LEAST = 0.1, 5.0
+SHARE, _LEAST = 0.1, 2.0
 #: values of an example up to which the sweep has several seeds, and how many
 _FEW, _SEEDS = 64, 3
 #: within this share of the best a suggestion is as good
