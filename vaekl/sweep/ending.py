@@ -9,7 +9,7 @@ from vaekl.store import RunFolder, manifest
 from vaekl.store.config import trust_words
 from vaekl.sweep import parse
 from vaekl.system.console import Console
-from vaekl.system.errors import VaeklError
+from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.terminal import command, printable
 
 #: makes the report of a folder, whose runs may call the modules that some --trust words name
@@ -27,6 +27,7 @@ def close(path: Path, session: str, sweep: parse.Sweep, console: Console, make_r
         make_report: called once all else is said.
 
     Raises:
+        StoppedError: the report was interrupted.
         VaeklError: for runs that have failed or did not begin, else for a report that could not be made.
     """
     if sweep.searches and (best := parse.best(path)) is not None:
@@ -41,6 +42,8 @@ def close(path: Path, session: str, sweep: parse.Sweep, console: Console, make_r
     else:
         try:
             make_report(path, trusted)
+        except StoppedError:
+            raise
         except VaeklError as error:
             no_report = error
     runs, failures = sweep.count(), manifest.failures(ended)
