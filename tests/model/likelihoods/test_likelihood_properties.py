@@ -53,7 +53,7 @@ DATA = {
 
 
 def at_kink(name, eta, x):
-    """Whether a slope has a jump: Laplace's within float32's rounding of μ, and that of a decoder's scale at its cap."""
+    """Whether a slope jumps: Laplace's within float32's rounding of μ, and that of a decoder's scale at its cap."""
     if "scale by decoder" in name and eta[1] == 5:
         return True
     return "laplace" in name and LAWS[name].energy(eta, x, 1) < 1e-6 * (1 + abs(x))
