@@ -342,5 +342,8 @@ def test_runs_that_share_their_images_build_the_same_models():
     contents = [RunConfig.of(job.single([*words, f"seed={seed}"]).content) for seed in (0, 1)]
     with build_data.shared():
         (first, data), (second, again) = (build_data.build_likelihood_and_data(content) for content in contents)
+        there, once_more = (build_data.on_device(data, torch.device("meta")) for _ in range(2))
+    assert there is once_more and there.train.images.device.type == "meta"
+    assert build_data.on_device(data, torch.device("cpu")) is not there
     assert data is again and first.data_support == second.data_support == "unit_interval"
     assert build_data.build_likelihood_and_data(contents[0])[1] is not data

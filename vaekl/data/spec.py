@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import groupby
 from math import prod
 from typing import Any, Literal
 
@@ -43,6 +44,10 @@ class Scaling:
     def original(self, x: Tensor) -> Tensor:
         """x·s + m of [B, *S], the user's values."""
         return x * self.spread.to(x.device) + self.center.to(x.device)
+
+    def to(self, device: torch.device | str) -> "Scaling":
+        """The same with m and s on `device`, so that no batch there waits for a copy of them."""
+        return replace(self, center=self.center.to(device), spread=self.spread.to(device))
 
     def log_volume(self, shape: Shape) -> float:
         """Σ ln s over the values of S, nats: ln p of the user's values is that of the standard ones less this."""
@@ -216,9 +221,18 @@ class DataSpec:
             return x.float().log1p()
         seen = self.to_unit(x)
         if self.support == "mixed" and "count" in self.kind_of_values:
-            is_count = [kind == "count" for kind in self.kind_of_values]
-            seen = torch.where(torch.tensor(is_count, device=x.device), seen.clamp(min=0).log1p(), seen)
+            seen = torch.where(self._is_count(x.device), seen.clamp(min=0).log1p(), seen)
         return seen.nan_to_num(nan=0.0) if self.has_missing else seen
+
+    def _is_count(self, device: torch.device) -> Tensor:
+        """Which values are counts, [D]; filled in on the device, since a copy from the CPU would wait for it."""
+        mask, start = torch.zeros(len(self.kind_of_values), dtype=torch.bool, device=device), 0
+        for kind, values in groupby(self.kind_of_values):
+            stop = start + len(list(values))
+            if kind == "count":
+                mask[start:stop].fill_(True)
+            start = stop
+        return mask
 
     def offset(self, x: Tensor) -> Tensor | None:
         """ln(total/mean total) of each row, [B, 1, ...]; of a row of zeros −10,000, whose rate is 0 in any float.

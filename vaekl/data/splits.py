@@ -84,7 +84,7 @@ class Split:
     def to(self, device: torch.device | str) -> "Split":
         """The same split with its images and labels on `device`; images in a file go there as they are read."""
         labels = None if self.labels is None else self.labels.to(device)
-        return replace(self, images=self.images.to(device), labels=labels)
+        return replace(self, images=self.images.to(device), labels=labels, transform=self.transform.to(device))
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,8 @@ class Data:
     def to(self, device: torch.device | str) -> "Data":
         """The same data with every split on `device`."""
         valid = None if self.valid is None else self.valid.to(device)
-        return replace(self, train=self.train.to(device), valid=valid, test=self.test.to(device))
+        spec = self.spec if self.spec.scaling is None else self.spec.with_(scaling=self.spec.scaling.to(device))
+        return replace(self, spec=spec, train=self.train.to(device), valid=valid, test=self.test.to(device))
 
 
 def _take(split: Split, index: Tensor) -> Split:

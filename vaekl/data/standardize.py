@@ -84,6 +84,9 @@ class Standardized(Transform):
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         return self.scaling.standard(x.float())
 
+    def to(self, device: torch.device | str) -> "Standardized":
+        return Standardized(self.scaling.to(device))
+
     def spec(self, spec: DataSpec) -> DataSpec:
         scaling = self.scaling
         if scaling.spread.numel() == 1:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast, get_args
 
+import torch
 from torch import Generator, Tensor
 
 from vaekl.data.row_noise import uniform
@@ -58,6 +59,10 @@ class Transform(ABC):
             spec: of the stored values.
             accepts: the supports that the likelihood accepts.
         """
+        return self
+
+    def to(self, device: torch.device | str) -> "Transform":
+        """The same with the tensors that it has, if any, on `device`."""
         return self
 
     def without_noise(self) -> "Transform | None":

@@ -23,7 +23,7 @@ from vaekl.model.objective import Objective
 from vaekl.model.rate import Rate, connect
 from vaekl.model.vae import VAE
 from vaekl.model.weighting import FixedBeta, Multirate, Weighting
-from vaekl.run.build_data import build_likelihood_and_data, is_vaekls
+from vaekl.run.build_data import build_likelihood_and_data, is_vaekls, on_device
 from vaekl.run.config import DataConfig, ModelConfig, RunConfig, Settings, TrainingConfig
 from vaekl.run.execute import Run
 from vaekl.run.settings import compared
@@ -84,7 +84,8 @@ def build(
     if likelihood.scale_power is None:
         _check_own_family(likelihood, {1.0, *model.weighting.dispersion.flatten().tolist()}, data)
     _check_own_control(model, data)
-    model, data = model.to(device), data.to(device)
+    model, data = model.to(device), on_device(data, device)
+    model.spec = data.spec  # whose scaling is there too
     plan = build_plan(cfg.training, data)
     _check_combinations(cfg, plan, model)
     trainer = Trainer(

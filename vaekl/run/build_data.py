@@ -56,6 +56,17 @@ def shared() -> Iterator[None]:
         _made = None
 
 
+def on_device(data: Data, device: torch.device) -> Data:
+    """The data where a run is trained; inside `shared` runs that have one copy have one there too.
+
+    Args:
+        data: on the CPU.
+        device: of the run.
+    """
+    # the copy is kept beside what it is of, so that no other data can have this identity
+    return _once("on", (id(data), device), lambda: (data, data.to(device)))[1]
+
+
 def _once(what: str, settings: object, make_it: Callable[[], T]) -> T:
     if _made is None:
         return make_it()

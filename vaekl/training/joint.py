@@ -50,7 +50,8 @@ class JointStep:
         self._clips = torch.tensor([inf if clip is None else clip for clip in clips], device=first.device)
         self._is_clipped = any(clip is not None for clip in clips)
         self._networks = sum(parameter.numel() for parameter in first.networks)
-        self._taken = 0
+        self._taken, self._schedules = 0, torch.zeros(len(members), device=first.device)
+        self._schedules_set = [0.0] * len(members)
         self._keys: list[Any] = [None] * len(members)
         self._slices: list[slice] = []
         for place in range(len(members)):
@@ -81,7 +82,7 @@ class JointStep:
     def gradient(self) -> Tensor:
         """That of each run's loss, in its row; returns the means of `LEDGER`, [N, 5]. Buffers move by a step."""
         x, noise = torch.stack([own.x for own in self._batches]), torch.stack([own.noise for own in self._batches])
-        schedule = torch.tensor([batch.schedule for batch in self._batches], device=self._device)
+        self._set_schedules([batch.schedule for batch in self._batches])
         parameters: dict[str, Tensor] = {}
         for rows in self._rows:
             rows.values.grad = None
@@ -90,7 +91,9 @@ class JointStep:
             self._objective.train()
         numbers = [values for _, values in self._numbers]
         with batched(self._linears):
-            losses, ledger, changed = torch.vmap(self._of_one)(parameters, self._buffers, numbers, x, noise, schedule)
+            losses, ledger, changed = torch.vmap(self._of_one)(
+                parameters, self._buffers, numbers, x, noise, self._schedules
+            )
         losses.sum().backward()
         for name, value in changed.items():
             self._buffers[name].copy_(value)
@@ -176,6 +179,16 @@ class JointStep:
                 if memory:
                     optimizer.state[parameter] = memory
         self._optimizer = optimizer
+
+    def _set_schedules(self, schedules: list[float]) -> None:
+        """Put those that have changed onto the device, by kernels: a copy from the CPU would wait for the device."""
+        if schedules != self._schedules_set and len(set(schedules)) == 1:
+            self._schedules.fill_(schedules[0])
+        else:
+            for place, (before, now) in enumerate(zip(self._schedules_set, schedules, strict=True)):
+                if now != before:
+                    self._schedules[place].fill_(now)
+        self._schedules_set = schedules
 
     def _set_rates(self, waiting: Sequence[int]) -> None:
         """Give the optimiser the learning rates and the gradients of this step."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from vaekl.data import seed_of
 from vaekl.model.vae import VAE
@@ -24,13 +24,6 @@ _GPU_GENERATOR = 16
 #: words that the Mersenne Twister makes at once
 _TWISTER = 624
 _ANYTHING = Rule("anything", lambda _: True)
-
-
-def moving_average(model: VAE, decay: float | None) -> AveragedModel | None:
-    """An exponential moving average of the weights, or None without a decay."""
-    if decay is None:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
 
 
 def check_state(state: Mapping[str, Any], own: Mapping[str, Any], model: VAE, optimizer: Optimizer, plan: Plan) -> None:

@@ -16,11 +16,12 @@ from vaekl.measures.elbo import Evaluation, evaluate, judge
 from vaekl.model.control.check import checked_multiplier
 from vaekl.model.vae import LEDGER, VAE, LossAndLedger, ledger_means
 from vaekl.system import distributed
+from vaekl.training.average import MovingAverage
 from vaekl.training.callback import Callback
 from vaekl.training.compile import Compiler
 from vaekl.training.divergence import check_gradient, check_optimizer, check_parameters, check_rows, check_validation
 from vaekl.training.plan import Plan
-from vaekl.training.saved_state import check_state, moving_average, restore_noise, with_versions_of
+from vaekl.training.saved_state import check_state, restore_noise, with_versions_of
 from vaekl.training.schedules import LearningRateSchedule, Schedule
 from vaekl.training.stack import Batch
 from vaekl.training.timer import Due, Timer
@@ -75,7 +76,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.generator = generator("noise", seed, self.device)
         self.networks = [*model.encoder.parameters(), *model.decoder.parameters()]
-        self.average = moving_average(model, plan.ema)
+        self.average = None if plan.ema is None else MovingAverage(model, plan.ema)
         # this process's part of each batch, and how much of the batch that is
         batch_size = min(plan.batch_size, len(data.train))
         self.share = distributed.share(batch_size)

@@ -108,7 +108,7 @@ def rate_parts(posterior: PosteriorSample, images: int, estimator: str) -> RateP
     # within limits whose squares float32 holds: far away, one more decade changes nothing
     scaled = ((z[:, None] - mean[None]) * (-log_std[None]).clamp(max=30).exp()).clamp(-1e9, 1e9)
     log_density = -0.5 * scaled.square() - log_std[None] - _HALF_LOG_2_PI
-    log_weights = _log_weights(len(z), images, estimator).to(z)
+    log_weights = _log_weights(len(z), images, estimator, z.device).to(z.dtype)
     own = log_density.diagonal(dim1=0, dim2=1).sum(0)
     whole = (log_density.sum(2) + log_weights).logsumexp(1)
     each = (log_density + log_weights[..., None]).logsumexp(1).sum(1)
@@ -116,14 +116,15 @@ def rate_parts(posterior: PosteriorSample, images: int, estimator: str) -> RateP
     return RateParts(own - whole, whole - each, each - prior)
 
 
-def _log_weights(batch: int, images: int, estimator: str) -> Tensor:
+def _log_weights(batch: int, images: int, estimator: str, device: torch.device) -> Tensor:
     """ln of the weight that each image of the batch has in q(z) of each sample, [B, B]."""
     if estimator == "weighted" or batch == 1:
-        return torch.full((batch, batch), -log(images * batch))
+        return torch.full((batch, batch), -log(images * batch), device=device)
     others = batch - 1
-    weights = torch.full((batch, batch), 1 / others)
+    weights = torch.full((batch, batch), 1 / others, device=device)
     # one image of the batch stands for all that are not in it, so that the weights sum to 1
-    rows = torch.arange(batch)
-    weights[rows, (rows + 1) % batch] = max(images - others, 1) / (images * others)
-    weights[rows, rows] = 1 / images
+    of_all_others = max(images - others, 1) / (images * others)
+    weights.diagonal(1).fill_(of_all_others)
+    weights[-1, 0].fill_(of_all_others)
+    weights.diagonal().fill_(1 / images)
     return weights.log()

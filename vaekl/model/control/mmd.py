@@ -77,4 +77,4 @@ def squared_mmd(z: Tensor, bandwidth: float | None = None) -> Tensor:
     distances = (squares[:, None] + squares[None, :] - 2 * z @ z.T).clamp(min=0)
     pairs = ((-distances / (2 * width)).exp().sum() - images) / max(images * (images - 1), 1)
     with_prior = (-squares / (2 * (width + 1)) - 0.5 * latents * log(1 + 1 / width)).exp().mean()
-    return pairs - 2 * with_prior + torch.tensor(-0.5 * latents * log(1 + 2 / width), device=z.device).exp()
+    return pairs - 2 * with_prior + torch.full((), -0.5 * latents * log(1 + 2 / width), device=z.device).exp()

@@ -105,7 +105,7 @@ class CensoredGaussian(MomentsTogether, WholeLogProb, Gaussian):
         location, width = torch.broadcast_tensors(*self._law(eta, dispersion))
         is_low = location < 0.5
         location = torch.where(is_low, location, 1 - location)
-        ends = location.new_tensor(0.0), location.new_tensor(1.0)
+        ends = location.new_full((), 0.0), location.new_full((), 1.0)
         log_integral, peak = truncated_mass.log_integral(location, width.square(), *ends)
         log_peak = -0.5 * ((peak - location) / width).square() - width.log() - 0.5 * log(2 * pi)
         masses = (

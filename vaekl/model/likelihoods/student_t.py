@@ -103,6 +103,11 @@ class StudentT(LocationScale):
         excess = self.log_excess if self.df == "learned" else eta[:, 2]
         return _LEAST + excess.clamp(max=log(_MOST)).exp()
 
+    def _exact_degrees(self, eta: Tensor) -> Tensor:
+        """The same in float64, [] or [B, *S]."""
+        nu = self.degrees(eta)
+        return nu.double() if isinstance(nu, Tensor) else eta.new_full((), nu, dtype=torch.float64)
+
     def energy(self, eta: Tensor, x: Tensor, dispersion: Tensor) -> Tensor:
         nu = self.degrees(eta)
         return 0.5 * (nu + 1) * dispersion * torch.log1p(self.offset(eta, x).square() / (nu * dispersion))
@@ -113,7 +118,7 @@ class StudentT(LocationScale):
 
     def unit_log_norm_const(self, eta: Tensor) -> Tensor:
         # float64, since two logarithms of Γ nearly cancel where ν is large
-        nu = torch.as_tensor(self.degrees(eta), dtype=torch.float64, device=eta.device)
+        nu = self._exact_degrees(eta)
         constant: Tensor = applied(_LogNormConst, nu) if self.df == "decoder" else _log_norm_const(nu)
         return float32_at_least(constant, eta.dtype)
 
@@ -130,7 +135,7 @@ class StudentT(LocationScale):
 
     def unit_log_mass(self, eta: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
         """ln P(lower < X ≤ upper); it has a gradient with respect to the edges, and so to μ and the scale, not to ν."""
-        nu = torch.as_tensor(self.degrees(eta), dtype=torch.float64, device=eta.device)
+        nu = self._exact_degrees(eta)
         mass: Tensor = applied(_LogMass, *torch.broadcast_tensors(nu, lower, upper))
         return mass
 

@@ -79,4 +79,4 @@ class TruncatedGaussian(MomentsTogether):
 
 def _of_one_type(location: Tensor, dispersion: Tensor, *ends: float) -> tuple[Tensor, ...]:
     location = float32_at_least(location, location.dtype)
-    return location, dispersion.to(location.dtype), *(location.new_tensor(end) for end in ends)
+    return location, dispersion.to(location.dtype), *(location.new_full((), end) for end in ends)

@@ -113,14 +113,17 @@ class Multirate(Weighting):
     def _crossing(self) -> Tensor:
         """At which knot, counted from 0 and with a fraction, the best φ is φ itself; it is above φ before that."""
         seen = self.weight > 0
-        off = torch.where(seen, self.best / self.weight.clamp(min=1e-12), torch.linspace(1, -1, _KNOTS).to(self.best))
+        unseen = torch.linspace(1, -1, _KNOTS, device=self.best.device)
+        off = torch.where(seen, self.best / self.weight.clamp(min=1e-12), unseen)
         left, right = off[:-1], off[1:]
         part = left / torch.where(left > right, left - right, 1.0)
         return torch.where(right > 0, 1.0, torch.where(left > 0, part, 0.0)).sum()
 
     def loss(self, terms: ElboTerms, multiplier: Tensor | float, penalty: Tensor | None = None) -> Tensor:
         penalty = terms.total_kl if penalty is None else penalty
-        weight = torch.as_tensor(self._lambda * multiplier, device=penalty.device)
+        weight = self._lambda * multiplier
+        if not isinstance(weight, Tensor):
+            weight = torch.full((), weight, device=penalty.device)
         factor = self.dispersion.squeeze() * self.rate.theta**_POWER
         return (factor * plus(terms.energy_nats - terms.log_norm_const, weight, penalty)).mean()
 
