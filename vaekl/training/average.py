@@ -3,8 +3,8 @@
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from vaekl.model.vae import VAE
 
@@ -18,15 +18,16 @@ class MovingAverage(AveragedModel):
     """
 
     def __init__(self, model: VAE, decay: float) -> None:
-        super().__init__(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
-        self._has_begun = False
+        super().__init__(model)
+        self._decay, self._has_begun = decay, False
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Take the weights after a step in."""
-        own, new = list(self.module.parameters()), list(model.parameters())
+        own: list[Tensor] = list(self.module.parameters())
+        new: list[Tensor] = list(model.parameters())
         if self._has_begun:
-            self.multi_avg_fn(own, new, self.n_averaged)
+            torch._foreach_lerp_(own, new, 1 - self._decay)
         else:
             torch._foreach_copy_(own, new)
         for buffer, value in zip(self.module.buffers(), model.buffers(), strict=True):
