@@ -1,6 +1,7 @@
 """What a sweep's words mean, how it fills the machine, what it says beforehand and while it goes on."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from cli_helpers import SMALL, refused, vaekl
 from vaekl.config.groups import CONF, options
 from vaekl.config.overrides import is_sweep
 from vaekl.store import RunFolder, manifest
-from vaekl.sweep import display, parse, workers
+from vaekl.sweep import display, parse, trial, workers
 from vaekl.sweep import plan as plans
 from vaekl.system import cores
 from vaekl.system.console import Console
@@ -113,6 +114,18 @@ def test_a_trial_of_a_stack_has_as_many_runs_as_it_will_have():
     runs = [[*base, f"weighting.beta={beta}"] for beta in (0.1, 0.2)]
     trial = plans.tried(runs, [], 1, 1, runs, 12)
     assert trial.size == 12 and trial.reason == "" and 0 < trial.stacked < 1
+
+
+@pytest.mark.parametrize(("on_gpu", "size"), [(0, 12), (100, 7), (1000, 2)])
+def test_a_trial_s_stack_fits_the_memory_of_a_gpu(on_gpu, size, monkeypatch, capsys):
+    cost = {"parameters": 10, "gpu_bytes": on_gpu, "step": 0.1}
+    monkeypatch.setattr(trial, "_cost", lambda *_: cost)
+    monkeypatch.setattr(trial, "_free_on_gpu", lambda: 799.0)
+    monkeypatch.setattr(trial, "_stacked", lambda runs, directories, size: {"size": size})
+    request = {"runs": [["seed=0"]], "stack": [["seed=0"], ["seed=1"]], "size": 12, "room": 1e12}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(request | {"directories": [], "report": False})))
+    trial.main()
+    assert json.loads(capsys.readouterr().out)["stack"] == {"size": size}
 
 
 @pytest.mark.nightly

@@ -11,6 +11,8 @@ import time
 from math import ceil
 from typing import Any
 
+import torch
+
 from vaekl.config.job import Job, single
 from vaekl.config.verb_options import defaults
 from vaekl.data import generator
@@ -34,6 +36,7 @@ _BOUND_PASSES, _OTHER_PASSES = 1000, 6
 _BYTES_TO_TRAIN = 16
 #: what a run more in a stack needs: its files and pictures, and its parameters with their gradient and memory
 _BYTES_A_MEMBER, _BYTES_A_PARAMETER = 2e7, 24
+_SHARE_OF_GPU = 0.9
 
 
 def main() -> None:
@@ -47,8 +50,10 @@ def main() -> None:
     parameters = max((answer["parameters"] for answer in answers), default=0)
     if len(request["stack"]) > 1 and answers and all(answer["step"] is not None for answer in answers):
         with contextlib.suppress(Exception):
-            room = int((request["room"] - _resident()) // max(_BYTES_A_MEMBER + _BYTES_A_PARAMETER * parameters, 1))
-            size = max(2, min(request["size"], room))
+            rooms = [(request["room"] - _resident()) // max(_BYTES_A_MEMBER + _BYTES_A_PARAMETER * parameters, 1)]
+            if on_gpu := max(answer["gpu_bytes"] for answer in answers):
+                rooms.append(_free_on_gpu() // on_gpu)
+            size = max(2, min(request["size"], *map(int, rooms)))
             stacked = _stacked(request["stack"][:size], request["directories"], size)
     sys.stdout.write(json.dumps({"runs": answers, "stack": stacked}))
 
@@ -62,28 +67,31 @@ def _stacked(runs: list[list[str]], directories: list[str], size: int) -> dict[s
         size: how many the stack has.
     """
     reasons: list[str] = []
-    begun, steps = 0.0, _STEPS // 2
+    begun, ended, steps = 0.0, 0.0, _STEPS // 2
     words = [[*run, *(f"--config-dir={directory}" for directory in directories)] for run in runs]
     jobs = [single(run) for run in words]
 
     def train(job: Job) -> None:
-        nonlocal begun
+        nonlocal begun, ended
         trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO()), callbacks=[]).trainer
         trainer.model.train()
         indices = itertools.islice(trainer.batches_to_come(), _WARM_UP + steps)
         with stack.joined(trainer), contextlib.closing(trainer.data.train.stream(indices)) as batches:
             for number, stored in enumerate(batches):
                 if number == _WARM_UP:
-                    begun = time.perf_counter()
+                    begun = _now(trainer)
                 trainer.train_step(stored)
+        ended = _now(trainer)
 
     with build_data.shared():
         stack.train([functools.partial(train, jobs[place % len(jobs)]) for place in range(size)], reasons.append)
-    return {"step": (time.perf_counter() - begun) / steps / size, "size": size, "reason": "; ".join(reasons)}
+    return {"step": (ended - begun) / steps / size, "size": size, "reason": "; ".join(reasons)}
 
 
 def _cost(overrides: list[str], directories: list[str], room: float, report: bool) -> dict[str, Any]:
     begun = time.perf_counter()
+    if torch.cuda.is_initialized():  # by a run before
+        torch.cuda.reset_peak_memory_stats()
     job = single([*overrides, *(f"--config-dir={directory}" for directory in directories)])
     trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO())).trainer
     start = time.perf_counter() - begun
@@ -91,7 +99,7 @@ def _cost(overrides: list[str], directories: list[str], room: float, report: boo
     facts = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}
     needed = _resident() + _BYTES_TO_TRAIN * parameters
     if needed > room:  # others are tried beside it: its size must do
-        return facts | {"bytes": needed, "seconds": None, "step": None}
+        return facts | {"bytes": needed, "gpu_bytes": 0, "seconds": None, "step": None}
     step = _seconds_a_step(trainer)
     plan, data = trainer.plan, trainer.data
     some, before = data.train.first(_JUDGED), time.perf_counter()
@@ -103,7 +111,8 @@ def _cost(overrides: list[str], directories: list[str], room: float, report: boo
     measured = {"seconds": seconds, "step": step, "steps": plan.total_steps}
     if report:
         measured["evaluation"] = _evaluation(trainer, an_image)
-    return facts | measured | {"bytes": _resident()}
+    on_gpu = torch.cuda.max_memory_allocated() if trainer.device.type == "cuda" else 0
+    return facts | measured | {"bytes": _resident(), "gpu_bytes": on_gpu}
 
 
 def _evaluation(trainer: Trainer, an_image: float) -> float:
@@ -135,14 +144,24 @@ def _seconds_a_step(trainer: Trainer) -> float:
     with contextlib.closing(trainer.data.train.stream(trainer.batches_to_come())) as batches:
         for stored in batches:
             if steps == _WARM_UP:
-                begun = time.perf_counter()
+                begun = _now(trainer)
             trainer.train_step(stored)
             steps += 1
             if steps > _WARM_UP and (time.perf_counter() - begun > _SECONDS or steps == _WARM_UP + _STEPS):
                 break
+    return (_now(trainer) - begun) / (steps - _WARM_UP) if steps > _WARM_UP else 0.0
+
+
+def _now(trainer: Trainer) -> float:
+    """Seconds of the clock once the device has done what it was told."""
     if trainer.device.type == "cuda":
-        trainer.rows.cpu()
-    return (time.perf_counter() - begun) / (steps - _WARM_UP) if steps > _WARM_UP else 0.0
+        torch.cuda.synchronize(trainer.device)
+    return time.perf_counter()
+
+
+def _free_on_gpu() -> float:
+    """Bytes of a GPU's memory that stacked runs may fill: what is free, and what this process keeps."""
+    return _SHARE_OF_GPU * (torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
 
 
 if __name__ == "__main__":
