@@ -33,7 +33,7 @@ def _one(module: str, kind: str, folder: Path, smoke: bool) -> dict[str, Any]:
     scratch = SCRATCH / "busy"
     shutil.rmtree(scratch, ignore_errors=True)
     cadence = ["trainer.valid_every=50"] if smoke and module == "vaekl" else []
-    words = ["-m", f"benchmarks.contenders.{module}", "mlp", str(folder), str(scratch), kind, *cadence]
+    words = ["-m", f"benchmarks.contenders.{module}", "mlp", str(folder), str(scratch), "cpu", kind, *cadence]
     contender = Contender(module, [sys.executable, *words], scratch)
     try:
         contender.start()

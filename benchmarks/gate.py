@@ -47,6 +47,9 @@ class Gate:
         self._images += images
         seconds = self._clock() - self._begun
         if seconds >= self._length:
+            if torch.cuda.is_initialized():  # a GPU may be many steps behind
+                torch.cuda.synchronize()
+                seconds = self._clock() - self._begun
             self._say({"images": self._images, "seconds": seconds, **more})
             self._wait()
 

@@ -41,8 +41,9 @@ def _epoch(what: str, value: int, smoke: bool) -> float:
         f"trainer.valid_every={50 if smoke else 500}",
         "trainer.epochs=1000",
     ]
-    command = [sys.executable, "-m", "benchmarks.contenders.vaekl", "growth", str(folder), str(folder / "run"), "whole"]
-    contender = Contender(what, [*command, *words], folder / "run")
+    module = ["-m", "benchmarks.contenders.vaekl"]
+    command = [sys.executable, *module, "growth", str(folder), str(folder / "run"), "cpu", "whole", *words]
+    contender = Contender(what, command, folder / "run")
     threads = {"OMP_NUM_THREADS": str(value)} if what == "threads" else {}
     try:
         with mock.patch.dict(os.environ, threads):

@@ -70,7 +70,7 @@ class Net(nn.Module):
 
 def noise(x: Tensor) -> Tensor:
     """For the reparameterisation, [B, Z]."""
-    return torch.randn(len(x), LATENTS)
+    return torch.randn(len(x), LATENTS, device=x.device)
 
 
 def _mlp() -> tuple[nn.Module, nn.Module]:

@@ -1,6 +1,6 @@
 """A LightningModule under the default Trainer, with its default logger and checkpoints.
 
-python -m benchmarks.contenders.lightning WORKLOAD DATA SCRATCH [tensors | torchvision]
+python -m benchmarks.contenders.lightning WORKLOAD DATA SCRATCH DEVICE [tensors | torchvision]
 """
 
 import sys
@@ -42,11 +42,15 @@ class Turns(lightning.Callback):
         self.gate.step(len(batch[0]))
 
 
-def main(name: str, data: str, scratch: str, kind: str = "tensors") -> None:
+def main(name: str, data: str, scratch: str, device: str, kind: str = "tensors") -> None:
     workload, gate = WORKLOADS[name], Gate()
     loader = DataLoader(dataset(workload, Path(data), kind), batch_size=workload.batch, shuffle=True)
     trainer = lightning.Trainer(
-        max_epochs=100_000, accelerator="cpu", default_root_dir=scratch, callbacks=[Turns(gate)]
+        max_epochs=100_000,
+        accelerator="gpu" if device == "cuda" else device,
+        devices=1,
+        default_root_dir=scratch,
+        callbacks=[Turns(gate)],
     )
     trainer.fit(Module(workload), loader)
 

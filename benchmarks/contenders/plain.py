@@ -1,6 +1,6 @@
 """The loop of PyTorch's example: a DataLoader, ordinary Adam, the loss read at every step.
 
-python -m benchmarks.contenders.plain WORKLOAD DATA SCRATCH [tensors | torchvision]
+python -m benchmarks.contenders.plain WORKLOAD DATA SCRATCH DEVICE [tensors | torchvision]
 """
 
 import sys
@@ -24,16 +24,17 @@ def dataset(workload: Workload, data: Path, kind: str) -> Dataset[tuple[torch.Te
     return mnist
 
 
-def main(name: str, data: str, _: str, kind: str = "tensors") -> None:
+def main(name: str, data: str, _: str, device: str, kind: str = "tensors") -> None:
     workload, gate = WORKLOADS[name], Gate()
     torch.manual_seed(0)
     loader = DataLoader(dataset(workload, Path(data), kind), batch_size=workload.batch, shuffle=True)
-    model = Net(workload)
+    model = Net(workload).to(device)
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
     total = 0.0
     gate.ready()
     while True:
-        for x, *_label in loader:
+        for images, *_label in loader:
+            x = images.to(device)
             adam.zero_grad()
             loss = model(x, noise(x))
             loss.backward()

@@ -1,6 +1,6 @@
 """pythae's VAE under its BaseTrainer, with encoder and decoder of the same layers.
 
-python -m benchmarks.contenders.pythae WORKLOAD DATA SCRATCH
+python -m benchmarks.contenders.pythae WORKLOAD DATA SCRATCH DEVICE
 """
 
 import sys
@@ -52,7 +52,7 @@ class Turns(TrainingCallback):
         self.gate.step(self.images)
 
 
-def main(name: str, data: str, scratch: str) -> None:
+def main(name: str, data: str, scratch: str, device: str) -> None:
     workload, gate = WORKLOADS[name], Gate()
     plain, x = Net(workload), tensors(workload, Path(data))
     # the callback is not told how large a batch is: all are whole
@@ -66,7 +66,7 @@ def main(name: str, data: str, scratch: str) -> None:
         num_epochs=100_000,
         per_device_train_batch_size=workload.batch,
         learning_rate=1e-3,
-        no_cuda=True,
+        no_cuda=device == "cpu",
     )
     trainer = BaseTrainer(
         model, BaseDataset(x, zeros(len(x))), training_config=training, callbacks=[Turns(gate, workload.batch)]

@@ -1,6 +1,6 @@
 """The whole program as `vaekl train` runs it: metrics, TensorBoard, pictures, progress, checkpoints, validation.
 
-python -m benchmarks.contenders.vaekl WORKLOAD DATA SCRATCH (whole | bare) [WORD ...]
+python -m benchmarks.contenders.vaekl WORKLOAD DATA SCRATCH DEVICE (whole | bare) [WORD ...]
 
 A turn lasts for whole validation periods, so that each has its share of everything but the pictures, of which a run
 has about ten. `bare` is the loop without callbacks and validation.
@@ -73,9 +73,9 @@ def _left(trainer: Trainer) -> int:
     return trainer.plan.total_steps - trainer.step
 
 
-def main(name: str, data: str, scratch: str, mode: str, *words: str) -> None:
+def main(name: str, data: str, scratch: str, device: str, mode: str, *words: str) -> None:
     gate, folder = Gate(), Path(scratch)
-    said = [*WORKLOADS[name].words, f"data_dir={data}", f"output_dir={folder}", *words]
+    said = [*WORKLOADS[name].words, f"data_dir={data}", f"output_dir={folder}", f"trainer.device={device}", *words]
     said += [f"dataset.path={Path(data) / CIFAR}"] if name == "conv" else []
 
     job = single([*said, *(BARE if mode == "bare" else ())])
