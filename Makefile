@@ -13,7 +13,7 @@ supported = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(supported)" 2>/dev/null && echo $$python && exit; done; echo python3)
 
-.PHONY: help train test nightly floors extras slurm lint docs bench wheel supply clean
+.PHONY: help train test nightly floors extras slurm lint docs bench gpu wheel supply clean
 .NOTPARALLEL:
 
 help:
@@ -54,6 +54,9 @@ docs: $(VENV)/installed-dev  ## build the documentation in build/site, links che
 
 bench: $(VENV)/installed-dev  ## measure speed beside a limit and other libraries; ARGS="--smoke", ARGS="speed --only mlp"
 	@$(PY) -m benchmarks $(ARGS)
+
+gpu: $(VENV)/installed-dev  ## test and measure on a GPU, in less than 8 minutes; without one ARGS="--device cpu --smoke"
+	@$(PY) -m benchmarks.gpu $(ARGS)
 
 wheel: $(VENV)/installed-dev  ## build the sdist and the wheel in dist/
 	@$(PY) -m build --no-isolation

@@ -33,14 +33,14 @@ def speed_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def plain_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Any rows with the same keys as Markdown; numbers to four figures."""
+    """Any rows as Markdown, a column for each of their keys; numbers to four figures."""
     if not rows:
         return "nothing was measured"
-    keys = list(rows[0])
+    keys = list(dict.fromkeys(key for row in rows for key in row))
     lines = [f"| {' | '.join(keys)} |", f"|{'---|' * len(keys)}"]
     lines += [f"| {' | '.join(_shown(row.get(key)) for key in keys)} |" for row in rows]
     return "\n".join(lines)
 
 
 def _shown(value: object) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -2,10 +2,14 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 
+from benchmarks.environment import ROOT
 from benchmarks.gate import Gate
+from benchmarks.gpu.__main__ import PARTS, lines_of
 from benchmarks.tables import speed_table, summary
 from benchmarks.workloads import CONV, MLP, Net, Workload
 from vaekl.model.nets import conv, mlp
@@ -37,3 +41,22 @@ def test_the_table_shows_median_and_quartiles_and_says_why_a_row_is_empty() -> N
     text = speed_table(rows)
     assert "| a | 2 | 1,234 | 0.30 | 0.20 to 0.40 |" in text
     assert "| b | – | – | – | failed: no wheel |" in text
+
+
+def test_a_part_of_the_gpu_s_benchmark_ends_when_its_time_is_over() -> None:
+    assert list(lines_of("importance", "cpu", True, 0.3)) == [{"ended": "after 0 s, its time"}]
+    assert sum(PARTS.values()) < 8 * 60
+
+
+@pytest.mark.nightly
+def test_the_gpu_s_benchmark_runs_to_its_end_on_a_cpu(tmp_path) -> None:
+    file = tmp_path / "gpu.json"
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--smoke", "--out", str(file)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    results = json.loads(file.read_text(encoding="utf-8"))
+    assert results["suite"]["tests"]["passed"] > 20 and results["suite"]["tests"]["failed"] == 0
+    assert [row["runs"] for row in results["stacks"]["steps"]] == [1, 2, 3]
+    assert {row["name"] for row in results["lone"]["mlp"] if "ratio" in row} >= {"limit", "vaekl"}
+    assert results["importance"]["bound"]["ratio"] > 0
+    assert [row["finished"] for row in results["sweep"]["whole sweeps"]] == [2, 2]

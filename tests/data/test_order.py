@@ -43,6 +43,7 @@ def test_the_seed_is_drawn_where_the_generator_is(monkeypatch):
     assert devices == [OnGpu.device]
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_s_generator_can_be_followed():
     draws = [numpy_generator(generator("a", 0, "cuda")).random(3) for _ in range(2)]

@@ -166,7 +166,8 @@ def test_auto_scales_levels_for_a_law_that_has_probabilities_at_the_ends():
     assert isinstance(chosen.resolve(UNIT, ("unit_interval",)), AsStored)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_transforms_run_where_the_batch_is():
     k = torch.arange(256, dtype=torch.uint8, device="cuda").reshape(1, 1, 16, 16)
     g = torch.Generator("cuda").manual_seed(0)
