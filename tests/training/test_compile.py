@@ -56,6 +56,32 @@ def test_where_torch_cannot_compile_auto_stays_eager(monkeypatch):
     assert compiles_at(None, 10**9, 1, monkeypatch) == ([], False)
 
 
+class Assigns(nn.Module):
+    """Assigns its buffer anew in each call."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.zeros(()))
+
+    def forward(self, x):
+        self.total = self.total + x
+        return self.total
+
+
+def test_what_a_cuda_graph_assigns_is_copied_out_of_its_memory(monkeypatch):
+    module, marks, asked = nn.Sequential(Assigns()), [], []
+    monkeypatch.setattr(module, "compile", lambda **options: asked.append(options))
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marks.append(None))
+    compiler, buffer = Compiler(module, torch.device("cuda"), True), module[0].total
+    for step in range(1, 4):
+        compiler.decide(10)
+        in_the_graph = module(torch.tensor(2.0))
+        compiler.keep_buffers()
+        in_the_graph.fill_(torch.nan)
+        assert module[0].total is buffer and buffer == 2 * step
+    assert asked == [{"mode": "reduce-overhead"}] and len(marks) == 3
+
+
 def test_where_torch_can_compile_it_is_found_out():
     assert Compiler(nn.Identity(), CPU, None)._works()
 

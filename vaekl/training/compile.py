@@ -6,10 +6,10 @@ import statistics
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 #: seconds that torch.compile takes on a CPU, and the share of a step that it saves: measured in docs/performance.md
-_COST, _GAIN = 30.0, 0.08
+_COST, _GAIN = 30.0, {"cpu": 0.08, "cuda": 0.5}
 #: the first steps are slower and left out; of the next ones the time is taken
 _WARM_UP, _TIMED = 5, 20
 
@@ -33,6 +33,7 @@ class Compiler:
         self._module, self._device, self.decision = module, device, decision
         self._calls = 0
         self._marks: list[float] = []
+        self._buffers: list[tuple[nn.Module, str, Tensor]] = []
 
     def decide(self, left: int) -> bool:
         """Call before each step: whether it is the one that compiles.
@@ -46,13 +47,34 @@ class Compiler:
         if len(self._marks) > _TIMED:
             # the median leaves out the logs and validations between some of the steps
             seconds = statistics.median(after - before for before, after in itertools.pairwise(self._marks))
-            self.decision = _GAIN * seconds * left > _COST and self._works()
+            self.decision = _GAIN[self._device.type] * seconds * left > _COST and self._works()
             self._marks = []
         compiles = bool(self.decision) and (undecided or self._calls == 0)
         if compiles:
             self._module.compile(mode="reduce-overhead" if self._device.type == "cuda" else None)
+        if self.decision and self._device.type == "cuda":
+            if compiles:
+                self._buffers = [
+                    (owner, name, buffer)
+                    for owner in self._module.modules()
+                    for name, buffer in owner.named_buffers(recurse=False)
+                ]
+            # what the former step has left in the graph's memory may be overwritten
+            torch.compiler.cudagraph_mark_step_begin()
         self._calls += 1
         return compiles
+
+    @torch.no_grad()
+    def keep_buffers(self) -> None:
+        """Call after each step: copies what it has assigned to buffers out of the memory of the CUDA graph.
+
+        The next step overwrites that memory, and takes the buffers from where they were when the graph was recorded.
+        """
+        for owner, name, buffer in self._buffers:
+            assigned = owner._buffers[name]
+            if assigned is not None and assigned is not buffer:
+                buffer.copy_(assigned)
+                owner._buffers[name] = buffer
 
     def _works(self) -> bool:
         """Whether torch.compile works here: on a CPU it needs a C++ compiler and Python's headers, on a GPU triton."""

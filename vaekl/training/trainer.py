@@ -189,6 +189,7 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, self.rates(self.step), strict=True):
             group["lr"] = rate
         self.optimizer.step()
+        self.compiler.keep_buffers()
         return cast(Tensor, ledger if self.weight == 1 else ledger * self.weight)
 
     def rates(self, step: int) -> list[float]:
