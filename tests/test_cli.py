@@ -35,6 +35,16 @@ def test_help_loads_nothing_heavy(words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_whole_run_loads_no_library_that_it_does_not_need(tmp_path):
+    words = ["train", "dataset=digits", "trainer.steps=2", "model.hidden=[8]", f"output_dir={tmp_path}"]
+    command = [sys.executable, "-c", IMPORTED, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("*/prior_means.png"))
+    heavy = {"torch._dynamo", "torch._inductor", "torchvision", "sklearn", "scipy", "matplotlib", "pandas", "sympy"}
+    assert not heavy & set(done.stderr.split())
+
+
 MISTAKES = [
     "trian", "train beta=4", "train --epochs 5", "train likelihood=gausian", "train trainer.epohs=1", "train seed=[",
     "train hydra.verbose=true", "train -m seed=0,1 nope=1", "train --cfg jbo", "resume", "resume nowhere", "eval",

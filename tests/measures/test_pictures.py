@@ -1,12 +1,15 @@
 """What is decoded, and how it is laid out."""
 
 import numpy as np
+import pytest
 import torch
 from helpers import model_of, spec_of
 from PIL import Image
 from torch import nn
+from torchvision.utils import make_grid, save_image
 
 from vaekl.measures.pictures import (
+    as_image,
     beside,
     captioned,
     decoded,
@@ -14,6 +17,7 @@ from vaekl.measures.pictures import (
     interpolation,
     most_kl,
     save_png,
+    sheet,
     traversal,
 )
 from vaekl.model.likelihoods import ContinuousBernoulli
@@ -86,3 +90,14 @@ def test_a_caption_stands_above_the_picture_and_in_the_file(tmp_path):
     save_png(tmp_path / "x.png", picture, words)
     with Image.open(tmp_path / "x.png") as image:
         assert image.text["Description"] == words
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 8, 20])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_and_its_file_are_torchvisions(count, channels, tmp_path):
+    images = torch.rand(count, channels, 32, 40, generator=torch.Generator().manual_seed(count))
+    assert torch.equal(grid(images, 7), make_grid(images, nrow=7, padding=2, pad_value=0.5))
+    assert torch.equal(sheet(images, 7), make_grid(images, nrow=7, padding=0, pad_value=0.5))
+    save_image(images * 1.2 - 0.1, tmp_path / "theirs.png", nrow=7, padding=0, pad_value=0.5)
+    as_image(sheet(images * 1.2 - 0.1, 7)).save(tmp_path / "ours.png")
+    assert (tmp_path / "ours.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()

@@ -5,6 +5,8 @@ import sys
 import pytest
 
 from vaekl.cli import main
+from vaekl.system import libraries
+from vaekl.system.errors import VaeklError
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,9 @@ def test_a_torchvision_that_does_not_fit_this_torch(failure, tmp_path, monkeypat
     assert "pip install" in message
     assert "torch torchvision" in message
     assert not list(tmp_path.glob("outputs/*"))
+
+
+def test_a_torchmetrics_that_does_not_load_gets_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", None)
+    with pytest.raises(VaeklError, match=r"^torchmetrics does not load \(.*\): .*pip install.*torchmetrics`\.$"):
+        libraries.torchmetrics("image.fid")

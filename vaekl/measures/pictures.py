@@ -14,7 +14,6 @@ from torch.nn.functional import pad
 from vaekl.measures.elbo import batch_limit
 from vaekl.model.vae import VAE
 from vaekl.system.files import replacing
-from vaekl.system.libraries import torchvision
 
 #: images that are drawn, encoded or decoded together
 BLOCK = 64
@@ -124,14 +123,33 @@ def grid(images: Tensor, columns: int, least: int = 32) -> Tensor:
     """
     factor = max(1, least // images.shape[-1])
     images = images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-    drawn: Tensor = torchvision("utils").make_grid(images, nrow=columns, padding=_GAP, pad_value=_GAP_SHADE)
-    return drawn
+    return sheet(images, columns, _GAP if len(images) > 1 else 0)
+
+
+def sheet(images: Tensor, columns: int, gap: int = 0) -> Tensor:
+    """Images [N, C, H, W] row by row as one picture [3, height, width], of one channel or three; empty places are grey.
+
+    Args:
+        images: on the scale of pictures.
+        columns: images in a row.
+        gap: pixels of grey around each.
+    """
+    columns = min(columns, len(images))
+    tiles = pad(images.expand(-1, 3, -1, -1), (gap, 0, gap, 0, 0, 0, 0, -len(images) % columns), value=_GAP_SHADE)
+    rows = tiles.unflatten(0, (-1, columns)).permute(2, 0, 3, 1, 4)
+    return pad(rows.flatten(3).flatten(1, 2), (0, gap, 0, gap), value=_GAP_SHADE)
+
+
+def as_image(picture: Tensor) -> Image.Image:
+    """A picture [3, height, width] in [0, 1] as 8 bits of red, green and blue."""
+    pixels = (picture * 255 + 0.5).clamp(0, 255).to("cpu", torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def captioned(picture: Tensor, caption: str, rows: Sequence[str] = ()) -> Image.Image:
     """A picture [3, height, width] in [0, 1] below its caption, with a label beside each row."""
     font = ImageFont.load_default(_FONT_PIXELS)
-    pixels = Image.fromarray((picture * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
+    pixels = as_image(picture)
     left = int(max(font.getlength(label) for label in rows)) + 2 * _MARGIN if rows else 0
     width = max(left + pixels.width, _NARROWEST)
     lines = _wrapped(caption, font, width - 2 * _MARGIN)

@@ -34,7 +34,6 @@ def source_of(cfg: DataConfig) -> Source:
 
 @lru_cache(maxsize=4)
 def prepare(words: tuple[str, ...]) -> None:
-    """Load what every run needs: the config, the data, and what Adam imports."""
+    """Load what every run needs: the config and the data."""
     with contextlib.suppress(Exception):  # the run says what is wrong
         source_of(RunConfig.of(changed(base(words), (), Path()).content).data)
-        torch.optim.Adam([torch.zeros(1, requires_grad=True)])

@@ -15,7 +15,6 @@ from vaekl.config.files import files_digest
 from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.store.schema import Results
 from vaekl.sweep import display, ending, parse, plan, slurm, stacks, workers
-from vaekl.system import libraries
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import StoppedError, VaeklError, first_line
@@ -212,12 +211,9 @@ def _import_training(runs: Sequence[_Prepared]) -> None:
     """
     sources = {str(run.job.content["dataset"]["_target_"]) for run in runs if isinstance(run.job, job.Job)}
     with suppress(Exception):
-        import torch._dynamo  # noqa: F401  # more than a second, at the first step of any optimiser
-
         import vaekl
         from vaekl.run import start  # noqa: F401
 
-        libraries.torchvision("utils")
         for source in sources:
             if source.startswith("vaekl."):
                 getattr(vaekl, source.partition(".")[2])  # imports its module

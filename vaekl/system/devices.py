@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vaekl.system import distributed
+from vaekl.system import compiler_marks, distributed
 from vaekl.system.checks import one_of, optional, whole
 from vaekl.system.cores import allowed_cores, free_cores
 from vaekl.system.errors import FullMemoryError, VaeklError, did_you_mean, first_line
@@ -93,6 +93,7 @@ def prepare(device: torch.device, tf32: bool = False) -> None:
     rounds = tf32 and device.type == "cuda"
     torch.set_float32_matmul_precision("high" if rounds else "highest")
     torch.backends.cudnn.allow_tf32 = rounds
+    compiler_marks.put_off()
     if device.type == "cpu":
         # numbers below 1e-38, which saturated networks make, cost a hundred cycles each unless they are set to 0
         torch.set_flush_denormal(True)

@@ -1,12 +1,18 @@
 import numpy as np
+import pytest
 import torch
 from sklearn.datasets import load_digits, load_sample_images
 
+from vaekl.data.sources import embedded
 from vaekl.data.sources.embedded import PATCH_TRAIN_COLUMNS, digits, patches
 
 
-def test_digits_are_sklearns():
-    source, bunch = digits(), load_digits()
+@pytest.mark.parametrize("has_file", [True, False])
+def test_digits_are_sklearns(has_file, monkeypatch):
+    bunch = load_digits()
+    if not has_file:
+        monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    source = digits()
     both = torch.cat([source.train, source.test])
     assert (len(source.train), len(source.test)) == (1437, 360)
     assert np.array_equal(both[:, 0].numpy(), bunch.images)

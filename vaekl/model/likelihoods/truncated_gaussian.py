@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
 
 from vaekl.data.order import numpy_generator
@@ -49,6 +48,9 @@ class TruncatedGaussian(MomentsTogether):
         return truncated_mass.moments(*_of_one_type(eta[:, 0], dispersion, 0.0, 1.0))
 
     def sample(self, eta: Tensor, dispersion: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        # a tenth of a second to import, which every run would take
+        from scipy.special import log_ndtr, ndtri_exp
+
         location, sigma = (part.detach().cpu().double().numpy() for part in (eta[:, 0], dispersion.sqrt()))
         # on the side of μ where Φ is small, whose logarithm keeps its digits
         sign = np.where(location < 0.5, -1.0, 1.0)

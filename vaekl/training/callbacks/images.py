@@ -10,12 +10,11 @@ from torch import Tensor
 
 from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation
-from vaekl.measures.pictures import beside, decoded, grid, most_kl, traversal
+from vaekl.measures.pictures import as_image, beside, decoded, grid, most_kl, traversal
 from vaekl.measures.tiles import Tiles
 from vaekl.model.modes import evaluating
 from vaekl.store import RunFolder
 from vaekl.system.files import replacing
-from vaekl.system.libraries import torchvision
 from vaekl.training.callback import Callback, TrainerView
 from vaekl.training.callbacks.tensorboard import TensorBoard
 
@@ -49,7 +48,7 @@ class Images(Callback):
     def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():
             with replacing(self.folder.picture(name), "picture") as partial:
-                torchvision("utils").save_image(drawn, partial, format="png")
+                as_image(drawn).save(partial, "PNG")
 
 
 def pictures(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Tensor]:

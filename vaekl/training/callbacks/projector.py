@@ -11,11 +11,11 @@ from torch.nn.functional import interpolate
 
 from vaekl.data import batch_slices, generator
 from vaekl.measures.elbo import Evaluation, batch_limit
+from vaekl.measures.pictures import as_image, sheet
 from vaekl.measures.tiles import Tiles
 from vaekl.model.modes import evaluating
 from vaekl.store import RunFolder
 from vaekl.system.files import inner_folder, replacing
-from vaekl.system.libraries import torchvision
 from vaekl.training.callback import Callback, TrainerView
 
 #: points, and pixels of the longer side of a point's picture
@@ -58,9 +58,8 @@ class Projector(Callback):
         embedding.sprite.single_image_dim.extend([pictures.shape[-1], pictures.shape[-2]])
         columns = ceil(sqrt(len(pictures)))  # TensorBoard takes rows of as many pictures as there are rows
         empty = torch.zeros(columns**2 - len(pictures), *pictures.shape[1:])
-        sheet = torchvision("utils").make_grid(torch.cat([pictures, empty]), nrow=columns, padding=0)
         with replacing(folder / "sprite.png", "picture") as partial:
-            torchvision("utils").save_image(sheet, partial, format="png")
+            as_image(sheet(torch.cat([pictures, empty]), columns)).save(partial, "PNG")
         with replacing(self.folder.path / "projector_config.pbtxt", "file") as partial:
             partial.write_text(text_format.MessageToString(config), encoding="utf-8")
 
