@@ -5,7 +5,6 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
 from vaekl.config.job import changed, composed
