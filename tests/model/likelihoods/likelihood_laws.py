@@ -285,7 +285,7 @@ def slope(function, values, i):
 
 @cache
 def exact(name, eta, x, phi, float64):
-    """Every figure of one value with the size of its terms, as pairs of floats or of arrays over η.
+    """Every figure of one value with the size of its terms, as pairs of floats or of arrays over η or over levels.
 
     Args:
         name: of the law.
@@ -307,6 +307,9 @@ def exact(name, eta, x, phi, float64):
     pairs["log_prob"] = float(law.log_prob(eta, x, phi)), float(sizes[0] / phi + sizes[1])
     total = np.array([of_constant - of_energy / phi for of_energy, of_constant in zip(*slopes, strict=True)], float)
     pairs["log_prob_slope"] = total, float(sizes[2] / phi + sizes[3])
+    if law.data in ("binary", "levels"):
+        each = [law.log_prob(eta, mp.mpf(k), phi) for k in range(2 if law.data == "binary" else LEVELS)]
+        pairs["masses"] = np.array([mp.exp(value) for value in each], float), 0.0
     if learned(law.likelihood):
         by_phi = slope(lambda v: law.log_prob(eta, x, v[0]), [phi], 0)
         pairs["dispersion_slope"] = float(by_phi), float((sizes[0] / phi + sizes[1] + 1) / phi)

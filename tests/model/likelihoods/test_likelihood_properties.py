@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from drawn_levels import DRAWS, check_levels
 from exact_laws import beta_eta
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,12 +155,16 @@ def test_mean_and_variance(likelihood, batch):
 
 @property_of
 def test_draws(likelihood, batch):
-    """Draws lie in the support, and a thousand of them where mean and variance say."""
+    """Draws lie in the support, as often at each level as it says, or a thousand where mean and variance say."""
+    on_levels = "masses" in batch.figures.flat[0]
     with torch.no_grad():
-        many = batch.eta[:1].expand(1000, *batch.eta.shape[1:])
+        many = batch.eta[:1].expand(DRAWS if on_levels else 1000, *batch.eta.shape[1:])
         draws = likelihood.sample(many, batch.phi, torch.Generator().manual_seed(20)).double()
     likelihood.check_support(draws)
     assert draws.shape[1:] == batch.x.shape[1:] and draws.isfinite().all()
+    if on_levels:
+        check_levels(draws.numpy(), expected(batch, "masses")[0][0], torch.finfo(batch.eta.dtype).eps)
+        return
     mean, variance = (expected(batch, key)[0][0] for key in ("mean", "variance"))
     size = np.maximum(np.abs(mean), 1) if likelihood.bounds[1] < np.inf else np.abs(mean) * 1e-4
     off = np.abs(draws.numpy().mean(0) - mean)
