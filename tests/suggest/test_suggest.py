@@ -5,7 +5,7 @@ import re
 import signal
 
 import pytest
-from cli_helpers import contents, vaekl
+from cli_helpers import contents, refused, vaekl
 
 from vaekl.store import RunFolder
 from vaekl.suggest.judge import Judge
@@ -99,6 +99,16 @@ def test_ctrl_c_saves_and_the_same_words_go_on(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert vaekl(tmp_path, *words).code == 0
     assert (only(tmp_path) / "suggest.json").exists()
+
+
+def test_data_that_are_refused_leave_no_folder_behind(tmp_path):
+    words = ("suggest", "dataset=npz", "dataset.path=missing.npz", "jobs=1")
+    refused(vaekl(tmp_path, *words), "missing.npz does not exist", "dataset.path")
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    refused(vaekl(tmp_path, *words, "output_dir=mine/inner"), "missing.npz does not exist")
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["mine", "notes.txt"]
 
 
 @pytest.mark.nightly

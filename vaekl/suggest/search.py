@@ -47,7 +47,8 @@ class Search(Session):
             tried = self._tried(look)
             return self._halved(look, tried)
         finally:
-            self.keep()
+            if self.state.look is not None:
+                self.keep()
 
     # ---- the data
 

@@ -19,6 +19,8 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _MOST_ENTRIES = 20_000
 #: where submitit keeps what it submits
 _SUBMITIT = ".submitit"
+#: what `sole_user` locks in a folder
+LOCK = ".lock"
 _LINK = "a link, and inside of a folder vaekl follows none"
 
 
@@ -239,7 +241,7 @@ def sole_user(folder: Path) -> Iterator[None]:
     Raises:
         VaeklError: another process has locked it.
     """
-    lock = folder / ".lock"
+    lock = folder / LOCK
     with ExitStack() as held:
         try:
             held.enter_context(locked(lock, timeout=0))

@@ -1,6 +1,7 @@
 """`vaekl diagnose`: each cause from evidence that speaks for it, and the exact answers of a linear VAE."""
 
 import json
+import re
 from dataclasses import replace
 from math import log
 
@@ -21,6 +22,7 @@ from vaekl.run.config import RunConfig
 from vaekl.run.load import load_run
 from vaekl.store import checkpoint
 from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import Output
 from vaekl.verbs.diagnose.causes import causes
 from vaekl.verbs.diagnose.evidence import Aggregate, Evidence, Judged, Linear, Log, Settings, Structure, Trial
 from vaekl.verbs.diagnose.measure import _aggregate, _optimizer, _repeated, evidence, residuals
@@ -337,3 +339,14 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(run):
     (run.parent / "broken" / "config.yaml").write_text("choices: [")
     answer = vaekl(run.parent, "diagnose", "run", "broken", "diagnose.images=50", "diagnose.trial_steps=0")
     assert answer.code == 1 and "nats" in answer.out and "1 of 2 runs could not be diagnosed" in answer.err
+
+
+def test_in_a_terminal_a_bar_says_which_of_several_runs_is_looked_at(run, monkeypatch):
+    words = ("diagnose", "run", "run/last.pt", "diagnose.images=50", "diagnose.trial_steps=0")
+    plain = vaekl(run.parent, *words)
+    assert plain.code == 0 and not plain.err.strip()
+    monkeypatch.setattr(Output, "isatty", lambda self: not self.is_standard)
+    shown = vaekl(run.parent, *words, TERM="xterm", COLUMNS="80")
+    assert shown.out == plain.out  # the bar goes to the standard error
+    assert re.search(r"run/last.pt .*1/2", shown.err)
+    assert "/1" not in vaekl(run.parent, "diagnose", *words[2:], TERM="xterm").err  # one run is soon done
