@@ -19,29 +19,29 @@ from benchmarks.environment import ROOT
 _ALL = ("speed", "likelihoods", "controls", "profile", "start", "busy", "growth", "large_data", "sweep", "history")
 
 
-def _speed(asked: argparse.Namespace) -> dict[str, Any]:
-    rounds, seconds = asked.rounds or (1 if asked.smoke else 15), 0.5 if asked.smoke else 5.0
-    chosen = [asked.only] if asked.only else ["mlp", "conv"]
-    return {one: speed.measure(one, rounds, seconds, asked.smoke) for one in chosen}
+def _speed(options: argparse.Namespace) -> dict[str, Any]:
+    rounds, seconds = options.rounds or (1 if options.smoke else 15), 0.5 if options.smoke else 5.0
+    chosen = [options.only] if options.only else ["mlp", "conv"]
+    return {one: speed.measure(one, rounds, seconds, options.smoke) for one in chosen}
 
 
-def _likelihoods(asked: argparse.Namespace) -> list[dict[str, object]]:
+def _likelihoods(options: argparse.Namespace) -> list[dict[str, object]]:
     from benchmarks import likelihoods
 
-    return likelihoods.measure(rounds=2 if asked.smoke else likelihoods.ROUNDS)
+    return likelihoods.measure(rounds=2 if options.smoke else likelihoods.ROUNDS)
 
 
-def _profile(asked: argparse.Namespace) -> Any:
+def _profile(options: argparse.Namespace) -> Any:
     # in a process of its own, because it sets up this one as vaekl does
-    command = [sys.executable, "-m", "benchmarks.profile", *(["--smoke"] if asked.smoke else [])]
+    command = [sys.executable, "-m", "benchmarks.profile", *(["--smoke"] if options.smoke else [])]
     return json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 def _other(name: str) -> Callable[[argparse.Namespace], Any]:
-    def measure(asked: argparse.Namespace) -> Any:
+    def measure(options: argparse.Namespace) -> Any:
         from importlib import import_module
 
-        return import_module(f"benchmarks.{name}").measure(asked.smoke)
+        return import_module(f"benchmarks.{name}").measure(options.smoke)
 
     return measure
 
@@ -56,24 +56,24 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="everything once and short, in five minutes")
     parser.add_argument("--rounds", type=int, help="turns of each contender")
     parser.add_argument("--only", choices=["mlp", "conv"])
-    asked = parser.parse_args()
-    if wrong := set(asked.what) - set(_ALL):
+    options = parser.parse_args()
+    if wrong := set(options.what) - set(_ALL):
         parser.error(f"there is no {', '.join(sorted(wrong))}: choose from {', '.join(_ALL)}")
-    found: dict[str, Any] = {"smoke": asked.smoke, "real_data": speed.real_data()}
+    figures: dict[str, Any] = {"smoke": options.smoke, "real_data": speed.real_data()}
     crashed = False
-    for name in asked.what or _ALL:
+    for name in options.what or _ALL:
         print(f"{name} ...", file=sys.stderr, flush=True)
         work = {"speed": _speed, "likelihoods": _likelihoods, "profile": _profile}.get(name) or _other(name)
         try:
-            found[name] = work(asked)
+            figures[name] = work(options)
         except Exception as error:
             traceback.print_exc()
-            found[name], crashed = f"failed: {type(error).__name__}", True
-    for rows in found["speed"].values() if isinstance(found.get("speed"), dict) else ():
+            figures[name], crashed = f"failed: {type(error).__name__}", True
+    for rows in figures["speed"].values() if isinstance(figures.get("speed"), dict) else ():
         crashed |= any("failed" in row for row in rows if row["name"].startswith(("limit", "vaekl", "PyTorch")))
-    if not asked.smoke:
-        print(f"saved as {results.save(found).name} in benchmarks/results", file=sys.stderr)
-    print(results.table({"machine": results.machine(), "versions": results.versions(), **found}))
+    if not options.smoke:
+        print(f"saved as {results.save(figures).name} in benchmarks/results", file=sys.stderr)
+    print(results.table({"machine": results.machine(), "versions": results.versions(), **figures}))
     return int(crashed)
 
 

@@ -1,4 +1,4 @@
-"""The coordinator's side of a contender: a process that is started once and told when to train."""
+"""The coordinator's side of a contender: a process that is started once and trains in turns."""
 
 import json
 import queue
@@ -36,9 +36,9 @@ class Contender:
     def start(self) -> None:
         """Start it and wait until it is set up."""
         self.scratch.mkdir(parents=True)
-        with (self.scratch / "stderr.txt").open("w", encoding="utf-8") as said:
+        with (self.scratch / "stderr.txt").open("w", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, cwd=ROOT
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT
             )
         threading.Thread(target=self._read, daemon=True).start()
         self.facts = self._answer(START)
@@ -78,5 +78,5 @@ class Contender:
     def _reason(self) -> str:
         lines = (self.scratch / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         # a message may say where this machine keeps things, and a table is published
-        found = re.match(r"[\w.]+", lines[-1]) if lines else None
-        return f"{found[0]}, see build/bench" if found else "it ended without a word"
+        word = re.match(r"[\w.]+", lines[-1]) if lines else None
+        return f"{word[0]}, see build/bench" if word else "it ended without a word"

@@ -14,7 +14,7 @@ import torch
 
 
 class Gate:
-    """The contender's side: told of every step, it blocks between turns.
+    """The contender's side: called after every step, it blocks between turns.
 
     Args:
         source: where turns are read from; None means stdin.

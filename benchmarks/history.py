@@ -1,4 +1,4 @@
-"""Runs test_history.py and keeps what it found, so that `pytest-benchmark compare` shows how it came along."""
+"""Runs test_history.py and keeps its timings, so that `pytest-benchmark compare` shows how it came along."""
 
 import os
 import subprocess

@@ -36,13 +36,13 @@ def measure(smoke: bool = False, words: list[str] | None = None) -> list[dict[st
     for size in SIZES[:1] if smoke else SIZES:
         with tempfile.TemporaryDirectory() as folder:
             sources = _write(Path(folder), size)
-            found: dict[str, list[dict[str, float]]] = {place: [] for place in sources}
+            by_place: dict[str, list[dict[str, float]]] = {place: [] for place in sources}
             for repeat in range(repeats):
                 for place, path in sources.items():
                     run = Path(folder) / f"{place}_{repeat}".replace(" ", "_")
-                    found[place].append(_run(path, run, steps, words or []))
-            for place, runs in found.items():
-                pairs = zip(runs, found["resident"], strict=True)
+                    by_place[place].append(_run(path, run, steps, words or []))
+            for place, runs in by_place.items():
+                pairs = zip(runs, by_place["resident"], strict=True)
                 ratio = summary([one["speed"] / resident["speed"] for one, resident in pairs])
                 rows.append(
                     {
@@ -80,15 +80,15 @@ def _run(path: Path, run: Path, steps: int, words: list[str]) -> dict[str, float
     place = [f"dataset.path='{path}'", f"hydra.run.dir='{run}'"]
     command = [sys.executable, "-m", "vaekl", "train", "dataset=npz", *place, *fixed, *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    found = {"VmHWM": 0.0, "RssAnon": 0.0, "RssFile": 0.0}
+    memory = {"VmHWM": 0.0, "RssAnon": 0.0, "RssFile": 0.0}
     while process.poll() is None:
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name in found:
-                found[name] = max(found[name], float(value.split()[0]))
+            if name in memory:
+                memory[name] = max(memory[name], float(value.split()[0]))
         time.sleep(0.01)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
     with (run / "metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
-    return found | {"speed": median(float(row["images_per_second"]) for row in rows[1:])}
+    return memory | {"speed": median(float(row["images_per_second"]) for row in rows[1:])}

@@ -136,7 +136,7 @@ def mixed(components: int) -> Subject:
 
 
 def floors() -> dict[str, Subject]:
-    """By the family that is never faster than this, unless it has found better functions than PyTorch's."""
+    """By the family that is never faster than this, unless its functions are better than PyTorch's."""
     return {
         "beta": gammas(3, torch.float32),
         # of float32 the difference of the two keeps no digits

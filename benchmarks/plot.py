@@ -9,9 +9,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def draw(figures: dict[str, Any], path: Path) -> None:
     """Bars a workload; nothing where speed was not measured."""
-    speed = found.get("speed", {})
+    speed = figures.get("speed", {})
     if isinstance(speed, dict) and speed:
         figure, axes = plt.subplots(1, len(speed), figsize=(6.5 * len(speed), 4.5), squeeze=False, layout="constrained")
         for axis, (workload, rows) in zip(axes[0], speed.items(), strict=True):
@@ -28,8 +28,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
             axis.set_xlabel("images per second over those of the limit in the same round")
         figure.savefig(path, dpi=120)
         plt.close(figure)
-    if isinstance(found.get("growth"), list) and found["growth"]:
-        _growth(found["growth"], path.with_name(f"{path.stem}-growth.png"))
+    if isinstance(figures.get("growth"), list) and figures["growth"]:
+        _growth(figures["growth"], path.with_name(f"{path.stem}-growth.png"))
 
 
 def _growth(rows: list[dict[str, Any]], path: Path) -> None:

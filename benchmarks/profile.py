@@ -49,13 +49,13 @@ def kind(operation: str) -> str:
 def measure(smoke: bool = False) -> list[dict[str, Any]]:
     """A row a class: its share of a step under the profiler, for both networks."""
     folder, _ = data.prepare(SCRATCH)
-    found = {one.name: _shares(one, folder, 10 if smoke else 100) for one in (MLP, CONV)}
+    shares_of = {one.name: _shares(one, folder, 10 if smoke else 100) for one in (MLP, CONV)}
     names = [*_CLASSES, _REST, _PYTHON]
     rows: list[dict[str, Any]] = [
-        {"class": name, **{net: f"{shares.get(name, 0.0):.1%}" for net, shares in found.items()}} for name in names
+        {"class": name, **{net: f"{shares.get(name, 0.0):.1%}" for net, shares in shares_of.items()}} for name in names
     ]
     for name in ("ms a step under the profiler", "ms a step without it"):
-        rows.append({"class": name, **{net: shares[name] for net, shares in found.items()}})
+        rows.append({"class": name, **{net: shares[name] for net, shares in shares_of.items()}})
     return rows
 
 

@@ -22,26 +22,26 @@ def machine() -> dict[str, Any]:
     """The processor, the cores that may be used, and the kernel: nothing that names this machine."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.exists() and (found := re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)):
-        model = found[1]
+    if info.exists() and (line := re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)):
+        model = line[1]
     release = ".".join(platform.release().split(".")[:2])
     return {"cpu": model, "cores": allowed_cores(), "kernel": f"{platform.system()} {release}"}
 
 
 def versions() -> dict[str, str]:
     """Of everything that is compared; the peers' as they are pinned."""
-    found = {"python": platform.python_version(), "torch": torch.__version__, "vaekl": __version__}
+    installed = {"python": platform.python_version(), "torch": torch.__version__, "vaekl": __version__}
     try:
-        found["torchvision"] = version("torchvision")
+        installed["torchvision"] = version("torchvision")
     except PackageNotFoundError:
-        found["torchvision"] = "none"
+        installed["torchvision"] = "none"
     pins = (line.split("==") for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines() if "==" in line)
-    return found | dict(pins)
+    return installed | dict(pins)
 
 
-def save(found: dict[str, Any], folder: Path = FOLDER) -> Path:
+def save(figures: dict[str, Any], folder: Path = FOLDER) -> Path:
     """Write the three files; the name says when and on what. Parts measured earlier that day stay."""
-    whole = {"machine": machine(), "versions": versions(), **found}
+    whole = {"machine": machine(), "versions": versions(), **figures}
     cpu = re.sub(r"[^a-z0-9]+", "-", whole["machine"]["cpu"].lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{datetime.date.today()}-{cpu}-{whole['machine']['cores']}cores.json"
@@ -57,21 +57,21 @@ def save(found: dict[str, Any], folder: Path = FOLDER) -> Path:
     return path
 
 
-def table(found: dict[str, Any]) -> str:
+def table(figures: dict[str, Any]) -> str:
     """Everything in a file of results as Markdown."""
-    on, with_ = found["machine"], found["versions"]
+    on, with_ = figures["machine"], figures["versions"]
     parts = [f"{on['cpu']}, {on['cores']} cores, {on['kernel']}; {', '.join(f'{k} {v}' for k, v in with_.items())}"]
-    if found.get("smoke"):
+    if figures.get("smoke"):
         parts.append("A smoke run: the figures mean nothing.")
-    speed = found.get("speed", {})
+    speed = figures.get("speed", {})
     for workload, rows in speed.items() if isinstance(speed, dict) else ():
-        real = "real images" if found.get("real_data") else "random images"
+        real = "real images" if figures.get("real_data") else "random images"
         parts.append(f"## {workload}: throughput in turns, {real}\n\n{speed_table(rows)}")
-        said = {"share_around": "validation and what hangs on it", "share_pictures": "pictures"}
+        shares = {"share_around": "validation and what hangs on it", "share_pictures": "pictures"}
         for row in rows:
-            parts += [f"{row['name']}: {what} took {row[key]:.1%}." for key, what in said.items() if key in row]
+            parts += [f"{row['name']}: {what} took {row[key]:.1%}." for key, what in shares.items() if key in row]
     for name in ("likelihoods", "controls", "profile", "start", "busy", "growth", "large_data", "sweep", "history"):
-        if name in found:
-            rows = found[name]
+        if name in figures:
+            rows = figures[name]
             parts.append(f"## {name}\n\n{rows if isinstance(rows, str) else plain_table(rows)}")
     return "\n\n".join(parts) + "\n"

@@ -115,12 +115,12 @@ def _once(net: Net, words: Sequence[str], name: str) -> tuple[float, float]:
         sizes = [str(net.runs), str(net.steps), hidden, str(net.latents)]
         command = [sys.executable, "-m", "benchmarks.contenders.stacked", *sizes, str(folder / "all.pt")]
     before, begun = _cpu(), time.perf_counter()
-    with open(folder / "said", "w", encoding="utf-8") as output:
+    with open(folder / "output.txt", "w", encoding="utf-8") as output:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, env=environment, check=True)
     seconds, cpu = time.perf_counter() - begun, _cpu() - before
-    said = (folder / "said").read_text(encoding="utf-8").splitlines()
-    plan = [line for line in said if line.startswith(f"{net.runs} runs")][:1]
+    output_lines = (folder / "output.txt").read_text(encoding="utf-8").splitlines()
+    plan = [line for line in output_lines if line.startswith(f"{net.runs} runs")][:1]
     sys.stderr.write(f"  {net.name}, {name}: {seconds:.1f} s, {cpu:.1f} s of CPU; {' '.join(plan)}\n")
     sys.stderr.flush()
     if name != _HAND and len(list(folder.glob("*/*/results.json"))) != net.runs:

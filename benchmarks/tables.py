@@ -23,12 +23,12 @@ def speed_table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         if "ratio" in row:
             ratio = row["ratio"]
-            found = f"{row['images_per_second']['median']:,.0f} | {ratio['median']:.2f}"
-            found += f" | {ratio['low']:.2f} to {ratio['high']:.2f}"
-            found += f"; then failed: {row['failed']}" if "failed" in row else ""
+            cells = f"{row['images_per_second']['median']:,.0f} | {ratio['median']:.2f}"
+            cells += f" | {ratio['low']:.2f} to {ratio['high']:.2f}"
+            cells += f"; then failed: {row['failed']}" if "failed" in row else ""
         else:
-            found = f"– | – | failed: {row.get('failed', 'no turn')}"
-        lines.append(f"| {row['name']} | {row.get('threads', '–')} | {found} |")
+            cells = f"– | – | failed: {row.get('failed', 'no turn')}"
+        lines.append(f"| {row['name']} | {row.get('threads', '–')} | {cells} |")
     return "\n".join(lines)
 
 

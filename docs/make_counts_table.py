@@ -51,7 +51,7 @@ COMMON = [
 
 def texts() -> list[str]:
     """The documentation of every public function and class of these modules, each once."""
-    found = {}
+    unique = {}
     for name in MODULES:
         module = importlib.import_module(f"scipy.{name}")
         for word in sorted(vars(module)):
@@ -59,8 +59,8 @@ def texts() -> list[str]:
             is_code = inspect.isclass(thing) or inspect.isroutine(thing) or isinstance(thing, np.ufunc)
             text = inspect.getdoc(thing) or ""
             if not word.startswith("_") and is_code and len(text) >= LEAST:
-                found[text] = None
-    return list(found)
+                unique[text] = None
+    return list(unique)
 
 
 def table(place: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +106,8 @@ def main(folder: str) -> None:
     print(f"ln p(total) is {of_total:.2f} nats\n")
     print("| | without | `dataset.offset=total` | the same + ln p(total) | R², without | R², with |")
     print("|---|---:|---:|---:|---:|---:|")
-    given = constant["total"]
-    print(f"| Poisson, no latents | {constant[None]:.1f} | {given:.1f} | {given + of_total:.1f} | | |")
+    with_total = constant["total"]
+    print(f"| Poisson, no latents | {constant[None]:.1f} | {with_total:.1f} | {with_total + of_total:.1f} | | |")
     for number, (title, words) in enumerate(MODELS.items()):
         cells, lengths = [], []
         for offset in (None, "total"):

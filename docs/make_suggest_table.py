@@ -100,8 +100,8 @@ def habits(seen, z: int) -> dict[str, Candidate]:
     def fixed(beta: float) -> Candidate:
         return Candidate((*plain, "weighting=fixed_beta", f"weighting.beta={beta:.8g}"), z)
 
-    found = {"β = 1, MSE-sum": fixed(0.5), "0.00025, MSE-mean": fixed(0.00025 * values / 2)}
-    return found | ({"BCE on grey": Candidate(tuple(seen.reference), z)} if seen.reference else {})
+    usual = {"β = 1, MSE-sum": fixed(0.5), "0.00025, MSE-mean": fixed(0.00025 * values / 2)}
+    return usual | ({"BCE on grey": Candidate(tuple(seen.reference), z)} if seen.reference else {})
 
 
 def swept(out: Path, words: list[str], one: Candidate, seeds: int) -> tuple[np.ndarray, float]:

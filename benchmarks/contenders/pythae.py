@@ -55,7 +55,7 @@ class Turns(TrainingCallback):
 def main(name: str, data: str, scratch: str, device: str) -> None:
     workload, gate = WORKLOADS[name], Gate()
     plain, x = Net(workload), tensors(workload, Path(data))
-    # the callback is not told how large a batch is: all are whole
+    # the callback does not get the size of a batch: all are whole
     x = x[: len(x) - len(x) % workload.batch]
     settings = VAEConfig(
         input_dim=workload.shape, latent_dim=LATENTS, reconstruction_loss="bce" if plain.binary else "mse"

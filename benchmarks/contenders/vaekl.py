@@ -75,10 +75,10 @@ def _left(trainer: Trainer) -> int:
 
 def main(name: str, data: str, scratch: str, device: str, mode: str, *words: str) -> None:
     gate, folder = Gate(), Path(scratch)
-    said = [*WORKLOADS[name].words, f"data_dir={data}", f"output_dir={folder}", f"trainer.device={device}", *words]
-    said += [f"dataset.path={Path(data) / CIFAR}"] if name == "conv" else []
+    typed = [*WORKLOADS[name].words, f"data_dir={data}", f"output_dir={folder}", f"trainer.device={device}", *words]
+    typed += [f"dataset.path={Path(data) / CIFAR}"] if name == "conv" else []
 
-    job = single([*said, *(BARE if mode == "bare" else ())])
+    job = single([*typed, *(BARE if mode == "bare" else ())])
     job.path.mkdir(parents=True, exist_ok=True)
     with (folder / "progress.txt").open("w", encoding="utf-8") as progress:
         run = build(RunConfig.of(job.content), job.path, Console(file=progress, force_terminal=True))

@@ -1,4 +1,4 @@
-"""What a suggestion has found: all that its card, its page and its file are made of."""
+"""The results of a suggestion: all that its card, its page and its file are made of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

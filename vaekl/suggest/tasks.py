@@ -29,7 +29,7 @@ from vaekl.system.errors import StoppedError, VaeklError, sentence
 from vaekl.system.workers import in_worker, no_processes
 from vaekl.training.trainer import Trainer
 
-#: an answer of a task: what it found, why it failed, or that it was stopped
+#: an answer of a task: its result, why it failed, or that it was stopped
 Answer = dict[str, Any]
 
 

@@ -147,7 +147,7 @@ def _gap(best: Result, other: Result, spread: float | None, freedom: int, densit
 
 
 def _error_of_examples(one: Vector | None, other: Vector | None) -> float:
-    """The standard error of the mean difference, since other examples would have given another."""
+    """The standard error of the mean difference, since it would differ on other examples."""
     if one is None or other is None or one.shape != other.shape or len(one) < 2:
         return 0.0
     return float((one - other).std(ddof=1) / sqrt(len(one)))
