@@ -1,4 +1,4 @@
-"""From the command to the first finished step: `vaekl train` on the built-in digits, in a process of its own."""
+"""How long commands take before they do anything: `vaekl train` on the built-in digits, eval and report of a tiny run."""
 
 import shutil
 import subprocess
@@ -17,8 +17,13 @@ _ADAM = "import torch; x = torch.ones(1, requires_grad=True); x.sum().backward()
 
 def measure(smoke: bool = False) -> list[dict[str, Any]]:
     """Starts whose files are in memory already, in turns with what PyTorch and scikit-learn take of them."""
+    run = SCRATCH / "tiny"
+    shutil.rmtree(run, ignore_errors=True)
+    _vaekl("train", "dataset=digits", "model.hidden=[8]", "trainer.steps=10", f"hydra.run.dir={run}")
     contenders: dict[str, Callable[[], float]] = {
         "vaekl train, to the first step": lambda: _first_step(SCRATCH / "start"),
+        "vaekl eval of a tiny run, to the end": lambda: _vaekl("eval", str(run), "eval.k=[1]"),
+        "vaekl report of it, to the end": lambda: _vaekl("report", str(run)),
         "import torch": lambda: _python("import torch"),
         "import torch, and a step of Adam": lambda: _python(_ADAM),
         "import sklearn.datasets, which has the digits": lambda: _python("import sklearn.datasets"),
@@ -48,6 +53,13 @@ def _first_step(folder: Path) -> float:
         process.kill()
         process.wait()
     raise RuntimeError("vaekl train did not reach its first step")
+
+
+def _vaekl(*words: str) -> float:
+    """Seconds that a command takes from its start to its end."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "vaekl", *words], check=True, capture_output=True, cwd=ROOT)
+    return time.perf_counter() - begun
 
 
 def _python(code: str) -> float:

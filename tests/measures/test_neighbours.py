@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 
 from vaekl.measures.neighbours import knn_accuracy
 from vaekl.system.errors import VaeklError
@@ -46,3 +47,12 @@ def test_means_that_are_not_finite_are_refused():
     train[3, 0] = float("nan")
     with pytest.raises(VaeklError, match=r"^the k-NN accuracy needs finite .*eval\.knn=false\.$"):
         knn_accuracy(train, labels, *points(5, 1))
+
+
+@pytest.mark.parametrize("k", [2, 15])
+def test_the_vote_is_scikit_learns_also_where_it_is_tied_and_in_parts(k, monkeypatch):
+    monkeypatch.setattr("vaekl.measures.neighbours._AT_ONCE", 1000)
+    (train, labels), (test, test_labels) = points(200, 2), points(333, 3)
+    labels, test_labels = 3 - labels, 3 - test_labels
+    expected = KNeighborsClassifier(k, algorithm="brute").fit(train, labels).score(test, test_labels)
+    assert knn_accuracy(train, labels, test, test_labels, k) == pytest.approx(expected, abs=1e-12)
