@@ -25,6 +25,7 @@ CONTENDERS: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "limit, CUDA graph": ("limit", ("graph",), False),
     "vaekl": ("vaekl", ("whole",), False),
     "vaekl, compiled": ("vaekl", ("whole", "trainer.compile=true"), False),
+    "vaekl, graph": ("vaekl", ("whole", "trainer.compile=graph"), False),
     "vaekl, bfloat16": ("vaekl", ("whole", "trainer.autocast=bfloat16"), False),
     "vaekl, loop alone": ("vaekl", ("bare",), False),
     "PyTorch loop, tensors": ("plain", ("tensors",), False),
@@ -34,7 +35,7 @@ CONTENDERS: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "pythae": ("pythae", (), True),
 }
 #: which `benchmarks.gpu` compares: a CUDA graph takes a GPU, and on a CPU half precision is slow
-_ONLY_GPU = ("limit, CUDA graph", "vaekl, bfloat16")
+_ONLY_GPU = ("limit, CUDA graph", "vaekl, graph", "vaekl, bfloat16")
 _ONLY_CONV = ("limit, channels last",)
 _ONLY_MLP = ("PyTorch loop, torchvision", "Lightning, torchvision")
 

@@ -190,7 +190,7 @@ def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
         ("train trainer.autocast=float16", "trainer.autocast"),
         ("train trainer.patience=2 valid=0", "valid=0.1"),
         ("train trainer.patience=0", "trainer.patience"),
-        ("train trainer.compile=maybe", "trainer.compile must be auto, true or false"),
+        ("train trainer.compile=maybe", "trainer.compile must be auto, graph, true or false"),
         ("train seed=99999999999999999999999", "seed holds a number of more than 64 bits"),
         ("train hydra.run.dir=???", "hydra.run.dir must be given: add hydra.run.dir=VALUE."),
         ("train seed=???", "seed must be given: add seed=VALUE."),

@@ -26,6 +26,7 @@ from vaekl.run.config import RunConfig
 from vaekl.store import checkpoint
 from vaekl.system.console import Console
 from vaekl.training import stack
+from vaekl.training.schedules import LinearSchedule
 
 DEVICE = torch.device(os.environ.get("VAEKL_TEST_DEVICE", "cuda"))
 pytestmark = [
@@ -163,9 +164,10 @@ def test_runs_of_a_stack_have_one_copy_of_the_images():
 
 
 @needs_cuda
+@pytest.mark.parametrize("how", [True, "graph"])
 @pytest.mark.parametrize("make", [cb, optimal])
-def test_compiled_steps_are_those_of_an_eager_run(make):
-    eager, compiled = on_device(make), on_device(make, compile=True)
+def test_compiled_and_recorded_steps_are_those_of_an_eager_run(make, how):
+    eager, compiled = (on_device(make, compile=way, schedule=LinearSchedule(20, steps=16)) for way in (False, how))
     eager.fit()
     compiled.fit()
     torch.testing.assert_close(compiled.model.state_dict(), eager.model.state_dict(), rtol=1e-3, atol=1e-5)

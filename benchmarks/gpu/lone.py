@@ -25,12 +25,13 @@ NAMES = {
     "limit, CUDA graph": "torch",
     "vaekl": "vaekl",
     "vaekl, compiled": "vaekl",
+    "vaekl, graph": "vaekl",
     "vaekl, bfloat16": "vaekl",
     "PyTorch loop, tensors": "torch",
     "Lightning, tensors": "lightning",
     "pythae": "pythae",
 }
-_ON_GPU = ("limit, CUDA graph", "vaekl, compiled", "vaekl, bfloat16")
+_ON_GPU = ("limit, CUDA graph", "vaekl, compiled", "vaekl, graph", "vaekl, bfloat16")
 
 
 def main(device: str, seconds: float, smoke: bool) -> None:

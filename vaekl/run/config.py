@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from vaekl.system.checks import flag, number, one_of, optional, positive, text, whole
 from vaekl.system.devices import half_precision
 from vaekl.system.errors import VaeklError
+from vaekl.training.plan import Compile
 
 #: one group of the config: `_target_` is called with the rest
 Settings = Mapping[str, Any]
@@ -89,7 +90,7 @@ class TrainingConfig:
     valid_every: int
     clip_norm: float | None
     ema: float | None
-    compile: bool | None
+    compile: Compile
     patience: int | None
     save_minutes: float | None
     on_nan: str
@@ -187,7 +188,7 @@ class RunConfig:
                 valid_every=get.checked("trainer.valid_every", whole, 1),
                 clip_norm=get.optional("trainer.clip_norm", positive),
                 ema=get.optional("trainer.ema", number, 0, 1),
-                compile=get.checked("trainer.compile", _flag_or_auto),
+                compile=get.checked("trainer.compile", _compile),
                 patience=get.optional("trainer.patience", whole, 1),
                 save_minutes=optional(positive, get("trainer").get("save_minutes"), "trainer.save_minutes"),
                 on_nan=get.checked("trainer.on_nan", one_of, ("stop", "restore")),
@@ -234,6 +235,8 @@ class _Lookup:
         )
 
 
-def _flag_or_auto(value: Any, key: str) -> bool | None:
-    """Whether, or None for auto."""
-    return None if value == "auto" else flag(value, key, also="auto, ")
+def _compile(value: Any, key: str) -> Compile:
+    """Whether, None for auto, or graph."""
+    if value == "graph":
+        return "graph"
+    return None if value == "auto" else flag(value, key, also="auto, graph, ")

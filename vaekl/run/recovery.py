@@ -102,6 +102,7 @@ def first_fault(trainer: Trainer, until: int) -> Fault | None:
         What was the first to be not finite; None where all stays finite this time.
     """
     trainer.model.train()
+    trainer.recorder = None  # a recorded step shows no gradients
     # names of gradients in the order in which they are computed, before a norm that may be NaN clips them all
     broken: list[str] = []
     for name, parameter in trainer.model.named_parameters():

@@ -46,6 +46,8 @@ def start(
     if distributed.size() > 1:
         machine += f", {distributed.size()} processes"
     multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
+    if trainer.recorder is not None:
+        machine += ", each step a CUDA graph"
     if trainer.compiler.decision is not False:
         machine += f", torch.compile{'' if trainer.compiler.decision else ' if it pays'}"
     lines = {

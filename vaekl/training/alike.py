@@ -50,7 +50,7 @@ def refusal(trainer: Trainer) -> str | None:
     groups = optimizer.param_groups
     if type(optimizer) not in MEMORY or any(group.get("dampening") for group in groups):
         return f"{type(optimizer).__name__} is not Adam, AdamW or SGD without dampening"
-    if trainer.compiler.decision is not False:
+    if trainer.compiler.decision is not False or trainer.recorder is not None:
         return "trainer.compile is not false"
     parameters = list(trainer.model.parameters())
     if any(parameter.dtype != torch.float32 or not parameter.requires_grad for parameter in parameters):

@@ -6,7 +6,9 @@ import statistics
 import time
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from vaekl.training.buffers import Buffers
 
 #: seconds that torch.compile takes on a CPU, and the share of a step that it saves: measured in docs/performance.md
 _COST, _GAIN = 30.0, {"cpu": 0.08, "cuda": 0.5}
@@ -33,7 +35,7 @@ class Compiler:
         self._module, self._device, self.decision = module, device, decision
         self._calls = 0
         self._marks: list[float] = []
-        self._buffers: list[tuple[nn.Module, str, Tensor]] = []
+        self._buffers: Buffers | None = None
 
     def decide(self, left: int) -> bool:
         """Call before each step: whether it is the one that compiles.
@@ -54,27 +56,16 @@ class Compiler:
             self._module.compile(mode="reduce-overhead" if self._device.type == "cuda" else None)
         if self.decision and self._device.type == "cuda":
             if compiles:
-                self._buffers = [
-                    (owner, name, buffer)
-                    for owner in self._module.modules()
-                    for name, buffer in owner.named_buffers(recurse=False)
-                ]
+                self._buffers = Buffers(self._module)
             # what the former step has left in the graph's memory may be overwritten
             torch.compiler.cudagraph_mark_step_begin()
         self._calls += 1
         return compiles
 
-    @torch.no_grad()
     def keep_buffers(self) -> None:
-        """Call after each step: copies what it has assigned to buffers out of the memory of the CUDA graph.
-
-        The next step overwrites that memory, and takes the buffers from where they were when the graph was recorded.
-        """
-        for owner, name, buffer in self._buffers:
-            assigned = owner._buffers[name]
-            if assigned is not None and assigned is not buffer:
-                buffer.copy_(assigned)
-                owner._buffers[name] = buffer
+        """Call after each step: copies what it has assigned to buffers out of the memory of the CUDA graph."""
+        if self._buffers is not None:
+            self._buffers.put_back()
 
     def _works(self) -> bool:
         """Whether torch.compile works here: on a CPU it needs a C++ compiler and Python's headers, on a GPU triton."""

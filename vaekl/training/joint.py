@@ -51,7 +51,7 @@ class JointStep:
         self._is_clipped = any(clip is not None for clip in clips)
         self._networks = sum(parameter.numel() for parameter in first.networks)
         self._taken, self._schedules = 0, torch.zeros(len(members), device=first.device)
-        self._schedules_set = [0.0] * len(members)
+        self._schedules_set: list[float | Tensor] = [0.0] * len(members)
         self._keys: list[Any] = [None] * len(members)
         self._slices: list[slice] = []
         for place in range(len(members)):
@@ -180,7 +180,7 @@ class JointStep:
                     optimizer.state[parameter] = memory
         self._optimizer = optimizer
 
-    def _set_schedules(self, schedules: list[float]) -> None:
+    def _set_schedules(self, schedules: list[float | Tensor]) -> None:
         """Put those that have changed onto the device, by kernels: a copy from the CPU would wait for the device."""
         if schedules != self._schedules_set and len(set(schedules)) == 1:
             self._schedules.fill_(schedules[0])

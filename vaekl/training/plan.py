@@ -1,6 +1,9 @@
 """How long a run is, and how often something happens in it."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Compile = bool | Literal["graph"] | None
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Plan:
         valid_every: validation, images and a checkpoint.
         clip_norm: largest gradient norm, or None.
         ema: decay of an exponential moving average of the weights, which is then what is judged; or None.
-        compile: whether to compile the step; None compiles where the first steps' times say that it saves time.
+        compile: whether to compile the step; None compiles where the first steps' times say that it saves time; graph
+            records it as a CUDA graph.
         patience: stop after this many validations without a better ELBO, and test the best; or None. Validations
             count only from when the KL has its full weight.
         save_minutes: a checkpoint also when so many minutes have passed since the last one; or None.
@@ -26,7 +30,7 @@ class Plan:
     valid_every: int = 500
     clip_norm: float | None = None
     ema: float | None = None
-    compile: bool | None = False
+    compile: Compile = False
     patience: int | None = None
     save_minutes: float | None = None
 

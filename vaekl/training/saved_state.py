@@ -50,7 +50,7 @@ def check_state(state: Mapping[str, Any], own: Mapping[str, Any], model: VAE, op
         "restores": whole_number(0, MOST_RESTORES),
         "compiled": Rule("None, True or False", lambda value: value is None or type(value) is bool)
         if plan.compile is None
-        else plan.compile,
+        else plan.compile is True,
         "threads": whole_number(1, 2**31),
         "data": Rule("the digest of this run's images", lambda value: type(value) is str and value == own["data"]),
         "device": Rule("cpu or cuda", lambda value: type(value) is str and value in ("cpu", "cuda")),

@@ -27,12 +27,12 @@ class Batch(NamedTuple):
     Args:
         x: [B, *S].
         noise: of the posterior's samples, [B, Z] or [B, K, Z].
-        schedule: the KL's multiplier.
+        schedule: the KL's multiplier, a tensor where it is read by a CUDA graph.
     """
 
     x: Tensor
     noise: Tensor
-    schedule: float
+    schedule: "float | Tensor"
 
 
 class Member:

@@ -20,6 +20,7 @@ from vaekl.training.average import MovingAverage
 from vaekl.training.callback import Callback
 from vaekl.training.compile import Compiler
 from vaekl.training.divergence import check_gradient, check_optimizer, check_parameters, check_rows, check_validation
+from vaekl.training.graph import Recorder
 from vaekl.training.plan import Plan
 from vaekl.training.saved_state import check_state, restore_noise, with_versions_of
 from vaekl.training.schedules import LearningRateSchedule, Schedule
@@ -82,7 +83,8 @@ class Trainer:
         self.share = distributed.share(batch_size)
         self.weight = (self.share.stop - self.share.start) / batch_size
         self.objective: nn.Module = LossAndLedger(model)
-        self.compiler = Compiler(self.objective, self.device, plan.compile)
+        self.compiler = Compiler(self.objective, self.device, plan.compile if plan.compile != "graph" else False)
+        self.recorder = Recorder(self) if plan.compile == "graph" else None
         self.rows = torch.full((plan.log_every, len(LEDGER)), nan, device=self.device)
         self.step = self.restores = 0
         self.best_elbo, self.stale_validations, self.stop_requested = -inf, 0, False
@@ -166,27 +168,49 @@ class Trainer:
         Args:
             stored: images as the data set stores them, [B, *S].
         """
-        x = self._last_x = self.data.train.transform(stored, self.generator)
-        batch = Batch(x, self.model.training_noise(len(x), self.generator), self.schedule(self.step))
-        ledger = self.take_alone(batch) if self.take is None else self.take(batch)
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+        if self.recorder is not None and self.take is None:
+            ledger = self.recorder.step(stored)
+        else:
+            ledger = self.advance(stored, self.schedule(self.step))
         self.rows[self.step % self.plan.log_every] = ledger
         self.step += 1
 
-    def take_alone(self, batch: Batch) -> Tensor:
-        """The gradient of a batch and a step along it; returns the means of `LEDGER`, [5]."""
+    def advance(
+        self, stored: Tensor, schedule: float | Tensor, rates: Sequence[float | Tensor] | None = None
+    ) -> Tensor:
+        """What a step does, without its being counted; returns the means of `LEDGER`, [5].
+
+        Args:
+            stored: images as the data set stores them, [B, *S].
+            schedule: the KL's multiplier.
+            rates: the learning rate of each group of parameters; None for those of the step.
+        """
+        x = self._last_x = self.data.train.transform(stored, self.generator)
+        batch = Batch(x, self.model.training_noise(len(x), self.generator), schedule)
+        ledger = self.take_alone(batch, rates) if self.take is None else self.take(batch)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return ledger
+
+    def take_alone(self, batch: Batch, rates: Sequence[float | Tensor] | None = None) -> Tensor:
+        """The gradient of a batch and a step along it; returns the means of `LEDGER`, [5].
+
+        Args:
+            batch: what it is taken with.
+            rates: the learning rate of each group of parameters; None for those of the step.
+        """
         x, noise, schedule = batch
         # torch.compile takes a float for a constant and would compile again for each new value
-        multiplier = torch.full((), schedule, device=self.device) if self.compiler.decision else schedule
-        loss, ledger = self.objective(x[self.share], noise[self.share], multiplier)
+        if self.compiler.decision and not isinstance(schedule, Tensor):
+            schedule = torch.full((), schedule, device=self.device)
+        loss, ledger = self.objective(x[self.share], noise[self.share], schedule)
         self.optimizer.zero_grad()
         distributed.weighted(loss, self.weight).backward()
         if self.plan.clip_norm is not None:
             self.gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)
         elif self.plan.logs_after(self.step + 1):
             self.gradient_norm = get_total_norm([p.grad for p in self.networks if p.grad is not None])
-        for group, rate in zip(self.optimizer.param_groups, self.rates(self.step), strict=True):
+        for group, rate in zip(self.optimizer.param_groups, rates or self.rates(self.step), strict=True):
             group["lr"] = rate
         self.optimizer.step()
         self.compiler.keep_buffers()

@@ -1,0 +1,192 @@
+"""Steps by a CUDA graph, here by a tape that does what one does: the same kernels on the same places, and no Python.
+
+On a tape are the operators below autograd with their arguments. Played, it computes them from what the places hold then
+and writes the results where they were: numbers of Python stay what they were at the recording.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from helpers import data_of, model_of, trainer_of
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from vaekl.model.control import Capacity, Controller, Geco, LearnedBeta
+from vaekl.model.likelihoods import ContinuousBernoulli, Gaussian, StudentT
+from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, Multirate, OptimalPrecision
+from vaekl.system.errors import VaeklError
+from vaekl.training import graph
+from vaekl.training.callback import Callback
+from vaekl.training.schedules import LearningRateSchedule, LinearSchedule
+
+DATA = data_of()
+
+
+class Tape(TorchDispatchMode):
+    """Notes every operator."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.before = [], {}
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        if operator is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        values = {**dict(zip((one.name for one in operator._schema.arguments), args, strict=False)), **(kwargs or {})}
+        for one in operator._schema.arguments:
+            if one.alias_info is not None and one.alias_info.is_write:
+                for tensor in tree_leaves(values.get(one.name)):
+                    self.before.setdefault(id(tensor), (tensor, tensor.clone()))
+        result = operator(*args, **(kwargs or {}))
+        self.calls.append((operator, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def undo(self):
+        """What is recorded for a CUDA graph is not done by that."""
+        for tensor, before in reversed(self.before.values()):
+            tensor.copy_(before)
+
+    @torch.no_grad()
+    def play(self):
+        for operator, args, kwargs, result in self.calls:
+            again = operator(*args, **kwargs)
+            if any(value.alias_info is not None for value in operator._schema.returns):
+                continue  # a view, or what was changed in place
+            for place, value in zip(tree_leaves(result), tree_leaves(again), strict=True):
+                if isinstance(place, Tensor):
+                    place.copy_(value)
+
+
+def recorded(step, noise):
+    """As `graph.recorded`."""
+    tape, state = Tape(), noise.get_state()
+    with tape:
+        step()
+    tape.undo()
+    noise.set_state(state)
+    return tape.play
+
+
+@pytest.fixture(autouse=True)
+def _tapes(monkeypatch):
+    monkeypatch.setattr(graph, "recorded", recorded)
+
+
+def of(likelihood, weighting=FixedDispersion, control=None):
+    family = likelihood()
+    return model_of(DATA.spec, family, weighting(family, DATA.spec.shape), control=control)
+
+
+CASES = {
+    "fixed_beta": partial(of, ContinuousBernoulli, FixedBeta),
+    "learned": partial(of, Gaussian, LearnedPrecision),
+    "optimal": partial(of, Gaussian, OptimalPrecision),
+    "optimal, searched": partial(of, StudentT, OptimalPrecision),
+    "multirate": partial(of, Gaussian, Multirate),
+    "capacity": partial(of, Gaussian, control=partial(Capacity, target=1.0)),
+    "controller": partial(of, Gaussian, control=partial(Controller, target=1.0)),
+    "geco": partial(of, Gaussian, control=partial(Geco, rmse=0.1)),
+    "learned_beta": partial(of, Gaussian, control=LearnedBeta),
+}
+
+
+class Places(Callback):
+    """Where the buffers are at each log."""
+
+    def __init__(self):
+        self.seen = []
+
+    def logged(self, trainer, figures):
+        self.seen.append([buffer.data_ptr() for buffer in trainer.model.buffers()])
+
+
+def trained(make, steps=30, stop=None, state=None, callbacks=(), **options):
+    """A trainer of these steps and what it has logged; stopped before its end, or going on from a state."""
+    trainer, recorder = trainer_of(
+        DATA,
+        make(),
+        steps,
+        optimizer="fused adam",
+        schedule=LinearSchedule(steps, steps=20),
+        lr_schedule=LearningRateSchedule(steps, warmup_steps=10, final=0.1),
+        **options,
+    )
+    if state is not None:
+        trainer.load_state_dict(state)
+    whole = trainer.plan
+    trainer.callbacks = [recorder, *callbacks]
+    trainer.plan = replace(whole, total_steps=stop or steps)
+    trainer.fit()
+    trainer.plan = whole
+    return trainer, recorder
+
+
+#: a φ that belongs to the weights in training has no moving average beside it
+PAIRS = [
+    pytest.param(make, options, id=f"{name}, {next(iter(options))}")
+    for name, make in CASES.items()
+    for options in ({"clip_norm": 1.0}, {"ema": 0.9})
+    if "clip_norm" in options or not make().weighting.observes
+]
+
+
+@pytest.mark.parametrize(("make", "options"), PAIRS)
+def test_a_recorded_step_is_the_step(make, options):
+    """With schedule, learning rate and everything that a step remembers moving in each step."""
+    (eager, figures), (by_graph, others) = trained(make, **options), trained(make, compile="graph", **options)
+    torch.testing.assert_close(by_graph.model.state_dict(), eager.model.state_dict(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(by_graph.judged.state_dict(), eager.judged.state_dict(), rtol=1e-4, atol=1e-6)
+    for (step, one), (same, other) in zip(figures.figures, others.figures, strict=True):
+        assert step == same
+        for name in one.keys() - {"images_per_second"}:
+            assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), (step, name)
+    assert [group["lr"] for group in by_graph.optimizer.param_groups] == pytest.approx(eager.rates(29), rel=1e-6)
+
+
+def test_what_a_recorded_step_assigns_is_where_the_next_one_reads_it():
+    places = Places()
+    trained(CASES["optimal, searched"], compile="graph", log_every=1, callbacks=[places])
+    assert places.seen[0] != places.seen[graph._WARM_UP - 1]
+    assert all(seen == places.seen[-1] for seen in places.seen[graph._WARM_UP - 1 :])
+
+
+def test_a_run_by_graphs_goes_on_from_its_checkpoint():
+    whole, _ = trained(CASES["fixed_beta"], compile="graph", ema=0.9)
+    first, _ = trained(CASES["fixed_beta"], compile="graph", ema=0.9, stop=14)
+    second, _ = trained(CASES["fixed_beta"], compile="graph", ema=0.9, state=first.state_dict())
+    torch.testing.assert_close(second.model.state_dict(), whole.model.state_dict(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(second.judged.state_dict(), whole.judged.state_dict(), rtol=1e-4, atol=1e-6)
+
+
+class Counts(FixedDispersion):
+    """Its loss depends on a number of Python that each call changes."""
+
+    calls = 0
+
+    def loss(self, terms, multiplier, penalty=None):
+        self.calls += 1
+        return super().loss(terms, multiplier, penalty) * (1 + self.calls % 2)
+
+
+class Asks(FixedDispersion):
+    """Asks the device for a value."""
+
+    def loss(self, terms, multiplier, penalty=None):
+        return super().loss(terms, multiplier, penalty) * (1.0 if terms.total_kl.sum().item() > 0 else 2.0)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "words"), [(Counts, "is another one when it is recorded"), (Asks, "cannot be recorded")]
+)
+def test_a_step_that_is_more_than_its_kernels_is_refused(weighting, words):
+    with pytest.raises(VaeklError, match=words):
+        trained(partial(of, Gaussian, weighting), compile="graph")
+
+
+def test_an_optimiser_of_several_kernels_is_refused():
+    with pytest.raises(VaeklError, match=r"takes optim=adam or adamw with optim\.fused=true"):
+        trainer_of(DATA, CASES["learned"](), optimizer="sgd", compile="graph")
