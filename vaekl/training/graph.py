@@ -4,7 +4,8 @@ Recorded is what `Trainer.advance` does: transform, noise, forward, backward, cl
 ledger. What changes from step to step it reads at fixed places: the batch, the KL's multiplier and the learning rates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,7 +42,7 @@ class Recorder:
                 "trainer.compile=graph takes optim=adam or adamw with optim.fused=true, whose step is one kernel: set "
                 "one of them, or trainer.compile=true."
             )
-        self._taken = 0
+        self._stream, self._taken = Stream(trainer.device), 0
         self._replay: Callable[[], None] | None = None
         # where the recorded step reads and writes: its batch, the multiplier and rates, the ledger and the gradients
         self._stored = self._ledger = torch.empty(0)
@@ -65,7 +66,8 @@ class Recorder:
             # the norm that is logged is not recorded
             if self._taken < _WARM_UP or (logs and trainer.plan.log_every > 1):
                 self._taken += 1
-                return trainer.advance(stored, torch.full((), schedule, device=trainer.device), rates)
+                with self._stream.taken():
+                    return trainer.advance(stored, torch.full((), schedule, device=trainer.device), rates)
             self._prepare(stored, schedule, rates)
         self._stored.copy_(stored)
         self._set(schedule, rates)
@@ -97,12 +99,13 @@ class Recorder:
             trainer.generator.set_state(noise)
 
         buffers = Buffers(trainer.objective)
-        ledger = trainer.advance(stored, self._places[0], rates)
-        buffers.put_back()
+        with self._stream.taken():
+            ledger = trainer.advance(stored, self._places[0], rates)
+            buffers.put_back()
         as_it_is = [tensor.clone() for tensor in [*_state(trainer), ledger]]
         back()
         try:
-            self._replay = recorded(self._record, trainer.generator)
+            self._replay = self._stream.recorded(self._record, trainer.generator)
             self._replay()
         except RuntimeError as error:
             raise VaeklError(
@@ -144,15 +147,40 @@ def _mean(values: Tensor) -> float:
     return values.double().abs().mean().item()
 
 
-def recorded(step: Callable[[], None], noise: torch.Generator) -> Callable[[], None]:
-    """What takes the step again, by a CUDA graph.
+class Stream:
+    """A stream of a GPU's, on which a step is taken some times and then recorded.
+
+    What a library keeps for each stream must be there before the recording, and no gradient may belong to another one.
 
     Args:
-        step: to be recorded; it is not taken by that.
-        noise: from which it draws.
+        device: the GPU.
     """
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(noise)
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Inside, kernels are started on this stream, after all before them; what follows waits for them."""
+        usual = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(usual)
+        with torch.cuda.stream(self._stream):
+            yield
+        usual.wait_stream(self._stream)
+
+    def recorded(self, step: Callable[[], None], noise: torch.Generator) -> Callable[[], None]:
+        """What takes the step again, by a CUDA graph.
+
+        Args:
+            step: to be recorded; it is not taken by that.
+            noise: from which it draws.
+        """
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(noise)
+        # by thread, since images of a file are read ahead by another one, which may use the GPU meanwhile
+        with (
+            torch.cuda.device(self._stream.device),
+            torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+        ):
+            step()
+        return graph.replay
