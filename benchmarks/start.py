@@ -1,4 +1,4 @@
-"""How long commands take before they do anything: `vaekl train` on the built-in digits, eval and report of a tiny run."""
+"""How long commands take before they do anything: `vaekl train` on the digits, eval and report of a tiny run."""
 
 import shutil
 import subprocess
