@@ -1,7 +1,8 @@
 """`vaekl train -m`: every run of a sweep in its folder, whoever launches it; a run that fails stops no other."""
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -76,7 +77,7 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     with sole_user(path):
         _check_queue(path, sweep)
         local = sweep.launcher in (None, "basic", "joblib")
-        chosen = replace(_plan(sweep, path, console), to_evaluate=ending.to_evaluate(path, sweep)) if local else None
+        chosen = replace(_plan(sweep, path, console, composed), to_evaluate=ending.to_evaluate(path, sweep)) if local else None
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {printable(str(path))}")
         where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
@@ -134,7 +135,7 @@ class _Task:
                 return self._attempt(run)
         if self.where == "here" or RunFolder(run.path).is_finished():
             return self._attempt(run)
-        _import_training([run])
+        _import_training(_sources([run]))
         elbo: float | None = workers.alone(lambda: self._attempt(run), run.path)
         return elbo
 
@@ -156,7 +157,7 @@ class _Task:
             self._attempt(run)
         if len(finished) == len(begun):
             return
-        _import_training(begun)
+        _import_training(_sources(begun))
         paths = [run.path for run in begun if run not in finished]
         workers.alone(lambda: self._stacked(begun, finished), *paths)
 
@@ -204,12 +205,18 @@ class _Task:
             return None
 
 
-def _import_training(runs: Sequence[_Prepared]) -> None:
+def _sources(runs: Sequence[_Prepared]) -> set[str]:
+    return {str(run.job.content["dataset"]["_target_"]) for run in runs if isinstance(run.job, job.Job)}
+
+
+def _import_training(sources: Collection[str]) -> None:
     """Once for all runs that are forked from this process, each of which would take some seconds for it.
 
     If that fails, the run says why.
+
+    Args:
+        sources: what makes the runs' data sets.
     """
-    sources = {str(run.job.content["dataset"]["_target_"]) for run in runs if isinstance(run.job, job.Job)}
     with suppress(Exception):
         import vaekl
         from vaekl.run import start  # noqa: F401
@@ -240,7 +247,8 @@ def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int
             threads = chosen.threads if chosen else None if on_slurm else 1
             around.enter_context(workers.stoppable(path, task.session, threads, on_slurm))
             around.enter_context(display.shown(path, task.session, runs, console))
-            around.enter_context(stacks.launched(task.size))
+            if chosen and sweep.launcher is None and not sweep.tunes_launcher:
+                around.enter_context(stacks.launched(chosen))
         before = slurm.jobs(path)
         try:
             with slurm.watched(path) if on_slurm else nullcontext():
@@ -272,7 +280,7 @@ def _check_queue(path: Path, sweep: parse.Sweep) -> None:
         )
 
 
-def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
+def _plan(sweep: parse.Sweep, path: Path, console: Console, composed: DictConfig) -> plan.Plan:
     runs, before = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
     may_stack = sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
@@ -285,19 +293,22 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console) -> plan.Plan:
     if finished == runs:
         return guess
     console.print("trying some of the runs for a few steps, to know sizes and times")
+    before_imports = time.perf_counter()
+    _import_training({str(composed.dataset._target_)})
+    start = time.perf_counter() - before_imports
     each = sweep.runs()
     kinds = stacks.divided(each, len(each))
     if may_stack and sweep.stack != parse.OFF and len(kinds) == len(each):
         alone = "no two of the runs differ in numbers of the loss and the optimiser only"
     if alone or sweep.stack == parse.OFF:
-        trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report)
+        trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report, start=start)
         return replace(plan.plan(runs, finished, gpu, trial), alone=alone)
     wish = sweep_folder.stacked(path) if sweep.stack == "auto" else int(sweep.stack)
     largest = max(kinds, key=len)
     size = plan.largest_stack(guess, len(largest)) if wish is None else wish
     some = [each[number] for number in largest[:_STACK_TRIED]] if size > 1 else []
     stack = min(size, len(largest))
-    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, some, stack, sweep.report)
+    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, some, stack, sweep.report, start)
     chosen = plan.plan(runs, finished, gpu, trial)
     tried = stacks.divided(each, trial.size if trial else 1)
     if wish is None:

@@ -1,20 +1,19 @@
 """How a sweep uses the machine, said before its first run: how many runs at a time, with how many threads, how long."""
 
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from vaekl.store.sweep_schema import MOST_STACKED
+from vaekl.sweep import forks
 from vaekl.system.cores import allowed_cores, free_memory
-from vaekl.system.workers import NO_SEMAPHORES, can_start_several
+from vaekl.system.workers import NO_SEMAPHORES, can_start_several, end_with
 
 #: assumed of a run that could not be tried: PyTorch, the data, TensorBoard
 _BYTES_A_RUN = 1.5e9
@@ -33,7 +32,7 @@ class Trial:
 
     Args:
         seconds: for a whole run, with its validations, on average; None if none of them had room to be timed.
-        start: seconds until a process can begin its first run.
+        start: seconds in which a process of its own imports what it needs.
         bytes: of memory, of the largest.
         parameters: of the largest.
         device: cpu or cuda.
@@ -94,9 +93,9 @@ class Plan:
         if trial is None or trial.seconds is None:
             return None
         if self.stack == 1:
-            return trial.start + trial.seconds * ceil((self.runs - self.finished) / self.at_once)
+            return trial.seconds * ceil((self.runs - self.finished) / self.at_once)
         saved = trial.in_steps * (1 - (trial.stacked or 1.0))
-        return trial.start + (trial.seconds - saved) * self.stack * ceil(self.stacks / self.at_once)
+        return (trial.seconds - saved) * self.stack * ceil(self.stacks / self.at_once)
 
     def text(self) -> str:
         """The plan as it is printed before the first run."""
@@ -204,6 +203,7 @@ def tried(
     stack: Sequence[Sequence[str]] = (),
     size: int = 1,
     report: bool = False,
+    start: float = 0.0,
 ) -> Trial | None:
     """Some of the runs for a few steps each, beside each other as they will be; None where none of them can be.
 
@@ -215,6 +215,7 @@ def tried(
         stack: those of some runs that are tried together, in each process, after that.
         size: how many a stack has, where memory suffices.
         report: whether it is tried too how long `vaekl eval` takes.
+        start: seconds in which this process has imported what the runs need.
     """
     # other seeds and other numbers of the loss cost the same; of the rest, some from the whole range, and each process
     # has something to do
@@ -229,8 +230,7 @@ def tried(
         "size": size,
         "report": report,
     }
-    with ThreadPoolExecutor(at_once) as pool:
-        parts = list(pool.map(lambda place: _tried(request | {"runs": some[place::at_once]}, threads), range(at_once)))
+    parts = _tried([partial(_costs, request, some[place::at_once]) for place in range(at_once)], threads)
     answers = [answer for part in parts for answer in part["runs"]]
     if not answers:
         return None
@@ -240,7 +240,7 @@ def tried(
     reasons = {part["stack"]["reason"] for part in parts if part["stack"]}
     return Trial(
         sum(answer["seconds"] for answer in timed) / len(timed) if timed else None,
-        max(answer["start"] for answer in answers),
+        start,
         max(answer["bytes"] for answer in answers),
         max(answer["parameters"] for answer in answers),
         answers[0]["device"],
@@ -262,23 +262,26 @@ def _is_number(word: str) -> bool:
     return key == "split_seed" or key.startswith(FREE)
 
 
-def _tried(request: dict[str, Any], threads: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "vaekl.sweep.trial"]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            env=environment,
-            check=True,
-        )
-        answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):  # what is wrong with a run, the run says
-        return {"runs": [], "stack": {}}
-    return answers
+def _tried(tasks: Sequence[Callable[[], dict[str, Any]]], threads: int) -> list[dict[str, Any]]:
+    """What they return, in processes beside each other; nothing for one that was killed."""
+    parent = os.getpid()
+
+    def prepare() -> None:
+        import torch
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        end_with(parent)
+        torch.set_num_threads(threads)
+
+    answers = forks.results(tasks, len(tasks), prepare, _PATIENCE)
+    return [answer or {"runs": [], "stack": {}} for answer in answers]
+
+
+def _costs(request: dict[str, Any], runs: list[list[str]]) -> dict[str, Any]:
+    from vaekl.sweep import trial  # imports torch
+
+    return trial.costs(request, runs)
 
 
 def duration(seconds: float) -> str:

@@ -6,19 +6,22 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from hydra_plugins.hydra_joblib_launcher import _core
-from joblib import Parallel, delayed
 from omegaconf import DictConfig, open_dict
 
+from vaekl.sweep import forks, workers
 from vaekl.sweep.plan import FREE
+
+if TYPE_CHECKING:
+    from vaekl.sweep.plan import Plan
 
 
 def divided(runs: Sequence[Sequence[str]], size: int) -> list[list[int]]:
@@ -41,46 +44,56 @@ def divided(runs: Sequence[Sequence[str]], size: int) -> list[list[int]]:
 
 
 @contextmanager
-def launched(size: int) -> Iterator[None]:
-    """Inside, Hydra's joblib launcher takes a stack of runs for one job; Hydra takes launchers from its plugins alone.
+def launched(plan: "Plan") -> Iterator[None]:
+    """Inside, runs that Hydra's joblib launcher is to start are forked from this process, a stack of them in each fork.
+
+    Hydra takes launchers from its plugins alone; joblib's processes would import for seconds what is here already.
 
     Args:
-        size: how many runs a stack has at most; with 1 nothing is changed.
+        plan: how many of them at a time, with how many threads, and how many runs a stack has at most.
     """
     own = _core.launch
 
     def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        parts = divided(job_overrides, size)
-        joblib = {**launcher.joblib, "backend": "loky"}
-        _core.process_joblib_cfg(joblib)
+        parts = divided(job_overrides, plan.stack) if plan.stack > 1 else [[number] for number in range(len(job_overrides))]
         hydra = {"context": launcher.hydra_context, "config": launcher.config, "task": launcher.task_function}
-        run = delayed(partial(train_stack, state=Singleton.get_state(), **hydra))
-        returned = Parallel(**joblib)(run({initial_job_idx + n: job_overrides[n] for n in part}) for part in parts)
-        by_number = {number: answer for stack in returned for number, answer in stack.items()}
-        return [by_number[number] for number in sorted(by_number)]
+        train = partial(_train, **hydra, state=Singleton.get_state())
+        tasks = [partial(train, {initial_job_idx + n: job_overrides[n] for n in part}) for part in parts]
+        answers = forks.results(tasks, plan.at_once, partial(workers.begin, plan.threads))
+        if None in answers:
+            raise RuntimeError("a process of the sweep was killed")
+        figures = dict(pair for answer in answers for pair in answer)
+        returned = []
+        for number, words in enumerate(job_overrides, initial_job_idx):
+            job = JobReturn(overrides=words, status=JobStatus.COMPLETED)
+            job.return_value = figures[number]
+            returned.append(job)
+        return returned
 
-    if size > 1:
-        _core.launch = launch
+    _core.launch = launch
     try:
         yield
     finally:
         _core.launch = own
 
 
-def train_stack(
+def _train(
     runs: dict[int, Sequence[str]], context: HydraContext, config: DictConfig, task: Any, state: dict[Any, Any]
-) -> dict[int, JobReturn]:
-    """In a worker: let Hydra make the config and the folder of each run, then train them together."""
+) -> list[tuple[int, float | None]]:
+    """Let Hydra make the config and the folder of each run, then train them; their numbers and validation ELBOs.
+
+    Those of a stack of several have none: nobody searches with stacks.
+    """
+    if len(runs) == 1:
+        ((number, words),) = runs.items()
+        return [(number, _core.execute_job(number, words, context, config, task, state).return_value)]
     loader: Any = _OfAStack(context.config_loader)
     context = HydraContext(config_loader=loader, callbacks=context.callbacks)
-    answers = {
-        number: _core.execute_job(number, words, context, config, task.collected, state)
-        for number, words in runs.items()
-    }
-    task.together([answer._return_value for answer in answers.values()])
-    for answer in answers.values():
-        answer.return_value = None  # it goes back to the process that began the sweep
-    return answers
+    answers = [
+        _core.execute_job(number, words, context, config, task.collected, state) for number, words in runs.items()
+    ]
+    task.together([answer._return_value for answer in answers])
+    return [(number, None) for number in runs]
 
 
 class _OfAStack:

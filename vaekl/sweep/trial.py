@@ -1,13 +1,13 @@
-"""A few steps of some runs, to know what a sweep will cost: run by itself, so that a run that breaks breaks nothing."""
+"""A few steps of some runs, to know what a sweep will cost: in a process of its own, so that none breaks anything."""
 
 import contextlib
 import functools
 import io
 import itertools
-import json
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
@@ -27,7 +27,6 @@ from vaekl.system.console import Console
 from vaekl.training import stack
 from vaekl.training.trainer import Trainer
 
-_IMPORTED = time.process_time()
 _WARM_UP, _STEPS, _SECONDS = 2, 20, 1.0
 _JUDGED = 500
 #: decoder passes in which the importance-weighted bound is timed, and passes over the test images beside it
@@ -39,23 +38,32 @@ _BYTES_A_MEMBER, _BYTES_A_PARAMETER = 2e7, 24
 _SHARE_OF_GPU = 0.9
 
 
-def main() -> None:
-    """Read overrides from the standard input, write what the runs cost to the standard output."""
-    request = json.loads(sys.stdin.read())
+def costs(request: Mapping[str, Any], runs: list[list[str]]) -> dict[str, Any]:
+    """What some runs cost.
+
+    Args:
+        request: the user's own config folders as `directories`; the `room` in memory, bytes; the runs of a `stack` and
+            how many it has, its `size`; whether a `report` is wanted.
+        runs: the words of each.
+
+    Returns:
+        Under `runs` what each costs that could be tried, under `stack` what they cost together.
+    """
     answers = []
-    for overrides in request["runs"]:
-        with contextlib.suppress(Exception):  # what is wrong with a run, the run says
-            answers.append(_cost(overrides, request["directories"], request["room"], request["report"]))
-    stacked: dict[str, Any] = {}
-    parameters = max((answer["parameters"] for answer in answers), default=0)
-    if len(request["stack"]) > 1 and answers and all(answer["step"] is not None for answer in answers):
-        with contextlib.suppress(Exception):
-            rooms = [(request["room"] - _resident()) // max(_BYTES_A_MEMBER + _BYTES_A_PARAMETER * parameters, 1)]
-            if on_gpu := max(answer["gpu_bytes"] for answer in answers):
-                rooms.append(_free_on_gpu() // on_gpu)
-            size = max(2, min(request["size"], *map(int, rooms)))
-            stacked = _stacked(request["stack"][:size], request["directories"], size)
-    sys.stdout.write(json.dumps({"runs": answers, "stack": stacked}))
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        for overrides in runs:
+            with contextlib.suppress(Exception):  # what is wrong with a run, the run says
+                answers.append(_cost(overrides, request["directories"], request["room"], request["report"]))
+        stacked: dict[str, Any] = {}
+        parameters = max((answer["parameters"] for answer in answers), default=0)
+        if len(request["stack"]) > 1 and answers and all(answer["step"] is not None for answer in answers):
+            with contextlib.suppress(Exception):
+                rooms = [(request["room"] - _resident()) // max(_BYTES_A_MEMBER + _BYTES_A_PARAMETER * parameters, 1)]
+                if on_gpu := max(answer["gpu_bytes"] for answer in answers):
+                    rooms.append(_free_on_gpu() // on_gpu)
+                size = max(2, min(request["size"], *map(int, rooms)))
+                stacked = _stacked(request["stack"][:size], request["directories"], size)
+    return {"runs": answers, "stack": stacked}
 
 
 def _stacked(runs: list[list[str]], directories: list[str], size: int) -> dict[str, Any]:
@@ -96,7 +104,7 @@ def _cost(overrides: list[str], directories: list[str], room: float, report: boo
     trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO())).trainer
     start = time.perf_counter() - begun
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    facts = {"parameters": parameters, "device": trainer.device.type, "start": _IMPORTED}
+    facts = {"parameters": parameters, "device": trainer.device.type}
     needed = _resident() + _BYTES_TO_TRAIN * parameters
     if needed > room:  # others are tried beside it: its size must do
         return facts | {"bytes": needed, "gpu_bytes": 0, "seconds": None, "step": None}
@@ -155,6 +163,7 @@ def _seconds_a_step(trainer: Trainer) -> float:
 def _now(trainer: Trainer) -> float:
     """Seconds of the clock once the device has done what it was told."""
     if trainer.device.type == "cuda":
+<<<<<<< HEAD
         torch.cuda.synchronize(trainer.device)
     return time.perf_counter()
 
@@ -163,6 +172,7 @@ def _free_on_gpu() -> float:
     """Bytes of a GPU's memory that stacked runs may fill: what is free, and what this process keeps."""
     return _SHARE_OF_GPU * (torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
 
-
-if __name__ == "__main__":
-    main()
+=======
+        trainer.rows.cpu()
+    return (time.perf_counter() - begun) / (steps - _WARM_UP) if steps > _WARM_UP else 0.0
+>>>>>>> 9808ac3 (Sweeps fork their processes from the one that has imported torch, and try runs there too)

@@ -37,6 +37,18 @@ def leave_signals() -> None:
     end_with(_parent())
 
 
+def begin(threads: int) -> None:
+    """In a worker that was forked from the process that started the sweep, which has imported torch.
+
+    Args:
+        threads: of each of its runs.
+    """
+    import torch
+
+    leave_signals()
+    torch.set_num_threads(threads)
+
+
 def prepare() -> None:
     """In a process that trains one of several runs: SIGTERM stops the run, Ctrl-C is left to who started the sweep."""
 
