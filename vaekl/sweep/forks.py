@@ -79,7 +79,7 @@ def _begun(task: Callable[[], Any], prepare: Callable[[], None]) -> tuple[Connec
     code = 1
     try:
         # a thread of the first process may have held the locks of its streams, which nobody would give back here
-        sys.stdout, sys.stderr = (open(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
+        sys.stdout, sys.stderr = (os.fdopen(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
         prepare()
         try:
             answer = task()

@@ -77,7 +77,13 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     with sole_user(path):
         _check_queue(path, sweep)
         local = sweep.launcher in (None, "basic", "joblib")
-        chosen = replace(_plan(sweep, path, console, composed), to_evaluate=ending.to_evaluate(path, sweep)) if local else None
+        chosen = (
+            replace(_plan(sweep, path, console, composed), to_evaluate=ending.to_evaluate(path, sweep))
+            if local
+            else None
+        )
+        if chosen:
+            chosen = replace(chosen, to_evaluate=ending.to_evaluate(path, sweep))
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {printable(str(path))}")
         where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"

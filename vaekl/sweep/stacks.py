@@ -55,7 +55,9 @@ def launched(plan: "Plan") -> Iterator[None]:
     own = _core.launch
 
     def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        parts = divided(job_overrides, plan.stack) if plan.stack > 1 else [[number] for number in range(len(job_overrides))]
+        parts = (
+            divided(job_overrides, plan.stack) if plan.stack > 1 else [[number] for number in range(len(job_overrides))]
+        )
         hydra = {"context": launcher.hydra_context, "config": launcher.config, "task": launcher.task_function}
         train = partial(_train, **hydra, state=Singleton.get_state())
         tasks = [partial(train, {initial_job_idx + n: job_overrides[n] for n in part}) for part in parts]

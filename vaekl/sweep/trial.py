@@ -163,7 +163,6 @@ def _seconds_a_step(trainer: Trainer) -> float:
 def _now(trainer: Trainer) -> float:
     """Seconds of the clock once the device has done what it was told."""
     if trainer.device.type == "cuda":
-<<<<<<< HEAD
         torch.cuda.synchronize(trainer.device)
     return time.perf_counter()
 
@@ -171,8 +170,3 @@ def _now(trainer: Trainer) -> float:
 def _free_on_gpu() -> float:
     """Bytes of a GPU's memory that stacked runs may fill: what is free, and what this process keeps."""
     return _SHARE_OF_GPU * (torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
-
-=======
-        trainer.rows.cpu()
-    return (time.perf_counter() - begun) / (steps - _WARM_UP) if steps > _WARM_UP else 0.0
->>>>>>> 9808ac3 (Sweeps fork their processes from the one that has imported torch, and try runs there too)
