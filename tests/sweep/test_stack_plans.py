@@ -38,7 +38,7 @@ def planned(folder, monkeypatch, words, trial):
     """The plan of a sweep, and what its runs were tried with."""
     sizes = []
 
-    def tried(runs, directories, at_once, threads, stack=(), size=1, report=False):
+    def tried(runs, directories, at_once, threads, stack=(), size=1, report=False, start=0.0):
         sizes.append((len(stack), size))
         return trial
 
@@ -58,7 +58,7 @@ def test_auto_takes_the_stack_that_was_tried_and_the_same_size_ever_after(tmp_pa
     words = ["-m", "seed=0,1,2,3,4,5", "sweep.stack=auto"]
     chosen, sizes = planned(tmp_path, monkeypatch, words, TRIAL)
     assert (chosen.stack, chosen.stacks, chosen.at_once) == (3, 2, 2) and sizes == [(4, 3)]
-    assert "about 65 s, processes would take 3 min" in chosen.text()
+    assert "about 60 s, processes would take 2 min" in chosen.text()
     assert sweep_folder.stacked(tmp_path) == 3
     slow = plan.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=1.2, size=3)
     again, _ = planned(tmp_path, monkeypatch, words, slow)

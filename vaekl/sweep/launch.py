@@ -286,7 +286,7 @@ def _check_queue(path: Path, sweep: parse.Sweep) -> None:
         )
 
 
-def _plan(sweep: parse.Sweep, path: Path, console: Console, composed: DictConfig) -> plan.Plan:
+def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[str] = ()) -> plan.Plan:
     runs, before = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
     may_stack = sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
@@ -300,7 +300,7 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, composed: DictConfig
         return guess
     console.print("trying some of the runs for a few steps, to know sizes and times")
     before_imports = time.perf_counter()
-    _import_training({str(composed.dataset._target_)})
+    _import_training(sources)
     start = time.perf_counter() - before_imports
     each = sweep.runs()
     kinds = stacks.divided(each, len(each))
