@@ -3,6 +3,7 @@
 import signal
 from functools import partial
 
+import torch
 from cli_helpers import SMALL, results, same_weights, weights
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -15,6 +16,7 @@ from vaekl.store import checkpoint
 from vaekl.sweep import stacks
 from vaekl.system.errors import StoppedError
 from vaekl.training.callbacks import MetricsCsv
+from vaekl.training.joint import JointStep
 
 WORDS = [
     "likelihood=gaussian", "weighting=fixed_beta", "weighting.beta=0.1", "seed=3", "trainer.ema=null",
@@ -79,3 +81,16 @@ def test_ctrl_c_lets_every_run_of_a_stack_save_and_they_go_on_to_the_same_bits(t
         whole, again = tmp_path / "whole" / seed, tmp_path / "stopped" / seed
         assert results(whole)["test"] == results(again)["test"]
         assert same_weights(weights(whole), weights(again))
+
+
+def test_the_steps_of_a_stack_take_denormals_for_zeros(tmp_path, monkeypatch):
+    products, gradient = [], JointStep.gradient
+
+    def looked_at(self):
+        products.append((torch.full((8,), 1e-38) * 0.01).max().item())
+        return gradient(self)
+
+    monkeypatch.setattr(JointStep, "gradient", looked_at)
+    assert trained(tmp_path) == []
+    assert len(products) == 7 and not any(products)  # six steps, and the comparison with the runs alone
+    assert (torch.full((8,), 1e-38) * 0.01).max().item() > 0

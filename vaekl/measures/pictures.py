@@ -4,6 +4,7 @@ The *mean* of p(x|z) and a *draw* from it are different pictures.
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -146,6 +147,17 @@ def as_image(picture: Tensor) -> Image.Image:
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
+def write_png(picture: Image.Image, file: Path | BytesIO, words: PngImagePlugin.PngInfo | None = None) -> None:
+    """Write a picture as PNG with little packing: tiles of one colour are small all the same.
+
+    Args:
+        picture: of 8 bits.
+        file: its path, or a buffer.
+        words: what the file says of itself.
+    """
+    picture.save(file, "PNG", compress_level=1, pnginfo=words)
+
+
 def captioned(picture: Tensor, caption: str, rows: Sequence[str] = ()) -> Image.Image:
     """A picture [3, height, width] in [0, 1] below its caption, with a label beside each row."""
     font = ImageFont.load_default(_FONT_PIXELS)
@@ -175,7 +187,7 @@ def save_png(path: Path, picture: Tensor, caption: str, rows: Sequence[str] = ()
     words.add_text("Description", caption)
     words.add_text("Software", "vaekl")
     with replacing(path, "picture") as partial:
-        captioned(picture, caption, rows).save(partial, "PNG", pnginfo=words)
+        write_png(captioned(picture, caption, rows), partial, words)
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:

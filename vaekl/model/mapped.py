@@ -21,6 +21,9 @@ try:
 except ImportError:  # another torch has other private parts: the runs of a stack then take their steps alone
     _CAN_MAP = False
 
+#: inputs below which a layer's weights are transposed first: 590 instead of 850 µs for 23 layers of 8 to 128
+_FEW = 16
+
 
 def applied(function: type[torch.autograd.Function], *args: Any) -> Any:
     """`function.apply`, of a function of rows [B, ...] or of single values, also where `torch.vmap` maps it.
@@ -126,6 +129,9 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
             own if mapped else own.expand(mapping.batch_size(), *own.shape)
             for own, mapped in (_moved(tensor, mapping) for tensor in (x, layer.weight, layer.bias))
         ]
-        result = torch.baddbmm(of_each[2].unsqueeze(1), of_each[0], of_each[1].mT)
+        weight = of_each[1].mT
+        if layer.in_features < _FEW:  # so that the products of the gradients have long rows
+            weight = weight.contiguous()
+        result = torch.baddbmm(of_each[2].unsqueeze(1), of_each[0], weight)
     put_back: Tensor = _put_back(result, mapping.level())
     return put_back

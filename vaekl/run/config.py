@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ class RunConfig:
     choices: dict[str, str]
     content: Settings
 
-    @property
+    @cached_property
     def yaml(self) -> str:
         """The whole config as text."""
         return OmegaConf.to_yaml(self.content)

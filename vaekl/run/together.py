@@ -1,9 +1,14 @@
 """Several runs in one process, whose steps are taken together; each is a run as any other."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+import torch
+
 from vaekl.run import build_data
+from vaekl.system.caller import flushes_denormals
+from vaekl.system.devices import flush_denormals
 from vaekl.system.files import inner_folder
 from vaekl.training import stack
 
@@ -21,5 +26,8 @@ def train(runs: Sequence[Callable[[], None]], sweep: Path) -> None:
         with open(sweep / "logs" / "stacks.log", "a", encoding="utf-8") as log:
             log.write(f"{text}\n")
 
-    with build_data.shared():
+    with ExitStack() as around:
+        around.callback(torch.set_flush_denormal, flushes_denormals())
+        flush_denormals()  # this greenlet takes the steps of all
+        around.enter_context(build_data.shared())
         stack.train(runs, say)

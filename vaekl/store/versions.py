@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def versions(overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -35,6 +37,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache  # a process runs the code that it began with
 def _git_revision() -> str | None:
     """The revision of the checkout that vaekl runs from, with + if it was changed; None for an installed wheel."""
     here = Path(__file__).parent

@@ -45,8 +45,12 @@ def _keep_torch(stack: ExitStack) -> None:
     stack.callback(torch.set_num_threads, torch.get_num_threads())
     stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
     stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
-    # PyTorch can set this and not tell it
-    stack.callback(torch.set_flush_denormal, _SMALLEST * 1.0 == 0)
+    stack.callback(torch.set_flush_denormal, flushes_denormals())
+
+
+def flushes_denormals() -> bool:
+    """Whether the processor takes denormal numbers for 0; PyTorch can set this and not tell it."""
+    return _SMALLEST * 1.0 == 0
 
 
 def _seed_cuda() -> None:

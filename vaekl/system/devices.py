@@ -95,9 +95,16 @@ def prepare(device: torch.device, tf32: bool = False) -> None:
     torch.backends.cudnn.allow_tf32 = rounds
     compiler_marks.put_off()
     if device.type == "cpu":
-        # numbers below 1e-38, which saturated networks make, cost a hundred cycles each unless they are set to 0
-        torch.set_flush_denormal(True)
+        flush_denormals()
         _keep_freed_memory()
+
+
+def flush_denormals() -> None:
+    """Take numbers below 1e-38, which saturated networks make, for 0: each would cost the processor a hundred cycles.
+
+    A thread has this setting for itself, and so has a greenlet.
+    """
+    torch.set_flush_denormal(True)
 
 
 def take_threads(threads: Any) -> None:

@@ -1,13 +1,20 @@
 """What TensorBoard itself serves of a run: every promised tag, with the values of metrics.csv."""
 
+import io
 import struct
 import time
 import urllib.request
 
+import numpy as np
 import pytest
+import torch
 from cli_helpers import SMALL, finished, process, results, rows, trained, vaekl
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard_helpers import LEDGER, PICTURES, SESSIONS, tensorboard
+from torch.utils.tensorboard import SummaryWriter
+
+from vaekl.training.callbacks import TensorBoard
 
 #: one worker trains what they share
 pytestmark = pytest.mark.xdist_group("tensorboard")
@@ -254,3 +261,17 @@ def test_a_run_killed_before_its_results_shows_no_step_twice(tmp_path):
     (run / "results.json").unlink()
     resume(tmp_path)
     every_step_is_served_once(run)
+
+
+def test_a_picture_is_shown_pixel_by_pixel(tmp_path):
+    picture = torch.arange(3 * 4 * 5).view(3, 4, 5) / 59
+    tensorboard = TensorBoard(tmp_path, "", {})
+    tensorboard.writer = SummaryWriter(str(tmp_path))
+    tensorboard.show({"images/a": picture, "images/b": 1 - picture}, 7)
+    events = EventAccumulator(str(tmp_path), {"images": 0}).Reload()
+    assert sorted(events.Tags()["images"]) == ["images/a", "images/b"]
+    for tag, shown in (("images/a", picture), ("images/b", 1 - picture)):
+        (event,) = events.Images(tag)
+        assert (event.step, event.height, event.width) == (7, 4, 5)
+        pixels = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+        np.testing.assert_allclose(pixels / 255, shown.permute(1, 2, 0), atol=0.5 / 255 + 1e-6)

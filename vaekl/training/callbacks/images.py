@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaekl.data import generator
 from vaekl.measures.elbo import Evaluation
-from vaekl.measures.pictures import as_image, beside, decoded, grid, most_kl, traversal
+from vaekl.measures.pictures import as_image, beside, decoded, grid, most_kl, traversal, write_png
 from vaekl.measures.tiles import Tiles
 from vaekl.model.modes import evaluating
 from vaekl.store import RunFolder
@@ -39,16 +39,16 @@ class Images(Callback):
     def validated(self, trainer: TrainerView, evaluation: Evaluation | None, improved: bool) -> None:
         before, total = trainer.step - trainer.plan.valid_every, trainer.plan.total_steps
         due = trainer.step * _TIMES // total > before * _TIMES // total
-        if (due or trainer.finished) and self.tensorboard.writer is not None:
+        if due or trainer.finished:
             kl = evaluation.kl_per_latent if evaluation is not None else None
-            for name, drawn in pictures(trainer, kl).items():
-                self.tensorboard.writer.add_image(f"images/{name}", drawn, trainer.step)
-            self.tensorboard.writer.flush()  # on the disk before the checkpoint, from which a killed run goes on
+            self.tensorboard.show(
+                {f"images/{name}": drawn for name, drawn in pictures(trainer, kl).items()}, trainer.step
+            )
 
     def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         for name, drawn in pictures(trainer, evaluation.kl_per_latent).items():
             with replacing(self.folder.picture(name), "picture") as partial:
-                as_image(drawn).save(partial, "PNG")
+                write_png(as_image(drawn), partial)
 
 
 def pictures(trainer: TrainerView, kl_per_latent: Tensor | None) -> dict[str, Tensor]:

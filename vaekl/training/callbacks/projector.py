@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from vaekl.data import batch_slices, generator
 from vaekl.measures.elbo import Evaluation, batch_limit
-from vaekl.measures.pictures import as_image, sheet
+from vaekl.measures.pictures import as_image, sheet, write_png
 from vaekl.measures.tiles import Tiles
 from vaekl.model.modes import evaluating
 from vaekl.store import RunFolder
@@ -59,7 +59,7 @@ class Projector(Callback):
         columns = ceil(sqrt(len(pictures)))  # TensorBoard takes rows of as many pictures as there are rows
         empty = torch.zeros(columns**2 - len(pictures), *pictures.shape[1:])
         with replacing(folder / "sprite.png", "picture") as partial:
-            as_image(sheet(torch.cat([pictures, empty]), columns)).save(partial, "PNG")
+            write_png(as_image(sheet(torch.cat([pictures, empty]), columns)), partial)
         with replacing(self.folder.path / "projector_config.pbtxt", "file") as partial:
             partial.write_text(text_format.MessageToString(config), encoding="utf-8")
 

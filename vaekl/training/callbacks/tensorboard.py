@@ -5,16 +5,19 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from vaekl.measures.elbo import Evaluation
+from vaekl.measures.pictures import as_image, write_png
 from vaekl.store import RunFolder
 from vaekl.store.run_files import EVENTS
 from vaekl.system.files import refuse_link
@@ -87,6 +90,21 @@ class TensorBoard(Callback):
         self._last_step = trainer.step
         if evaluation is not None:
             self._evaluation("valid", evaluation, trainer.step)
+        self._flush()
+
+    def show(self, pictures: Mapping[str, Tensor], step: int) -> None:
+        """Add pictures [3, height, width] in [0, 1] under their tags, on the disk when this returns."""
+        if self.writer is None:
+            return
+        values = []
+        for tag, picture in pictures.items():
+            image, png = as_image(picture), BytesIO()
+            write_png(image, png)
+            drawn = Summary.Image(
+                height=image.height, width=image.width, colorspace=3, encoded_image_string=png.getvalue()
+            )
+            values.append(Summary.Value(tag=tag, image=drawn))
+        self.writer._get_file_writer().add_summary(Summary(value=values), step)
         self._flush()
 
     def saving(self, trainer: TrainerView) -> None:
