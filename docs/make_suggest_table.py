@@ -18,15 +18,14 @@ import numpy as np
 import torch
 
 from vaekl.config.job import single
+from vaekl.run import build_data
 from vaekl.run.advance import advance
-from vaekl.run.config import RunConfig
 from vaekl.suggest import halving, judge, search, session, tasks
 from vaekl.suggest.build import suggest
 from vaekl.suggest.candidates import Candidate, candidates
 from vaekl.suggest.judge import Judge, bound
 from vaekl.suggest.look import look
 from vaekl.suggest.options import parse
-from vaekl.suggest.shared import source_of
 from vaekl.system.console import Console
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import setting
@@ -36,6 +35,8 @@ _EXAMPLES = 1000
 SHARE, _LEAST = 0.1, 2.0
 #: values of an example up to which the sweep has several seeds, and how many
 _FEW, _SEEDS = 64, 3
+#: with more outputs for each of more values than these, a candidate is left out
+_MANY_OUTPUTS, _MANY_VALUES = 32, 300
 #: within this share of the best a suggestion is as good
 _AS_GOOD = 0.01
 _RUN = "model.hidden=[64] trainer.log_every=50 trainer.valid_every=1000000"
@@ -79,8 +80,7 @@ def judged(words: list[str], path: Path) -> dict:
     if not file.exists():
         begun = time.process_time()
         job = single([*words, setting("hydra.run.dir", path)])
-        source = source_of(RunConfig.of(job.content).data)
-        trainer = advance(job, lambda trainer: [Curve(path, trainer)], Console(io.StringIO()), source)
+        trainer = advance(job, lambda trainer: [Curve(path, trainer)], Console(io.StringIO()))
         seconds = time.process_time() - begun - trainer.callbacks[0].seconds
         scores = bound(trainer.judged.eval(), trainer.data.test.first(_EXAMPLES))
         content = {"scores": scores.tolist(), "seconds": seconds}
@@ -146,7 +146,7 @@ def row(out: Path, name: str, words: list[str]) -> tuple[str, bool]:
     seeds = _SEEDS if prod(seen.shape) <= _FEW else 1
     full, seconds = {}, 0.0
     for one in candidates(seen, latents):
-        if one.likelihood in ("categorical",) and prod(seen.shape) > 300:
+        if seen.outputs[one.likelihood] > _MANY_OUTPUTS and prod(seen.shape) > _MANY_VALUES:
             continue  # as `suggest`, which finds that a step of it takes many times as long
         try:
             full[one.label], spent = swept(out / "full", [*rest, *seen.held], one, seeds)
@@ -189,7 +189,8 @@ def main(out: Path, sets: dict[str, str]) -> None:
     print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|", flush=True)
     good = 0
     for name, words in sets.items():
-        line, is_good = row(out.absolute() / name, name, words.split())
+        with build_data.shared():
+            line, is_good = row(out.absolute() / name, name, words.split())
         print(line, flush=True)
         good += is_good
     print(f"\nas good as the best, within {_AS_GOOD:.0%} or a standard error: {good} of {len(sets)}")

@@ -7,6 +7,7 @@ import signal
 import pytest
 from cli_helpers import contents, refused, vaekl
 
+from vaekl.run import build_data
 from vaekl.store import RunFolder
 from vaekl.suggest.judge import Judge
 
@@ -70,13 +71,16 @@ def test_the_page_needs_nothing_else(done):
     assert not re.search(r'(src|href)="(?!data:)', page)
 
 
-def test_a_budget_that_is_too_small_tells_nothing_apart(tmp_path):
+def test_a_budget_that_is_too_small_tells_nothing_apart(tmp_path, monkeypatch):
+    reads, make = [], build_data.make
+    monkeypatch.setattr(build_data, "make", lambda group, *more: (reads.append(group), make(group, *more))[1])
     words = [word for word in WORDS if not word.startswith("budget=")]
     answer = vaekl(tmp_path, *words, "budget=0.01s")
     assert answer.code == 0, answer.err
     assert "cannot tell likelihood=" in answer.out and "one seed of each, so that chance is not known" in answer.out
     suggestion = json.loads((only(tmp_path) / "suggest.json").read_text())
     assert not suggestion["is_certain"] and "no time to try it" in suggestion["not_tried"].values()
+    assert reads.count("dataset") == 1  # whatever the number of runs
     # a larger budget goes on in the same folder
     assert vaekl(tmp_path, *words, "budget=60s").code == 0
     assert "no time to try it" not in json.loads((only(tmp_path) / "suggest.json").read_text())["not_tried"].values()

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from vaekl.config.job import Job
-from vaekl.data.spec import Source
 from vaekl.run import recovery
 from vaekl.run.build import build, facts
 from vaekl.run.config import RunConfig
@@ -17,16 +16,13 @@ from vaekl.training.callbacks import Checkpoints, MetricsCsv
 from vaekl.training.trainer import Trainer
 
 
-def advance(
-    job: Job, watching: Callable[[Trainer], Sequence[Callback]], console: Console, source: Source | None = None
-) -> Trainer:
+def advance(job: Job, watching: Callable[[Trainer], Sequence[Callback]], console: Console) -> Trainer:
     """Train a run from where it is until one of its callbacks requests a stop; `vaekl resume` goes on from there.
 
     Args:
         job: the run, begun or not.
         watching: the callbacks that look at it, made once there is a trainer; they are called before its checkpoint.
         console: where it speaks.
-        source: its data where they are there already; None for those that the config names.
 
     Returns:
         The trainer after its last step, its state saved.
@@ -37,7 +33,7 @@ def advance(
     """
     cfg, folder = RunConfig.of(job.content), RunFolder(job.path)
     with enough_memory("the run", "free some"), folder.held():
-        trainer = build(cfg, job.path, console, source, callbacks=[]).trainer
+        trainer = build(cfg, job.path, console, callbacks=[]).trainer
         trainer.callbacks = [*watching(trainer), MetricsCsv(job.path), Checkpoints(job.path)]
         if folder.is_run_of(job.content):
             recovery.restore(trainer, job.path, recovery.saved_state(trainer, job.path, console), console)

@@ -36,7 +36,7 @@ def build_likelihood_and_data(
         VaeklError: values lie outside the likelihood's support, or the data set has no name.
     """
     is_named = source is None
-    source = _once("source", cfg.data.dataset, lambda: build_source_of(cfg.data)) if source is None else source
+    source = source_of(cfg.data) if source is None else source
     likelihood, transform = build_likelihood(cfg, source.spec)
     return likelihood, _data_for(likelihood, source, transform, cfg.data, to_train, may_share=is_named)
 
@@ -47,13 +47,22 @@ _made: dict[str, Any] | None = None
 
 @contextmanager
 def shared() -> Iterator[None]:
-    """Inside, runs whose settings of the data are the same have one copy of the images."""
+    """Inside, runs whose settings of the data are the same have one copy of the images.
+
+    Where this is inside another one, what that one has is there too, and what is made here ends here.
+    """
     global _made
-    _made = {}
+    before, _made = _made, dict(_made or {})
     try:
         yield
     finally:
-        _made = None
+        _made = before
+
+
+def share() -> None:
+    """The same for the rest of this process, and in those that are forked from it."""
+    global _made
+    _made = dict(_made or {})
 
 
 def on_device(data: Data, device: torch.device) -> Data:
@@ -98,15 +107,19 @@ def build_likelihood(cfg: RunConfig, stored: DataSpec) -> tuple[Likelihood, Tran
 
 def build_data(cfg: DataConfig, likelihood: Likelihood, to_train: bool = True) -> Data:
     """The same for a likelihood that there is already."""
-    return _data_for(likelihood, build_source_of(cfg), _transform(cfg), cfg, to_train)
+    return _data_for(likelihood, source_of(cfg), _transform(cfg), cfg, to_train)
 
 
-def build_source_of(cfg: DataConfig) -> Source:
-    """The data set as it is stored, on the CPU."""
-    source: Source = make("dataset", cfg.dataset, Source)
-    if not isinstance(source.spec.name, str):
-        raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")
-    return source
+def source_of(cfg: DataConfig) -> Source:
+    """The data set as it is stored, on the CPU; inside `shared` it is read once."""
+
+    def read() -> Source:
+        source: Source = make("dataset", cfg.dataset, Source)
+        if not isinstance(source.spec.name, str):
+            raise VaeklError(f"dataset.name must be a word, not {source.spec.name!r}.")
+        return source
+
+    return _once("source", cfg.dataset, read)
 
 
 def _transform(cfg: DataConfig) -> Transform | AutoTransform:

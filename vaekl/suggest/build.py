@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vaekl.run import build_data
 from vaekl.store.read import SCHEMA
 from vaekl.store.suggest_schema import Suggestion
 from vaekl.store.write import record, write_record
@@ -42,7 +43,8 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
     with sole_user(folder), _taking_away_if_refused(missing):
         console.print(printable(f"suggestion  {folder}"))
         search = Search(options, folder, console)
-        look, verdict, usual = search.run()
+        with build_data.shared():
+            look, verdict, usual = search.run()
         shown = [*candidates(look, options.latents), *(result.candidate for result in verdict.results)]
         curves = {one.label: curve for one in shown if (curve := points(folder / one.folder(0)))}
         others = [*usual.values(), *verdict.results[1:]]

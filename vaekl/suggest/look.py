@@ -21,7 +21,7 @@ from vaekl.model.weighting import CBNormalizer
 from vaekl.run.build_data import build_likelihood_and_data, transform_for
 from vaekl.run.config import RunConfig
 from vaekl.store.suggest_schema import Look
-from vaekl.suggest.shared import base, source_of
+from vaekl.suggest.shared import base
 from vaekl.system.errors import VaeklError
 from vaekl.verbs.audit.collapse import predict
 
@@ -103,7 +103,7 @@ def look(words: Sequence[str], names: Sequence[str], latents: int | None) -> Loo
 def _built(words: Sequence[str]) -> tuple[RunConfig, Likelihood, Data]:
     """The config of some words, the likelihood that the data choose, and the data."""
     cfg = RunConfig.of(changed(base(tuple(words)), ["likelihood=auto"], Path()).content)
-    return cfg, *build_likelihood_and_data(cfg, source=source_of(cfg.data))
+    return cfg, *build_likelihood_and_data(cfg)
 
 
 def _without_constant(fitting: dict[str, list[list[str]]]) -> list[str]:

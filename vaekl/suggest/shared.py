@@ -1,18 +1,14 @@
 """What all tasks of a suggestion share, made once in a process and those that are forked from it."""
 
 import contextlib
-import json
 from functools import lru_cache
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from vaekl.config.job import changed, composed
-from vaekl.data.spec import Source
-from vaekl.run.build_data import build_source_of
+from vaekl.run.build_data import source_of
 from vaekl.run.config import DataConfig, RunConfig
-
-_SOURCES: dict[str, Source] = {}
 
 
 @lru_cache(maxsize=4)
@@ -22,17 +18,12 @@ def base(words: tuple[str, ...]) -> DictConfig:
         return cfg
 
 
-def source_of(cfg: DataConfig) -> Source:
-    """The data set as it is stored."""
-    key = json.dumps(cfg.dataset, sort_keys=True, default=str)
-    if key not in _SOURCES:
-        _SOURCES.clear()
-        _SOURCES[key] = build_source_of(cfg)
-    return _SOURCES[key]
+def prepare(words: tuple[str, ...]) -> None:
+    """Load what every run needs, the config and the data, inside `build_data.shared`."""
+    with contextlib.suppress(Exception):  # the run says what is wrong
+        source_of(_data_config(words))
 
 
 @lru_cache(maxsize=4)
-def prepare(words: tuple[str, ...]) -> None:
-    """Load what every run needs: the config and the data."""
-    with contextlib.suppress(Exception):  # the run says what is wrong
-        source_of(RunConfig.of(changed(base(words), (), Path()).content).data)
+def _data_config(words: tuple[str, ...]) -> DataConfig:
+    return RunConfig.of(changed(base(words), (), Path()).content).data

@@ -15,13 +15,13 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from vaekl.config.job import changed
+from vaekl.run import build_data
 from vaekl.run.advance import advance
-from vaekl.run.config import RunConfig
 from vaekl.store import manifest
 from vaekl.store.suggest_schema import Cost, Look
 from vaekl.suggest.judge import Judge
 from vaekl.suggest.look import look
-from vaekl.suggest.shared import base, prepare, source_of
+from vaekl.suggest.shared import base, prepare
 from vaekl.sweep import workers
 from vaekl.system.console import Console
 from vaekl.system.cores import memory_kills
@@ -87,7 +87,7 @@ class Advance:
             if workers.is_stopping(self.path.parent):
                 raise StoppedError("stopped before its first step.")
             job = changed(base(self.words), self.own, self.path)
-            trainer = advance(job, watching, Console(io.StringIO()), source_of(RunConfig.of(job.content).data))
+            trainer = advance(job, watching, Console(io.StringIO()))
         if in_worker():  # "finished" would say that it was tested
             manifest.note(self.path, status="stopped", reason="trained as far as the suggestion needed it")
         (judge,) = judges
@@ -130,7 +130,8 @@ def perform(tasks: Sequence[Any], folder: Path, session: str, jobs: int) -> Iter
     if jobs == 1 or not tasks:
         for task in tasks:
             prepare(task.words)
-            answer = attempt(task)
+            with build_data.shared():  # the data as one candidate has them are not kept for the next
+                answer = attempt(task)
             if "stopped" in answer:
                 raise StoppedError("the run that was training has saved its state")
             yield answer
@@ -156,6 +157,7 @@ def _alone(task: Any, folder: Path) -> Answer:
     if workers.is_stopping(folder):
         return {"stopped": True}
     torch.set_num_threads(1)  # with threads of its own a process must not be forked
+    build_data.share()
     prepare(task.words)
     path = getattr(task, "path", folder / "look")
     answer: Answer | None = workers.alone(lambda: attempt(task), path)
