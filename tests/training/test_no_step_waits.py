@@ -17,7 +17,7 @@ from vaekl.data import Data
 from vaekl.data.auto import AutoTransform
 from vaekl.data.sources.table import table
 from vaekl.data.standardize import Scaling, Standardized
-from vaekl.model.control import Decomposed, Mmd
+from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, LearnedBeta, Mmd
 from vaekl.model.likelihoods import (
     CensoredGaussian,
     Columns,
@@ -32,7 +32,8 @@ from vaekl.training.joint import JointStep
 from vaekl.training.schedules import LinearSchedule
 from vaekl.training.stack import Batch, Member
 
-pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
+#: a loop over the runs of a stack, each of whose turns a GPU takes as long for as all of them at once
+pytestmark = pytest.mark.filterwarnings("error:There is a performance drop")
 
 META = torch.device("meta")
 DATA = data_of()
@@ -96,6 +97,11 @@ CASES = {
     "multirate, λ": partial(of, ContinuousBernoulli, Multirate),
     "truncated": partial(of, TruncatedGaussian),
     "censored": partial(of, CensoredGaussian),
+    "capacity": partial(of, Gaussian, control=partial(Capacity, target=1.0, speed=0.1)),
+    "controller": partial(of, Gaussian, control=partial(Controller, target=1.0)),
+    "geco": partial(of, Gaussian, control=partial(Geco, rmse=0.1)),
+    "learned_beta": partial(of, Gaussian, control=LearnedBeta),
+    "free_bits": partial(of, Gaussian, control=partial(FreeBits, floor=0.1)),
     "mmd": partial(of, Gaussian, control=Mmd),
     "decomposed": partial(of, Gaussian, control=Decomposed),
     "stratified": partial(of, Gaussian, control=partial(Decomposed, estimator="stratified")),

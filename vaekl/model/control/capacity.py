@@ -58,7 +58,7 @@ class Capacity(Control):
         self.distance.copy_(batch_mean(terms.total_kl) - self.target_kl * schedule)
         if self.speed is not None:
             push = self.distance.sign() if self.width is None else (self.distance / self.width).clamp(-1, 1)
-            self.weight.add_(self.speed * self.gamma * push).clamp_(min=-self.gamma)
+            self.weight.copy_((self.weight + self.speed * self.gamma * push).clamp(min=-self.gamma))
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
         distance = terms.total_kl.mean() - self.target_kl * schedule

@@ -60,7 +60,7 @@ class Controller(Control):
         error = self.target_kl * schedule - batch_mean(terms.total_kl)
         most = self.largest - self.smallest if self.largest is not None else None
         limited = error.clamp(-10 * self.target_kl, 10 * self.target_kl)
-        self.integral.sub_(self.ki * limited).clamp_(-self.kp, most)
+        self.integral.copy_((self.integral - self.ki * limited).clamp(-self.kp, most))
         now = self.smallest + self.kp * (-error).sigmoid() + self.integral
         self.weight.copy_(now.clamp(self.smallest, self.largest))
 

@@ -85,8 +85,8 @@ class Geco(Control):
         else:
             assert self.target_distortion is not None
             excess = (batch_mean(terms.energy_nats - terms.log_norm_const) - self.target_distortion) / self.spec.dims
-        self.excess.lerp_(excess.clamp(-1, _LARGEST_EXCESS), self.momentum)
-        self.log_weight.sub_(self.speed * self.excess).clamp_(-_LARGEST_LOG, _LARGEST_LOG)
+        self.excess.copy_(self.excess.lerp(excess.clamp(-1, _LARGEST_EXCESS), self.momentum))
+        self.log_weight.copy_((self.log_weight - self.speed * self.excess).clamp(-_LARGEST_LOG, _LARGEST_LOG))
 
     def penalty(self, terms: ElboTerms, schedule: Tensor | float) -> tuple[Tensor | float, Tensor]:
         return self.log_weight.exp() * schedule, terms.total_kl

@@ -131,8 +131,8 @@ class OptimalPrecision(Weighting):
     def observe(self, eta: Tensor, x: Tensor) -> None:
         # averaged over all processes' shares of the batch
         self.batch_phi = best_dispersion(self.likelihood, eta, x, self.batch_phi, distributed.mean)
-        self.running_phi.lerp_(self.batch_phi, self.momentum)
-        self.running_weight.lerp_(torch.ones_like(self.running_weight), self.momentum)
+        self.running_phi.copy_(self.running_phi.lerp(self.batch_phi, self.momentum))
+        self.running_weight.copy_(self.running_weight.lerp(torch.ones_like(self.running_weight), self.momentum))
 
     def explanation(self) -> str:
         if self.likelihood.energy_depends_on_dispersion:

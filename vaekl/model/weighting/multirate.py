@@ -106,8 +106,8 @@ class Multirate(Weighting):
         off = (best_dispersion(self.likelihood, eta, x, phi, distributed.mean) / phi).log().squeeze()
         knots = torch.linspace(-1, 1, _KNOTS, device=off.device)
         near = _MOMENTUM * (1 - (self.rate.place - knots).abs() * (_KNOTS - 1) / 2).clamp(min=0)
-        self.best.lerp_(off, near)
-        self.weight.lerp_(torch.ones_like(off), near)
+        self.best.copy_(self.best.lerp(off, near))
+        self.weight.copy_(self.weight.lerp(torch.ones_like(off), near))
         self.rate.judged.copy_(self.rate.limits[0] + self._crossing() * self.rate.half_range * 2 / (_KNOTS - 1))
 
     def _crossing(self) -> Tensor:
