@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 from cli_helpers import SMALL, refused, vaekl
 
 from vaekl.config.groups import CONF, options
@@ -123,6 +124,12 @@ def test_a_trial_s_stack_fits_the_memory_of_a_gpu(on_gpu, size, monkeypatch):
     monkeypatch.setattr(trial, "_stacked", lambda runs, directories, size: {"size": size})
     request = {"stack": [["seed=0"], ["seed=1"]], "size": 12, "room": 1e12, "directories": [], "report": False}
     assert trial.costs(request, [["seed=0"]])["stack"] == {"size": size}
+
+
+def test_a_process_that_has_used_the_gpu_forks_no_runs_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    answer = vaekl(tmp_path, "train", "-m", "seed=0,1", *SMALL, "trainer.device=cuda")
+    refused(answer, "this process has used the GPU", "hydra/launcher=basic")
 
 
 @pytest.mark.nightly

@@ -298,6 +298,8 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     guess = plan.plan(runs, finished, gpu, None)
     if finished == runs:
         return guess
+    if gpu:
+        workers.check_fork()
     console.print("trying some of the runs for a few steps, to know sizes and times")
     before_imports = time.perf_counter()
     _import_training(sources)

@@ -14,12 +14,26 @@ from typing import Any
 from vaekl.store import RunFolder, manifest
 from vaekl.sweep import slurm
 from vaekl.system.cores import memory_kills
-from vaekl.system.errors import StoppedError
+from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.files import open_regular
 from vaekl.system.workers import PARENT, end_with, in_worker, this_process
 
 #: a file in the sweep's folder that keeps workers from beginning another run
 _STOP = ".stop"
+
+
+def check_fork() -> None:
+    """Refuse to fork runs for a GPU from a process that has used one, in which CUDA would not work.
+
+    Raises:
+        VaeklError: says so.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        raise VaeklError(
+            "this process has used the GPU, which the processes that a sweep forks from it then cannot: start the "
+            "sweep as a command of its own, or set hydra/launcher=basic."
+        )
 
 
 def is_stopping(folder: Path) -> bool:
