@@ -87,9 +87,11 @@ class Findings:
         return text if self.bits is None else f"{nats * self.bits:.2g} bits/dim ({text})"
 
     def bound(self, result: Result) -> str:
-        """The bound of a finalist in words, with the spread of its seeds."""
-        spread = stdev(point.nats for point in result.seeds) if len(result.seeds) > 1 else None
-        if self.bits is not None:
-            more = f" ± {spread * self.bits:.2g}" if spread is not None else ""
-            return f"{-result.nats * self.bits:.4g}{more} bits/dim"
-        return f"{number(result.nats)}{f' ± {spread:.2g}' if spread is not None else ''} nats {one(self.look.example)}"
+        """The bound of a finalist in words, with the spread of its seeds and the step at which they were compared."""
+        bits = self.bits
+        value = number(result.nats) if bits is None else f"{-result.nats * bits:.4g}"
+        unit = f"nats {one(self.look.example)}" if bits is None else "bits/dim"
+        if len(result.seeds) == 1:
+            return f"{value} {unit}"
+        spread, last = stdev(point.nats for point in result.seeds), result.seeds[0].step
+        return f"{value} ± {spread * (bits or 1):.2g} {unit} (± between {len(result.seeds)} seeds at step {last:,})"

@@ -9,6 +9,7 @@ import msgspec
 from vaekl.store.suggest_schema import Cost, Look, Planned, Point
 from vaekl.suggest import halving
 from vaekl.suggest.candidates import Candidate, candidates, finalists, squared_errors, without_constant
+from vaekl.suggest.lines import plan_line, unfit_lines
 from vaekl.suggest.session import Run, Session
 from vaekl.suggest.tasks import LookAtData, perform
 from vaekl.suggest.verdict import Result, Verdict, verdict
@@ -66,8 +67,8 @@ class Search(Session):
         self.say(f"data        {look.train:,} {look.example}s of {size} to train on, {look.valid:,} that judge")
         levels = f"{look.levels:,} " if look.levels else ""
         self.say(f"            {levels}{look.stored}; {look.forecast}")
-        for name, why in look.unfit.items():
-            self.say(f"no fit      {why.partition(', but dataset=')[0].removeprefix('likelihood=') or name}")
+        for line in unfit_lines(look.unfit):
+            self.say(f"no fit      {line}")
         return look
 
     # ---- what a candidate costs
@@ -279,9 +280,7 @@ class Search(Session):
         return next((other for other in entrants if one.words[: len(other.words)] == other.words), entrants[0])
 
     def _say_plan(self, chosen: Planned, tried: int) -> None:
-        stages = [f"{rung.entrants} to step {rung.step:,}" for rung in chosen.rungs]
-        stages.append(f"{chosen.finalists} to about step {chosen.final_step:,}, then their other seeds")
-        self.say(f"plan        {', '.join(stages)}; {self.jobs} at a time")
+        self.say(f"plan        {plan_line(chosen, self.options.seeds, self.jobs)}")
         left = f", {tried - len(chosen.candidates)} candidates left out" if len(chosen.candidates) < tried else ""
         self.say(f"            about {duration(chosen.seconds)} of {duration(max(1.0, self.left))} that are left{left}")
 
