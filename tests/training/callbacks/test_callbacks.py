@@ -155,6 +155,15 @@ def test_about_ten_pictures_and_lines_a_run(steps, every, tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_training_elbo_of_a_rate_that_is_drawn_is_named_as_that(draws):
+    out = io.StringIO()
+    trainer = trainer_with(ProgressDisplay(Console(file=out)))
+    trainer.model.weighting.draws = draws
+    trainer.fit()
+    assert ("train ELBO at random θ " in out.getvalue()) is draws and "valid ELBO " in out.getvalue()
+
+
 def test_a_terminal_gets_a_bar_that_goes_away():
     out = io.StringIO()
     trainer = trainer_with(ProgressDisplay(Console(file=out, force_terminal=True, width=150)))

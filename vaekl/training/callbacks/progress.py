@@ -24,8 +24,11 @@ class ProgressDisplay(Callback):
         self.bar: Progress | None = None
         self.line: NotebookLine | None = None
         self._train = self._valid = ""
+        self._elbo = "train ELBO"
 
     def started(self, trainer: TrainerView) -> None:
+        if trainer.judged.weighting.draws:
+            self._elbo = "train ELBO at random θ"
         if not self.console.is_terminal:
             self.line = notebook_line() if self.console.output.is_standard else None
             return
@@ -55,7 +58,7 @@ class ProgressDisplay(Callback):
 
     def _show(self, trainer: TrainerView, elbo_nats: float, images_per_second: float) -> None:
         speed = f"{images_per_second:,.{0 if images_per_second >= 10 else 2}f} {trainer.data.spec.example}s/s"
-        self._train = f"train ELBO {elbo_nats:,.2f} nats · {speed}"
+        self._train = f"{self._elbo} {elbo_nats:,.2f} nats · {speed}"
         if self.bar is not None:
             self.bar.update(self._task, completed=trainer.step, description=self._description())
         self._show_line(trainer)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from vaekl.system.files import replacing
 from vaekl.verbs.report import dispersions, figures, images, latent_kl, latex, measure, prose, style
+from vaekl.verbs.report.calibration import calibration
 from vaekl.verbs.report.collect import Run
 from vaekl.verbs.report.groups import Group, example_of, grouped
 from vaekl.verbs.report.page import Picture, html
@@ -144,7 +145,7 @@ def _figures(
         "bits_against_beta",
         {words: figures.bits_against_beta(members, colours, width) for words, members in rulers.items()},
     )
-    add("calibration", {"": figures.calibration(groups, colours, width)})
+    add("calibration", {"": calibration(groups, colours, width)})
     add("kl_spectrum", {"": latent_kl.kl_spectrum(groups, colours, width)})
     for name, what in (("samples_mean", "means"), ("samples_draw", "draws"), ("reconstructions", "reconstructions")):
         add(name, {"": images.pictures(shown.rows, what, width)})

@@ -16,7 +16,6 @@ from vaekl.verbs.report.groups import COLUMNS, Group, example_of
 from vaekl.verbs.report.measure import Theory
 from vaekl.verbs.report.style import (  # fmt: skip
     GREY,
-    GRID,
     INK,
     LIGHT,
     MOST_PANELS,
@@ -28,9 +27,7 @@ from vaekl.verbs.report.style import (  # fmt: skip
     plain_ticks,
     wrapped,
 )
-from vaekl.verbs.report.verdict import CALIBRATED
 
-_MOST_POINTS = 400
 _COLUMNS = {column.key: column for column in COLUMNS}
 
 
@@ -53,10 +50,10 @@ def rate_distortion(groups: Sequence[Group], colours: Colours, width: float) -> 
     if len(groups) < 2 and not any(map(has_curve, groups)):
         return None
     figure, axes = panel(width)
-    for series in _series(groups):
+    for series in series_of(groups):
         _points(axes, series, colours, "distortion_nats", "rate_nats")
     view = axes.get_xlim(), axes.get_ylim()
-    for series in _series(groups):
+    for series in series_of(groups):
         _curves(axes, series, colours)
     if len(groups) > 1:
         _within(axes, *view)
@@ -190,12 +187,12 @@ def _on_axis(groups: Iterable[Group], key: str) -> list[Group]:
 
 
 def _any_curve(groups: Iterable[Group]) -> bool:
-    return any(beta_of(series[-1]) > 1.01 * beta_of(series[0]) for series in _series(groups))
+    return any(beta_of(series[-1]) > 1.01 * beta_of(series[0]) for series in series_of(groups))
 
 
 def _against_beta(groups: Sequence[Group], key: str, colours: Colours, width: float) -> tuple[Figure, Axes]:
     figure, axes = panel(width)
-    for series in _series(groups):
+    for series in series_of(groups):
         _points(axes, series, colours, "effective_beta_kl", key)
     axes.set_xscale("log")
     axes.set_xlim(min(map(beta_of, groups)) / 1.8, max(map(beta_of, groups)) * 1.8)
@@ -211,38 +208,8 @@ def theory_line(theory: Theory, low: float, high: float, count: int = 200) -> tu
     return phi, [theory.train_elbo(value) for value in phi], [theory.test_elbo(value) for value in phi]
 
 
-def calibration(groups: Sequence[Group], colours: Colours, width: float) -> Figure | None:
-    """σ/RMSE while it was trained, a line a run; 1 is calibrated."""
-    figure, axes = panel(width)
-    shown = []
-    for group in groups[:MOST_PANELS]:
-        for run in group.runs:
-            rows = run.train[:: max(1, len(run.train) // _MOST_POINTS)]
-            points = [(row["step"], row["implied_sigma"] / row["rmse"]) for row in rows if _has_ratio(row)]
-            if len(points) > 1:
-                look: Any = {"color": colours.colour(group), "linestyle": colours.dash(group), "alpha": 0.85}
-                (line,) = axes.plot(*zip(*points, strict=True), linewidth=1, **look)
-                hover(line, f"{run.name}: σ/RMSE = {points[-1][1]:.3f} at step {points[-1][0]:,.0f}")
-                shown.append(group)
-    if not shown:
-        return None
-    axes.axhspan(*CALIBRATED, color=GRID, linewidth=0, zorder=0)
-    axes.axhline(1, color=GREY, linewidth=0.6, zorder=1)
-    low, high = axes.get_ylim()
-    if low <= 0 or high > 5 * low:
-        axes.set_yscale("log")
-        plain_ticks(axes.yaxis)
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
-    axes.set(xlabel="training step", ylabel="σ/RMSE (1 is calibrated)")
-    legend_of(figure, shown, colours, marks=False)
-    return figure
-
-
-def _has_ratio(row: dict[str, float]) -> bool:
-    return row.get("rmse", 0.0) > 0 and row.get("implied_sigma", 0.0) > 0
-
-
-def _series(groups: Iterable[Group]) -> list[list[Group]]:
+def series_of(groups: Iterable[Group]) -> list[list[Group]]:
+    """The groups of each curve, in the order of their effective β_KL."""
     series: dict[str, list[Group]] = {}
     for group in groups:
         series.setdefault(group.series, []).append(group)
@@ -285,7 +252,7 @@ def legend_of(
 ) -> None:
     """A legend of the curves of groups, and of more lines."""
     handles = []
-    for series in _series(groups):
+    for series in series_of(groups):
         first = series[0]
         look = colours.mark(first) if marks else {"color": colours.colour(first)}
         handles.append(Line2D([], [], label=colours.name(first), linestyle=colours.dash(first), **look))

@@ -77,7 +77,8 @@ def captions(theories: Sequence[Theory], groups: int, seed: int, example: str) -
             CURVES,
             "Calibration during training",
             "Implied σ, the root of the density's average variance, over the RMSE of its mean, of the training batch "
-            f"at each step; a line a run. 1 is calibrated; the band is 0.9 to 1.1.{many}",
+            "at each step; a line a run, with its β_KL beside it where a strategy has several. 1 is calibrated; the "
+            f"band is 0.9 to 1.1.{many}",
         ),
         "kl_spectrum": (
             CURVES,
