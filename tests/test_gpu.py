@@ -141,6 +141,17 @@ def test_runs_of_a_stack_end_as_they_would_alone(make):
         torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=1e-3, atol=1e-5)
 
 
+@needs_cuda
+@pytest.mark.parametrize("make", [cb, optimal])
+def test_recorded_steps_of_a_stack_are_those_of_runs_alone(make):
+    together = [on_device(make, seed, clip_norm=1.0, compile="graph") for seed in range(3)]
+    in_a_stack(together, lambda trainer: trainer.fit())
+    for seed, one in enumerate(together):
+        alone = on_device(make, seed, clip_norm=1.0)
+        alone.fit()
+        torch.testing.assert_close(one.model.state_dict(), alone.model.state_dict(), rtol=1e-3, atol=1e-5)
+
+
 def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     whole, first, second = (on_device(cb, ema=0.9) for _ in range(3))
     whole.fit()

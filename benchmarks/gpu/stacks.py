@@ -104,27 +104,29 @@ def measure(job: Job, runs: int, device: str, seconds: float) -> dict[str, Any]:
 
 
 def main(device: str, seconds: float, smoke: bool) -> None:
-    """All sizes for which there is time, and one run once more at the end."""
+    """All sizes for which there is time, on a GPU by a CUDA graph too, and one run once more at the end."""
     end, length = time.perf_counter() + 0.9 * seconds, 0.2 if smoke else 3.0
     folder, _ = data.prepare(SCRATCH)
-    job = single([*MLP.words, f"data_dir={folder}", f"trainer.device={device}", "trainer.steps=1000000"])
-    if device == "cpu":
-        say("stacks: the memory of each run is measured on a GPU alone")
+    words = [*MLP.words, f"data_dir={folder}", f"trainer.device={device}", "trainer.steps=1000000"]
+    jobs = {"as they are": single(words)}
+    if device == "cuda":
+        jobs["by a graph"] = single([*words, "trainer.compile=graph"])
+    else:
+        say("stacks: the memory of each run, and steps by a CUDA graph, are measured on a GPU alone")
+    turns = [(runs, how) for runs in ((1, 2, 3) if smoke else SIZES) for how in jobs]
     rows: list[dict[str, Any]] = []
-    last = 0.0
-    for runs in (1, 2, 3) if smoke else (*SIZES, 1):
+    for runs, how in turns if smoke else [*turns, turns[0]]:
         # to build a run takes the same time in each stack
-        needed = length + last * runs / rows[-1]["runs"] if rows else 0.0
+        needed = length + rows[-1]["s to begin"] * runs / rows[-1]["runs"] if rows else 0.0
         if time.perf_counter() + needed > end:
-            say(f"stacks: no time for {runs} runs")
-            write(f"{runs} runs", f"no time: about {needed:.0f} s would be needed")
+            say(f"stacks: no time for {runs} runs {how}")
+            write(f"{runs} runs {how}", f"no time: about {needed:.0f} s would be needed")
             continue
-        rows.append(measure(job, runs, device, length))
-        last = rows[-1]["s to begin"]
+        rows.append({"steps": how, **measure(jobs[how], runs, device, length)})
         rows[-1]["times as fast"] = rows[-1]["images/s"] / rows[0]["images/s"]
         if device == "cuda" and runs > 1:
             rows[-1]["MB a run"] = (rows[-1]["peak MB"] - rows[0]["peak MB"]) / (runs - 1)
-        say(f"stacks: {runs} runs, {rows[-1]['images/s']:,.0f} images/s in all")
+        say(f"stacks: {runs} runs {how}, {rows[-1]['images/s']:,.0f} images/s in all")
         write("steps", rows)
 
 

@@ -19,7 +19,7 @@ from vaekl.model.control import Capacity, Controller, Geco, LearnedBeta
 from vaekl.model.likelihoods import ContinuousBernoulli, Gaussian, StudentT
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, Multirate, OptimalPrecision
 from vaekl.system.errors import VaeklError
-from vaekl.training import graph
+from vaekl.training import graph, stack
 from vaekl.training.callback import Callback
 from vaekl.training.schedules import LearningRateSchedule, LinearSchedule
 
@@ -68,12 +68,13 @@ class Taped:
     def __init__(self, device):
         self.taken = nullcontext
 
-    def recorded(self, step, noise):
-        tape, state = Tape(), noise.get_state()
+    def recorded(self, step, noises):
+        tape, states = Tape(), [noise.get_state() for noise in noises]
         with tape:
             step()
         tape.undo()
-        noise.set_state(state)
+        for noise, state in zip(noises, states, strict=True):
+            noise.set_state(state)
         return tape.play
 
 
@@ -158,6 +159,49 @@ def test_what_a_recorded_step_assigns_is_where_the_next_one_reads_it():
     trained(CASES["optimal, searched"], compile="graph", log_every=1, callbacks=[places])
     assert places.seen[0] != places.seen[graph._WARM_UP - 1]
     assert all(seen == places.seen[-1] for seen in places.seen[graph._WARM_UP - 1 :])
+
+
+def stacked(make, how):
+    """Three runs with rates and clips of their own, of which one ends before the others; and what they logged."""
+    trainers, recorders = [], []
+    for number, steps in enumerate((30, 17, 30)):
+        trainer, recorder = trainer_of(
+            DATA,
+            make(),
+            steps,
+            seed=number,
+            optimizer="fused adam",
+            lr=0.01 / (1 + number),
+            schedule=LinearSchedule(30, steps=20),
+            lr_schedule=LearningRateSchedule(30, warmup_steps=10, final=0.1),
+            compile=how,
+            clip_norm=None if number else 1.0,
+        )
+        trainers.append(trainer)
+        recorders.append(recorder)
+
+    def run(trainer):
+        with stack.joined(trainer):
+            trainer.fit()
+
+    reasons = []
+    stack.train([partial(run, trainer) for trainer in trainers], reasons.append)
+    assert reasons == []
+    return trainers, recorders
+
+
+@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+def test_a_recorded_step_of_a_stack_is_the_step(make):
+    (eager, figures), (by_graph, others) = stacked(make, False), stacked(make, "graph")
+    for one, other in zip(by_graph, eager, strict=True):
+        assert one.step == other.step
+        torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(one.optimizer.state_dict(), other.optimizer.state_dict(), rtol=1e-3, atol=1e-6)
+    for one, other in zip(figures, others, strict=True):
+        for (step, these), (same, those) in zip(one.figures, other.figures, strict=True):
+            assert step == same
+            assert those["gradient_norm"] == pytest.approx(these["gradient_norm"], rel=1e-3)
+            assert those["loss"] == pytest.approx(these["loss"], rel=1e-4)
 
 
 def test_a_run_by_graphs_goes_on_from_its_checkpoint():

@@ -50,8 +50,8 @@ def refusal(trainer: Trainer) -> str | None:
     groups = optimizer.param_groups
     if type(optimizer) not in MEMORY or any(group.get("dampening") for group in groups):
         return f"{type(optimizer).__name__} is not Adam, AdamW or SGD without dampening"
-    if trainer.compiler.decision is not False or trainer.recorder is not None:
-        return "trainer.compile is not false"
+    if trainer.compiler.decision is not False:
+        return "trainer.compile is neither false nor graph"
     parameters = list(trainer.model.parameters())
     if any(parameter.dtype != torch.float32 or not parameter.requires_grad for parameter in parameters):
         return "not all of its parameters are trained in float32"

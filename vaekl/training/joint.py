@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from vaekl.model.mapped import batched, linears_of
 from vaekl.training.alike import Number, set_in, settings
+from vaekl.training.graph import JointRecorder, memory_of
 from vaekl.training.rows import Rows
 from vaekl.training.stack import Member
 
@@ -39,7 +40,7 @@ class JointStep:
         trainers = [member.trained for member in members]
         first = trainers[0]
         self.members, self._batches = members, [member.waits_with for member in members]
-        self._objective, self._optimizer, self._device = first.objective, first.optimizer, first.device
+        self._objective, self.optimizer, self.device = first.objective, first.optimizer, first.device
         self._linears, self._parts = linears_of(first.objective), dict(first.objective.named_modules())
         self._numbers = [(number, torch.tensor(number.values, device=first.device)) for number in numbers]
         objectives, optimizers = [own.objective for own in trainers], [own.optimizer for own in trainers]
@@ -57,6 +58,7 @@ class JointStep:
         for place in range(len(members)):
             self._take_in(place)
         self._slice()
+        self._recorder = JointRecorder(self) if first.recorder is not None else None
 
     def step(self) -> None:
         """Take the step of all members that wait for one, and give each its ledger."""
@@ -67,22 +69,63 @@ class JointStep:
             for place in back:
                 self._take_in(place)
             self._slice()
+            if self._recorder is not None:  # the optimiser's parameters may be others
+                self._recorder = JointRecorder(self)
         for place in waiting:
             self._batches[place] = self.members[place].waits_with
-        ledger = self.gradient()
-        self._clip(waiting)
-        self._set_rates(waiting)
-        self._optimizer.step()
+        self._set_schedules([batch.schedule for batch in self._batches])
+        trainers = [self.members[place].trained for place in waiting]
+        asks = [own.plan.clip_norm is not None or own.plan.logs_after(own.step + 1) for own in trainers]
+        if self._recorder is not None:
+            ledger, norms = self._recorder.step(waiting)
+        else:
+            ledger, norms = self.take(*self.batch(), self.rates(waiting), with_norms=any(asks))
+        for place, own, is_asked in zip(waiting, trainers, asks, strict=True):
+            if is_asked:
+                own.gradient_norm = norms[place].clone()
         self._taken += 1
         for rows in self._rows:
             rows.counted()
         for place in waiting:
             self.members[place].ledger = ledger[place]
 
-    def gradient(self) -> Tensor:
-        """That of each run's loss, in its row; returns the means of `LEDGER`, [N, 5]. Buffers move by a step."""
-        x, noise = torch.stack([own.x for own in self._batches]), torch.stack([own.noise for own in self._batches])
-        self._set_schedules([batch.schedule for batch in self._batches])
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """The images of all runs and the noise of their posteriors, [N, B, ...] each."""
+        return torch.stack([own.x for own in self._batches]), torch.stack([own.noise for own in self._batches])
+
+    def take(
+        self, x: Tensor, noise: Tensor, rates: Sequence[float | Tensor], with_norms: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """What a step does on the device; returns the means of `LEDGER`, [N, 5], and the norms of the gradients, [N].
+
+        Args:
+            x: the images of all runs.
+            noise: of their posteriors.
+            rates: those of `rates`.
+            with_norms: whether the norms are wanted; else there may be none.
+        """
+        ledger = self.gradient(x, noise)
+        norms = self._clipped() if self._is_clipped or with_norms else ledger[:0, 0]
+        groups = iter(zip(self.optimizer.param_groups, rates, strict=True))
+        for part in self._slices:
+            for rows in self._rows:
+                group, rate = next(groups)
+                assert rows.values.grad is not None
+                group["lr"], group["params"][0].grad = rate, rows.values.grad[part]
+        self.optimizer.step()
+        return ledger, norms
+
+    def state(self) -> list[Tensor]:
+        """All numbers that a step changes on the device."""
+        return [*(rows.values for rows in self._rows), *self._buffers.values(), *memory_of(self.optimizer)]
+
+    def gradient(self, x: Tensor, noise: Tensor) -> Tensor:
+        """That of each run's loss, in its row; returns the means of `LEDGER`, [N, 5]. Buffers move by a step.
+
+        Args:
+            x: the images of all runs.
+            noise: of their posteriors.
+        """
         parameters: dict[str, Tensor] = {}
         for rows in self._rows:
             rows.values.grad = None
@@ -121,7 +164,8 @@ class JointStep:
         """
         before = {name: buffer.clone() for name, buffer in self._buffers.items()}
         own = [self._own_gradient(member) for member in self.members]
-        self.gradient()
+        self._set_schedules([batch.schedule for batch in self._batches])
+        self.gradient(*self.batch())
         for name, buffer in self._buffers.items():
             buffer.copy_(before[name])
         farthest = 0.0
@@ -169,7 +213,7 @@ class JointStep:
         keys = self._keys
         starts = [0, *(place for place in range(1, len(keys)) if keys[place] != keys[place - 1]), len(keys)]
         self._slices = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
-        optimizer = copy.copy(self._optimizer)
+        optimizer = copy.copy(self.optimizer)
         optimizer.param_groups, optimizer.state = [], defaultdict(dict)
         for part in self._slices:
             for rows in self._rows:
@@ -178,7 +222,7 @@ class JointStep:
                 optimizer.param_groups.append(group | {"params": [parameter], "lr": 0.0})
                 if memory:
                     optimizer.state[parameter] = memory
-        self._optimizer = optimizer
+        self.optimizer = optimizer
 
     def _set_schedules(self, schedules: list[float | Tensor]) -> None:
         """Put those that have changed onto the device, by kernels: a copy from the CPU would wait for the device."""
@@ -190,32 +234,24 @@ class JointStep:
                     self._schedules[place].fill_(now)
         self._schedules_set = schedules
 
-    def _set_rates(self, waiting: Sequence[int]) -> None:
-        """Give the optimiser the learning rates and the gradients of this step."""
-        groups = iter(self._optimizer.param_groups)
+    def rates(self, waiting: Sequence[int]) -> list[float]:
+        """The learning rate of each group of the optimiser's parameters.
+
+        Args:
+            waiting: the places of the runs that wait for the step; where none does, it is 0.
+        """
+        of_each = []
         for part in self._slices:
             alive = [self.members[place].trained for place in waiting if part.start <= place < part.stop]
-            rates = alive[0].rates(alive[0].step) if alive else [0.0] * len(self._rows)
-            for rows, rate in zip(self._rows, rates, strict=True):
-                group = next(groups)
-                assert rows.values.grad is not None
-                group["lr"], group["params"][0].grad = rate, rows.values.grad[part]
+            of_each += alive[0].rates(alive[0].step) if alive else [0.0] * len(self._rows)
+        return of_each
 
-    def _clip(self, waiting: Sequence[int]) -> None:
-        """Shorten each run's gradient to its own greatest norm, and let it know the norm where it asks."""
-        trainers = {place: self.members[place].trained for place in waiting}
-        asks = {
-            place
-            for place, own in trainers.items()
-            if own.plan.clip_norm is not None or own.plan.logs_after(own.step + 1)
-        }
-        if not self._is_clipped and not asks:
-            return
+    def _clipped(self) -> Tensor:
+        """The norm of each run's gradient, [N], which is then shortened to the run's own greatest norm."""
         gradient = self._rows[0].values.grad
         assert gradient is not None
         networks = gradient[:, : self._networks]
-        norms = torch.linalg.vector_norm(networks, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(networks, dim=1)
         if self._is_clipped:
             networks *= (self._clips / (norms + 1e-6)).clamp(max=1).unsqueeze(1)
-        for place in asks:
-            trainers[place].gradient_norm = norms[place].clone()
+        return norms
