@@ -57,7 +57,7 @@ TRIAL = plan.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=0.25, s
 def test_auto_takes_the_stack_that_was_tried_and_the_same_size_ever_after(tmp_path, monkeypatch):
     words = ["-m", "seed=0,1,2,3,4,5", "sweep.stack=auto"]
     chosen, sizes = planned(tmp_path, monkeypatch, words, TRIAL)
-    assert (chosen.stack, chosen.stacks, chosen.at_once) == (3, 2, 2) and sizes == [(4, 3)]
+    assert (chosen.stack, chosen.stacks, chosen.at_once) == (3, 2, 2) and sizes == [(2, 3)]
     assert "about 60 s, processes would take 2 min" in chosen.text()
     assert sweep_folder.stacked(tmp_path) == 3
     slow = plan.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=1.2, size=3)

@@ -24,9 +24,6 @@ from vaekl.system.places import check_name, check_place, is_full
 from vaekl.system.terminal import printable
 from vaekl.system.workers import in_worker, no_processes
 
-#: so many different runs are tried in a stack, which has them several times
-_STACK_TRIED = 4
-
 
 def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
     """Every run that the words after `vaekl train` stand for: one, or a sweep; or what a config would be.
@@ -290,7 +287,8 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     runs, before = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
     may_stack = sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
-    alone = "" if may_stack or sweep.stack == parse.OFF else "searches and settings of a launcher take no stacks"
+    wants_stacks = sweep.stack not in ("", parse.OFF)  # who has not typed it need not know why there are none
+    alone = "searches and settings of a launcher take no stacks" if wants_stacks and not may_stack else ""
     if sweep.launcher == "basic":  # one run after the other
         return replace(plan.one_by_one(runs, finished), alone=alone)
     device = sweep.value("trainer.device") or "auto"
@@ -306,15 +304,16 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     start = time.perf_counter() - before_imports
     each = sweep.runs()
     kinds = stacks.divided(each, len(each))
-    if may_stack and sweep.stack != parse.OFF and len(kinds) == len(each):
+    may_stack = may_stack and sweep.stack != parse.OFF and len(kinds) < len(each)
+    if wants_stacks and not may_stack and not alone:
         alone = "no two of the runs differ in numbers of the loss and the optimiser only"
-    if alone or sweep.stack == parse.OFF:
+    if not may_stack:
         trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report, start=start)
         return replace(plan.plan(runs, finished, gpu, trial), alone=alone)
-    wish = sweep_folder.stacked(path) if sweep.stack == "auto" else int(sweep.stack)
+    wish = int(sweep.stack) if sweep.stack.isdecimal() else sweep_folder.stacked(path)
     largest = max(kinds, key=len)
     size = plan.largest_stack(guess, len(largest)) if wish is None else wish
-    some = [each[number] for number in largest[:_STACK_TRIED]] if size > 1 else []
+    some = [each[largest[0]], each[largest[-1]]] if size > 1 else []
     stack = min(size, len(largest))
     trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, some, stack, sweep.report, start)
     chosen = plan.plan(runs, finished, gpu, trial)

@@ -43,14 +43,14 @@ class Sweep:
         words: all of them; the words in its file stand for `sweep=NAME`.
         overrides: those that are no flags, read.
         names: of the ready-made sweeps among them.
-        stack: how many runs share a step: auto, off, or a number.
+        stack: how many runs share a step: auto, off, or a number; empty where nothing was typed, which is auto.
         report: whether its end is a report.
     """
 
     words: list[str]
     overrides: list[Override]
     names: list[str]
-    stack: str = OFF
+    stack: str = ""
     report: bool = False
 
     @property
@@ -144,7 +144,7 @@ class Sweep:
         return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), *last]
 
 
-def read(words: Sequence[str], names: list[str], stack: str = OFF, report: bool = False) -> Sweep:
+def read(words: Sequence[str], names: list[str], stack: str = "", report: bool = False) -> Sweep:
     """What the words of a sweep mean; `names` are those of `expanded`, `stack` of `stacked`, `report` of `reported`.
 
     Raises:
@@ -209,7 +209,7 @@ def best(folder: Path) -> str | None:
 
 
 def stacked(words: Sequence[str]) -> tuple[list[str], str]:
-    """The words without `sweep.stack=`, which is no key of a run, and what it says: auto, off or a number.
+    """The words without `sweep.stack=`, which is no key of a run, and what it says: auto, off or a number, or "".
 
     Raises:
         VaeklError: it says something else.
@@ -220,7 +220,7 @@ def stacked(words: Sequence[str]) -> tuple[list[str], str]:
             raise VaeklError(
                 f"{_STACK}{word} is not auto, off or a number from 1 to {MOST_STACKED:,}: give one of them."
             )
-    return [word for word in words if not word.startswith(_STACK)], sizes[-1] if sizes else OFF
+    return [word for word in words if not word.startswith(_STACK)], sizes[-1] if sizes else ""
 
 
 def reported(words: Sequence[str]) -> tuple[list[str], bool]:

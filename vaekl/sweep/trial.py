@@ -66,6 +66,11 @@ def costs(request: Mapping[str, Any], runs: list[list[str]]) -> dict[str, Any]:
     return {"runs": answers, "stack": stacked}
 
 
+@functools.cache
+def _composed(*words: str) -> Job:
+    return single(words)
+
+
 def _stacked(runs: list[list[str]], directories: list[str], size: int) -> dict[str, Any]:
     """Seconds of a step of each run of a stack, or why the runs do not take it together.
 
@@ -77,7 +82,7 @@ def _stacked(runs: list[list[str]], directories: list[str], size: int) -> dict[s
     reasons: list[str] = []
     begun, ended, steps = 0.0, 0.0, _STEPS // 2
     words = [[*run, *(f"--config-dir={directory}" for directory in directories)] for run in runs]
-    jobs = [single(run) for run in words]
+    jobs = [_composed(*run) for run in words]
 
     def train(job: Job) -> None:
         nonlocal begun, ended
@@ -100,7 +105,7 @@ def _cost(overrides: list[str], directories: list[str], room: float, report: boo
     begun = time.perf_counter()
     if torch.cuda.is_initialized():  # by a run before
         torch.cuda.reset_peak_memory_stats()
-    job = single([*overrides, *(f"--config-dir={directory}" for directory in directories)])
+    job = _composed(*overrides, *(f"--config-dir={directory}" for directory in directories))
     trainer = build(RunConfig.of(job.content), job.path, Console(io.StringIO())).trainer
     start = time.perf_counter() - begun
     parameters = sum(p.numel() for p in trainer.model.parameters())
