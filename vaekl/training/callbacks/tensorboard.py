@@ -167,8 +167,8 @@ class TensorBoard(Callback):
 
     def _scalars(self, split: str, figures: dict[str, float], step: int) -> None:
         if self.writer is not None:
-            for tag, value in figures.items():
-                self.writer.add_scalar(f"{split}/{tag}", value, step)
+            values = [Summary.Value(tag=f"{split}/{tag}", simple_value=value) for tag, value in figures.items()]
+            self.writer._get_file_writer().add_summary(Summary(value=values), step)
 
     def _flush(self) -> None:
         if self.writer is not None:
