@@ -1,7 +1,6 @@
 """`vaekl` that dies, waits or loses its disk at the N-th passing of a place: in a fork, since it patches Python."""
 
 import builtins
-import contextlib
 import io
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mounts import own_mounts
+from planted import FAULTS
 
 #: places of training: what happens there, and to which file; first what only a start passes, last what ends a run
 PLACES = {
@@ -209,70 +209,6 @@ def _watched(function: Callable[..., Any], name: str, watch: Watch) -> Callable[
         return function(*arguments, **named)
 
     return call
-
-
-def _rows_stay() -> None:
-    from vaekl.training.callbacks import MetricsCsv
-
-    whole = MetricsCsv.started
-
-    def started(self: MetricsCsv, trainer: Any) -> None:
-        if self.folder.metrics_file.exists():
-            self._log = self.folder.log(keep=lambda row: True)
-        else:
-            whole(self, trainer)
-
-    MetricsCsv.started = started  # type: ignore[method-assign]
-
-
-def _events_stay() -> None:
-    from vaekl.training.callbacks import tensorboard
-
-    whole = tensorboard.SummaryWriter
-    tensorboard.SummaryWriter = lambda *words, purge_step=None, **named: whole(*words, **named)  # type: ignore
-
-
-def _noise_begins_again() -> None:
-    from vaekl.training.trainer import Trainer
-
-    whole = Trainer.load_state_dict
-
-    def load(self: Trainer, state: dict[str, Any]) -> None:
-        whole(self, state | {"generator": self.generator.get_state()})
-
-    Trainer.load_state_dict = load  # type: ignore[method-assign]
-
-
-def _written_in_place() -> None:
-    @contextlib.contextmanager
-    def replacing(path: Path, *_: Any) -> Any:
-        yield path
-
-    for name, module in list(sys.modules.items()):
-        if name.startswith("vaekl.") and hasattr(module, "replacing"):
-            module.replacing = replacing  # type: ignore[attr-defined]
-
-
-def _slow_events() -> None:
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    whole = RecordWriter.write
-
-    def write(self: Any, data: bytes) -> None:
-        time.sleep(0.02)
-        whole(self, data)
-
-    RecordWriter.write = write
-
-
-#: what the tests of the tests break; slow events are no fault, but a slow disk
-FAULTS = {
-    "slow events": _slow_events,
-    "rows stay": _rows_stay,
-    "events stay": _events_stay,
-    "noise begins again": _noise_begins_again,
-    "written in place": _written_in_place,
-}
 
 
 def typed(
