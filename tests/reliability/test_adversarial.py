@@ -42,8 +42,6 @@ SPREAD = {
     (*pair, [*NETS][turn % 3], [*DTYPES][turn // 3 % 2], kinds(pair[0])[turn % len(kinds(pair[0]))])
     for turn, pair in enumerate(FITTING)
 }
-
-
 #: whose kind another one stands for by day
 BY_NIGHT = {"logistic", "student_t", "logistic_mixture", "logit_normal", "poisson", "zinb", "zinb by decoder"}
 BY_NIGHT |= {"censored_gaussian"}

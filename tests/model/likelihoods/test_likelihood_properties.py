@@ -1,7 +1,8 @@
 """Every density against sources that are not vaekl, at parameters, dispersions and shapes that nobody chose.
 
-`LAWS` says in 60 digits what each density is. A figure may be wrong by `ULPS` units in the last place of the terms that
-it is made of (`Law.sizes`): of E/φ and ln C where they cancel, of the two sigmoids of a gradient.
+`LAWS` says in 60 digits what each density is, and `exact` its figures. A figure may be wrong by `ULPS` units in the
+last place of the terms that it is made of (`Law.sizes`): of E/φ and ln C where they cancel, of the two sigmoids of a
+gradient.
 """
 
 import tempfile
@@ -15,9 +16,10 @@ from exact_laws import beta_eta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
+from law_figures import exact, learned
 from law_parts import CLAMP, LEVELS
 from likelihood_cases import EXACT, Case
-from likelihood_laws import LAWS, exact, learned
+from likelihood_laws import LAWS
 
 # Hypothesis keeps the constants that it finds in the source, in the working directory unless told otherwise
 _HOME = tempfile.TemporaryDirectory()
