@@ -10,7 +10,7 @@ from trainer_cases import byte_data
 
 from vaekl.data import DataSpec
 from vaekl.data.coding import Code
-from vaekl.data.spec import Scaling
+from vaekl.data.scaling import Scaling
 from vaekl.measures.elbo import evaluate
 from vaekl.measures.importance import importance_bounds
 from vaekl.model.control import Capacity, Controller, Geco

@@ -15,8 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from vaekl.data import Data
 from vaekl.data.auto import AutoTransform
+from vaekl.data.scaling import Scaling
 from vaekl.data.sources.table import table
-from vaekl.data.standardize import Scaling, Standardized
+from vaekl.data.standardize import Standardized
 from vaekl.model.control import Capacity, Controller, Decomposed, FreeBits, Geco, LearnedBeta, Mmd
 from vaekl.model.likelihoods import (
     CensoredGaussian,

@@ -8,7 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from vaekl.data.converted import StoredImages
-from vaekl.data.spec import DataSpec, Scaling, Shape, Support
+from vaekl.data.scaling import Scaling
+from vaekl.data.spec import DataSpec, Shape, Support
 from vaekl.data.together import gathered
 from vaekl.data.transforms import Transform, after, refusal
 from vaekl.system.checks import one_of

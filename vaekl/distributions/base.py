@@ -9,7 +9,7 @@ from torch.distributions import Distribution, constraints
 from torch.distributions.utils import broadcast_all
 
 from vaekl.model.likelihoods import Likelihood
-from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.numerics import float32_at_least
 
 _ONE = torch.Size()
 

@@ -13,7 +13,7 @@ from vaekl.distributions.continuous_bernoulli import ContinuousBernoulli
 from vaekl.distributions.location_scale import Logistic, StudentT
 from vaekl.model import likelihoods
 from vaekl.model.likelihoods import Likelihood
-from vaekl.model.likelihoods.base import float32_at_least
+from vaekl.model.likelihoods.numerics import float32_at_least
 
 
 class OfDecoder(LikelihoodDistribution):

@@ -8,7 +8,7 @@ import torch
 
 from vaekl.data import Data, DataSpec, Split
 from vaekl.data.coding import Code
-from vaekl.data.spec import Scaling
+from vaekl.data.scaling import Scaling
 from vaekl.data.standardize import Standardize, Standardized
 from vaekl.data.totals import in_proportion
 from vaekl.data.transforms import Transform

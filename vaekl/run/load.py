@@ -10,7 +10,7 @@ import torch
 from vaekl.config.other_data import changed
 from vaekl.data import Data, Split
 from vaekl.data.inventory import some_of
-from vaekl.data.spec import Scaling
+from vaekl.data.scaling import Scaling
 from vaekl.data.standardize import Standardized
 from vaekl.model.vae import VAE
 from vaekl.run import same_images

@@ -6,7 +6,7 @@ import pytest
 import torch
 from control_cases import SPEC, made, penalised, terms_of
 
-from vaekl.data.spec import Scaling
+from vaekl.data.scaling import Scaling
 from vaekl.model.control import Capacity, Controller, Geco
 from vaekl.model.likelihoods import Gaussian, Laplace
 from vaekl.system.errors import VaeklError

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from vaekl.model.likelihoods import continuous_bernoulli as cb
-from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
+from vaekl.model.likelihoods.base import Likelihood
+from vaekl.model.likelihoods.numerics import bounded_logit, float32_at_least
 from vaekl.system.checks import optional, positive
 
 

@@ -8,8 +8,9 @@ from torch.nn.functional import softplus
 from vaekl.data.order import numpy_generator
 from vaekl.data.spec import DataSpec
 from vaekl.model.likelihoods import beta_mass
-from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.model.likelihoods.base import Likelihood
 from vaekl.model.likelihoods.beta_constant import log_norm_const
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.system.checks import is_number
 from vaekl.system.errors import VaeklError
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from vaekl.model.likelihoods import truncated_mass
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.derived import MomentsTogether, WholeLogProb
 from vaekl.model.likelihoods.gaussian import Gaussian
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.model.likelihoods.tails import log_ndtr
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from vaekl.model.likelihoods.base import Likelihood, float32_at_least
+from vaekl.model.likelihoods.base import Likelihood
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.model.mapped import applied, needs_gradient
 
 #: η from which the mean grows no faster than η: e^17 is more than any count that float32 can hold

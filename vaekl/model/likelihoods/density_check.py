@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vaekl.data.spec import Shape
 from vaekl.model.likelihoods.base import Likelihood
+from vaekl.model.likelihoods.quadrature import points
 from vaekl.system.errors import VaeklError, first_line, users_line
 
 #: by how much an integral may differ from 1: of a smooth density, and of one with steps, which is summed up no better
@@ -20,8 +21,6 @@ _SMOOTH, _TOLERANCE = 1e-4, 0.01
 _DRAWS = 4000
 #: of distribution functions: all but one in 10⁷ of so many draws stay below, by Massart's inequality
 _FARTHEST = (log(2e7) / (2 * _DRAWS)) ** 0.5
-#: whole numbers that are summed up
-_MOST_COUNTS = 200_000
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _densities(likelihood: Likelihood, dispersions: Iterable[float]) -> Iterator
 
 def _check(density: _Density) -> None:
     mean, variance = density.moment("mean"), density.moment("variance")
-    x, weights = _points(density.likelihood, mean, variance)
+    x, weights = points(density.likelihood, mean, variance)
     atoms = x.new_tensor(density.likelihood.atoms)
     x, weights = torch.cat([x, atoms]), torch.cat([weights, torch.ones_like(atoms)])
     with torch.no_grad():
@@ -162,38 +161,6 @@ def _check_parts(density: _Density, x: Tensor) -> None:
     if not (off <= _SMOOTH * exact.abs().clamp(min=1)).all():
         what = f"the loss is {off.max().item():.4g} nats off ln p, as where log_norm_const_text is 0 and ln C is not"
         raise density.wrong(what, "parts or log_norm_const_text")
-
-
-def _points(likelihood: Likelihood, mean: float, variance: float) -> tuple[Tensor, Tensor]:
-    """x and weights with ∫ f = Σ w f(x), or Σ over whole numbers: a trapezoid after a substitution.
-
-    Between two ends x = l + (u − l)/(1 + e^−t); else x = m ± s e^t, so that ends, spikes and kinks become smooth tails.
-    """
-    lower, upper = likelihood.bounds
-    scale = variance**0.5 if isfinite(variance) and variance > 0 else 1.0
-    middle = mean if isfinite(mean) else 0.0
-    if likelihood.discrete:
-        first = lower if isfinite(lower) else middle - 60 * scale
-        last = min(upper, max(first, middle) + 60 * scale + 100, first + _MOST_COUNTS)
-        x = torch.arange(round(first), round(last) + 1, dtype=torch.float64)
-        return x, torch.ones_like(x)
-    step = 0.005
-    # where the ends are far apart, a grid between them would not see the density
-    if isfinite(lower) and isfinite(upper) and upper - lower < 100 * scale:
-        t = torch.arange(-36, 36, step, dtype=torch.float64)
-        width = upper - lower
-        inside = t.sigmoid() * width + lower
-        weights = step * width * t.sigmoid() * (-t).sigmoid()
-        kept = (inside > lower) & (inside < upper)
-        return inside[kept], weights[kept]
-    t = torch.arange(-30, 40, step, dtype=torch.float64)
-    if isfinite(lower) != isfinite(upper):
-        end, sign = (lower, 1.0) if isfinite(lower) else (upper, -1.0)
-        reach = max(abs(middle - end), scale)
-        return end + sign * reach * t.exp(), step * reach * t.exp()
-    x, weights = torch.cat([middle - scale * t.exp(), middle + scale * t.exp()]), step * scale * t.exp().repeat(2)
-    kept = (x >= lower) & (x <= upper)
-    return x[kept], weights[kept]
 
 
 def _check_draws(density: _Density, x: Tensor, below: Tensor) -> None:

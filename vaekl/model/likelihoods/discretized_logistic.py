@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.derived import MomentsTogether, WholeLogProb
 from vaekl.model.likelihoods.levels import OnLevels
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.model.mapped import applied
 from vaekl.system.checks import one_of, positive
 

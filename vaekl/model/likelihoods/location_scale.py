@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from vaekl.data.spec import Support
-from vaekl.model.likelihoods.base import Likelihood, bounded_logit, float32_at_least
+from vaekl.model.likelihoods.base import Likelihood
+from vaekl.model.likelihoods.numerics import bounded_logit, float32_at_least
 from vaekl.system.checks import one_of, positive
 
 #: where the output that gives ln s ends: in float32, the square of a larger s, and so the variance, could be infinite

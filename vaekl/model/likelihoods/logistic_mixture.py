@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.derived import MomentsTogether, WholeLogProb
 from vaekl.model.likelihoods.discretized_logistic import Logistics, floored
 from vaekl.model.likelihoods.levels import OnLevels
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.system.checks import one_of, positive, whole
 from vaekl.system.errors import VaeklError
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from vaekl.data.spec import DataSpec
-from vaekl.model.likelihoods.base import bounded_logit
 from vaekl.model.likelihoods.derived import MomentsTogether
 from vaekl.model.likelihoods.gaussian import Gaussian
+from vaekl.model.likelihoods.numerics import bounded_logit
 
 #: from this σ on the moments are integrals over the logistic density, below it over the normal
 _WIDE = 1.5

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from vaekl.data.order import numpy_generator
 from vaekl.model.likelihoods import count_mass
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.counts import LEAST, Counts, dispersion_of, drawn, mean_of, negative_log_mass
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.system.checks import one_of
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from vaekl.model.likelihoods import count_mass
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.counts import Counts, drawn, mean_of, negative_log_mass
+from vaekl.model.likelihoods.numerics import float32_at_least
 
 
 class Poisson(Counts):

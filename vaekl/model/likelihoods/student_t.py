@@ -10,8 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from vaekl.data.order import numpy_generator
 from vaekl.model.likelihoods import beta_mass
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.location_scale import LocationScale
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.model.mapped import applied
 from vaekl.system.checks import number
 from vaekl.system.errors import VaeklError

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from vaekl.data.order import numpy_generator
 from vaekl.model.likelihoods import truncated_mass
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.derived import MomentsTogether
+from vaekl.model.likelihoods.numerics import float32_at_least
 
 
 class TruncatedGaussian(MomentsTogether):

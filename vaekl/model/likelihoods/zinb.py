@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid, softplus
 
-from vaekl.model.likelihoods.base import float32_at_least
 from vaekl.model.likelihoods.counts import mean_of
 from vaekl.model.likelihoods.negative_binomial import NegativeBinomial
+from vaekl.model.likelihoods.numerics import float32_at_least
 from vaekl.model.mapped import applied
 
 
