@@ -23,9 +23,10 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 from cli_helpers import vaekl  # noqa: E402
-from corpus_cases import RECORDS, RUNS, Case, Place, cases  # noqa: E402
+from corpus_cases import RECORDS, RUNS, cases  # noqa: E402
 from corpus_judge import Ended, differences, ended, faults, faults_of_folder, tree  # noqa: E402
 from corpus_keys import completed  # noqa: E402
+from corpus_places import Case, Place  # noqa: E402
 from forks import command  # noqa: E402
 from hydra.core.global_hydra import GlobalHydra  # noqa: E402
 

@@ -3,15 +3,15 @@
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import torch
 import yaml
 from corpus_keys import Key, changed, of_record, of_state, of_tree
+from corpus_places import Case, Place, file_of
 from corpus_values import (
     CELLS,
     CHECKPOINTS,
@@ -33,43 +33,6 @@ from vaekl.store import checkpoint, evaluation_schema, metrics, schema, sweep_sc
 
 #: changes of a key that are no value of it
 _AROUND = ("left out", "twice", "under another name", "a stranger beside it")
-
-
-class Place(NamedTuple):
-    """Where a case happens.
-
-    Args:
-        root: the folder in which the verbs are typed.
-        run: the name of the run's folder in it.
-        sweep: the name of the sweep's folder, or of the run's where there is no sweep.
-    """
-
-    root: Path
-    run: str
-    sweep: str
-
-    @property
-    def canary(self) -> Path:
-        """What nobody may touch."""
-        return self.root / "canary"
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One change of one file.
-
-    Args:
-        scene: which folder is changed: that of a finished run, of a stopped one, of a sweep, or of a search.
-        words: the file, the key and the change.
-        change: makes it; returns the place, in which the run may have another name.
-    """
-
-    scene: str
-    words: str
-    change: Callable[[Place], Place | None]
-
-    def __str__(self) -> str:
-        return f"{self.scene}: {self.words}"
 
 
 #: the scenes that are a single run
@@ -179,7 +142,7 @@ def _of_whole(scene: str) -> list[Case]:
 
 
 def _whole(file: str, how: str, place: Place) -> None:
-    target = _file(place, file)
+    target = file_of(place, file)
     if how in CONTENTS:
         CONTENTS[how](target)
         return
@@ -195,13 +158,7 @@ def _whole(file: str, how: str, place: Place) -> None:
 
 
 def _whole_checkpoint(file: str, how: str, place: Place) -> None:
-    CHECKPOINTS[how](_file(place, file))
-
-
-def _file(place: Place, name: str) -> Path:
-    """In the run's folder, or in the sweep's."""
-    folder = place.root / place.sweep
-    return next(iter(sorted(folder.glob(name))), folder / name) if "*" in name else folder / name
+    CHECKPOINTS[how](file_of(place, file))
 
 
 def _named(scene: str, name: str) -> Case:
@@ -224,7 +181,7 @@ def _of_text(scene: str, file: str, key: Key, values: dict[str, str]) -> list[Ca
 
 
 def _text(file: str, key: Key, how: str, place: Place) -> None:
-    target = _file(place, file)
+    target = file_of(place, file)
     content = changed(yaml.safe_load(target.read_text(encoding="utf-8")), key, partial(_around, how))
     target.write_text(written(content), encoding="utf-8")
 
@@ -254,7 +211,7 @@ def _of_cell(scene: str, row: int, column: int) -> list[Case]:
 
 
 def _cell(row: int, column: int, how: str, place: Place) -> None:
-    target = _file(place, "metrics.csv")
+    target = file_of(place, "metrics.csv")
     lines = [line.split(",") for line in target.read_text(encoding="utf-8").splitlines()]
     lines[row][column : column + 1] = [CELLS[how]] if how in CELLS else []
     text = "".join(",".join(line) + "\n" for line in lines)
@@ -280,7 +237,7 @@ def _of_row(scene: str) -> list[Case]:
 
 
 def _row(how: str, place: Place) -> None:
-    target = _file(place, "metrics.csv")
+    target = file_of(place, "metrics.csv")
     text = "\n".join(_ROWS[how](target.read_text(encoding="utf-8").splitlines()))
     target.write_text(text if how == "no last line end" else text + "\n", encoding="utf-8")
 
@@ -304,5 +261,5 @@ def _state(file: str, key: Key, how: str, place: Place) -> None:
             holder[last] = objects(holder[last])[how]()
         return holder
 
-    target = _file(place, file)
+    target = file_of(place, file)
     saved(target, {"format": checkpoint.FORMAT, "state": changed(checkpoint.load(target), key, change)})

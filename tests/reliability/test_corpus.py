@@ -11,7 +11,7 @@ import corpus_judge
 import pytest
 from cli_helpers import finished
 from corpus import main, tried
-from corpus_cases import Case
+from corpus_places import Case
 from forks import Fork
 
 from vaekl.store import RunFolder
