@@ -13,13 +13,13 @@ import torch
 from helpers import data_of, model_of, trainer_of
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from vaekl.model.control import Capacity, Controller, Geco, LearnedBeta
 from vaekl.model.likelihoods import ContinuousBernoulli, Gaussian, StudentT
 from vaekl.model.weighting import FixedBeta, FixedDispersion, LearnedPrecision, Multirate, OptimalPrecision
 from vaekl.system.errors import VaeklError
-from vaekl.training import graph, stack
+from vaekl.training import recording, stack
 from vaekl.training.callback import Callback
 from vaekl.training.schedules import LearningRateSchedule, LinearSchedule
 
@@ -42,7 +42,8 @@ class Tape(TorchDispatchMode):
                 for tensor in tree_leaves(values.get(one.name)):
                     self.before.setdefault(id(tensor), (tensor, tensor.clone()))
         result = operator(*args, **(kwargs or {}))
-        self.calls.append((operator, args, kwargs or {}, result))
+        # a graph knows memory and no tensor, which may get other memory later
+        self.calls.append((operator, *tree_map_only(Tensor, Tensor.detach, (args, kwargs or {}, result))))
         return result
 
     @torch.no_grad()
@@ -63,7 +64,7 @@ class Tape(TorchDispatchMode):
 
 
 class Taped:
-    """In the place of `graph.Stream`."""
+    """In the place of `recording.Stream`."""
 
     def __init__(self, device):
         self.taken = nullcontext
@@ -80,7 +81,7 @@ class Taped:
 
 @pytest.fixture(autouse=True)
 def _tapes(monkeypatch):
-    monkeypatch.setattr(graph, "Stream", Taped)
+    monkeypatch.setattr(recording, "Stream", Taped)
 
 
 def of(likelihood, weighting=FixedDispersion, control=None):
@@ -154,11 +155,43 @@ def test_a_recorded_step_is_the_step(make, options):
     assert [group["lr"] for group in by_graph.optimizer.param_groups] == pytest.approx(eager.rates(29), rel=1e-6)
 
 
+def test_a_run_that_comes_back_into_a_stack_of_recorded_steps_changes_nothing():
+    """Others have handed over what the graph would have drawn from; the next steps are recorded anew."""
+
+    def ended(how):
+        runs = [
+            trainer_of(DATA, CASES["learned"](), 30, seed=seed, optimizer="fused adam", compile=how)[0]
+            for seed in (0, 1, 1, 2)
+        ]
+        first, again = runs[1:3]
+
+        def comes_back():
+            whole, first.plan = first.plan, replace(first.plan, total_steps=12)
+            with stack.joined(first):
+                first.fit()
+            first.plan = whole
+            again.load_state_dict(first.state_dict())
+            with stack.joined(again):
+                again.fit()
+
+        def alone(trainer):
+            with stack.joined(trainer):
+                trainer.fit()
+
+        stack.train([partial(alone, runs[0]), comes_back, partial(alone, runs[3])], pytest.fail)
+        return [runs[0], again, runs[3]]
+
+    for one, other in zip(ended("graph"), ended(False), strict=True):
+        assert one.step == other.step == 30
+        torch.testing.assert_close(one.state_dict()["model"], other.state_dict()["model"], rtol=1e-4, atol=1e-6)
+        assert torch.equal(one.generator.get_state(), other.generator.get_state())
+
+
 def test_what_a_recorded_step_assigns_is_where_the_next_one_reads_it():
     places = Places()
     trained(CASES["optimal, searched"], compile="graph", log_every=1, callbacks=[places])
-    assert places.seen[0] != places.seen[graph._WARM_UP - 1]
-    assert all(seen == places.seen[-1] for seen in places.seen[graph._WARM_UP - 1 :])
+    assert places.seen[0] != places.seen[recording._WARM_UP - 1]
+    assert all(seen == places.seen[-1] for seen in places.seen[recording._WARM_UP - 1 :])
 
 
 def stacked(make, how):
@@ -235,6 +268,33 @@ class Asks(FixedDispersion):
 def test_a_step_that_is_more_than_its_kernels_is_refused(weighting, words):
     with pytest.raises(VaeklError, match=words):
         trained(partial(of, Gaussian, weighting), compile="graph")
+
+
+def test_a_stack_whose_step_cannot_be_recorded_takes_it_without_a_graph_and_says_why(monkeypatch):
+    class Refuses(Taped):
+        def recorded(self, step, noises):
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(recording, "Stream", Refuses)
+    (by_graph, said), (eager, nothing) = (in_a_stack(CASES["learned"], how) for how in ("graph", False))
+    assert len(said) == 1 and nothing == []
+    assert "2 runs take their steps without a graph: the step cannot be recorded" in said[0]
+    for one, other in zip(by_graph, eager, strict=True):
+        assert one.feed is None
+        torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
+
+
+def in_a_stack(make, how):
+    """Two runs, and what was said of them."""
+    trainers = [trainer_of(DATA, make(), seed=seed, optimizer="fused adam", compile=how)[0] for seed in (0, 1)]
+    words = []
+
+    def run(trainer):
+        with stack.joined(trainer):
+            trainer.fit()
+
+    stack.train([partial(run, trainer) for trainer in trainers], words.append)
+    return trainers, words
 
 
 def test_an_optimiser_of_several_kernels_is_refused():

@@ -17,8 +17,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from vaekl.model.mapped import batched, linears_of
+from vaekl.system.errors import VaeklError
 from vaekl.training.alike import Number, set_in, settings
-from vaekl.training.graph import JointRecorder, memory_of
+from vaekl.training.graph import JointRecorder
+from vaekl.training.recording import memory_of
 from vaekl.training.rows import Rows
 from vaekl.training.stack import Member
 
@@ -34,10 +36,13 @@ class JointStep:
     Args:
         members: whose models are alike, each with its batch.
         numbers: in which these differ beside parameters and buffers.
+
+    Attributes:
+        remark: why a CUDA graph that was asked for takes no steps, in words, or empty.
     """
 
     def __init__(self, members: Sequence[Member], numbers: Sequence[Number]) -> None:
-        trainers = [member.trained for member in members]
+        self.trainers = trainers = [member.trained for member in members]
         first = trainers[0]
         self.members, self._batches = members, [member.waits_with for member in members]
         self._objective, self.optimizer, self.device = first.objective, first.optimizer, first.device
@@ -59,6 +64,7 @@ class JointStep:
             self._take_in(place)
         self._slice()
         self._recorder = JointRecorder(self) if first.recorder is not None else None
+        self.remark = ""
 
     def step(self) -> None:
         """Take the step of all members that wait for one, and give each its ledger."""
@@ -66,20 +72,19 @@ class JointStep:
         if not waiting:
             return
         if back := [place for place in waiting if self.members[place].group is None]:  # gone back to a checkpoint
+            if self._recorder is not None:
+                self._recorder.end()
             for place in back:
                 self._take_in(place)
             self._slice()
-            if self._recorder is not None:  # the optimiser's parameters may be others
+            if self._recorder is not None:  # the optimiser's parameters are others
                 self._recorder = JointRecorder(self)
         for place in waiting:
             self._batches[place] = self.members[place].waits_with
         self._set_schedules([batch.schedule for batch in self._batches])
         trainers = [self.members[place].trained for place in waiting]
         asks = [own.plan.clip_norm is not None or own.plan.logs_after(own.step + 1) for own in trainers]
-        if self._recorder is not None:
-            ledger, norms = self._recorder.step(waiting)
-        else:
-            ledger, norms = self.take(*self.batch(), self.rates(waiting), with_norms=any(asks))
+        ledger, norms = self._by_graph(waiting) or self.take(*self.batch(), self.rates(waiting), any(asks))
         for place, own, is_asked in zip(waiting, trainers, asks, strict=True):
             if is_asked:
                 own.gradient_norm = norms[place].clone()
@@ -88,6 +93,17 @@ class JointStep:
             rows.counted()
         for place in waiting:
             self.members[place].ledger = ledger[place]
+
+    def _by_graph(self, waiting: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+        """What `take` returns; None where no graph takes the step."""
+        if self._recorder is None:
+            return None
+        try:
+            return self._recorder.step(waiting)
+        except VaeklError as error:
+            self._recorder.end()
+            self._recorder, self.remark = None, f"  {len(self.members)} runs take their steps without a graph: {error}"
+            return None
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """The images of all runs and the noise of their posteriors, [N, B, ...] each."""
@@ -193,12 +209,12 @@ class JointStep:
             tensor.data = tensor.data.clone()
         for memory in trainer.optimizer.state.values():
             memory.update({key: value.clone() for key, value in memory.items()})
-        member.group = None
+        member.group = trainer.feed = None
 
     def _take_in(self, place: int) -> None:
         """Put a run's numbers into its place, and views of it into the run."""
         member = self.members[place]
-        trainer = member.trained
+        trainer = self.trainers[place] = member.trained
         for rows in self._rows:
             rows.take_in(place, trainer.objective, trainer.optimizer)
             rows.begun[place] -= self._taken

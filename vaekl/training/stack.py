@@ -124,6 +124,9 @@ def train(runs: Sequence[Callable[[], None]], say: Callable[[str], Any]) -> None
             groups = grouped(left, say)
         for group in groups:
             group.step()
+            if group.remark:
+                say(group.remark)
+                group.remark = ""
         for member in left:
             if member.group is None and member.trainer is not None and member.batch is not None:
                 member.ledger = member.trainer.take_alone(member.batch)

@@ -57,6 +57,7 @@ class Trainer:
             followed it; the one at the end, if no multiple of `valid_every`, counts where it makes `best.pt` anew.
         stop_requested: whether the run is to end after its step.
         take: takes a step together with other runs, for one that is trained in a stack; None for one alone.
+        feed: takes stored images to where a CUDA graph of a stack draws from; None where the run draws itself.
         gradient_norm: of the last step that looked at it.
     """
 
@@ -90,6 +91,7 @@ class Trainer:
         self.best_elbo, self.stale_validations, self.stop_requested = -inf, 0, False
         self.gradient_norm: Tensor | None = None
         self.take: Callable[[Batch], Tensor] | None = None
+        self.feed: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
         self._last_x = torch.empty(0)
         self._clock, self._timer = (0, time.perf_counter()), Timer(plan.save_minutes)
 
@@ -185,12 +187,18 @@ class Trainer:
             schedule: the KL's multiplier.
             rates: the learning rate of each group of parameters; None for those of the step.
         """
-        x = self._last_x = self.data.train.transform(stored, self.generator)
-        batch = Batch(x, self.model.training_noise(len(x), self.generator), schedule)
+        x, noise = self.drawn(stored) if self.feed is None else self.feed(stored)
+        self._last_x = x
+        batch = Batch(x, noise, schedule)
         ledger = self.take_alone(batch, rates) if self.take is None else self.take(batch)
         if self.average is not None:
             self.average.update_parameters(self.model)
         return ledger
+
+    def drawn(self, stored: Tensor) -> tuple[Tensor, Tensor]:
+        """The images as the model sees them, [B, *S], and the noise of their posteriors, [B, Z] or [B, K, Z]."""
+        x = self.data.train.transform(stored, self.generator)
+        return x, self.model.training_noise(len(x), self.generator)
 
     def take_alone(self, batch: Batch, rates: Sequence[float | Tensor] | None = None) -> Tensor:
         """The gradient of a batch and a step along it; returns the means of `LEDGER`, [5].

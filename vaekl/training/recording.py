@@ -1,0 +1,186 @@
+"""A function of kernels as a CUDA graph: taken as it is, recorded, compared, and then taken by the graph."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekl.system.errors import VaeklError, first_line
+
+#: steps before the one that is recorded, in which libraries set themselves up
+_WARM_UP = 3
+#: by how much of what a step changes a number, on average, the recorded step may miss the step as it is
+_TOLERANCE = 0.01
+
+
+class Recording:
+    """A step that is taken as it is for some times, then recorded, and then taken by the graph.
+
+    Args:
+        device: a GPU.
+        noises: from which the step draws.
+        state: gives all numbers that it changes.
+    """
+
+    def __init__(self, device: torch.device, noises: Sequence[torch.Generator], state: Callable[[], list[Tensor]]):
+        self._stream, self._noises, self._state = Stream(device), noises, state
+        self._taken = 0
+        self._replay: Callable[[], None] | None = None
+        self._ledger = torch.empty(0)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it was taken often enough to be recorded."""
+        return self._taken >= _WARM_UP
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it is recorded."""
+        return self._replay is not None
+
+    def take(self, step: Callable[[], Tensor]) -> Tensor:
+        """Take it as it is; returns its ledger."""
+        self._taken += 1
+        with self._stream.taken():
+            return step()
+
+    def replayed(self) -> Tensor:
+        """Take it by the graph; returns its ledger, which the next step overwrites."""
+        assert self._replay is not None
+        self._replay()
+        return self._ledger
+
+    def make(self, as_it_is: Callable[[], Tensor], step: Callable[[], Tensor]) -> None:
+        """Record it, and compare what that does with the step as it is; afterwards it is not taken yet.
+
+        Args:
+            as_it_is: takes it, its numbers from the program.
+            step: the same, its numbers from their places; returns the ledger.
+
+        Raises:
+            VaeklError: it cannot be recorded, or is another one then.
+        """
+        former, noise = self._numbers(), [own.get_state() for own in self._noises]
+
+        def back() -> None:
+            for tensor, before in zip(self._state(), former, strict=True):
+                tensor.detach().copy_(before)
+            for own, state in zip(self._noises, noise, strict=True):
+                own.set_state(state)
+
+        with self._stream.taken():
+            ledger = as_it_is().clone()
+        expected = [*self._numbers(), ledger]
+        back()
+
+        def record() -> None:
+            self._ledger = step()
+
+        cure = "set trainer.compile=true or false."
+        try:
+            replay = self._stream.recorded(record, self._noises)
+            replay()
+        except RuntimeError as error:
+            back()
+            raise VaeklError(f"the step cannot be recorded as a CUDA graph ({first_line(error)}): {cure}") from error
+        states = zip([*self._numbers(), self._ledger], expected, [*former, 0 * ledger], strict=True)
+        is_same = all(
+            _mean(one - other) <= _TOLERANCE * _mean(other - before) + 1e-6 * _mean(other)
+            for one, other, before in states
+        )
+        back()
+        if not is_same:
+            raise VaeklError(f"the step is another one when it is recorded as a CUDA graph: {cure}")
+        self._replay = replay
+
+    def _numbers(self) -> list[Tensor]:
+        return [tensor.detach().clone() for tensor in self._state()]
+
+
+class Numbers:
+    """Numbers of a program at places on a device.
+
+    Args:
+        device: where they are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._places: list[Tensor] = []
+        self._set: list[float] = []
+
+    def set(self, numbers: Sequence[float]) -> list[Tensor]:
+        """Put those that have changed there; returns the places, [] each, which stay the same."""
+        if not self._places:
+            self._places = [torch.full((), number, device=self._device) for number in numbers]
+            self._set = list(numbers)
+        for place, before, number in zip(self._places, self._set, numbers, strict=True):
+            if number != before:
+                place.fill_(number)
+        self._set = list(numbers)
+        return self._places
+
+
+class Stream:
+    """A stream of a GPU's, on which a step is taken some times and then recorded.
+
+    What a library keeps for each stream must be there before the recording, and no gradient may belong to another one.
+
+    Args:
+        device: the GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Inside, kernels are started on this stream, after all before them; what follows waits for them."""
+        usual = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(usual)
+        with torch.cuda.stream(self._stream):
+            yield
+        usual.wait_stream(self._stream)
+
+    def recorded(self, step: Callable[[], None], noises: Sequence[torch.Generator]) -> Callable[[], None]:
+        """What takes the step again, by a CUDA graph.
+
+        Args:
+            step: to be recorded; it is not taken by that.
+            noises: from which it draws.
+        """
+        graph = torch.cuda.CUDAGraph()
+        for own in noises:
+            graph.register_generator_state(own)
+        # by thread, since images of a file are read ahead by another one, which may use the GPU meanwhile
+        with (
+            torch.cuda.device(self._stream.device),
+            torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+        ):
+            step()
+        return graph.replay
+
+
+def capturable(optimizer: torch.optim.Optimizer, step: Callable[[], Tensor]) -> Tensor:
+    """A step of which Adam may be recorded, with tensors as learning rates; afterwards its settings are as before."""
+    groups = optimizer.param_groups
+    before: list[dict[str, Any]] = [{key: group[key] for key in ("lr", "capturable")} for group in groups]
+    for group in groups:
+        group["capturable"] = True
+    try:
+        return step()
+    finally:
+        for group, settings in zip(groups, before, strict=True):
+            group.update(settings)
+
+
+def memory_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """What an optimiser remembers of its parameters."""
+    return [value for kept in optimizer.state.values() for value in kept.values()]
+
+
+def _mean(values: Tensor) -> float:
+    """The mean magnitude of those that are finite; of others training itself speaks."""
+    return values.double().nan_to_num(0, 0, 0).abs().mean().item()
