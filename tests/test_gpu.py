@@ -175,8 +175,7 @@ def test_runs_of_a_stack_have_one_copy_of_the_images():
 
 
 @needs_cuda
-@pytest.mark.parametrize("how", [True, "graph"])
-@pytest.mark.parametrize("make", [cb, optimal])
+@pytest.mark.parametrize(("make", "how"), [(cb, "graph"), (optimal, "graph"), (optimal, True)])
 def test_compiled_and_recorded_steps_are_those_of_an_eager_run(make, how):
     eager, compiled = (on_device(make, compile=way, schedule=LinearSchedule(20, steps=16)) for way in (False, how))
     eager.fit()
