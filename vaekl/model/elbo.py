@@ -61,6 +61,7 @@ def ledger_of(
         kl=gaussian_kl(posterior.mean, posterior.log_std),
         dispersion=dispersion,
         posterior=posterior,
+        tempered=weighting.tempered,
     )
 
 

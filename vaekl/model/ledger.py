@@ -3,7 +3,7 @@
 ELBO = −E/φ + ln C(η, φ) − KL(q(z|x) ‖ p(z))                (nats; a lower bound on ln p(x))
 """
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -36,6 +36,7 @@ class ElboTerms:
         kl: KL(q(z|x) ‖ N(0, 1)) of each latent, [B, Z], nats.
         dispersion: φ of the implied density, with as many axes as S: all of length 1, [C, 1, ...], or S.
         posterior: q(z|x) and the sample from which the energy was computed.
+        tempered: whether φ may differ from 1.
 
     Attributes:
         energy_nats: E/φ, [B], nats.
@@ -53,15 +54,16 @@ class ElboTerms:
     kl: Tensor
     dispersion: Tensor
     posterior: PosteriorSample
+    tempered: InitVar[bool] = field(default=True, kw_only=True)
 
     energy_nats: Tensor = field(init=False)
     total_energy: Tensor = field(init=False)
     total_kl: Tensor = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, tempered: bool) -> None:
         # computed once, for the loss and for the log
-        self.energy_nats = _total(self.energy / self.dispersion)
         self.total_energy = _total(self.energy)
+        self.energy_nats = _total(self.energy / self.dispersion) if tempered else self.total_energy
         self.total_kl = self.kl.sum(1)
 
     @property

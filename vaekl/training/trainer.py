@@ -211,8 +211,8 @@ class Trainer:
         # torch.compile takes a float for a constant and would compile again for each new value
         if self.compiler.decision and not isinstance(schedule, Tensor):
             schedule = torch.full((), schedule, device=self.device)
+        self.optimizer.zero_grad()  # first: what is computed next takes the memory that this leaves
         loss, ledger = self.objective(x[self.share], noise[self.share], schedule)
-        self.optimizer.zero_grad()
         distributed.weighted(loss, self.weight).backward()
         if self.plan.clip_norm is not None:
             self.gradient_norm = clip_grad_norm_(self.networks, self.plan.clip_norm)

@@ -1,5 +1,7 @@
 """What a pair of networks is. Their shapes come from the data, never from the config."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -58,8 +60,8 @@ def activation_layer(name: str) -> nn.Module:
     Raises:
         VaeklError: names the choices.
     """
-    layers: dict[str, type[nn.Module]] = {
-        "relu": nn.ReLU,
+    layers: dict[str, Callable[[], nn.Module]] = {
+        "relu": partial(nn.ReLU, inplace=True),  # of a layer before it, which no gradient needs
         "silu": nn.SiLU,
         "gelu": nn.GELU,
         "tanh": nn.Tanh,
