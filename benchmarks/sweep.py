@@ -1,7 +1,7 @@
 """Whole sweeps, from the command to the last results.json: one after another, by processes, by stacks, by both.
 
-Two nets on the built-in digits. The contenders take turns; each has one thread a process. CPU seconds are those of all
-processes together, which other work on the machine changes least.
+Two nets on the built-in digits, the MLP on MNIST and convolutions on CIFAR-10. The contenders take turns; each has one
+thread a process. CPU seconds are those of all processes together, which other work on the machine changes least.
 """
 
 import os
@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import data
 from benchmarks.contenders.stacked import layers_of
 from benchmarks.environment import ROOT, SCRATCH
 from benchmarks.tables import summary
@@ -34,8 +35,9 @@ class Net:
         betas: how many β.
         seeds: and seeds of each.
         steps: of a run.
-        hidden: units of the encoder's layers.
+        hidden: units of the encoder's layers; none where the model's own are taken.
         latents: Z.
+        dataset: digits, mnist or cifar10, of which the last is trained with convolutions.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Net:
     steps: int
     hidden: tuple[int, ...]
     latents: int
+    dataset: str = "digits"
 
     @property
     def runs(self) -> int:
@@ -54,8 +57,8 @@ class Net:
         """What is typed after `vaekl train -m`."""
         betas = ",".join(f"{10 ** (-3 + 4 * place / (self.betas - 1)):.3g}" for place in range(self.betas))
         return [
-            "dataset=digits",
-            f"model.hidden=[{','.join(map(str, self.hidden))}]",
+            *self._data(),
+            *([f"model.hidden=[{','.join(map(str, self.hidden))}]"] if self.hidden else []),
             f"model.latents={self.latents}",
             "weighting=fixed_beta",
             f"weighting.beta={betas}",
@@ -64,14 +67,28 @@ class Net:
             f"output_dir={folder}",
         ]
 
+    def _data(self) -> list[str]:
+        if self.dataset == "digits":
+            return ["dataset=digits"]
+        folder, _ = data.prepare(SCRATCH)
+        if self.dataset == "mnist":
+            return ["dataset=mnist", f"dataset.root={folder}", "likelihood=cb"]
+        file = folder / data.CIFAR
+        return ["dataset=npz", f"dataset.path={file}", "model=conv", "likelihood=gaussian", "trainer.batch_size=128"]
 
-NETS = (Net("64-128-8", 9, 5, 1200, (128,), 8), Net("64-500-500-20", 4, 3, 600, (500, 500), 20))
+
+NETS = (
+    Net("64-128-8", 9, 5, 1200, (128,), 8),
+    Net("64-500-500-20", 4, 3, 600, (500, 500), 20),
+    Net("784-500-500-20", 3, 2, 300, (500, 500), 20, "mnist"),
+    Net("convolutions", 2, 2, 60, (), 20, "cifar10"),
+)
 _HAND = "stacked loop by hand"
 
 
 def measure(smoke: bool = False, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Seconds of each contender, and how many times as fast it is as one run after the other in the same round."""
-    nets = [Net(net.name, 2, 2, 40, net.hidden, net.latents) for net in NETS] if smoke else list(NETS)
+    nets = [replace(net, betas=2, seeds=2, steps=40) for net in NETS[:2]] if smoke else list(NETS)
     rows = []
     for net in nets:
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders(net)}
@@ -94,14 +111,14 @@ def measure(smoke: bool = False, rounds: int = ROUNDS) -> list[dict[str, Any]]:
 
 def contenders(net: Net) -> dict[str, list[str]]:
     """Their words; the first is what the others are compared with."""
+    by_hand: dict[str, list[str]] = {_HAND: []} if net.dataset == "digits" else {}
     return {
         "one after another": ["hydra/launcher=basic"],
-        "processes": [],
+        "processes": ["sweep.stack=off"],
         "one stack": [f"sweep.stack={net.runs}"],
         "processes × stacks": [f"sweep.stack={-(-net.runs // allowed_cores())}"],
-        "sweep.stack=auto": ["sweep.stack=auto"],
-        _HAND: [],
-    }
+        "as it is typed": [],
+    } | by_hand
 
 
 def _once(net: Net, words: Sequence[str], name: str) -> tuple[float, float]:
