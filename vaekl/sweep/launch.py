@@ -3,26 +3,21 @@
 import time
 import uuid
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
-
-from omegaconf import DictConfig
 
 from vaekl.config import job, mistakes, multirun, overrides
-from vaekl.config.files import files_digest
-from vaekl.store import RunFolder, manifest, sweep_folder
-from vaekl.store.schema import Results
+from vaekl.store import manifest, sweep_folder
 from vaekl.sweep import display, ending, parse, plan, slurm, stacks, workers
+from vaekl.sweep.task import Task, Where, import_training, train_one
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
-from vaekl.system.errors import StoppedError, VaeklError, first_line
-from vaekl.system.files import made_folder, refuse_link, refuse_strange, sole_user, sole_writer, unwritable
+from vaekl.system.errors import VaeklError, first_line
+from vaekl.system.files import made_folder, refuse_link, refuse_strange, sole_user, unwritable
 from vaekl.system.places import check_name, check_place, is_full
 from vaekl.system.terminal import printable
-from vaekl.system.workers import in_worker, no_processes
+from vaekl.system.workers import no_processes
 
 
 def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
@@ -51,13 +46,7 @@ def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
         mistakes.check(words)
         multirun.show(words)
     else:
-        _train_one(job.single(words))
-
-
-def _train_one(run: job.Job) -> float | None:
-    from vaekl.run import start  # imports torch, which a mistake in the words must not wait for
-
-    return start.train(run)
+        train_one(job.single(words))
 
 
 def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
@@ -83,164 +72,15 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
             chosen = replace(chosen, to_evaluate=ending.to_evaluate(path, sweep))
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {printable(str(path))}")
-        where: _Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
-        task = _Task(path, uuid.uuid4().hex, where, sweep.searches, chosen.stack if chosen else 1)
+        where: Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
+        task = Task(path, uuid.uuid4().hex, where, sweep.searches, chosen.stack if chosen else 1)
         _launch(task, sweep, chosen, runs, console)
     if task.stopped:
         raise task.stopped[0]
     ending.close(path, task.session, sweep, console, make_report)
 
 
-_Where = Literal["here", "worker", "job"]
-
-
-@dataclass
-class _Prepared:
-    """A run for which Hydra has made a config and a folder.
-
-    Args:
-        path: the folder.
-        overrides: the words that were typed for it.
-        job: or why there is none.
-    """
-
-    path: Path
-    overrides: list[str]
-    job: job.Job | Exception
-
-
-@dataclass
-class _Task:
-    """What is done for each run; goes to other processes with all that it needs.
-
-    Args:
-        sweep: the folder.
-        session: of this command.
-        where: in this process, in a worker of this machine, or in a process that another program began.
-        searches: whether two runs may be one.
-        size: how many runs a stack has at most; 1 for runs that are trained by themselves.
-        stopped: the error of the run that was stopped in this process, if one was.
-    """
-
-    sweep: Path
-    session: str
-    where: _Where
-    searches: bool
-    size: int = 1
-    stopped: list[StoppedError] = field(default_factory=list)
-
-    def __call__(self, cfg: DictConfig) -> float | None:
-        run = self.collected(cfg)
-        if not self._begins(run):
-            return None
-        if self.where == "job":
-            with workers.submitted():
-                return self._attempt(run)
-        if self.where == "here" or RunFolder(run.path).is_finished():
-            return self._attempt(run)
-        _import_training(_sources([run]))
-        elbo: float | None = workers.alone(lambda: self._attempt(run), run.path)
-        return elbo
-
-    def collected(self, cfg: DictConfig) -> _Prepared:
-        """The run that Hydra has just prepared."""
-        if self.where == "worker" and in_worker():  # with one run at a time joblib uses this very process
-            workers.leave_signals()
-        try:
-            prepared: job.Job | Exception = job.of_sweep(cfg)
-        except Exception as error:  # the manifest says what it was
-            prepared = error
-        return _Prepared(job.current_folder(), job.current_overrides(), prepared)
-
-    def together(self, runs: Sequence[_Prepared]) -> None:
-        """Train the runs of a stack; those that are finished stand in it, so that the others' figures are the same."""
-        begun = [run for run in runs if self._begins(run)]
-        finished = [run for run in begun if _finished(run) is not None]
-        for run in finished:
-            self._attempt(run)
-        if len(finished) == len(begun):
-            return
-        _import_training(_sources(begun))
-        paths = [run.path for run in begun if run not in finished]
-        workers.alone(lambda: self._stacked(begun, finished), *paths)
-
-    def _stacked(self, runs: Sequence[_Prepared], finished: Sequence[_Prepared]) -> None:
-        from vaekl.run import start, together
-
-        def train(run: _Prepared) -> None:
-            if run in finished:
-                start.stand_in(cast(job.Job, run.job))
-            elif not self.stopped and self._begins(run):
-                self._attempt(run)
-
-        together.train([partial(train, run) for run in runs], self.sweep)
-
-    def _begins(self, run: _Prepared) -> bool:
-        """Whether a run may begin: not where the sweep was stopped."""
-        if not self.stopped and not workers.is_stopping(self.sweep):
-            return True
-        with suppress(OSError):  # Hydra made the folder; one in which a run was begun before stays
-            run.path.rmdir()
-        return False
-
-    def _attempt(self, run: _Prepared) -> float | None:
-        try:
-            # a search may draw the same values twice: the second run waits for the first one, and takes its results
-            with sole_writer(run.path / "attempt") if self.searches else nullcontext():
-                if (figures := _finished(run)) is not None:
-                    manifest.note(run.path, status="finished", reason=None, session=self.session)
-                    return figures.validation_elbo
-                with manifest.recorded(run.path, run.overrides, self.session, slurm.job()):
-                    # looked at once more: a stop since the last look did not see this run in the manifest
-                    if workers.is_stopping(self.sweep):
-                        raise StoppedError("stopped before its first step.")
-                    if isinstance(run.job, Exception):
-                        raise run.job
-                    return _train_one(run.job)
-        except StoppedError as error:
-            # a job goes back into the queue with this object, and must begin again there
-            if self.where != "job":
-                self.stopped.append(error)
-            return None
-        except Exception:  # the manifest says what it was; a search gets no figure
-            with suppress(OSError):  # Hydra made the folder; one in which a run was begun stays
-                run.path.rmdir()
-            return None
-
-
-def _sources(runs: Sequence[_Prepared]) -> set[str]:
-    return {str(run.job.content["dataset"]["_target_"]) for run in runs if isinstance(run.job, job.Job)}
-
-
-def _import_training(sources: Collection[str]) -> None:
-    """Once for all runs that are forked from this process, each of which would take some seconds for it.
-
-    If that fails, the run says why.
-
-    Args:
-        sources: what makes the runs' data sets.
-    """
-    with suppress(Exception):
-        import vaekl
-        from vaekl.run import start  # noqa: F401
-
-        for source in sources:
-            if source.startswith("vaekl."):
-                getattr(vaekl, source.partition(".")[2])  # imports its module
-
-
-def _finished(run: _Prepared) -> Results | None:
-    """The results of a run that was finished before, whose files nobody has touched since; read without torch."""
-    if isinstance(run.job, Exception):
-        return None
-    with suppress(VaeklError):  # the run itself will say what is wrong
-        folder, content = RunFolder(run.path), run.job.content
-        if folder.is_run_of(content) and folder.facts().data.files == files_digest(content["dataset"]):
-            return folder.results()
-    return None
-
-
-def _launch(task: _Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
+def _launch(task: Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
     on_slurm, path = sweep.launcher == "submitit_slurm", task.sweep
     at_once = chosen.at_once if chosen else None
     words = [*sweep.words, *sweep.settings(path, at_once, by_joblib=task.size > 1)]
@@ -300,7 +140,7 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
         workers.check_fork()
     console.print("trying some of the runs for a few steps, to know sizes and times")
     before_imports = time.perf_counter()
-    _import_training(sources)
+    import_training(sources)
     start = time.perf_counter() - before_imports
     each = sweep.runs()
     kinds = stacks.divided(each, len(each))
