@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 
@@ -42,7 +42,7 @@ def command(profile: Path, *words: str) -> list[str]:
 class Tab:
     """One page, as the DevTools protocol sees it.
 
-    `complaints` are uncaught exceptions and what the page's scripts called an error; `asked` are the addresses that the
+    `complaints` are uncaught exceptions and what the page's scripts called an error; `addresses` are those that the
     page looked for.
     """
 
@@ -50,7 +50,7 @@ class Tab:
         self._reading, self._writing = reading, writing
         self._buffer, self._last, self._session = b"", 0, ""
         self.complaints: list[str] = []
-        self.asked: list[str] = []
+        self.addresses: list[str] = []
         target = self("Target.createTarget", url="about:blank")["targetId"]
         self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -89,7 +89,7 @@ class Tab:
         elif event == "Log.entryAdded" and facts["entry"]["level"] == "error":
             self.complaints.append(f"{facts['entry']['text']} {facts['entry'].get('url', '')}")
         elif event == "Network.requestWillBeSent":
-            self.asked.append(facts["request"]["url"])
+            self.addresses.append(facts["request"]["url"])
 
     def open(self, address: str) -> None:
         """Load an address afresh, even one that differs from the last in its fragment alone."""

@@ -36,7 +36,7 @@ def vae(fitted: PCA, shrink: float = 1.0, widen: float = 1.0) -> VAE:
     loadings = fitted.components_.T * np.sqrt(spectrum - phi)
     to_mean = shrink * (loadings / spectrum).T
     model = VAE(SPEC, linear(SPEC.shape, 1, LATENTS), Gaussian(), FixedDispersion(Gaussian(), SPEC.shape, phi), LATENTS)
-    given = {
+    values = {
         model.encoder.mean.weight: to_mean,
         model.encoder.mean.bias: -to_mean @ fitted.mean_,
         model.encoder.log_std: np.log(widen * np.sqrt(phi / spectrum)),
@@ -44,6 +44,6 @@ def vae(fitted: PCA, shrink: float = 1.0, widen: float = 1.0) -> VAE:
         model.decoder[0].bias: fitted.mean_,
     }
     with torch.no_grad():
-        for parameter, value in given.items():
+        for parameter, value in values.items():
             parameter.copy_(torch.from_numpy(value))
     return model.eval()

@@ -51,10 +51,10 @@ def tensorboard(folder, *flags):
     """The real program on a free port."""
     running = Fork(_serve, ["--logdir", str(folder), "--port", "0", *flags], folder=folder)
     try:
-        while not (found := re.search(r"http://[^/\s]+:(\d+)/", running.written())):
+        while not (address := re.search(r"http://[^/\s]+:(\d+)/", running.written())):
             assert running.poll() is None, f"TensorBoard did not start: {running.written()}"
             time.sleep(0.02)
-        yield Served(f"http://127.0.0.1:{found[1]}")
+        yield Served(f"http://127.0.0.1:{address[1]}")
     finally:
         running.kill()
         running.communicate()

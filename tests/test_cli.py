@@ -244,7 +244,7 @@ def test_the_composed_config_can_be_printed(tmp_path):
 
 def test_a_run_says_what_it_is_and_how_it_ended(tmp_path):
     out = vaekl(tmp_path, "train", "hydra.run.dir=run", *SMALL).out
-    for said in (
+    for sentence in (
         "digits",
         "cb",
         "auto → cb_normalizer",
@@ -254,5 +254,5 @@ def test_a_run_says_what_it_is_and_how_it_ended(tmp_path):
         "active units",
         "tensorboard --logdir",
     ):
-        assert said in out
+        assert sentence in out
     assert "loss        [softplus(a) − a x]" in out

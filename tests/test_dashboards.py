@@ -59,7 +59,7 @@ def shown(served, tmp_path, request):
                 kept = os.environ.get("VAEKL_ARTIFACTS")
                 page.picture(*(Path(folder) / f"{name}.png" for folder in (tmp_path, kept) if folder))
             assert not page.complaints
-            assert page.asked and all(address.startswith(served.address) for address in page.asked)
+            assert page.addresses and all(address.startswith(served.address) for address in page.addresses)
 
     return opened
 
@@ -165,10 +165,10 @@ def test_hparams(shown, runs):
     assert head[7:] == figures
     by_name = {row[0]: row for row in rows}
     for run in runs:
-        row, found = by_name[run.name], results(run)
-        assert row[2:4] == [found["choices"]["likelihood"], str(found["seed"])]
+        row, record = by_name[run.name], results(run)
+        assert row[2:4] == [record["choices"]["likelihood"], str(record["seed"])]
         for text, (split, tag) in zip(row[7 : len(head)], (name.split("/") for name in figures), strict=True):
-            assert float(text) == pytest.approx(found[split][tag], rel=1e-4)
+            assert float(text) == pytest.approx(record[split][tag], rel=1e-4)
 
 
 @pytest.mark.nightly

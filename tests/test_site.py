@@ -55,7 +55,7 @@ def test_every_page_fits_and_asks_for_no_network(site, tmp_path, width):
             page.until("return location.protocol === 'file:' && document.readyState === 'complete'")
             assert page.ask(WIDE) == [], file
         assert page.complaints == []
-        assert [address for address in page.asked if not address.startswith(("file:", "data:", "about:"))] == []
+        assert [address for address in page.addresses if not address.startswith(("file:", "data:", "about:"))] == []
 
 
 @needs_browser

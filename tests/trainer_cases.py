@@ -1,4 +1,4 @@
-"""What the tests of the loop share: data that remember what was asked, and ways to stop and to follow a run."""
+"""What the tests of the loop share: data that remember their batches, and ways to stop and to follow a run."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,17 +43,17 @@ TIMING = "images_per_second"
 class Watched(Split):
     """A split that remembers which images were asked for, at each batch."""
 
-    asked: list = field(default_factory=list)
+    batches: list = field(default_factory=list)
 
     def stored(self, index):
         if not isinstance(index, slice):
-            self.asked.append(index.tolist())
+            self.batches.append(index.tolist())
         return super().stored(index)
 
 
 def watched(data):
     train = Watched(data.train.images, None, data.train.transform)
-    return replace(data, train=train), train.asked
+    return replace(data, train=train), train.batches
 
 
 def byte_data(count=40):

@@ -128,8 +128,8 @@ DIVERGING = ("likelihood=gaussian", "weighting=fixed_dispersion", "optim=sgd", "
 
 
 def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
-    said = refused(vaekl(tmp_path, *RUN, *DIVERGING), "training diverged", "step 2", "optim.lr")
-    assert said.endswith(
+    sentence = refused(vaekl(tmp_path, *RUN, *DIVERGING), "training diverged", "step 2", "optim.lr")
+    assert sentence.endswith(
         "what was saved before is kept: train afresh with values of about 1 (rescale the data), a lower optim.lr, "
         "trainer.clip_norm or trainer.on_nan=restore."
     )

@@ -115,12 +115,12 @@ def test_a_sweep_makes_a_run_for_every_combination(tmp_path):
     words = ["likelihood=cb,gaussian", "seed=0,1", "trainer.steps=2", "model.hidden=[4]", "hydra/launcher=basic"]
     answer = vaekl(tmp_path, "train", "-m", *words)
     assert answer.code == 0, answer.err
-    found = sorted((tmp_path / "outputs").glob("sweep_likelihood-seed_*/*/results.json"))
+    results_of_runs = sorted((tmp_path / "outputs").glob("sweep_likelihood-seed_*/*/results.json"))
     # what differs and only that, then what makes it this config's folder and no other's
-    assert [path.parent.name.rpartition("_")[0] for path in found] == [
+    assert [path.parent.name.rpartition("_")[0] for path in results_of_runs] == [
         f"likelihood={likelihood},seed={seed}" for likelihood, seed in product(("cb", "gaussian"), (0, 1))
     ]
-    chosen = [(results(path.parent)["choices"]["likelihood"], results(path.parent)["seed"]) for path in found]
+    chosen = [(results(path.parent)["choices"]["likelihood"], results(path.parent)["seed"]) for path in results_of_runs]
     assert chosen == [("cb", 0), ("cb", 1), ("gaussian", 0), ("gaussian", 1)]
 
 

@@ -21,8 +21,8 @@ class Constant(nn.Module):
         super().__init__()
         self.answers = nn.ParameterList(nn.Parameter(answer) for answer in answers)
 
-    def forward(self, given):
-        answers = [answer.expand(len(given), *answer.shape) for answer in self.answers]
+    def forward(self, z):
+        answers = [answer.expand(len(z), *answer.shape) for answer in self.answers]
         return answers[0] if len(answers) == 1 else tuple(answers)
 
 
@@ -103,16 +103,16 @@ def test_groups_of_levels_of_a_true_model_are_reliable(kind):
     draws = law.sample(logit.expand(count, 1, 1, 8, 8), torch.ones(1, 1, 1), generator())
     if kind == "cb":
         spec = DataSpec("grey", shape, levels, "unit_interval", "dequantized", dequantized=True)
-        found = reliability(model_of(spec, law, logit), Split(draws, None, AsStored()), generator())
+        curve = reliability(model_of(spec, law, logit), Split(draws, None, AsStored()), generator())
         off = reliability(model_of(spec, law, logit / 4), Split(draws, None, AsStored()), generator())
     else:
         spec = DataSpec("levels", shape, levels, "levels")
         # the exact masses of the same law: proportional to exp(a k/256)
         eta = (torch.arange(levels).view(-1, 1, 1, 1) / levels) * logit
         split = Split((draws * levels).floor(), None, AsStored())
-        found = reliability(model_of(spec, Categorical(levels), eta), split, generator())
+        curve = reliability(model_of(spec, Categorical(levels), eta), split, generator())
         off = reliability(model_of(spec, Categorical(levels), eta / 4), split, generator())
-    assert found.groups == 16 and found.error < 0.005 < 0.02 < off.error
+    assert curve.groups == 16 and curve.error < 0.005 < 0.02 < off.error
 
 
 def test_without_levels_there_is_no_curve():
@@ -126,9 +126,9 @@ def test_equal_predictions_make_one_point_in_whatever_order_the_images_come():
     images = torch.zeros(1000, 1, 4, 4)
     images[:300] = 1.0
     model = model_of(spec, Bernoulli(), torch.full((1, 1, 4, 4), float(np.log(0.3 / 0.7))))
-    found = reliability(model, Split(images, None, AsStored()), generator())
-    assert found.predicted == pytest.approx([0.3, 0.7]) and found.observed == pytest.approx([0.3, 0.7])
-    assert found.error < 1e-6 and found.images == 1000
+    curve = reliability(model, Split(images, None, AsStored()), generator())
+    assert curve.predicted == pytest.approx([0.3, 0.7]) and curve.observed == pytest.approx([0.3, 0.7])
+    assert curve.error < 1e-6 and curve.images == 1000
 
 
 def test_a_model_that_knows_nothing_is_not_calibrated():

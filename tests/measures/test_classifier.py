@@ -50,11 +50,11 @@ def no_training(monkeypatch):
 
 @pytest.mark.nightly
 def test_it_knows_digits_and_is_trained_once_and_the_same_anywhere(cache, tmp_path, monkeypatch, no_training):
-    said = []
+    lines = []
     # without test images, so none can have been seen
-    network = classifier(replace(DIGITS, test=None), say=said.append)
+    network = classifier(replace(DIGITS, test=None), say=lines.append)
     assert network.accuracy > 0.95
-    assert len(said) == 1 and "digits" in said[0] and str(cache) in said[0]
+    assert len(lines) == 1 and "digits" in lines[0] and str(cache) in lines[0]
     features, logits = network(pictures(DIGITS.test.images, DIGITS.stored))
     assert (features.shape, logits.shape) == ((360, module.FEATURES), (360, 10))
     assert (logits.argmax(1) == DIGITS.test.labels).float().mean() > 0.9
@@ -71,8 +71,8 @@ def test_it_knows_digits_and_is_trained_once_and_the_same_anywhere(cache, tmp_pa
     assert equal(network, again)
 
     no_training()
-    assert equal(network, classifier(DIGITS, say=said.append))
-    assert len(said) == 1
+    assert equal(network, classifier(DIGITS, say=lines.append))
+    assert len(lines) == 1
 
 
 def test_the_accuracy_is_of_images_that_it_was_not_trained_on(cache, monkeypatch):

@@ -67,16 +67,16 @@ def linear_model(weighting):
 def test_every_figure_is_numpy_s(name, schedule):
     make, beta_kl = WEIGHTINGS[name]
     model, x = linear_model(make()), grey(COUNT, SHAPE)
-    found = evaluate(model, split_of(x), seeded(5), schedule, batch_size=10)
+    evaluation = evaluate(model, split_of(x), seeded(5), schedule, batch_size=10)
     expected = by_numpy(model, x, seed=5, batch_size=10)
     for key, value in expected.items():
-        assert np.asarray(getattr(found, key)) == pytest.approx(value, rel=1e-5), key
-    assert found.bits_per_dim is None  # a density on values that were not dequantised
-    assert 0 < found.active_units < LATENTS
-    assert found.beta_kl == pytest.approx(beta_kl)
-    assert found.effective_beta_kl == pytest.approx(expected["dispersion"] * schedule, rel=1e-6)
+        assert np.asarray(getattr(evaluation, key)) == pytest.approx(value, rel=1e-5), key
+    assert evaluation.bits_per_dim is None  # a density on values that were not dequantised
+    assert 0 < evaluation.active_units < LATENTS
+    assert evaluation.beta_kl == pytest.approx(beta_kl)
+    assert evaluation.effective_beta_kl == pytest.approx(expected["dispersion"] * schedule, rel=1e-6)
     objective = expected["energy"] if name == "fixed_beta" else expected["energy_nats"] - expected["log_norm_const"]
-    assert found.loss == pytest.approx(objective + beta_kl * schedule * expected["kl"], rel=1e-5)
+    assert evaluation.loss == pytest.approx(objective + beta_kl * schedule * expected["kl"], rel=1e-5)
 
 
 def test_categorical_figures_are_numpy_s_on_the_unit_scale():
@@ -86,7 +86,7 @@ def test_categorical_figures_are_numpy_s_on_the_unit_scale():
     with torch.no_grad():
         model.decoder[0].weight *= 5
     x = torch.randint(0, 5, (COUNT, *SHAPE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    found = evaluate(model, split_of(x), seeded(5))
+    evaluation = evaluate(model, split_of(x), seeded(5))
 
     weights = {name: value.detach().double().numpy() for name, value in model.state_dict().items()}
     noise = torch.randn(COUNT, LATENTS, generator=torch.Generator().manual_seed(5)).double().numpy()
@@ -98,11 +98,11 @@ def test_categorical_figures_are_numpy_s_on_the_unit_scale():
     picture = np.einsum("nkd,k->nd", mass, levels)
     variance = np.einsum("nkd,k->nd", mass, levels**2) - picture**2
     energy = -np.log(np.take_along_axis(mass, flat[:, None].astype(int), 1)).sum((1, 2)).mean()
-    assert found.rmse == pytest.approx(np.sqrt(((picture - flat / 4) ** 2).mean()), rel=1e-5)
-    assert found.implied_sigma == pytest.approx(np.sqrt(variance.mean()), rel=1e-5)
-    assert (found.energy, found.energy_nats) == pytest.approx((energy, energy), rel=1e-5)
-    assert found.log_norm_const == pytest.approx(0, abs=1e-5)
-    assert found.bits_per_dim == pytest.approx((energy + found.kl) / (24 * np.log(2)), rel=1e-5)
+    assert evaluation.rmse == pytest.approx(np.sqrt(((picture - flat / 4) ** 2).mean()), rel=1e-5)
+    assert evaluation.implied_sigma == pytest.approx(np.sqrt(variance.mean()), rel=1e-5)
+    assert (evaluation.energy, evaluation.energy_nats) == pytest.approx((energy, energy), rel=1e-5)
+    assert evaluation.log_norm_const == pytest.approx(0, abs=1e-5)
+    assert evaluation.bits_per_dim == pytest.approx((energy + evaluation.kl) / (24 * np.log(2)), rel=1e-5)
 
 
 def test_each_channel_with_a_phi_of_its_own_has_it_under_its_name():
@@ -123,9 +123,9 @@ def test_each_channel_with_a_phi_of_its_own_has_it_under_its_name():
 )
 def test_the_information_weight_is_what_of_the_effective_beta_is_no_phi(likelihood, beta, expected):
     model = model_of(spec_of(grey(1, SHAPE)), likelihood, FixedBeta(likelihood, SHAPE, beta))
-    found = evaluate(model, split_of(grey(8, SHAPE)), seeded(), 0.5)
-    assert found.information_weight == expected * 0.5
-    assert found.effective_beta_kl == pytest.approx(found.dispersion * found.information_weight)
+    evaluation = evaluate(model, split_of(grey(8, SHAPE)), seeded(), 0.5)
+    assert evaluation.information_weight == expected * 0.5
+    assert evaluation.effective_beta_kl == pytest.approx(evaluation.dispersion * evaluation.information_weight)
 
 
 def test_a_learned_option_is_a_figure():
@@ -138,21 +138,22 @@ def test_a_learned_option_is_a_figure():
 
 
 def test_the_ledger_adds_up():
-    found = evaluate(
+    evaluation = evaluate(
         linear_model(LearnedPrecision(Gaussian(), SHAPE, "pixel", 0.3)), split_of(grey(COUNT, SHAPE)), seeded()
     )
-    assert found.elbo == pytest.approx(-found.energy_nats + found.log_norm_const - found.kl, rel=1e-6)
-    assert found.kl == pytest.approx(found.kl_per_latent.sum().item())
+    parts = -evaluation.energy_nats + evaluation.log_norm_const - evaluation.kl
+    assert evaluation.elbo == pytest.approx(parts, rel=1e-6)
+    assert evaluation.kl == pytest.approx(evaluation.kl_per_latent.sum().item())
 
 
 def test_figures_carry_their_units_and_every_scalar():
-    found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(COUNT, SHAPE)), seeded())
+    evaluation = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(COUNT, SHAPE)), seeded())
     in_nats = {"log_norm_const", "kl", "elbo", "elbo_standard_error"}
     no_scalars = {"kl_per_latent", "dispersions", "dispersion_by_channel", "learned_options"}
-    scalars = set(vars(found)) - no_scalars - {"images", "loss_standard_error", "schedule"}
-    expected = {f"{name}_nats" if name in in_nats else name: getattr(found, name) for name in scalars}
+    scalars = set(vars(evaluation)) - no_scalars - {"images", "loss_standard_error", "schedule"}
+    expected = {f"{name}_nats" if name in in_nats else name: getattr(evaluation, name) for name in scalars}
     assert expected.pop("bits_per_dim") is None
-    assert found.figures() == expected
+    assert evaluation.figures() == expected
 
 
 @pytest.mark.parametrize("name", WEIGHTINGS)
@@ -163,9 +164,9 @@ def test_the_validation_loss_weighs_the_kl_as_training_does(name, step):
     multiplier = LinearSchedule(10, steps=6)(step)
     noise = torch.randn(COUNT, LATENTS, generator=torch.Generator().manual_seed(0))
     training_loss = model.weighting.loss(model.train()(x, noise), multiplier).item()
-    found = evaluate(model, split_of(x), seeded(), multiplier)
-    assert found.loss == pytest.approx(training_loss, rel=1e-5)
-    assert found.elbo == evaluate(model, split_of(x), seeded()).elbo
+    evaluation = evaluate(model, split_of(x), seeded(), multiplier)
+    assert evaluation.loss == pytest.approx(training_loss, rel=1e-5)
+    assert evaluation.elbo == evaluate(model, split_of(x), seeded()).elbo
 
 
 def test_the_batch_size_of_an_evaluation_changes_no_average():
@@ -208,12 +209,12 @@ def test_training_is_not_disturbed(training):
 
 
 def test_one_image_has_no_standard_error_and_no_active_units():
-    found = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(1, SHAPE)), seeded())
-    assert found.elbo_standard_error is None
-    assert not {"elbo_standard_error_nats", "bits_per_dim"} & set(found.figures())
-    assert None not in found.figures().values()
-    assert found.active_units == 0
-    assert np.isfinite(found.elbo)
+    evaluation = evaluate(linear_model(FixedDispersion(Gaussian(), SHAPE)), split_of(grey(1, SHAPE)), seeded())
+    assert evaluation.elbo_standard_error is None
+    assert not {"elbo_standard_error_nats", "bits_per_dim"} & set(evaluation.figures())
+    assert None not in evaluation.figures().values()
+    assert evaluation.active_units == 0
+    assert np.isfinite(evaluation.elbo)
 
 
 def test_an_exact_model_is_calibrated():
@@ -224,7 +225,7 @@ def test_an_exact_model_is_calibrated():
         for parameter in model.decoder.parameters():
             parameter.zero_()
     x = 0.3 * torch.randn(200, 1, 20, 20, generator=torch.Generator().manual_seed(0))
-    found = evaluate(model, split_of(x), seeded())
-    assert found.implied_sigma == pytest.approx(0.3)
+    evaluation = evaluate(model, split_of(x), seeded())
+    assert evaluation.implied_sigma == pytest.approx(0.3)
     # of 80,000 draws, the RMSE has a standard error of 1/√(2n) = 0.25 %
-    assert found.rmse == pytest.approx(0.3, rel=0.01)
+    assert evaluation.rmse == pytest.approx(0.3, rel=0.01)

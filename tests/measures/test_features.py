@@ -47,9 +47,9 @@ def by_numpy(logits):
 
 def test_frechet_distance_is_scipys():
     real, generated = images(300), images(200, seed=1) ** 2
-    found = scores(real.split(64), generated.split(50), Pixels())
-    assert found.frechet == pytest.approx(by_scipy(real, generated), rel=1e-9)
-    assert (found.real, found.generated) == (300, 200)
+    quality = scores(real.split(64), generated.split(50), Pixels())
+    assert quality.frechet == pytest.approx(by_scipy(real, generated), rel=1e-9)
+    assert (quality.real, quality.generated) == (300, 200)
 
 
 def test_frechet_distance_of_a_scaled_and_shifted_copy_in_closed_form():
@@ -74,15 +74,15 @@ def one_hot(classes, each, size=6):
 @pytest.mark.parametrize("scale", [50.0, 1e5])
 @pytest.mark.parametrize("classes", [3, 6])
 def test_inception_score_of_sure_and_even_guesses_is_the_number_of_classes(classes, scale):
-    found = scores([images(10)], [one_hot(classes, 9)], Pixels(scale))
-    assert found.inception_mean == pytest.approx(classes, rel=1e-9)
-    assert found.inception_std is None
+    quality = scores([images(10)], [one_hot(classes, 9)], Pixels(scale))
+    assert quality.inception_mean == pytest.approx(classes, rel=1e-9)
+    assert quality.inception_std is None
 
 
 def test_inception_score_of_guesses_that_do_not_depend_on_the_image_is_one():
-    found = scores([images(10)], [images(1).expand(200, -1, -1, -1)], Pixels())
-    assert found.inception_mean == pytest.approx(1.0, abs=1e-9)
-    assert found.inception_std == pytest.approx(0.0, abs=1e-9)
+    quality = scores([images(10)], [images(1).expand(200, -1, -1, -1)], Pixels())
+    assert quality.inception_mean == pytest.approx(1.0, abs=1e-9)
+    assert quality.inception_std == pytest.approx(0.0, abs=1e-9)
 
 
 def test_inception_score_of_unsure_guesses():
@@ -96,26 +96,26 @@ def test_inception_score_is_averaged_over_ten_random_parts_of_a_hundred_images_o
     x = images(1000, seed=3)
     logits = 10 * x.flatten(1).numpy().astype(float)
     whole = by_numpy(logits)
-    found = scores([x], [x], Pixels(10.0))
+    quality = scores([x], [x], Pixels(10.0))
     rng = np.random.default_rng(0)
     parts = [[by_numpy(part) for part in np.array_split(rng.permutation(logits), 10)] for _ in range(50)]
     means = np.mean(parts, axis=1)
-    assert abs(found.inception_mean - means.mean()) < 5 * means.std()
-    assert found.inception_mean < whole
-    assert found.inception_std == pytest.approx(np.std(parts, axis=1, ddof=1).mean(), rel=0.8)
+    assert abs(quality.inception_mean - means.mean()) < 5 * means.std()
+    assert quality.inception_mean < whole
+    assert quality.inception_std == pytest.approx(np.std(parts, axis=1, ddof=1).mean(), rel=0.8)
 
 
 def test_the_same_seed_gives_the_same_scores_and_the_global_stream_is_left_alone():
     x = images(200)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    found = scores([x], [x], Pixels(10.0), seed=4)
+    quality = scores([x], [x], Pixels(10.0), seed=4)
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(2)
-    assert scores([x], [x], Pixels(10.0), seed=4) == found
+    assert scores([x], [x], Pixels(10.0), seed=4) == quality
     other = scores([x], [x], Pixels(10.0), seed=5)
-    assert other.inception_std != found.inception_std
-    assert other.frechet == found.frechet
+    assert other.inception_std != quality.inception_std
+    assert other.frechet == quality.frechet
 
 
 def test_values_outside_pictures_are_clamped():
@@ -157,10 +157,10 @@ def weights(tmp_path, monkeypatch):
 def test_missing_weights_get_a_sentence(weights):
     with pytest.raises(VaeklError) as refused:
         inception()
-    said = str(refused.value)
-    assert "\n" not in said
+    sentence = str(refused.value)
+    assert "\n" not in sentence
     for part in (str(weights), "missing", "no network in tests", "https://", "eval.features=classifier"):
-        assert part in said
+        assert part in sentence
 
 
 def test_damaged_weights_get_a_sentence(weights):

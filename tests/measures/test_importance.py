@@ -20,8 +20,8 @@ def bounds(model, split, ks, seed=0, **more):
 def test_the_bound_rises_to_the_exact_log_likelihood_of_held_out_digits():
     fitted, split = pca(), held_out()
     exact = fitted.score(split.images.flatten(1).numpy())
-    found = bounds(vae(fitted, shrink=0.8, widen=1.6), split, [1, 10, 100, 1000])
-    means = [mean_and_error(values)[0] for values in found.bound.values()]
+    estimates = bounds(vae(fitted, shrink=0.8, widen=1.6), split, [1, 10, 100, 1000])
+    means = [mean_and_error(values)[0] for values in estimates.bound.values()]
     assert means == sorted(means), "it rises with K"
     assert means[0] < exact - 3, "at K = 1 the wrong posterior costs four nats: the test can fail"
     assert exact - 0.02 < means[-1] <= exact + 0.005
@@ -30,13 +30,13 @@ def test_the_bound_rises_to_the_exact_log_likelihood_of_held_out_digits():
 
 def test_the_right_posterior_gives_the_exact_answer_with_one_sample():
     fitted, split = pca(), held_out()
-    found = bounds(vae(fitted), split, [1, 7])
+    estimates = bounds(vae(fitted), split, [1, 7])
     exact = fitted.score_samples(split.images.flatten(1).numpy())
-    for values in (found.elbo.mean(), found.bound[7].mean(), found.bound[1].mean()):
+    for values in (estimates.elbo.mean(), estimates.bound[7].mean(), estimates.bound[1].mean()):
         assert values.item() == pytest.approx(exact.mean(), abs=0.1)
     # the weights of an exact posterior are constant: no sample matters
-    assert_allclose(found.bound[1], exact, atol=2e-3)
-    assert_allclose(found.bound[7], exact, atol=2e-3)
+    assert_allclose(estimates.bound[1], exact, atol=2e-3)
+    assert_allclose(estimates.bound[7], exact, atol=2e-3)
 
 
 def test_one_sample_is_the_elbo():
@@ -74,12 +74,12 @@ def test_memory_does_not_grow_with_k():
 
 
 def test_the_same_seed_gives_the_same_figures_and_progress_is_told():
-    model, split, told = vae(pca(), widen=1.5), held_out().first(30), []
-    first = bounds(model, split, [1, 20], done=told.append)
+    model, split, passes = vae(pca(), widen=1.5), held_out().first(30), []
+    first = bounds(model, split, [1, 20], done=passes.append)
     again = bounds(model, split, [1, 20])
     assert torch.equal(first.bound[20], again.bound[20]) and torch.equal(first.elbo, again.elbo)
     assert not torch.equal(first.bound[20], bounds(model, split, [1, 20], seed=1).bound[20])
-    assert sum(told) == 30 * 20
+    assert sum(passes) == 30 * 20
     assert first.elbo.mean().item() == pytest.approx(evaluate(model, split, seeded()).elbo, abs=1e-5)
 
 

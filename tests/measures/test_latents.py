@@ -46,8 +46,8 @@ def test_the_kl_is_the_closed_form_and_splits_into_two_parts_that_are_not_negati
         )[0]
         for m, s in zip(mean.ravel(), std.ravel(), strict=True)
     ]
-    found = Posterior(torch.from_numpy(mean), torch.from_numpy(std).log(), torch.zeros(2, 2))
-    assert kl(found).item() == pytest.approx(sum(exact) / 2, rel=1e-6)
+    moments = Posterior(torch.from_numpy(mean), torch.from_numpy(std).log(), torch.zeros(2, 2))
+    assert kl(moments).item() == pytest.approx(sum(exact) / 2, rel=1e-6)
     data = data_of()
     encoded = posterior(model_of(data.spec), data.train, torch.Generator().manual_seed(0))
     mutual = mutual_information(encoded)
@@ -57,12 +57,12 @@ def test_the_kl_is_the_closed_form_and_splits_into_two_parts_that_are_not_negati
 def test_posteriors_are_those_of_the_encoder_in_the_split_s_order():
     data = data_of(train=700)
     model = model_of(data.spec).eval()
-    found = posterior(model, data.train, torch.Generator())
+    moments = posterior(model, data.train, torch.Generator())
     with torch.no_grad():
         mean, log_std = model.encode(data.train.images[601:602])
-    assert found.mean.shape == (700, 3)
-    torch.testing.assert_close(found.mean[601:602], mean)
-    torch.testing.assert_close(found.log_std[601:602], log_std)
+    assert moments.mean.shape == (700, 3)
+    torch.testing.assert_close(moments.mean[601:602], mean)
+    torch.testing.assert_close(moments.log_std[601:602], log_std)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.6, -0.9])

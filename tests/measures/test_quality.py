@@ -90,12 +90,12 @@ def test_figures_are_those_of_the_clamped_mean_at_the_posterior_mean(linear):
     mean = (z @ weights["decoder.0.weight"].T + weights["decoder.0.bias"]).reshape(x.shape)
     assert mean.min() < 0 and mean.max() > 1
     mean = mean.clip(0, 1)
-    found = figures(model, split, torch.Generator())
+    quality = figures(model, split, torch.Generator())
     expected = [peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in zip(x, mean, strict=True)]
-    assert found["psnr_db"] == pytest.approx(np.mean(expected), rel=1e-5)
+    assert quality["psnr_db"] == pytest.approx(np.mean(expected), rel=1e-5)
     expected = by_skimage(torch.from_numpy(x), torch.from_numpy(mean), GAUSSIAN)
-    assert found["ssim"] == pytest.approx(np.mean(expected), abs=1e-6)
-    assert found == figures(model, split, torch.Generator())
+    assert quality["ssim"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert quality == figures(model, split, torch.Generator())
     assert model.training
 
 

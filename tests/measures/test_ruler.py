@@ -76,7 +76,7 @@ def test_the_gaussian_s_probability_of_integers_against_scipy():
     chosen, spec = resolved(Dequantize(), STORED[256])
     model = model_of(spec, Gaussian(), FixedDispersion(Gaussian(), spec.shape, 0.003)).eval()
     k = torch.randint(0, 256, (50, 1, 4, 4), generator=generator(), dtype=torch.uint8)
-    found = importance_bounds(model, Split(k, None, chosen), log_mass(model), [1], generator())
+    estimates = importance_bounds(model, Split(k, None, chosen), log_mass(model), [1], generator())
     # the same noise again, by hand
     again = generator()
     x = chosen(k, again)
@@ -90,7 +90,7 @@ def test_the_gaussian_s_probability_of_integers_against_scipy():
     mass = np.where(lower > law.mean(), law.sf(lower) - law.sf(upper), law.cdf(upper) - law.cdf(lower))
     kl = (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(1)
     expected = np.log(mass).sum((1, 2, 3)) - kl.double().numpy()
-    np.testing.assert_allclose(found.elbo, expected, rtol=1e-5)
+    np.testing.assert_allclose(estimates.elbo, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("transform", [Dequantize(), Scale()], ids=["dequantized", "scaled"])

@@ -26,8 +26,8 @@ def test_gaussian_kl_is_the_integral_of_q_ln_q_over_p():
     z = np.linspace(mean - 12 * std, mean + 12 * std, 20001)
     q, p = stats.norm(mean, std), stats.norm()
     expected = integrate.trapezoid(q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), z)
-    found = gaussian_kl(torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64).log())
-    assert found.item() == pytest.approx(expected, rel=1e-9)
+    kl = gaussian_kl(torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64).log())
+    assert kl.item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_gaussian_kl_is_zero_only_at_the_prior():

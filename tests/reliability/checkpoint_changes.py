@@ -102,14 +102,14 @@ def _tensors(node: Any, place: _PLACE = ()) -> list[_PLACE]:
     if isinstance(node, Tensor):
         return [place]
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return [found for key, child in items for found in _tensors(child, (*place, key))]
+    return [pair for key, child in items for pair in _tensors(child, (*place, key))]
 
 
 def _containers(node: Any, place: _PLACE = ()) -> list[_PLACE]:
     if not isinstance(node, dict | list):
         return []
     items = node.items() if isinstance(node, dict) else enumerate(node)
-    return [place, *(found for key, child in items for found in _containers(child, (*place, key)))]
+    return [place, *(below for key, child in items for below in _containers(child, (*place, key)))]
 
 
 def _at(state: Any, place: _PLACE) -> Any:

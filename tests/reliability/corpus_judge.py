@@ -61,7 +61,7 @@ def ended(act: Callable[[], int], folder: Path, streams: Path, **environment: st
     files, start = [streams / name for name in ("out", "err")], time.monotonic()
     sys.stdout.flush()
     sys.stderr.flush()
-    seen, told = os.pipe()
+    seen, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         atexit._clear()  # what this process does at its end is none of the fork's business
@@ -69,11 +69,11 @@ def ended(act: Callable[[], int], folder: Path, streams: Path, **environment: st
         size = _pages(0) + _ADDRESSES
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
-        os.write(told, str(_pages(1)).encode())  # a fork has what its parent has written, and not all that it has read
-        os.close(told)
+        os.write(write_end, str(_pages(1)).encode())  # a fork has what its parent has written, not all that it has read
+        os.close(write_end)
         os.close(seen)
         live(act, (), folder, files, os.environ | environment, True)
-    os.close(told)
+    os.close(write_end)
     with open(seen, "rb") as pipe:
         before = int(pipe.read())
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

@@ -91,19 +91,19 @@ def typed(folder: Path, *words: str, **environment: str) -> Answer:
             os.close(descriptor)
             torch.set_num_threads(threads)
         noise.seek(0)
-        said = answer.err + "".join(heard) + noise.read().decode(errors="replace")
-    return Answer(answer.code, answer.out, said)
+        text = answer.err + "".join(heard) + noise.read().decode(errors="replace")
+    return Answer(answer.code, answer.out, text)
 
 
 def _faults_of_run(tried: Trial, folder: Path, answer: Answer, new: list[str]) -> list[str]:
     faults = [f"noise on stderr: {answer.err}"] if answer.err else []
     if any(word.partition("=")[0] in _SHOWS for word in tried.words):
         return [*faults, *([f"trained nothing and left {new}"] if new else [])]
-    found = [Path(name).parent for name in new if Path(name).name == "results.json"]
-    if len(found) != 1:
-        return [*faults, f"exit code 0 with {len(found)} results.json: {answer.out}"]
-    options = yaml.safe_load((folder / found[0] / "config.yaml").read_text(encoding="utf-8"))["trainer"]
-    steps = results(folder / found[0])["step"]
+    runs = [Path(name).parent for name in new if Path(name).name == "results.json"]
+    if len(runs) != 1:
+        return [*faults, f"exit code 0 with {len(runs)} results.json: {answer.out}"]
+    options = yaml.safe_load((folder / runs[0] / "config.yaml").read_text(encoding="utf-8"))["trainer"]
+    steps = results(folder / runs[0])["step"]
     if options.get("steps") is not None and steps != options["steps"]:
         faults.append(f"trained {steps} steps, not {options['steps']}")
     return faults
@@ -136,8 +136,8 @@ def _faults_of_refusal(folder: Path, answer: Answer, new: list[str]) -> list[str
 
 def _paths(folder: Path) -> set[str]:
     """All that lies in a folder but the cache of decoded images."""
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    return {name for name in found if Path(name).parts[0] != "cache"}
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return {name for name in names if Path(name).parts[0] != "cache"}
 
 
 @contextlib.contextmanager
@@ -189,14 +189,14 @@ def failure(tried: Trial, faults: list[str]) -> str:
 
 def report(numbers: Iterable[int], folder: Path) -> list[str]:
     """Type trials, each in a folder of its own; what is wrong with each that failed."""
-    found = []
+    failures = []
     for number in numbers:
         place = folder / str(number)
         place.mkdir(parents=True)
         tried = trial(number)
         if faults := judged(tried, place):
-            found.append(failure(tried, faults))
-    return found
+            failures.append(failure(tried, faults))
+    return failures
 
 
 def _main(words: list[str]) -> None:
@@ -204,8 +204,8 @@ def _main(words: list[str]) -> None:
         first, _, last = word.partition("-")
         for number in range(int(first), int(last or first) + 1):
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-                said = report([number], Path(folder))
-            print(said[0] if said else f"trial {number}: fine", flush=True)
+                text = report([number], Path(folder))
+            print(text[0] if text else f"trial {number}: fine", flush=True)
 
 
 if __name__ == "__main__":

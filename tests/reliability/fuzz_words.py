@@ -30,7 +30,7 @@ class Trial:
 @cache
 def keys() -> dict[str, dict[str, list[str]]]:
     """Group -> option -> its dotted keys; those of no group are under the empty name."""
-    found = {}
+    by_group = {}
     for group in (
         "dataset",
         "transform",
@@ -43,11 +43,12 @@ def keys() -> dict[str, dict[str, list[str]]]:
         "trainer",
     ):
         names = DATASETS if group == "dataset" else sorted(file.stem for file in (CONF / group).glob("*.yaml"))
-        found[group] = {name: [f"{group}.{key}" for key in _content(group, name)] for name in names if name != "custom"}
-    found["experiment"] = {file.stem: [] for file in sorted((CONF / "experiment").glob("*.yaml"))}
+        own = [name for name in names if name != "custom"]
+        by_group[group] = {name: [f"{group}.{key}" for key in _content(group, name)] for name in own}
+    by_group["experiment"] = {file.stem: [] for file in sorted((CONF / "experiment").glob("*.yaml"))}
     top = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
-    found[""] = {"": [key for key in top if key not in ("defaults", "hydra")]}
-    return found
+    by_group[""] = {"": [key for key in top if key not in ("defaults", "hydra")]}
+    return by_group
 
 
 def _content(group: str, name: str) -> dict[str, object]:
@@ -70,8 +71,8 @@ def base(*choices: str) -> list[str]:
     if not any(word.startswith("dataset=") for word in words):
         words.append("dataset=digits")
     for word in words:  # what is added is looked at too
-        given = {other.split("=")[0] for other in words}
-        words += [more for more in FITS.get(word, []) if more.split("=")[0] not in given]
+        typed = {other.split("=")[0] for other in words}
+        words += [more for more in FITS.get(word, []) if more.split("=")[0] not in typed]
     if not any(word.startswith("model=") for word in words):
         words += ["model=mlp", *FITS["model=mlp"]]
     return [*words, *SHORT]
@@ -132,10 +133,10 @@ def _choices(rng: random.Random, most: int) -> list[str]:
 
 def _keys_of(words: list[str]) -> list[str]:
     """The keys of the chosen options, and those of no group."""
-    found = [*keys()[""][""], *keys()["trainer"]["default"]]
+    choices = [*keys()[""][""], *keys()["trainer"]["default"]]
     for group, _, name in (word.partition("=") for word in words):
-        found += keys().get(group, {}).get(name, [])
-    return found
+        choices += keys().get(group, {}).get(name, [])
+    return choices
 
 
 def _value(key: str, rng: random.Random) -> str:

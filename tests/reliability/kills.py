@@ -159,18 +159,18 @@ def in_order(places: list[str]) -> list[str]:
 
 def differences(folder: Path, whole: Path) -> list[str]:
     """What distinguishes the runs below two folders, but for wall-clock figures; empty if nothing does."""
-    found, expected = runs(folder), runs(whole)
-    names = [run.relative_to(folder) for run in found], [run.relative_to(whole) for run in expected]
+    left, expected = runs(folder), runs(whole)
+    names = [run.relative_to(folder) for run in left], [run.relative_to(whole) for run in expected]
     if names[0] != names[1] or not names[0]:
         return [f"runs {names[0]}, not {names[1]}"]
-    told = [f"{run.name}: {one}" for run, other in zip(found, expected, strict=True) for one in _differ(run, other)]
+    differing = [f"{run.name}: {one}" for run, other in zip(left, expected, strict=True) for one in _differ(run, other)]
     manifests = [sorted(folder.rglob("manifest.json")) for folder in (folder, whole)]
-    return told + ["manifest.json"] * (_statuses(manifests[0]) != _statuses(manifests[1]))
+    return differing + ["manifest.json"] * (_statuses(manifests[0]) != _statuses(manifests[1]))
 
 
 def _statuses(manifests: list[Path]) -> list[dict[str, str]]:
-    found = [json.loads(file.read_text())["runs"] for file in manifests]
-    return [{name: run["status"] for name, run in one.items()} for one in found]
+    entries = [json.loads(file.read_text())["runs"] for file in manifests]
+    return [{name: run["status"] for name, run in one.items()} for one in entries]
 
 
 def _differ(run: Path, whole: Path) -> list[str]:
@@ -181,9 +181,9 @@ def _differ(run: Path, whole: Path) -> list[str]:
         "metrics.csv": lambda path: [row | {_SPEED: ""} for row in rows(path)],
         "pictures": lambda path: {file.name: file.read_bytes() for file in path.glob("*.png")},
     }
-    told = [f"{name} left over or missing" for name in sorted(_files(run) ^ _files(whole))]
-    told += [name for name, read in parts.items() if not same(read(run), read(whole))]
-    return told + _events_differ(events(run), events(whole))
+    differing = [f"{name} left over or missing" for name in sorted(_files(run) ^ _files(whole))]
+    differing += [name for name, read in parts.items() if not same(read(run), read(whole))]
+    return differing + _events_differ(events(run), events(whole))
 
 
 def _files(run: Path) -> set[str]:
@@ -223,11 +223,11 @@ def events(run: Path) -> dict[str, list[tuple[int, object]]]:
     return {f"{kind} {tag}": read[kind](tag) for kind, tag in tags if not tag.endswith(_SPEED)}
 
 
-def _events_differ(found: dict[str, list], expected: dict[str, list]) -> list[str]:
-    told = [f"tag {tag}" for tag in sorted(found.keys() ^ expected.keys())]
-    for tag in sorted(found.keys() & expected.keys()):
-        if [step for step, _ in found[tag]] != [step for step, _ in expected[tag]]:
-            told.append(f"steps of {tag}")
-        elif not same(found[tag], expected[tag]):
-            told.append(f"values of {tag}")
-    return told
+def _events_differ(events: dict[str, list], expected: dict[str, list]) -> list[str]:
+    differing = [f"tag {tag}" for tag in sorted(events.keys() ^ expected.keys())]
+    for tag in sorted(events.keys() & expected.keys()):
+        if [step for step, _ in events[tag]] != [step for step, _ in expected[tag]]:
+            differing.append(f"steps of {tag}")
+        elif not same(events[tag], expected[tag]):
+            differing.append(f"values of {tag}")
+    return differing

@@ -64,7 +64,8 @@ def test_training_stays_finite(family, how, net, dtype, kind):
     trainer.fit()
     assert not broken
     assert trainer.step == STEPS and len(recorder.figures) == STEPS / LOG_EVERY and len(recorder.evaluations) == 2
-    for step, figures in recorder.figures + [(step, found.figures()) for step, found, _ in recorder.evaluations]:
+    evaluations = [(step, evaluation.figures()) for step, evaluation, _ in recorder.evaluations]
+    for step, figures in recorder.figures + evaluations:
         assert all(isfinite(value) for value in figures.values()), (step, figures)
 
 

@@ -50,10 +50,10 @@ def test_what_no_memory_holds_is_refused_or_not_needed(word, tmp_path):
 
 
 @pytest.mark.parametrize("word", BAD)
-@pytest.mark.parametrize("asked", ["--debug", "HYDRA_FULL_ERROR"])
-def test_a_traceback_only_for_those_who_ask(asked, word, tmp_path):
+@pytest.mark.parametrize("way", ["--debug", "HYDRA_FULL_ERROR"])
+def test_a_traceback_only_for_those_who_ask(way, word, tmp_path):
     assert not judged(Trial(-1, (*base(), word), word), tmp_path)
-    flag, environment = (["--debug"], {}) if asked == "--debug" else ([], {asked: "1"})
+    flag, environment = (["--debug"], {}) if way == "--debug" else ([], {way: "1"})
     with pytest.raises(Exception, match=r".") as raised:
         typed(tmp_path, "train", *base(), word, *flag, **environment)
     assert raised.traceback

@@ -40,8 +40,8 @@ def test_what_is_deleted_under_a_run_is_said_in_a_sentence_or_made_anew(what, tm
 def curves(run):
     events = EventAccumulator(str(run), {"scalars": 0})
     events.Reload()
-    found = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    return {tag: points for tag, points in found.items() if "images_per_second" not in tag}
+    scalars = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return {tag: points for tag, points in scalars.items() if "images_per_second" not in tag}
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_killed_right_after_the_results(whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fault", "found"),
+    ("fault", "sign"),
     [
         ("rows stay", "run: metrics.csv"),
         pytest.param(None, None, marks=pytest.mark.nightly),
@@ -123,14 +123,14 @@ def test_killed_right_after_the_results(whole, tmp_path):
         pytest.param("noise begins again", "run: last.pt", marks=pytest.mark.nightly),
     ],
 )
-def test_a_fault_is_found(fault, found, whole, tmp_path):
+def test_a_fault_is_found(fault, sign, whole, tmp_path):
     """The second checkpoint's rows and events are there when it is not: a fault shows, and nothing else."""
     answer = command(tmp_path, *RUN, place="checkpoint half written", number=2, fault=fault)
     assert answer.code == KILLED
     assert command(tmp_path, "resume", "run", fault=fault).code == 0
-    told = differences(tmp_path, whole.folder)
-    assert found in told or (fault, told) == (None, [])
-    assert fault == "noise begins again" or "run: last.pt" not in told
+    differing = differences(tmp_path, whole.folder)
+    assert sign in differing or (fault, differing) == (None, [])
+    assert fault == "noise begins again" or "run: last.pt" not in differing
 
 
 def test_a_checkpoint_that_is_written_in_place_is_found(tmp_path):

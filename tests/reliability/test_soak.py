@@ -15,9 +15,9 @@ TINY = ("model.hidden=[8]", "model.latents=2", "trainer.log_every=10", "trainer.
 def watched(folder, *words):
     """(seconds, MB resident, open files, threads) of a command while it ran, twice a second."""
     rows, began = [], time.monotonic()
-    with (folder / "said").open("w") as said:  # a pipe that nobody reads would stop it
+    with (folder / "said").open("w") as log:  # a pipe that nobody reads would stop it
         command = [sys.executable, "-m", "vaekl", *words]
-        running = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+        running = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     place = Path("/proc", str(running.pid))
     while running.poll() is None:
         try:

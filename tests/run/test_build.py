@@ -63,7 +63,7 @@ def streams(folder, seed):
     # scaled and not dequantised, so that noise is what each stream begins with
     run = built(folder, f"seed={seed}", "likelihood=gaussian", "transform=scale", "trainer.steps=1")
     trainer, model, seen = run.trainer, run.trainer.model, []
-    found = {"weights": model.encoder[1].weight.detach().flatten().clone()}
+    first_numbers = {"weights": model.encoder[1].weight.detach().flatten().clone()}
     terms = model.terms
 
     def remember(x, noise):
@@ -75,7 +75,8 @@ def streams(folder, seed):
     # in the order of the calls: the step, the log's look at its batch, the validation (and again at the end), the test
     assert [len(noise) for noise in seen] == [100, 100, 143, 143, 360]
     assert torch.equal(seen[2], seen.pop(3))
-    return found | dict(zip(("noise", "log", "valid", "test"), (noise.flatten() for noise in seen), strict=True))
+    names = ("noise", "log", "valid", "test")
+    return first_numbers | dict(zip(names, (noise.flatten() for noise in seen), strict=True))
 
 
 def correlation(one, other):
@@ -95,16 +96,16 @@ def of_zero(tmp_path_factory):
 
 
 def test_a_seed_s_streams_have_nothing_in_common(of_zero):
-    found = dict(of_zero)
-    weights = found.pop("weights")
+    streams = dict(of_zero)
+    weights = streams.pop("weights")
     uniform = weights[:400].view(-1, 2, 8)[:, 0].flatten()
-    names = list(found)
+    names = list(streams)
     # 400 and 200 pairs of independent numbers: a standard error of 0.05 and 0.07
     for place, name in enumerate(names):
-        assert correlation(weights[:400], found[name][:400]) < 0.2, name
-        assert correlation(uniform, radii(found[name])) < 0.28, name
+        assert correlation(weights[:400], streams[name][:400]) < 0.2, name
+        assert correlation(uniform, radii(streams[name])) < 0.28, name
         for other in names[place + 1 :]:
-            assert correlation(found[name][:400], found[other][:400]) < 0.2, (name, other)
+            assert correlation(streams[name][:400], streams[other][:400]) < 0.2, (name, other)
 
 
 @pytest.mark.parametrize("seed", [1, 2**32])

@@ -120,12 +120,12 @@ def exact(objective, x, noise):
         return outcome(twin, x if x.dtype == torch.long else x.double(), noise.double())
 
 
-def assert_same(found, expected, relative):
+def assert_same(ours, expected, relative):
     # the loss is a difference of the others, and cannot be nearer than they are
     largest = expected[0].abs().max().item()
-    for name, value, reference in zip(LEDGER, found[0], expected[0], strict=True):
+    for name, value, reference in zip(LEDGER, ours[0], expected[0], strict=True):
         assert value.item() == pytest.approx(reference.item(), rel=relative, abs=relative * largest), name
-    difference = (found[1] - expected[1]).norm() / expected[1].norm()
+    difference = (ours[1] - expected[1]).norm() / expected[1].norm()
     assert difference < 10 * relative
 
 
@@ -157,8 +157,8 @@ def test_a_schedule_that_moves_is_compiled_once():
     objective.compile(fullgraph=True)
     plain, _, _ = objective_of("gaussian")
     for step in range(6):
-        found, expected = objective(x, noise, torch.tensor(step / 5))[0], plain(x, noise, step / 5)[0]
-        assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+        ours, expected = objective(x, noise, torch.tensor(step / 5))[0], plain(x, noise, step / 5)[0]
+        assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
@@ -174,8 +174,8 @@ def test_channels_last_is_a_format_and_no_other_network(case):
     # with a single channel the two formats are one
     several = [contiguous for contiguous, channels in formats if channels > 1]
     assert several and not any(several)
-    found = outcome(objective, x, noise)
-    assert_same(found, outcome(plain, x, noise), 2e-6)
+    computed = outcome(objective, x, noise)
+    assert_same(computed, outcome(plain, x, noise), 2e-6)
 
 
 @pytest.mark.parametrize("net", NETS)

@@ -155,11 +155,11 @@ def test_a_weight_that_breaks_by_itself_is_named(tmp_path, monkeypatch):
     step = torch.optim.Adam.step
 
     def broken(self, *more):
-        found = step(self, *more)
+        loss = step(self, *more)
         bias = self.param_groups[0]["params"][-1]
         if too_far(bias):
             bias.data.fill_(torch.inf)
-        return found
+        return loss
 
     last_bias(monkeypatch, lambda *_: None)
     monkeypatch.setattr(torch.optim.Adam, "step", broken)

@@ -200,7 +200,7 @@ def test_every_kind_of_state_survives(words, tmp_path, monkeypatch):
     answer = vaekl(tmp_path, *base, *words)
     assert answer.code == 0, answer.err
     run = tmp_path / "run"
-    ended, figures, found = weights(run), rows(run), results(run)
+    ended, figures, figures_of_run = weights(run), rows(run), results(run)
     (run / "results.json").unlink()
     (run / "best.pt").unlink(missing_ok=True)
     for name, content in saved[8].items():
@@ -208,7 +208,7 @@ def test_every_kind_of_state_survives(words, tmp_path, monkeypatch):
     answer = vaekl(tmp_path, "resume", "run")
     assert answer.code == 0, answer.err
     assert same_weights(weights(run), ended)
-    assert results(run) == found
+    assert results(run) == figures_of_run
     speed = {"images_per_second": ""}
     assert [row | speed for row in rows(run)] == [row | speed for row in figures]
 

@@ -35,17 +35,17 @@ def run(tmp_path_factory):
 
 
 def test_results_hold_every_figure_of_validation_and_test(run):
-    found = results(run)
-    assert found["step"] == 4 and found["seed"] == 0
-    assert found["weights"] == "last.pt"
-    assert found["weighting"] == "learned_precision"
-    assert found["images"] == {"train": 1294, "valid": 143, "test": 360}
-    assert found["choices"]["likelihood"] == "gaussian"
-    assert "dequantized" in found["protocol"]["data"]
+    record = results(run)
+    assert record["step"] == 4 and record["seed"] == 0
+    assert record["weights"] == "last.pt"
+    assert record["weighting"] == "learned_precision"
+    assert record["images"] == {"train": 1294, "valid": 143, "test": 360}
+    assert record["choices"]["likelihood"] == "gaussian"
+    assert "dequantized" in record["protocol"]["data"]
     for split in ("valid", "test"):
-        assert set(found[split]) == FIGURES | LISTS
-        assert len(found[split]["kl_per_latent_nats"]) == 4
-        assert sum(found[split]["kl_per_latent_nats"]) == pytest.approx(found[split]["kl_nats"])
+        assert set(record[split]) == FIGURES | LISTS
+        assert len(record[split]["kl_per_latent_nats"]) == 4
+        assert sum(record[split]["kl_per_latent_nats"]) == pytest.approx(record[split]["kl_nats"])
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_results_hold_every_figure_of_validation_and_test(run):
     ids=" ".join,
 )
 def test_the_elbo_is_the_sum_of_its_parts_in_every_row(words, tmp_path):
-    found = rows(trained(tmp_path, *words))
-    assert [(row["step"], row["split"]) for row in found] == [
+    lines = rows(trained(tmp_path, *words))
+    assert [(row["step"], row["split"]) for row in lines] == [
         ("2", "train"), ("2", "valid"), ("4", "train"), ("4", "valid"), ("4", "test"),
     ]  # fmt: skip
-    for row in found:
+    for row in lines:
         elbo, energy, constant, kl = (
             float(row[name]) for name in ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
         )
@@ -86,9 +86,9 @@ def test_metrics_and_results_agree(run):
 
 
 def test_a_row_of_validation_has_the_schedule_of_its_step(tmp_path):
-    found = rows(trained(tmp_path, "schedule=linear", "schedule.steps=3"))
+    lines = rows(trained(tmp_path, "schedule=linear", "schedule.steps=3"))
     train, valid = (
-        {row["step"]: row["schedule"] for row in found if row["split"] == one} for one in ("train", "valid")
+        {row["step"]: row["schedule"] for row in lines if row["split"] == one} for one in ("train", "valid")
     )
     assert valid == train and float(valid["2"]) < 1 == float(valid["4"])
 
@@ -148,17 +148,17 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(run, tmp_path):
 
 
 def test_versions_say_what_the_figures_depend_on(run):
-    found = json.loads((run / "facts.json").read_text())
-    assert found["command"].startswith("vaekl train 'model.hidden=[16]'")
-    assert "likelihood=gaussian" in found["command"]
-    assert found["python"] == sys.version.split()[0]
-    packages = found["packages"]
+    record = json.loads((run / "facts.json").read_text())
+    assert record["command"].startswith("vaekl train 'model.hidden=[16]'")
+    assert "likelihood=gaussian" in record["command"]
+    assert record["python"] == sys.version.split()[0]
+    packages = record["packages"]
     assert packages["torch"] == torch.__version__.split("+")[0]
     for package in ("vaekl", "torchvision", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy"):
         assert packages[package]
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
     if head.returncode == 0:
-        assert found["git_revision"].rstrip("+") == head.stdout.strip()
+        assert record["git_revision"].rstrip("+") == head.stdout.strip()
 
 
 def test_the_config_in_the_folder_is_resolved(run):

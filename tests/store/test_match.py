@@ -140,8 +140,8 @@ def test_another_value_is_named(key, value):
 def test_the_place_is_named_at_any_depth(change, place, what):
     value = state()
     value["optimizer"]["param_groups"][0] |= change
-    found = misfit(value)
-    assert found[0] == place and what in found[1]
+    reason = misfit(value)
+    assert reason[0] == place and what in reason[1]
 
 
 def test_a_missing_key_is_named():

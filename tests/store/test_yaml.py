@@ -45,8 +45,8 @@ def test_odd_texts_stay_texts(text, tmp_path):
 def test_numbers_stay_numbers(tmp_path):
     numbers = [0, -1, 2**63 - 1, -(2**63) + 1, 0.1, -1e-300, 1e300, 5e-324, 1e16, 1e22, 123456789.125, 1.0, -0.0, 1e5]
     numbers += [math.inf, -math.inf, True, False, None]
-    found = read(tmp_path, written({"a": numbers}))["a"]
-    assert found == numbers and [type(one) for one in found] == [type(one) for one in numbers]
+    value = read(tmp_path, written({"a": numbers}))["a"]
+    assert value == numbers and [type(one) for one in value] == [type(one) for one in numbers]
     assert math.isnan(read(tmp_path, written({"a": math.nan}))["a"])
 
 
@@ -83,8 +83,8 @@ def _without_interpolations(node):
      ("1e3", 1000.0), ("<<", "<<"), ("=", "="), ("+12", 12), ("True", True), ("~", None), ("", None)],
 )  # fmt: skip
 def test_a_value_is_what_it_is_in_yaml_1_2(text, value, tmp_path):
-    found = read(tmp_path, f"a: {text}")["a"]
-    assert found == value and type(found) is type(value)
+    content = read(tmp_path, f"a: {text}")["a"]
+    assert content == value and type(content) is type(value)
 
 
 BOMBS = {

@@ -129,15 +129,15 @@ def in_a_process(folder):
             raise VaeklError(f"process {rank} cannot.")
 
     with distributed.joined():
-        found = {f"{name} {images}": three_steps(name, images) for name, images in CASES}
+        by_case = {f"{name} {images}": three_steps(name, images) for name, images in CASES}
         trainer, _ = trainer_of(byte_data(), weighted("fixed_beta"), steps=20)
         trainer.callbacks = [FullDisk()]
-        found["full disk"] = said(trainer.fit)
-        found["saved by the clock"] = saved_by_the_clock()
-        found["first fails"] = said(lambda: distributed.on_each(partial(fails, 0)))
-        found["second fails"] = said(lambda: distributed.on_each(partial(fails, 1)))
-        found["few images"] = said(partial(three_steps, "fixed_beta", 1))
-    torch.save(found, folder / f"{distributed.launched()[0]}.pt")
+        by_case["full disk"] = said(trainer.fit)
+        by_case["saved by the clock"] = saved_by_the_clock()
+        by_case["first fails"] = said(lambda: distributed.on_each(partial(fails, 0)))
+        by_case["second fails"] = said(lambda: distributed.on_each(partial(fails, 1)))
+        by_case["few images"] = said(partial(three_steps, "fixed_beta", 1))
+    torch.save(by_case, folder / f"{distributed.launched()[0]}.pt")
     return 0
 
 
@@ -156,7 +156,7 @@ def pair(tmp_path_factory):
 @pytest.mark.xdist_group("pair of processes")
 @pytest.mark.parametrize(("name", "images"), CASES)
 def test_gradients_weights_and_figures_are_those_of_one_process(name, images, pair):
-    first, second = (found[f"{name} {images}"] for found in pair)
+    first, second = (steps[f"{name} {images}"] for steps in pair)
     alone = three_steps(name, images)
     for what in ("gradients", "weights"):
         assert same(first[what], second[what])
@@ -170,7 +170,7 @@ def test_gradients_weights_and_figures_are_those_of_one_process(name, images, pa
 @pytest.mark.xdist_group("pair of processes")
 def test_the_first_process_s_clock_says_when_all_save(pair):
     """Its wish travels while the next step computes."""
-    (first, weights), (second, others) = (found["saved by the clock"] for found in pair)
+    (first, weights), (second, others) = (steps["saved by the clock"] for steps in pair)
     alone, expected = saved_by_the_clock()
     assert (first, second) == (["started", 2, 3, 4, 5, 6, 7, "paused"], [])
     assert alone == ["started", 1, 2, 3, 4, 5, 6, 7, "paused"]

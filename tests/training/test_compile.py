@@ -20,20 +20,20 @@ def compiles_at(decision, left, second, monkeypatch):
     Every fifth step takes a minute more, as if a validation followed it.
     """
     module, now = nn.Identity(), [0.0]
-    asked = []
-    monkeypatch.setattr(module, "compile", lambda **options: asked.append(options))
+    calls = []
+    monkeypatch.setattr(module, "compile", lambda **options: calls.append(options))
     monkeypatch.setattr(compile.time, "perf_counter", lambda: now[0])
-    chooser, found = Compiler(module, CPU, decision), []
+    chooser, compiled_at = Compiler(module, CPU, decision), []
     for call in range(STEPS + 10):
         if chooser.decide(left - call):
-            found.append(call)
+            compiled_at.append(call)
         now[0] += second + 60 * (call % 5 == 0)
-    assert asked == [{"mode": None}] * len(found)
-    return found, chooser.decision
+    assert calls == [{"mode": None}] * len(compiled_at)
+    return compiled_at, chooser.decision
 
 
 @pytest.mark.parametrize(
-    ("decision", "left", "second", "found"),
+    ("decision", "left", "second", "compiled_at"),
     [
         (True, 3, 1, [0]),
         (False, 10**9, 1, []),
@@ -43,9 +43,9 @@ def compiles_at(decision, left, second, monkeypatch):
         (None, 10**9, 1e-6, [STEPS]),
     ],
 )
-def test_it_is_compiled_where_it_pays(decision, left, second, found, monkeypatch):
+def test_it_is_compiled_where_it_pays(decision, left, second, compiled_at, monkeypatch):
     monkeypatch.setattr(Compiler, "_works", lambda self: True)
-    assert compiles_at(decision, left, second, monkeypatch) == (found, bool(found))
+    assert compiles_at(decision, left, second, monkeypatch) == (compiled_at, bool(compiled_at))
 
 
 def test_where_torch_cannot_compile_auto_stays_eager(monkeypatch):
@@ -69,8 +69,8 @@ class Assigns(nn.Module):
 
 
 def test_what_a_cuda_graph_assigns_is_copied_out_of_its_memory(monkeypatch):
-    module, marks, asked = nn.Sequential(Assigns()), [], []
-    monkeypatch.setattr(module, "compile", lambda **options: asked.append(options))
+    module, marks, calls = nn.Sequential(Assigns()), [], []
+    monkeypatch.setattr(module, "compile", lambda **options: calls.append(options))
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marks.append(None))
     compiler, buffer = Compiler(module, torch.device("cuda"), True), module[0].total
     for step in range(1, 4):
@@ -79,7 +79,7 @@ def test_what_a_cuda_graph_assigns_is_copied_out_of_its_memory(monkeypatch):
         compiler.keep_buffers()
         in_the_graph.fill_(torch.nan)
         assert module[0].total is buffer and buffer == 2 * step
-    assert asked == [{"mode": "reduce-overhead"}] and len(marks) == 3
+    assert calls == [{"mode": "reduce-overhead"}] and len(marks) == 3
 
 
 def test_where_torch_can_compile_it_is_found_out():

@@ -134,13 +134,13 @@ def test_a_run_gone_on_with_from_there_is_the_undisturbed_one_bit_for_bit(weight
 
     for step, state in saves.states.items():
         torch.manual_seed(99)
-        resumed, told = trainer_of(byte_data(), weighted(weighting, seed=5), **options)
+        resumed, recorder = trainer_of(byte_data(), weighted(weighting, seed=5), **options)
         resumed.load_state_dict(state)
         resumed.fit()
         assert same(resumed.model.state_dict(), whole.model.state_dict())
         assert same(resumed.judged.state_dict(), whole.judged.state_dict())
-        assert comparable(told.figures) == comparable([one for one in expected.figures if one[0] > step])
-        assert told.evaluations[0][1].figures() == expected.evaluations[0][1].figures()
+        assert comparable(recorder.figures) == comparable([one for one in expected.figures if one[0] > step])
+        assert recorder.evaluations[0][1].figures() == expected.evaluations[0][1].figures()
 
 
 def test_a_run_that_was_killed_goes_on_from_a_checkpoint_by_the_clock(tmp_path, monkeypatch):

@@ -35,16 +35,16 @@ def test_a_seed_is_honoured_and_zero_is_one():
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
 def test_a_seed_decides_the_training_noise_and_the_order(seed):
-    data, asked = watched(data_of())
+    data, batches = watched(data_of())
     model = model_of(data.spec)
     noise = []
     model.register_forward_pre_hook(lambda module, inputs: noise.append(inputs[1]))
     trainer_of(data, model, steps=2, seed=seed)[0].fit()
     stream = generator("noise", seed)
-    assert all(torch.equal(found, torch.randn(8, 3, generator=stream)) for found in noise)
+    assert all(torch.equal(drawn, torch.randn(8, 3, generator=stream)) for drawn in noise)
     data, others = watched(data_of())
     trainer_of(data, model, steps=2, seed=seed + 1)[0].fit()
-    assert asked != others
+    assert batches != others
 
 
 def test_training_does_not_touch_the_global_generator():
@@ -67,20 +67,20 @@ def test_training_raises_the_elbo():
 
 
 def test_every_epoch_has_its_own_order_and_leaves_out_a_ragged_batch():
-    data, asked = watched(data_of(train=43))
+    data, batches = watched(data_of(train=43))
     trainer, _ = trainer_of(data, model_of(data.spec), steps=15, batch_size=8)
     trainer.fit()
-    assert [len(batch) for batch in asked] == [8] * 15
-    epochs = [list(chain(*asked[start : start + 5])) for start in (0, 5, 10)]
+    assert [len(batch) for batch in batches] == [8] * 15
+    epochs = [list(chain(*batches[start : start + 5])) for start in (0, 5, 10)]
     assert all(len(set(epoch)) == 40 and max(epoch) < 43 for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
 
 
 def test_a_batch_larger_than_the_data_is_the_data():
-    data, asked = watched(data_of(train=10))
+    data, batches = watched(data_of(train=10))
     trainer, _ = trainer_of(data, model_of(data.spec), steps=3, batch_size=64)
     trainer.fit()
-    assert [sorted(batch) for batch in asked] == [list(range(10))] * 3
+    assert [sorted(batch) for batch in batches] == [list(range(10))] * 3
 
 
 def observed(trainer):
@@ -249,13 +249,13 @@ def test_validation_uses_training_s_schedule():
 def test_callbacks_are_told_in_their_order():
     data = data_of()
     trainer, _ = trainer_of(data, model_of(data.spec))
-    told = []
+    calls = []
     for name in ("first", "second"):
         callback = Recorder()
-        callback.logged = lambda trainer, figures, name=name: told.append(name)
+        callback.logged = lambda trainer, figures, name=name: calls.append(name)
         trainer.callbacks.append(callback)
     trainer.fit()
-    assert told == ["first", "second"] * 4
+    assert calls == ["first", "second"] * 4
 
 
 def test_the_trained_images_are_train_s_alone():

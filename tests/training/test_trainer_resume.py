@@ -59,7 +59,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(weighting, setting, 
         "lr_schedule": LearningRateSchedule(23, warmup_steps=3, final=0.1),
     }
     data = byte_data()
-    whole, told = trainer_of(data, weighted(weighting), **options)
+    whole, recorder = trainer_of(data, weighted(weighting), **options)
     whole.fit()
 
     stopped, first = trainer_of(data, weighted(weighting), **options)
@@ -77,9 +77,9 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(weighting, setting, 
     assert same(resumed.model.state_dict(), whole.model.state_dict())
     assert same(resumed.judged.state_dict(), whole.judged.state_dict())
     assert resumed.finished
-    assert comparable(first.figures + second.figures) == comparable(told.figures)
-    assert [step for step, *_ in told.evaluations] == [6, 12, 18, 23]
-    judged, expected = first.evaluations + second.evaluations, told.evaluations
+    assert comparable(first.figures + second.figures) == comparable(recorder.figures)
+    assert [step for step, *_ in recorder.evaluations] == [6, 12, 18, 23]
+    judged, expected = first.evaluations + second.evaluations, recorder.evaluations
     assert [(s, e.figures(), better) for s, e, better in judged] == [(s, e.figures(), b) for s, e, b in expected]
     # the KL has its whole weight after step 15; without early stopping the validation at the end does not count, which
     # a run of more steps would not have
@@ -112,14 +112,14 @@ def test_a_checkpoint_of_a_gpu_goes_on_upon_the_cpu(ema):
 
     ended = []
     for seed in (0, 0, 1):
-        resumed, told = trainer_of(data, weighted("cb_normalizer", seed=5), ema=ema, seed=seed)
+        resumed, recorder = trainer_of(data, weighted("cb_normalizer", seed=5), ema=ema, seed=seed)
         resumed.load_state_dict(stored(trainer.state_dict() | foreign))
         assert (resumed.step, same(resumed.model.state_dict(), trainer.model.state_dict())) == (7, True)
         fresh = trainer_of(data, weighted("cb_normalizer"), seed=seed)[0]
         assert not torch.equal(resumed.generator.get_state(), fresh.generator.get_state())
         resumed.fit()
         assert (resumed.step, resumed.finished) == (20, True)
-        assert [step for step, _ in told.figures] == [10, 15, 20]
+        assert [step for step, _ in recorder.figures] == [10, 15, 20]
         ended.append(resumed.model.state_dict())
     assert same(ended[0], ended[1])
     assert not same(ended[0], ended[2])

@@ -89,7 +89,7 @@ class Spoiled(Watched):
 
     def stored(self, index):
         x = super().stored(index)
-        return x * nan if len(self.asked) == 8 else x
+        return x * nan if len(self.batches) == 8 else x
 
 
 def diverged(trainer):
@@ -199,13 +199,13 @@ def test_a_run_that_is_stopped_after_it_diverged_is_not_saved():
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_second_signal_stops_at_once(times, number, tmp_path, monkeypatch):
     """The first ends the step; the second finds the handlers that were there before."""
-    whole, asked = Trainer.train_step, []
+    whole, calls = Trainer.train_step, []
 
     def train_step(self, index):
         if self.step == 2:
             for _ in range(times):
                 os.kill(os.getpid(), number)
-        asked.append(self.stop_requested)
+        calls.append(self.stop_requested)
         whole(self, index)
 
     def interrupt(number, frame):
@@ -221,7 +221,7 @@ def test_a_second_signal_stops_at_once(times, number, tmp_path, monkeypatch):
             signal.signal(one, handler)
     assert answer.code == 130
     if times == 1:
-        assert (asked, "stopped at step 3" in answer.err) == ([False, False, True], True)
+        assert (calls, "stopped at step 3" in answer.err) == ([False, False, True], True)
     else:
-        assert (asked, answer.err) == ([False, False], "vaekl: interrupted.\n")
+        assert (calls, answer.err) == ([False, False], "vaekl: interrupted.\n")
     assert (tmp_path / "run" / "last.pt").exists() is (times == 1)

@@ -38,9 +38,9 @@ def exact(name, eta, x, phi, float64):
 
     sizes = law.sizes(eta, x, phi, float64)
     slopes = [[slope(part, eta, i) for i in range(len(eta))] for part in (lambda v: law.energy(v, x, phi), constant)]
-    found = [law.energy(eta, x, phi), constant(eta), *slopes, *law.moments(eta, phi)]
+    figures = [law.energy(eta, x, phi), constant(eta), *slopes, *law.moments(eta, phi)]
     names = ("energy", "constant", "energy_slope", "constant_slope", "mean", "variance")
-    pairs = {key: (np.array(value, float), float(size)) for key, value, size in zip(names, found, sizes, strict=True)}
+    pairs = {key: (np.array(value, float), float(size)) for key, value, size in zip(names, figures, sizes, strict=True)}
     pairs["log_prob"] = float(law.log_prob(eta, x, phi)), float(sizes[0] / phi + sizes[1])
     total = np.array([of_constant - of_energy / phi for of_energy, of_constant in zip(*slopes, strict=True)], float)
     pairs["log_prob_slope"] = total, float(sizes[2] / phi + sizes[3])

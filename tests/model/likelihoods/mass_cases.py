@@ -46,9 +46,9 @@ class Family:
     def log_mass(self, eta, phi, lower, upper):
         eta = torch.as_tensor(eta).view(-1, self.likelihood.outputs, 1, 1, 1)
         lower, upper = (edge.view(-1, 1, 1, 1) for edge in (lower, upper))
-        found = self.likelihood.log_mass(eta, lower, upper, torch.as_tensor(phi).view(1, 1, 1))
-        assert found.shape == (max(len(eta), len(lower)), 1, 1, 1)
-        return found.flatten()
+        nats = self.likelihood.log_mass(eta, lower, upper, torch.as_tensor(phi).view(1, 1, 1))
+        assert nats.shape == (max(len(eta), len(lower)), 1, 1, 1)
+        return nats.flatten()
 
     def exact(self, eta, phi, lower, upper):
         """ln mass as an mpf; η, φ and the edges are taken as the floats that they are."""

@@ -32,8 +32,8 @@ def test_by_default_it_is_the_beta_density_up_to_its_ends(alpha, beta, _):
         for x in (1e-7, 5e-5, 1e-4, 3e-4, 0.2, 0.5, 0.9999, 1 - 2.0**-22):
             exact = (alpha - 1) * mpmath.log(x) + (beta - 1) * mpmath.log1p(-x) - mpmath.log(mpmath.beta(alpha, beta))
             point = torch.full((1, 1, 1, 1), x, dtype=torch.float64)
-            found = Beta().log_prob(eta_of(alpha, beta), point, ONE.double()).item()
-            assert found == pytest.approx(float(exact), rel=1e-9, abs=1e-9)
+            nats = Beta().log_prob(eta_of(alpha, beta), point, ONE.double()).item()
+            assert nats == pytest.approx(float(exact), rel=1e-9, abs=1e-9)
     assert Beta().protocol == "nothing clipped"
 
 

@@ -53,11 +53,11 @@ def slopes(function, values):
     """Central differences, as floats."""
     step = mp.mpf(10) ** -25
     values = [mp.mpf(value) for value in values]
-    found = []
+    differences = []
     for i, at in enumerate(values):
         ends = [function([*values[:i], at + sign * step * (1 + abs(at)), *values[i + 1 :]]) for sign in (1, -1)]
-        found.append(float((ends[0] - ends[1]) / (2 * step * (1 + abs(at)))))
-    return found
+        differences.append(float((ends[0] - ends[1]) / (2 * step * (1 + abs(at)))))
+    return differences
 
 
 def value(number, dtype=torch.float64):
@@ -85,17 +85,15 @@ def test_probabilities_and_slopes_keep_their_digits(phi, dtype):
         to_log_mean, rounded = float((mean - x) / (1 + (phi or 0) * mean)), eps * (1 + abs(float(at[0])))
         slack = 4 * (eps + abs(to_log_mean) * rounded)
         assert nats.item() == pytest.approx(float(exact), rel=4 * eps, abs=slack), (x, off)
-        found = torch.autograd.grad(nats.sum(), [eta, dispersion][: len(at)])
+        gradients = torch.autograd.grad(nats.sum(), [eta, dispersion][: len(at)])
         to_eta, slack = to_log_mean / (1 + max(0.0, float(at[0]) - 17)), float(mean / (1 + (phi or 0) * mean)) * rounded
-        assert found[0].item() == pytest.approx(to_eta, rel=4 * eps, abs=4 * slack), (x, off)
+        assert gradients[0].item() == pytest.approx(to_eta, rel=4 * eps, abs=4 * slack), (x, off)
         if phi is not None:
             # in ln φ, as it is learned: E/φ − E·1/φ and the digits of x − μ
             expected = phi * slopes(lambda v, x=x: -log_mass(x, *v), at)[1]
             lost = float(abs(exact)) + float(abs(mean - x)) / (1 + phi * x) + 1
-            assert phi * found[1].item() == pytest.approx(expected, rel=1e3 * eps, abs=9 * lost * rounded + 2e-12), (
-                x,
-                off,
-            )
+            slack = 9 * lost * rounded + 2e-12
+            assert phi * gradients[1].item() == pytest.approx(expected, rel=1e3 * eps, abs=slack), (x, off)
 
 
 @pytest.mark.parametrize("family", [NegativeBinomial, ZeroInflatedNegativeBinomial])
@@ -104,17 +102,17 @@ def test_what_the_decoder_gives_is_what_would_be_shared(family):
     for x, log_phi, eta in product((0.0, 1.0, 9.0), (-9.0, -1.0, 2.0), (-2.0, 1.5)):
         outputs = torch.tensor([eta, log_phi, 0.4][: 3 if family is ZeroInflatedNegativeBinomial else 2])
         leaf = outputs.double().requires_grad_()
-        found = family("decoder").log_prob(leaf.view(1, -1, 1, 1, 1), value(x), ONE.double())
+        by_decoder = family("decoder").log_prob(leaf.view(1, -1, 1, 1, 1), value(x), ONE.double())
 
         def exact(v, x=x):
             return log_mass(x, v[0], mp.mpf(1e-6) + mp.exp(v[1]), *v[2:])
 
-        assert_allclose(found.item(), float(exact([mp.mpf(v) for v in leaf.tolist()])), rtol=1e-11)
-        (slope,) = torch.autograd.grad(found.sum(), leaf)
+        assert_allclose(by_decoder.item(), float(exact([mp.mpf(v) for v in leaf.tolist()])), rtol=1e-11)
+        (slope,) = torch.autograd.grad(by_decoder.sum(), leaf)
         assert_allclose(slope, slopes(exact, leaf.tolist()), rtol=1e-8, atol=1e-10)
         shared = family().log_prob(leaf[[0, *range(2, len(leaf))]].view(1, -1, 1, 1, 1), value(x),
                                    (1e-6 + leaf[1].exp()).view(1, 1, 1))  # fmt: skip
-        assert_allclose(shared.item(), found.item(), rtol=1e-12)
+        assert_allclose(shared.item(), by_decoder.item(), rtol=1e-12)
 
 
 def test_means_beyond_any_count_grow_slowly_and_the_protocol_says_so():
@@ -170,14 +168,14 @@ def test_masses_of_bins_and_their_slopes(mean, phi, logit):
     for lower, upper in BINS:
         eta = torch.stack([leaf[0], *leaf[2:]]).view(1, -1, 1, 1, 1)
         dispersion = leaf[1].view(1, 1, 1) if names > 1 else ONE.double()
-        found = family.log_mass(eta, value(lower), value(upper), dispersion)
+        nats = family.log_mass(eta, value(lower), value(upper), dispersion)
         if (lower, upper) in ((2.2, 2.8), (-5.0, -1.0)):  # no count
-            assert found.item() == -inf
+            assert nats.item() == -inf
             continue
         true = exact([mp.mpf(v) for v in leaf.tolist()], lower, upper)
         by_leaf = slopes(lambda v, lower=lower, upper=upper: exact(v, lower, upper), leaf.tolist())
-        assert_allclose(found.item(), float(true), rtol=1e-8, atol=1e-8, err_msg=f"{lower} {upper}")
-        (slope,) = torch.autograd.grad(found.sum(), leaf, allow_unused=True) if found.requires_grad else (0 * leaf,)
+        assert_allclose(nats.item(), float(true), rtol=1e-8, atol=1e-8, err_msg=f"{lower} {upper}")
+        (slope,) = torch.autograd.grad(nats.sum(), leaf, allow_unused=True) if nats.requires_grad else (0 * leaf,)
         assert_allclose(slope, by_leaf, rtol=1e-6, atol=1e-6, err_msg=f"{lower} {upper}")
 
 
@@ -199,11 +197,11 @@ def test_a_loss_without_ln_x_factorial_is_no_density():
 
 def test_weightings_of_counts():
     """The overdispersion is learned, one or several; a decoder that gives it leaves nothing to learn."""
-    shared, given = NegativeBinomial(), NegativeBinomial("decoder")
+    shared, by_decoder = NegativeBinomial(), NegativeBinomial("decoder")
     assert isinstance(auto_weighting(shared, (4,)), LearnedPrecision)
     assert LearnedPrecision(shared, (4,), per="value").dispersion.shape == (4,)
-    assert isinstance(auto_weighting(given, (4,)), FixedDispersion)
-    for likelihood in (given, Poisson()):
+    assert isinstance(auto_weighting(by_decoder, (4,)), FixedDispersion)
+    for likelihood in (by_decoder, Poisson()):
         with pytest.raises(VaeklError, match=f"weighting=learned_precision does not fit likelihood={likelihood.name}"):
             LearnedPrecision(likelihood, (4,))
         with pytest.raises(VaeklError, match=r"0\.5"):

@@ -26,9 +26,9 @@ def ask(case, method, x=None):
     """The method's answer for each value of x, in float64."""
     count = 1 if x is None else len(x)
     eta, phi = case.tensors(count)
-    given = {"energy": (x, phi), "log_prob": (x, phi)}.get(method, (phi,))
-    given = [v.view(-1, 1, 1, 1) if v is x and x is not None else v for v in given]
-    answer = getattr(case.likelihood, method)(eta, *given)
+    arguments = {"energy": (x, phi), "log_prob": (x, phi)}.get(method, (phi,))
+    arguments = [v.view(-1, 1, 1, 1) if v is x and x is not None else v for v in arguments]
+    answer = getattr(case.likelihood, method)(eta, *arguments)
     assert answer.shape == (count, 1, 1, 1)
     return answer.flatten().numpy()
 

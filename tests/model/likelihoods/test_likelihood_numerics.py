@@ -32,18 +32,18 @@ def cb_values(a):
     a = a.clone().requires_grad_()
     log_norm_const, mean = cb.log_norm_const(a), cb.mean(a)
     (slope,), (mean_slope,) = torch.autograd.grad(log_norm_const.sum(), a), torch.autograd.grad(mean.sum(), a)
-    found = [log_norm_const, slope, mean, mean_slope, cb.variance(a)]
-    return dict(zip(CB, (value.detach() for value in found), strict=True))
+    values = [log_norm_const, slope, mean, mean_slope, cb.variance(a)]
+    return dict(zip(CB, (value.detach() for value in values), strict=True))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 def test_cb_is_exact_at_every_logit(dtype, tolerance):
     a = torch.tensor(LOGITS, dtype=dtype)
-    for name, found in cb_values(a).items():
+    for name, computed in cb_values(a).items():
         at_zero, form = CB[name]
         exact = [float(form(mp.mpf(value)) if value else at_zero) for value in a.tolist()]
-        assert found.dtype == dtype
-        assert_allclose(found.numpy(), exact, rtol=tolerance, atol=0, err_msg=name)
+        assert computed.dtype == dtype
+        assert_allclose(computed.numpy(), exact, rtol=tolerance, atol=0, err_msg=name)
 
 
 def test_cb_quantile_inverts_the_cdf_up_to_the_ends():
@@ -63,8 +63,8 @@ def test_cb_is_finite_at_huge_logits(dtype):
     for value in (0.0, 0.5, 1.0):
         eta = logits.view(-1, 1, 1, 1, 1).clone().requires_grad_()
         x = torch.full((len(logits), 1, 1, 1), value)
-        found = [likelihood.log_prob(eta, x, one), likelihood.mean(eta, one), likelihood.log_norm_const(eta, one)]
-        for answer in found:
+        answers = [likelihood.log_prob(eta, x, one), likelihood.mean(eta, one), likelihood.log_norm_const(eta, one)]
+        for answer in answers:
             (slope,) = torch.autograd.grad(answer.sum(), eta)
             assert answer.dtype == torch.float32 and slope.dtype == dtype
             assert answer.isfinite().all() and slope.isfinite().all()
@@ -100,9 +100,9 @@ def test_beta_ln_c_keeps_float32s_digits():
         for beta in sizes:
             eta = torch.tensor(beta_eta(alpha, beta)).view(1, 2, 1, 1, 1)
             used = (torch.nn.functional.softplus(eta) + 1e-4).flatten().tolist()
-            found, exact = Beta().log_norm_const(eta, one), float(beta_ln_c(*used))
-            assert found.dtype == torch.float32
-            assert_allclose(found.item(), exact, rtol=2e-7, atol=1e-6)
+            constant, exact = Beta().log_norm_const(eta, one), float(beta_ln_c(*used))
+            assert constant.dtype == torch.float32
+            assert_allclose(constant.item(), exact, rtol=2e-7, atol=1e-6)
 
 
 def test_beta_gradient_in_float32():
@@ -183,14 +183,14 @@ def test_cb_s_density_in_one_pass_and_its_gradients_are_exact(dtype, tolerance):
     for x in (0.0, 1 / 3, 0.998, 1.0):
         a = torch.tensor(LOGITS, dtype=dtype, requires_grad=True)
         at = torch.full_like(a, x).detach().requires_grad_()
-        found = cb.log_prob(a, at)
-        to_a, to_x = torch.autograd.grad(found.sum(), (a, at))
+        nats = cb.log_prob(a, at)
+        to_a, to_x = torch.autograd.grad(nats.sum(), (a, at))
         exact = [
             mp.mpf(v) * mp.mpf(at[0].item()) - mp.log(mp.expm1(mp.mpf(v)) / mp.mpf(v)) if v else mp.mpf(0)
             for v in a.tolist()
         ]
         scale = np.array([max(1, abs(v)) for v in a.tolist()])
-        assert (np.abs(found.detach().double().numpy() - np.array([float(v) for v in exact])) < tolerance * scale).all()
+        assert (np.abs(nats.detach().double().numpy() - np.array([float(v) for v in exact])) < tolerance * scale).all()
         slope = [at[0].item() - (float(1 / (1 - mp.exp(-mp.mpf(v))) - 1 / mp.mpf(v)) if v else 0.5) for v in a.tolist()]
         assert_allclose(to_a.numpy(), slope, rtol=0, atol=tolerance)
         assert torch.equal(to_x, a.detach())

@@ -42,11 +42,11 @@ def test_parts_are_the_sums_of_the_two_methods(family, phi, dtype):
         total = (energy * weight.view(5, 1, 1, 1)).sum() + (log_norm_const * weight.flip(0)).sum()
         return energy, log_norm_const, torch.autograd.grad(total, eta)[0]
 
-    found = graded(*likelihood.parts(eta, x, value, tempered=phi is not None))
+    figures = graded(*likelihood.parts(eta, x, value, tempered=phi is not None))
     constant = likelihood.log_norm_const(eta, value).sum((1, 2, 3))
     expected = graded(likelihood.energy(eta, x, value).sum_to_size(5, *shape), constant)
-    assert found[0].shape == (5, *shape) and found[1].shape == (5,)
-    for ours, theirs in zip(found, expected, strict=True):
+    assert figures[0].shape == (5, *shape) and figures[1].shape == (5,)
+    for ours, theirs in zip(figures, expected, strict=True):
         assert ours.dtype == dtype
         assert_close(ours, theirs, rtol=10 * TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
 
@@ -104,13 +104,13 @@ def test_cb_s_parts_and_their_slopes_are_exact_at_every_logit(x, dtype):
         "energy's slope": [1 / (1 + mp.exp(-v)) - x for v in logits],
         "ln C's slope": [1 / v - 1 / mp.sinh(v) if v else mp.mpf(0) for v in logits],
     }
-    found = dict(zip(exact, (energy, constant, *slopes), strict=True))
+    figures = dict(zip(exact, (energy, constant, *slopes), strict=True))
     for name, values in exact.items():
         # σ(a) − x cancels but for x = 0; what is below float32's normal numbers has no digits to keep
         slack = TOLERANCE[dtype] if name == "energy's slope" and x else 1e-37
         expected = np.array([float(v) for v in values])
         assert_allclose(
-            found[name].detach().flatten().numpy(), expected, rtol=TOLERANCE[dtype], atol=slack, err_msg=name
+            figures[name].detach().flatten().numpy(), expected, rtol=TOLERANCE[dtype], atol=slack, err_msg=name
         )
 
 
@@ -126,12 +126,12 @@ def test_a_part_that_is_dropped_leaves_no_gradient(kept, monkeypatch):
     energy, constant = ContinuousBernoulli().parts(eta, x, torch.ones(1, 1, 1), tempered=False)
     if kept == "energy":
         monkeypatch.setattr(cb, "_slope", None)  # a dropped constant costs no slope
-        (found,) = torch.autograd.grad(energy.sum(), eta)
+        (gradient,) = torch.autograd.grad(energy.sum(), eta)
         bce = binary_cross_entropy_with_logits(eta[:, 0], x, reduction="sum")
-        assert_close(found, torch.autograd.grad(bce, eta)[0], rtol=1e-6, atol=1e-7)
+        assert_close(gradient, torch.autograd.grad(bce, eta)[0], rtol=1e-6, atol=1e-7)
     elif kept == "constant":
-        (found,) = torch.autograd.grad(constant.sum(), eta)
-        assert_close(found, cb.log_norm_const_slope(eta.detach()), rtol=0, atol=0)
+        (gradient,) = torch.autograd.grad(constant.sum(), eta)
+        assert_close(gradient, cb.log_norm_const_slope(eta.detach()), rtol=0, atol=0)
     else:
         with torch.no_grad():
             again = ContinuousBernoulli().parts(eta, x, torch.ones(1, 1, 1), tempered=False)
@@ -169,7 +169,7 @@ def test_compiled_parts_are_the_eager_ones_without_a_graph_break(family):
         energy, constant = likelihood.parts(eta, x, phi, tempered=False)
         return energy.sum() - 2 * constant.sum()
 
-    found, expected = torch.compile(loss, fullgraph=True)(eta, x), loss(eta, x)
-    assert_close(found, expected, rtol=1e-6, atol=0)
-    slopes = [torch.autograd.grad(value, eta)[0] for value in (found, expected)]
+    compiled, expected = torch.compile(loss, fullgraph=True)(eta, x), loss(eta, x)
+    assert_close(compiled, expected, rtol=1e-6, atol=0)
+    slopes = [torch.autograd.grad(value, eta)[0] for value in (compiled, expected)]
     assert_close(*slopes, rtol=1e-6, atol=1e-6)

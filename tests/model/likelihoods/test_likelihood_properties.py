@@ -94,13 +94,13 @@ def expected(batch, key):
     return [np.moveaxis(pair, -1, 1) for pair in pairs] if pairs[0].ndim == 5 else pairs
 
 
-def close(found, want, size, what):
+def close(value, want, size, what):
     """Finite, of the right shape, and as near as the rounding of its terms allows."""
-    eps = torch.finfo(found.dtype).eps / 2
-    found = found.detach().double().numpy()
-    assert found.shape == want.shape and np.isfinite(found).all(), what
-    excess = np.abs(found - want) - (ULPS * eps * size + TINY)
-    assert (excess <= 0).all(), f"{what}: {found[excess > 0]} is not {want[excess > 0]} ± {size[excess > 0] * eps}"
+    eps = torch.finfo(value.dtype).eps / 2
+    value = value.detach().double().numpy()
+    assert value.shape == want.shape and np.isfinite(value).all(), what
+    excess = np.abs(value - want) - (ULPS * eps * size + TINY)
+    assert (excess <= 0).all(), f"{what}: {value[excess > 0]} is not {want[excess > 0]} ± {size[excess > 0] * eps}"
 
 
 def property_of(check):

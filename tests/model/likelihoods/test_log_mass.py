@@ -79,11 +79,11 @@ def test_all_levels_together_have_mass_one_and_finite_gradients(family, eta, phi
     for lower, upper in RULERS:
         leaf, dispersion = torch.tensor(eta).requires_grad_(), torch.tensor(phi).requires_grad_()
         each = leaf.expand(len(lower), len(eta))
-        found = family.log_mass(each, dispersion, lower, upper)
-        assert found.isfinite().all()
-        mass = found.detach().double().exp()
+        nats = family.log_mass(each, dispersion, lower, upper)
+        assert nats.isfinite().all()
+        mass = nats.detach().double().exp()
         assert mass.sum().item() == pytest.approx(1, abs=1e-6)
-        slopes, dispersion_slope = torch.autograd.grad(found.sum(), (each, dispersion))
+        slopes, dispersion_slope = torch.autograd.grad(nats.sum(), (each, dispersion))
         assert slopes.isfinite().all() and dispersion_slope.isfinite()
         # Σ mass = 1 has no slope
         flows = mass.unsqueeze(1) * slopes.double()
@@ -121,13 +121,13 @@ def test_gradients_are_mpmaths(name, eta, phi):
     leaf = torch.tensor([*eta, phi], dtype=torch.float64, requires_grad=True)
     for k in (0, 1, 5, 8, 16):
         lower, upper = (edge[k : k + 1] for edge in RULERS[1])
-        (found,) = torch.autograd.grad(family.log_mass(leaf[:-1], leaf[-1], lower, upper).sum(), leaf)
+        (gradient,) = torch.autograd.grad(family.log_mass(leaf[:-1], leaf[-1], lower, upper).sum(), leaf)
         slopes = []
         for i in range(len(leaf)):
             moved = [[mp.mpf(v) + sign * step * (j == i) for j, v in enumerate([*eta, phi])] for sign in (1, -1)]
             above, below = (family.exact(values[:-1], values[-1], lower.item(), upper.item()) for values in moved)
             slopes.append(float((above - below) / (2 * step)))
-        assert_allclose(found, slopes, rtol=1e-6, atol=1e-8, err_msg=f"bin {k}")
+        assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-8, err_msg=f"bin {k}")
 
 
 def test_the_reference_for_beta_is_scipys():
@@ -153,17 +153,17 @@ def test_the_bins_of_a_law_with_probabilities_at_the_ends():
     eta, one = torch.tensor([0.25]).double(), torch.tensor(1.0).double()
     edges = torch.tensor([-INF, -0.5, 0.0, 0.375, 1.0, INF]).double()
     law = stats.norm(0.25, 1)
-    found = FAMILIES["censored_gaussian"].log_mass(eta, one, edges[:-1], edges[1:]).exp()
+    mass = FAMILIES["censored_gaussian"].log_mass(eta, one, edges[:-1], edges[1:]).exp()
     exact = [0, law.cdf(0), law.cdf(0.375) - law.cdf(0), law.sf(0.375), 0]
-    assert_allclose(found, exact, rtol=1e-12)
+    assert_allclose(mass, exact, rtol=1e-12)
 
 
 def test_max_logit_clips_the_mass_as_it_clips_the_density():
     lower, upper = RULERS[1]
     clipped = Family(ContinuousBernoulli(max_logit=9.21), [], cb_mass)
-    found = clipped.log_mass(torch.tensor([1600.0]).double(), torch.tensor(2.0), lower, upper)
+    nats = clipped.log_mass(torch.tensor([1600.0]).double(), torch.tensor(2.0), lower, upper)
     exact = [float(clipped.exact((9.21,), 2.0, lower[k].item(), upper[k].item())) for k in range(17)]
-    assert_allclose(found, exact, rtol=1e-12)
+    assert_allclose(nats, exact, rtol=1e-12)
 
 
 @pytest.mark.parametrize("link", ["identity", "sigmoid"])
@@ -192,10 +192,10 @@ def test_extreme_outputs_have_finite_masses_and_gradients(name):
     family = FAMILIES[name]
     for eta in product(EXTREMES[name], repeat=family.likelihood.outputs):
         leaf, dispersion = torch.tensor([*eta, 1.0]).requires_grad_(), torch.tensor(1.0)
-        found = family.log_mass(leaf[:-1].expand(17, -1), dispersion, *RULERS[1])
-        (slope,) = torch.autograd.grad(found.sum(), leaf)
-        assert found.isfinite().all() and slope.isfinite().all(), eta
-        assert found.exp().sum().item() == pytest.approx(1, abs=1e-6), eta
+        nats = family.log_mass(leaf[:-1].expand(17, -1), dispersion, *RULERS[1])
+        (slope,) = torch.autograd.grad(nats.sum(), leaf)
+        assert nats.isfinite().all() and slope.isfinite().all(), eta
+        assert nats.exp().sum().item() == pytest.approx(1, abs=1e-6), eta
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -231,13 +231,13 @@ def test_the_mass_of_a_t_whose_degrees_are_learned_or_the_decoder_s():
     one, log_two = torch.tensor(1.0), float(np.log(2))
     eta = torch.tensor([0.3, -1.0, log_two], dtype=torch.float64)
     exact = fixed.log_mass(eta[:2], one, lower, upper)
-    found = decoder.log_mass(eta.requires_grad_(), one, lower, upper)
-    assert_allclose(found.detach(), exact, rtol=1e-12)
+    nats = decoder.log_mass(eta.requires_grad_(), one, lower, upper)
+    assert_allclose(nats.detach(), exact, rtol=1e-12)
     scale = torch.tensor(1e-3 + np.exp(-1.0)) ** 2
     learned.likelihood.log_excess.data.fill_(log_two)
     assert_allclose(learned.log_mass(eta[:1].detach(), scale, lower, upper).detach(), exact, rtol=1e-6)
     with pytest.raises(NotImplementedError, match="no gradient in ν"):
-        found.sum().backward()
+        nats.sum().backward()
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 3, 500])
@@ -249,5 +249,5 @@ def test_the_mass_of_a_wide_bin_of_a_beta_is_scipys(alpha):
         edges = law.ppf([1e-4, 0.01, 0.5, 0.99, 1 - 1e-7])
         for lower, upper in ((-INF, edges[3]), (-INF, edges[4]), (edges[0], INF), (edges[0], edges[4])):
             exact = (law.cdf(upper) - law.cdf(lower)) if upper < INF else law.sf(lower)
-            found = family.log_mass(eta, torch.tensor(1.0), *(torch.tensor([edge]).double() for edge in (lower, upper)))
-            assert found.exp().item() == pytest.approx(exact, rel=1e-5), (beta, lower, upper)
+            nats = family.log_mass(eta, torch.tensor(1.0), *(torch.tensor([edge]).double() for edge in (lower, upper)))
+            assert nats.exp().item() == pytest.approx(exact, rel=1e-5), (beta, lower, upper)

@@ -54,6 +54,6 @@ def test_the_masses_of_bins_of_levels_are_sums_of_theirs(case):
         (4.0, INF, []),
     ]:
         edges = (torch.full((1, 1, 1, 1), edge).double() for edge in (lower, upper))
-        found = case.likelihood.log_mass(eta, *edges, phi).item()
+        nats = case.likelihood.log_mass(eta, *edges, phi).item()
         expected = float(mp.log(mp.fsum(inside))) if inside else -INF
-        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9), (lower, upper)
+        assert nats == pytest.approx(expected, rel=1e-9, abs=1e-9), (lower, upper)

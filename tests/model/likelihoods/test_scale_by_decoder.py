@@ -72,11 +72,11 @@ def test_the_slopes_in_both_outputs_are_mpmaths(family):
     for x, mu, raw in [(0.3, 0.5, -1.0), (2.0, -1.0, 3.0), (0.5, 0.50001, -9.0), (0.2, 0.9, -30.0)]:
         eta = torch.tensor([mu, raw], dtype=torch.float64).view(1, 2, 1, 1, 1).requires_grad_()
         at = torch.full((1, 1, 1, 1), x, dtype=torch.float64)
-        (found,) = torch.autograd.grad(family(scale="decoder").log_prob(eta, at, ONE).sum(), eta)
+        (gradient,) = torch.autograd.grad(family(scale="decoder").log_prob(eta, at, ONE).sum(), eta)
         x, mu, raw = (mp.mpf(value) for value in (x, mu, raw))
         by_mu = (log_prob(x, mu + step, raw) - log_prob(x, mu - step, raw)) / (2 * step)
         by_raw = (log_prob(x, mu, raw + step) - log_prob(x, mu, raw - step)) / (2 * step)
-        assert_allclose(found.flatten(), [float(by_mu), float(by_raw)], rtol=1e-9, atol=1e-9)
+        assert_allclose(gradient.flatten(), [float(by_mu), float(by_raw)], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", LAWS)
@@ -187,9 +187,9 @@ def test_the_slope_in_the_decoder_s_degrees_is_mpmaths(raw):
 
     for x in (0.0, 0.7, 40.0):
         eta = torch.tensor([0.0, 0.0, raw], dtype=torch.float64).view(1, 3, 1, 1, 1).requires_grad_()
-        found = StudentT(scale="decoder", df="decoder").log_prob(eta, torch.full((1, 1, 1, 1), x).double(), ONE)
-        (slope,) = torch.autograd.grad(found.sum(), eta)
+        nats = StudentT(scale="decoder", df="decoder").log_prob(eta, torch.full((1, 1, 1, 1), x).double(), ONE)
+        (slope,) = torch.autograd.grad(nats.sum(), eta)
         at, step = mp.mpf(torch.tensor(x).item()), mp.mpf(10) ** -20
         exact = (log_prob(at, mp.mpf(raw) + step) - log_prob(at, mp.mpf(raw) - step)) / (2 * step)
-        assert found.item() == pytest.approx(float(log_prob(at, mp.mpf(raw))), rel=1e-9)
+        assert nats.item() == pytest.approx(float(log_prob(at, mp.mpf(raw))), rel=1e-9)
         assert slope.flatten()[2].item() == pytest.approx(float(exact), rel=1e-7, abs=1e-11)

@@ -188,12 +188,12 @@ def test_a_posterior_is_as_wide_as_the_network_says_up_to_ln_sigma_10():
     with torch.no_grad():
         head.linear.weight.copy_(torch.tensor([[0.0], [1.0]]))
         head.linear.bias.zero_()
-    said = torch.tensor([[-50.0], [-1.0], [2.5], [9.99], [10.0], [10.5], [1e4], [1e30]], requires_grad=True)
-    log_std = head(said)[1]
+    raw = torch.tensor([[-50.0], [-1.0], [2.5], [9.99], [10.0], [10.5], [1e4], [1e30]], requires_grad=True)
+    log_std = head(raw)[1]
     log_std.sum().backward()
     excess = [0.5, 9990.0, 1e30]
     expected = [-50, -1, 2.5, 9.99, 10] + [10 + math.log1p(e) for e in excess]
     assert log_std.flatten().tolist() == pytest.approx(expected, rel=1e-6)
-    assert said.grad.flatten().tolist() == pytest.approx([1] * 5 + [1 / (1 + e) for e in excess], rel=1e-6)
+    assert raw.grad.flatten().tolist() == pytest.approx([1] * 5 + [1 / (1 + e) for e in excess], rel=1e-6)
     assert log_std.exp().isfinite().all()
     assert head(torch.tensor([[torch.nan]]))[1].isnan()

@@ -72,7 +72,7 @@ def test_gradient_is_that_of_the_closed_form(family, per):
     """With φ* put in, E/φ − ln C is s·Σ ln mean(E) + const: autograd through that must agree."""
     model, terms, _ = trained_once(family, per)
     model.weighting.loss(terms, 0.0).backward()
-    found = {name: p.grad for name, p in model.named_parameters()}
+    gradients = {name: p.grad for name, p in model.named_parameters()}
 
     mean, log_std = model.encode(images())
     eta = model.decode(mean + log_std.exp() * noise_of())
@@ -81,8 +81,8 @@ def test_gradient_is_that_of_the_closed_form(family, per):
     values = 24 / max(1, means.numel())
     closed = SCALES[family] * values * means.log().sum()
     expected = torch.autograd.grad(closed, list(model.parameters()))
-    for name, gradient in zip(found, expected, strict=True):
-        assert_close(found[name], gradient, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+    for name, gradient in zip(gradients, expected, strict=True):
+        assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_no_gradient_goes_through_the_solved_dispersion():

@@ -98,13 +98,13 @@ def test_what_is_left_in_the_folder_shows_the_tested_weights(tmp_path):
     """Early stopping tests the best weights, not the last."""
     words = ["optim.lr=0.1", "trainer.steps=400", "trainer.valid_every=10", "trainer.patience=2"]
     run = trained(tmp_path, *words)
-    found = results(run)
-    assert found["weights"] == "best.pt"
+    record = results(run)
+    assert record["weights"] == "best.pt"
     trainer = built(tmp_path, *words).trainer
     for name, same in (("best.pt", True), ("last.pt", False)):
         trainer.load_state_dict(checkpoint.load(run / name))
-        assert (trainer.step == found["step"]) is same
-        for title, grid in pictures(trainer, torch.tensor(found["test"]["kl_per_latent_nats"])).items():
+        assert (trainer.step == record["step"]) is same
+        for title, grid in pictures(trainer, torch.tensor(record["test"]["kl_per_latent_nats"])).items():
             drawn = np.asarray(Image.open(run / f"{title}.png")).transpose(2, 0, 1) / 255
             assert bool(np.abs(drawn - grid.numpy()).max() < 0.51 / 255) is same, (name, title)
 

@@ -70,9 +70,9 @@ def test_served_values_are_those_of_metrics_csv(served, sweep):
     for split, tags in PROMISED.items():
         for tag in tags:
             points = served("plugin/scalars/scalars", tag=f"{split}/{tag}", run="cb/run")
-            found = [(step, value) for _, step, value in points]
+            pairs = [(step, value) for _, step, value in points]
             written = [(int(row["step"]), float(row[tag])) for row in rows(sweep / "cb" / "run", split)]
-            assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in written], tag
+            assert pairs == [(step, pytest.approx(value, rel=1e-6)) for step, value in written], tag
 
 
 def test_histograms_pictures_and_the_config_as_text(served):
@@ -110,11 +110,11 @@ def test_the_custom_scalars_open_on_the_ledger(served):
 
 def final(run):
     """The figures of results.json under their tags."""
-    found = results(run)
+    record = results(run)
     return {
         f"{split}/{tag}": pytest.approx(value, rel=1e-6)
         for split in ("valid", "test")
-        for tag, value in found[split].items()
+        for tag, value in record[split].items()
         if isinstance(value, float | int)
     }
 
@@ -143,12 +143,12 @@ def test_hparams_compare_the_runs_on_their_final_figures(served, sweep):
     assert {"dataset", "likelihood", "weighting", "schedule", "model", "optim", "experiment"} < columns
     assert {"weighting.beta", "weighting.dispersion", "model.latents", "optim.lr", "model.hidden", "seed"} < columns
     assert not {"output_dir", "data_dir", "run_name", "choices.dataset", "dataset.name"} & columns
-    found = sessions(served)
-    assert set(found) == {"cb/run", "beta/run", "dispersion/run"}
-    assert found["beta/run"][0]["weighting.beta"] == 0.5
-    assert found["dispersion/run"][0]["weighting.dispersion"] == 0.2
-    assert "weighting.beta" not in found["cb/run"][0]
-    for name, (settings, figures) in found.items():
+    shown = sessions(served)
+    assert set(shown) == {"cb/run", "beta/run", "dispersion/run"}
+    assert shown["beta/run"][0]["weighting.beta"] == 0.5
+    assert shown["dispersion/run"][0]["weighting.dispersion"] == 0.2
+    assert "weighting.beta" not in shown["cb/run"][0]
+    for name, (settings, figures) in shown.items():
         assert settings["model.hidden"] == "[16]" and settings["seed"] == "0"
         assert figures == final(sweep / name)
 
@@ -219,8 +219,8 @@ def every_step_is_served_once(run):
     with tensorboard(run.parent) as address:
         served = address.when_loaded(["run"])
         for split in PROMISED:
-            found = served("plugin/scalars/scalars", tag=f"{split}/elbo_nats", run="run")
-            assert [step for _, step, _ in found] == [int(row["step"]) for row in rows(run, split)]
+            points = served("plugin/scalars/scalars", tag=f"{split}/elbo_nats", run="run")
+            assert [step for _, step, _ in points] == [int(row["step"]) for row in rows(run, split)]
 
 
 def resume(folder):

@@ -46,8 +46,8 @@ def test_the_kl_of_a_second_group(second, mistakes):
     answer = report_of(of_two_groups(second))
     assert len(answer.mistakes) == len(mistakes), answer.mistakes
     assert all(part in sentence for part, sentence in zip(mistakes, answer.mistakes, strict=True)), answer.mistakes
-    said = answer.text()
-    assert "logvar2 = ln σ² of further latents" in said and "prior_logvar1 = ln σ² of the prior" in said
+    text = answer.text()
+    assert "logvar2 = ln σ² of further latents" in text and "prior_logvar1 = ln σ² of the prior" in text
     assert (answer.loss is not None) == (not mistakes or "no gradient" in mistakes[0])
 
 

@@ -164,8 +164,8 @@ def test_my_own_pictures_in_their_order(copy, tmp_path, arrays, words, indices, 
     drawings = np.load(files[f"reconstructions_mean{'_all' if 'sample.split=all' in words else ''}.npz"])
     assert np.array_equal(np.round(drawings["inputs"][:, 0] * 17 - 0.5), MINE[list(indices)])
     assert drawings["posterior_mean"].shape == (len(indices), 4)
-    said = [line for line in out.splitlines() if "left out" in line]
-    assert len(said) == len(lines) and all(part in line for part, line in zip(lines, said, strict=True))
+    left_out = [line for line in out.splitlines() if "left out" in line]
+    assert len(left_out) == len(lines) and all(part in line for part, line in zip(lines, left_out, strict=True))
 
 
 def test_what_is_held_out_of_my_own_pictures_is_counted(copy, tmp_path):
