@@ -16,6 +16,7 @@ from torchvision import datasets
 from torchvision.datasets import utils
 
 from vaekl.data.sources import vision
+from vaekl.data.sources.idx import read_idx
 from vaekl.data.sources.staging import data_root
 
 
@@ -233,3 +234,39 @@ def test_a_fetched_archive_lands_whole(copied, monkeypatch):
     monkeypatch.setattr(utils, "_urlretrieve", lambda url, filename, **_: Path(filename).write_bytes(whole))
     assert len(vision.mnist(str(copied)).test) == 10_000
     assert (raw / "t10k-labels-idx1-ubyte.gz").read_bytes() == whole
+
+
+@pytest.mark.parametrize("kind", ["MNIST", "EMNIST"])
+def test_unpacked_files_are_read_as_torchvision_reads_them(kind, tmp_path, monkeypatch):
+    raw = tmp_path / kind / "raw"
+    raw.mkdir(parents=True)
+    numbers = np.random.default_rng(0)
+    prefixes = {"MNIST": ("train", "t10k"), "EMNIST": ("emnist-letters-train", "emnist-letters-test")}[kind]
+    for prefix, count in zip(prefixes, (7, 3), strict=True):
+        for what, shape in (("images-idx3", (count, 4, 5)), ("labels-idx1", (count,))):
+            begin = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes()
+            file = raw / f"{prefix}-{what}-ubyte"
+            file.write_bytes(begin + numbers.integers(256, size=shape, dtype=np.uint8).tobytes())
+    read = {"MNIST": vision.mnist, "EMNIST": lambda root: vision.emnist(root, split="letters")}[kind]
+    monkeypatch.setattr(vision, "torchvision", lambda module: pytest.fail("torchvision is loaded"))
+    source = read(str(tmp_path))
+    settings = {"split": "letters"} if kind == "EMNIST" else {}
+    for split, images, labels in (
+        (True, source.train, source.train_labels),
+        (False, source.test, source.test_labels),
+    ):
+        theirs = getattr(datasets, kind)(tmp_path, train=split, **settings)
+        expected = theirs.data.transpose(1, 2) if kind == "EMNIST" else theirs.data
+        assert torch.equal(images[:, 0], expected)
+        assert torch.equal(labels, theirs.targets)
+        assert images.dtype == torch.uint8
+        assert labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    "content", [b"", bytes([0, 0, 8, 1]), bytes([0, 0, 9, 1, 0, 0, 0, 1, 5]), bytes([0, 0, 8, 1, 0, 0, 0, 2, 5])]
+)
+def test_a_file_that_is_not_whole_or_not_of_bytes_is_refused(content, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match="file"):
+        read_idx(tmp_path / "file", 1, 1 << 20)

@@ -3,12 +3,15 @@
 import logging
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from vaekl.data.inventory import some_of
+from vaekl.data.ondisk import Array
 from vaekl.data.sources.build import Part, build_source
+from vaekl.data.sources.idx import read_idx
 from vaekl.data.sources.images import decoded, read_images
 from vaekl.data.sources.pixels import Decoding
 from vaekl.data.sources.staging import data_root, obtain
@@ -20,6 +23,8 @@ from vaekl.system.libraries import torchvision
 log = logging.getLogger(__name__)
 EMNIST_SPLITS = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
 TRAIN = {"train": True, "test": False}
+#: the two files of each split in MNIST's format, and how many axes they have
+_CONTENTS = {"images-idx3": 3, "labels-idx1": 1}
 
 
 def mnist(root: str | None = None, name: str = "mnist") -> Source:
@@ -170,30 +175,42 @@ def celeba(root: str | None = None, name: str = "celeba", size: int = 64, crop: 
 
 
 def _idx(kind_name: str, root: str | None, name: str, **arguments: str) -> Source:
-    """MNIST and the data sets in its file format, by the name of torchvision's class."""
+    """MNIST and the data sets in its file format, by the name of torchvision's class.
+
+    Only where they are not unpacked is torchvision loaded, which unpacks or fetches them.
+    """
+    is_emnist, place = kind_name == "EMNIST", data_root(root)
+    prefixes = {split: f"emnist-{arguments['split']}-{split}" if is_emnist else split for split in TRAIN}
+    if not is_emnist:
+        prefixes["test"] = "t10k"
+    raw, most = f"{kind_name}/raw", 1 << 30 if is_emnist else 1 << 26
+    files = {split: {f"{raw}/{prefixes[split]}-{what}-ubyte": _CONTENTS[what] for what in _CONTENTS} for split in TRAIN}
+
+    def part(images: Array, labels: Array, split: str) -> Part:
+        images = images[:, None]
+        # EMNIST's files hold each image on its side
+        return Part(images.swapaxes(2, 3) if is_emnist else images, labels, f"{split} of {name}")
+
+    with suppress(OSError, ValueError):  # torchvision says what is missing or wrong
+        arrays = {split: [read_idx(place / file, axes, most) for file, axes in files[split].items()] for split in TRAIN}
+        parts = {split: part(images, labels.astype(np.int64), split) for split, (images, labels) in arrays.items()}
+        return build_source(name, parts, levels=256)
     original = getattr(torchvision("datasets"), kind_name)
     # without what torchvision kept before 2021, files of PyTorch's that it would read before it looks at any other
     kind = type(kind_name, (original,), {"_check_legacy_exist": lambda self: False})
 
     def one(folder: Path, download: bool, split: str) -> Part:
         stored = kind(folder, train=TRAIN[split], download=download, **arguments)
-        images = stored.data.numpy()[:, None]
-        if kind_name == "EMNIST":
-            images = images.swapaxes(2, 3)  # its files hold each image on its side
-        return Part(images, stored.targets.numpy(), f"{split} of {name}")
+        return part(stored.data.numpy(), stored.targets.numpy(), split)
 
     def read(folder: Path, download: bool) -> dict[str, Part]:
         return {split: one(folder, download, split) for split in TRAIN}
 
-    raw = f"{kind_name}/raw"
-    if kind_name == "EMNIST":
-        parts = [f"emnist-{arguments['split']}-{split}" for split in TRAIN]
-        archives, most = [(f"{raw}/gzip.zip", original.md5)], 1 << 30
-        unpacked = [f"{raw}/{part}-{what}-ubyte" for part in parts for what in ("images-idx3", "labels-idx1")]
-    else:
-        archives, most = [(f"{raw}/{file}", md5) for file, md5 in original.resources], 1 << 26
-        unpacked = [path.removesuffix(".gz") for path, _ in archives]
-    return _load(name, kind_name, root, archives, read, most, unpacked=unpacked)
+    archives = [("gzip.zip", original.md5)] if is_emnist else original.resources
+    archives = [(f"{raw}/{file}", md5) for file, md5 in archives]
+    return _load(
+        name, kind_name, root, archives, read, most, unpacked=[file for both in files.values() for file in both]
+    )
 
 
 def _cifar(kind_name: str, root: str | None, name: str) -> Source:
