@@ -22,7 +22,7 @@ def test_the_plan_says_what_becomes_of_the_candidates():
     plan = Planned(budget=60, candidates=[], rungs=rungs, finalists=3, final_step=1200, seconds=50)
     assert plan_line(plan, 3, 2) == (
         "26 candidates to step 100, then the best 9 to step 200, then the best 3 to about step 1,200, then these with "
-        "other seeds; 2 at a time"
+        "other seeds as time allows; 2 at a time"
     )
     few = Planned(budget=60, candidates=[], rungs=[], finalists=2, final_step=50, seconds=50)
     assert plan_line(few, 1, 1) == "2 candidates to about step 50; 1 at a time"

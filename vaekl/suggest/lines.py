@@ -39,5 +39,5 @@ def plan_line(chosen: Planned, seeds: int, jobs: int) -> str:
     who = [f"{counts[0]} candidates", *(f"the best {count}" for count in counts[1:])]
     stages = [f"{some} to {end}" for some, end in zip(who, ends, strict=True)]
     if seeds > 1:
-        stages.append("these with other seeds")
+        stages.append("these with other seeds as time allows")
     return f"{', then '.join(stages)}; {jobs} at a time"

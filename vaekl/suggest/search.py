@@ -281,7 +281,8 @@ class Search(Session):
 
     def _say_plan(self, chosen: Planned, tried: int) -> None:
         self.say(f"plan        {plan_line(chosen, self.options.seeds, self.jobs)}")
-        left = f", {tried - len(chosen.candidates)} candidates left out" if len(chosen.candidates) < tried else ""
+        out = tried - len(chosen.candidates)
+        left = f", {out} candidate{'s' if out > 1 else ''} left out" if out > 0 else ""
         self.say(f"            about {duration(chosen.seconds)} of {duration(max(1.0, self.left))} that are left{left}")
 
 
