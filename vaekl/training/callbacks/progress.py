@@ -40,6 +40,8 @@ class ProgressDisplay(Callback):
             TimeRemainingColumn(compact=True),
             console=self.console,
             transient=True,
+            # a thread draws it, and each time keeps the step waiting for Python's lock
+            refresh_per_second=2,
         )
         self._task = self.bar.add_task("", total=trainer.plan.total_steps, completed=trainer.step)
         self.bar.start()
