@@ -38,6 +38,61 @@ def test_an_error_is_raised_when_all_have_ended(tmp_path):
     assert (tmp_path / "later").exists()
 
 
+class OfTwoError(Exception):
+    """An error that is pickled without what makes it."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def odd():
+    raise OfTwoError("one", "other")
+
+
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        (odd, "OfTwoError: one and other cannot"),
+        (lambda: lambda: 1, "a function cannot"),
+        (partial(raises, lambda: 1), "ValueError: <function"),
+    ],
+)
+def test_what_cannot_be_handed_over_is_named(task, sentence):
+    with pytest.raises(forks.FailedTaskError, match=sentence):
+        forks.results([task, lambda: 1], 2, nothing)
+
+
+def test_an_error_brings_the_traceback_of_its_process():
+    with pytest.raises(ValueError, match="wrong") as caught:
+        forks.results([partial(raises, "wrong")], 1, nothing)
+    assert "in raises" in caught.value.__notes__[0]
+
+
+def test_a_signal_that_comes_with_the_fork_is_left_to_the_process_s_own_handling(monkeypatch):
+    fork, parent = os.fork, os.getpid()
+
+    def interrupted():
+        child = fork()
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGINT)
+        return child
+
+    monkeypatch.setattr(os, "fork", interrupted)
+    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    assert forks.results([lambda: 1], 1, ignore) == [1]
+
+
+def test_where_no_process_can_be_begun_that_is_raised_and_nothing_stays_open(monkeypatch):
+    def no_process():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fork", no_process)
+    with pytest.raises(BlockingIOError):
+        forks.results([nothing], 1, nothing)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_no_more_than_so_many_at_a_time(tmp_path):
     def others(name):
         (tmp_path / name).touch()

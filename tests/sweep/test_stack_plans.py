@@ -7,13 +7,13 @@ from cli_helpers import SMALL, finished, results, vaekl
 from forks import Fork, command
 
 from vaekl.store import sweep_folder
-from vaekl.sweep import launch, parse, plan
+from vaekl.sweep import launch, parse, plan, trying
 from vaekl.system.console import Console
 
 
 def untried(words):
     """`python -m vaekl WORDS`, which does not first try the runs."""
-    plan.tried = lambda *_, **__: None
+    trying.tried = lambda *_, **__: None
     return command(words)
 
 
@@ -42,7 +42,7 @@ def planned(folder, monkeypatch, words, trial):
         sizes.append((len(stack), size))
         return trial
 
-    monkeypatch.setattr(plan, "tried", tried)
+    monkeypatch.setattr(trying, "tried", tried)
     monkeypatch.setattr(plan, "allowed_cores", lambda: 2)
     monkeypatch.setattr(plan, "free_memory", lambda: 64e9)
     own, stack = parse.stacked(words)

@@ -6,17 +6,21 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from cli_helpers import SMALL, refused, vaekl
 
 from vaekl.config.groups import CONF, options
+from vaekl.config.job import single
 from vaekl.config.overrides import is_sweep
+from vaekl.run.build import build
+from vaekl.run.config import RunConfig
 from vaekl.store import RunFolder, manifest
-from vaekl.sweep import display, parse, trial, workers
+from vaekl.sweep import display, parse, trial, trying, workers
 from vaekl.sweep import plan as plans
-from vaekl.system import cores
+from vaekl.system import cores, devices
 from vaekl.system.console import Console
 from vaekl.system.errors import StoppedError, VaeklError
 
@@ -91,9 +95,9 @@ def test_runs_whose_numbers_differ_are_tried_once(monkeypatch):
         requests.extend(task.args[1] for task in tasks)
         return [{"runs": [], "stack": {}}]
 
-    monkeypatch.setattr(plans, "_tried", tried)
+    monkeypatch.setattr(trying, "_tried", tried)
     runs = [["likelihood=cb", f"weighting.beta={beta}", f"seed={seed}"] for beta in (0.1, 1) for seed in (0, 1)]
-    plans.tried([*runs, ["likelihood=cb", "weighting.per=value"], ["model=conv"]], [], 1, 1)
+    trying.tried([*runs, ["likelihood=cb", "weighting.per=value"], ["model=conv"]], [], 1, 1)
     assert requests[0] == [runs[-1], ["likelihood=cb", "weighting.per=value"], ["model=conv"]]
 
 
@@ -101,7 +105,7 @@ def test_runs_whose_numbers_differ_are_tried_once(monkeypatch):
 def test_a_trial_knows_sizes_and_times():
     base = ["model=linear", "model.latents=4", "likelihood=gaussian", "trainer.valid_every=500"]
     runs = [[*base, f"trainer.steps={steps}", f"seed={seed}"] for steps in (1000, 20000) for seed in (0, 1)]
-    trial = plans.tried([*runs, ["model=nonsense"]], [], 1, 1)
+    trial = trying.tried([*runs, ["model=nonsense"]], [], 1, 1)
     # means 64 -> 4 with biases, 4 standard deviations that are the same for every image, 4 -> 64 with biases, ln φ
     assert trial.parameters == 64 * 4 + 4 + 4 + 4 * 64 + 64 + 1
     assert trial.device == "cpu" and 2e8 < trial.bytes < 4e9
@@ -112,7 +116,7 @@ def test_a_trial_knows_sizes_and_times():
 def test_a_trial_of_a_stack_has_as_many_runs_as_it_will_have():
     base = ["model.hidden=[16]", "model.latents=2", "weighting=fixed_beta"]
     runs = [[*base, f"weighting.beta={beta}"] for beta in (0.1, 0.2)]
-    trial = plans.tried(runs, [], 1, 1, runs, 12)
+    trial = trying.tried(runs, [], 1, 1, runs, 12)
     assert trial.size == 12 and trial.reason == "" and 0 < trial.stacked < 1
 
 
@@ -135,13 +139,46 @@ def test_a_process_that_has_used_the_gpu_forks_no_runs_for_it(tmp_path, monkeypa
 @pytest.mark.nightly
 def test_a_trial_of_fewer_steps_takes_less_time():
     words = ["model=linear", "model.latents=4", "likelihood=gaussian", "trainer.valid_every=500"]
-    short, long = (plans.tried([[*words, f"trainer.steps={steps}"]], [], 1, 1) for steps in (1000, 20000))
+    short, long = (trying.tried([[*words, f"trainer.steps={steps}"]], [], 1, 1) for steps in (1000, 20000))
     assert 0 < short.seconds < long.seconds
 
 
 def test_runs_that_cannot_be_tried_have_no_sizes(monkeypatch):
-    monkeypatch.setattr(plans, "_costs", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    assert plans.tried([["seed=0"]], [], 1, 1) is None
+    monkeypatch.setattr(trying, "_costs", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    assert trying.tried([["seed=0"]], [], 1, 1) is None
+
+
+def test_a_tried_run_has_the_threads_of_the_plan(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(cores, "free_cores", lambda *_: 7)
+    monkeypatch.setattr(devices, "free_cores", lambda *_: 7)
+
+    def threads(request, runs):
+        build(RunConfig.of(single([*SMALL, *runs[0]]).content), Path("none"), Console(io.StringIO()), callbacks=[])
+        cost = {"step": 1.0, "steps": 1, "seconds": float(torch.get_num_threads()), "bytes": 1, "parameters": 1}
+        return {"runs": [cost | {"device": "cpu"}], "stack": {}}
+
+    monkeypatch.setattr(trying, "_costs", threads)
+    assert trying.tried([["seed=0"]], [], 1, 3).seconds == 3
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_stacks_whose_runs_are_finished_take_no_time(monkeypatch):
+    monkeypatch.setattr(plans, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(plans, "free_memory", lambda: 64e9)
+    trial = plans.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=0.25, size=4, stack_bytes=2e9)
+    each = [list(range(start, start + 4)) for start in range(0, 16, 4)]
+    whole, nearly = (plans.in_stacks(plans.plan(16, finished, False, trial), each) for finished in (0, 12))
+    assert whole.seconds == (10 + 40 * 0.25) * 4 * 2  # two rounds of two stacks of four
+    assert nearly.seconds == whole.seconds / 2
+    assert "2.0 GB a stack" in whole.text()
+
+
+def test_stacks_that_memory_does_not_hold_are_not_beside_each_other(monkeypatch):
+    monkeypatch.setattr(plans, "allowed_cores", lambda: 4)
+    monkeypatch.setattr(plans, "free_memory", lambda: 10e9)
+    trial = plans.Trial(50.0, 5.0, 1e9, 20_000, "cpu", in_steps=40.0, stacked=0.25, size=4, stack_bytes=4e9)
+    assert plans.in_stacks(plans.plan(16, 0, False, trial), [[0] * 4] * 4).at_once == 2
 
 
 def test_cores_and_memory_are_those_that_this_process_has(monkeypatch):

@@ -12,7 +12,7 @@ from forks import Fork, command
 
 from vaekl.store import manifest
 from vaekl.sweep import parse as sweep_words
-from vaekl.sweep import plan
+from vaekl.sweep import trying
 
 SERIAL = "hydra/launcher=basic"
 
@@ -29,7 +29,7 @@ def only(folder):
 
 def untried(words):
     """`python -m vaekl WORDS`, which does not first try the runs for a few steps, in processes of their own."""
-    plan.tried = lambda *_, **__: None
+    trying.tried = lambda *_, **__: None
     return command(words)
 
 

@@ -49,7 +49,7 @@ def trained(trainers, steps_of=lambda trainer: trainer.fit()):
         try:
             with stack.joined(trainers[number]):
                 steps_of(trainers[number])
-        except DivergedError as error:
+        except Exception as error:
             errors[number] = error
 
     stack.train([partial(run, number) for number in range(len(trainers))], said.append)

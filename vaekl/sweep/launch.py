@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.store import manifest, sweep_folder
-from vaekl.sweep import display, ending, parse, plan, slurm, stacks, workers
+from vaekl.sweep import display, ending, parse, plan, slurm, stacks, trying, workers
 from vaekl.sweep.task import Task, Where, import_training, train_one
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
@@ -63,11 +63,7 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     with sole_user(path):
         _check_queue(path, sweep)
         local = sweep.launcher in (None, "basic", "joblib")
-        chosen = (
-            replace(_plan(sweep, path, console, composed), to_evaluate=ending.to_evaluate(path, sweep))
-            if local
-            else None
-        )
+        chosen = _plan(sweep, path, console, {str(composed.dataset._target_)}) if local else None
         if chosen:
             chosen = replace(chosen, to_evaluate=ending.to_evaluate(path, sweep))
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
@@ -144,24 +140,29 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     start = time.perf_counter() - before_imports
     each = sweep.runs()
     kinds = stacks.divided(each, len(each))
-    may_stack = may_stack and sweep.stack != parse.OFF and len(kinds) < len(each)
-    if wants_stacks and not may_stack and not alone:
+    if wants_stacks and not alone and len(kinds) == len(each):
         alone = "no two of the runs differ in numbers of the loss and the optimiser only"
+    if wants_stacks and not alone and sweep.compiles:
+        alone = "with trainer.compile each run takes its steps by itself"
+    may_stack = may_stack and sweep.stack != parse.OFF and len(kinds) < len(each) and not sweep.compiles
     if not may_stack:
-        trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report, start=start)
+        trial = trying.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report, start=start)
         return replace(plan.plan(runs, finished, gpu, trial), alone=alone)
     wish = int(sweep.stack) if sweep.stack.isdecimal() else sweep_folder.stacked(path)
     largest = max(kinds, key=len)
     size = plan.largest_stack(guess, len(largest)) if wish is None else wish
     some = [each[largest[0]], each[largest[-1]]] if size > 1 else []
     stack = min(size, len(largest))
-    trial = plan.tried(each, sweep.directories, guess.at_once, guess.threads, some, stack, sweep.report, start)
+    layout = guess if wish is None else plan.in_stacks(guess, stacks.divided(each, size))
+    trial = trying.tried(each, sweep.directories, layout.at_once, layout.threads, some, stack, sweep.report, start)
     chosen = plan.plan(runs, finished, gpu, trial)
     tried = stacks.divided(each, trial.size if trial else 1)
     if wish is None:
         size = plan.stack_size(chosen, tried)
+    elif sweep.stack.isdecimal() and trial is not None and 1 < trial.size < stack:
+        size = trial.size  # memory holds no more
     sweep_folder.note_stacked(path, size)
-    stacked = plan.in_stacks(chosen, stacks.divided(each, size))
     if size > 1:
-        return replace(stacked, other=chosen.seconds)
+        stacked = plan.in_stacks(chosen, stacks.divided(each, size))
+        return replace(stacked, other=chosen.seconds if wish is None else None)
     return replace(chosen, other=plan.in_stacks(chosen, tried).seconds if trial and trial.size > 1 else None)

@@ -81,6 +81,12 @@ class Sweep:
         return [*(["hydra/launcher=joblib"] if self.tunes_launcher else []), *words]
 
     @property
+    def compiles(self) -> bool:
+        """Whether some run may be compiled, which no stack is; a CUDA graph of a stack is another thing."""
+        values = [o.value() for o in self.overrides if o.key_or_group == "trainer.compile"]
+        return any(str(value).lower() not in ("false", "graph") for value in values)
+
+    @property
     def searches(self) -> bool:
         """Whether a sweeper chooses the values, so that nobody can list the runs beforehand."""
         return self.value("hydra/sweeper") not in (None, "basic")

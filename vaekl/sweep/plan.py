@@ -1,25 +1,17 @@
 """How a sweep uses the machine, said before its first run: how many runs at a time, with how many threads, how long."""
 
 import os
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil
-from pathlib import Path
-from statistics import median
-from typing import Any
 
 from vaekl.store.sweep_schema import MOST_STACKED
-from vaekl.sweep import forks
 from vaekl.system.cores import allowed_cores, free_memory
-from vaekl.system.workers import NO_SEMAPHORES, can_start_several, end_with
+from vaekl.system.workers import NO_SEMAPHORES, can_start_several
 
 #: assumed of a run that could not be tried: PyTorch, the data, TensorBoard
 _BYTES_A_RUN = 1.5e9
-_SHARE_OF_MEMORY = 0.9
-#: how many of the runs are tried, and for how long at most
-_TRIED, _PATIENCE = 6, 120
+SHARE_OF_MEMORY = 0.9
 #: the share of a step's time above which to take it together is not worth it, since a process that dies takes all along
 _WORTH_IT = 0.85
 #: keys in which the runs of a stack may differ: numbers of the loss and of the optimiser; groups by their first word
@@ -39,7 +31,8 @@ class Trial:
         in_steps: how many of the seconds the steps take.
         stacked: the share of a step's time that a run needs in a stack of `size`; None where that was not tried.
         size: of the stack that was tried.
-        reason: why they cannot all take them together, in words, or empty.
+        stack_bytes: of memory, of the process that has tried it; 0 where none was.
+        reason: which of the stack's runs take their steps alone, and why, in lines; or empty.
         evaluation: seconds in which `vaekl eval` measures a run, on average; None where that was not tried.
     """
 
@@ -51,6 +44,7 @@ class Trial:
     in_steps: float = 0.0
     stacked: float | None = None
     size: int = 1
+    stack_bytes: float = 0.0
     reason: str = ""
     evaluation: float | None = None
 
@@ -95,7 +89,8 @@ class Plan:
         if self.stack == 1:
             return trial.seconds * ceil((self.runs - self.finished) / self.at_once)
         saved = trial.in_steps * (1 - (trial.stacked or 1.0))
-        return (trial.seconds - saved) * self.stack * ceil(self.stacks / self.at_once)
+        left = min(self.stacks, ceil((self.runs - self.finished) / self.stack))
+        return (trial.seconds - saved) * self.stack * ceil(left / self.at_once)
 
     def text(self) -> str:
         """The plan as it is printed before the first run."""
@@ -111,11 +106,13 @@ class Plan:
             line = f"{self.runs} runs{finished}: {how} ({self.reason})"
         elif self.alone:
             line += f"\n  not stacked: {self.alone}"
-        elif self.trial is not None and self.trial.reason:
-            line += f"\n  not stacked:{self.trial.reason}"
         if self.trial is None:
             return line + self._evaluation()
+        if self.trial.reason and not self.alone:
+            line += f"\n{self.trial.reason}"
         sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
+        if self.stack > 1 and self.trial.stack_bytes:
+            sizes = f"up to {self.trial.parameters:,} parameters each, {self.trial.stack_bytes / 1e9:.1f} GB a stack"
         line += f"\n  on {self.trial.device}, {sizes}"
         if self.seconds is not None:
             line += f"; about {duration(self.seconds)}{self._evaluation()}"
@@ -145,7 +142,7 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
         return Plan(runs, finished, 1, _threads(cores), "they share one GPU", trial)
     if not can_start_several():
         return Plan(runs, finished, 1, _threads(cores), NO_SEMAPHORES, trial)
-    fit = max(1, int(_SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
+    fit = max(1, int(SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
     at_once = min(left, cores, fit)
     # by all runs, not by those that are left: a run that goes on has the threads that it began with
     threads = _threads(max(1, cores // min(runs, cores, fit)))
@@ -190,98 +187,11 @@ def stack_size(plan: Plan, each: Sequence[Sequence[int]]) -> int:
 def in_stacks(plan: Plan, stacks: Sequence[Sequence[int]]) -> Plan:
     """The same plan with stacks of runs, as many of them at a time as it had runs."""
     cores = plan.at_once * plan.threads
-    at_once = max(1, min(plan.at_once, len(stacks)))
+    bytes_each = plan.trial.stack_bytes if plan.trial else 0.0
+    fit = int(SHARE_OF_MEMORY * free_memory() // bytes_each) if bytes_each else plan.at_once
+    at_once = max(1, min(plan.at_once, len(stacks), fit))
     threads = _threads(max(1, cores // at_once))
     return replace(plan, at_once=at_once, threads=threads, stack=max(map(len, stacks)), stacks=len(stacks))
-
-
-def tried(
-    runs: Sequence[Sequence[str]],
-    directories: Sequence[Path],
-    at_once: int,
-    threads: int,
-    stack: Sequence[Sequence[str]] = (),
-    size: int = 1,
-    report: bool = False,
-    start: float = 0.0,
-) -> Trial | None:
-    """Some of the runs for a few steps each, beside each other as they will be; None where none of them can be.
-
-    Args:
-        runs: the overrides of each.
-        directories: the user's own config folders.
-        at_once: how many processes.
-        threads: of each.
-        stack: those of some runs that are tried together, in each process, after that.
-        size: how many a stack has, where memory suffices.
-        report: whether it is tried too how long `vaekl eval` takes.
-        start: seconds in which this process has imported what the runs need.
-    """
-    # other seeds and other numbers of the loss cost the same; of the rest, some from the whole range, and each process
-    # has something to do
-    kinds = list({tuple(word for word in run if not _is_number(word)): run for run in runs}.values())
-    some = [list(kinds[i * len(kinds) // min(_TRIED, len(kinds))]) for i in range(min(_TRIED, len(kinds)))]
-    some = [some[i % len(some)] for i in range(max(len(some), at_once))]
-    room = _SHARE_OF_MEMORY * free_memory() / at_once
-    request = {
-        "directories": [str(directory.absolute()) for directory in directories],
-        "room": room,
-        "stack": [list(run) for run in stack],
-        "size": size,
-        "report": report,
-    }
-    parts = _tried([partial(_costs, request, some[place::at_once]) for place in range(at_once)], threads)
-    answers = [answer for part in parts for answer in part["runs"]]
-    if not answers:
-        return None
-    timed = [answer for answer in answers if answer["seconds"] is not None]
-    steps = [answer["step"] for answer in timed]
-    together = [part["stack"]["step"] for part in parts if part["stack"]]
-    reasons = {part["stack"]["reason"] for part in parts if part["stack"]}
-    return Trial(
-        sum(answer["seconds"] for answer in timed) / len(timed) if timed else None,
-        start,
-        max(answer["bytes"] for answer in answers),
-        max(answer["parameters"] for answer in answers),
-        answers[0]["device"],
-        sum(answer["step"] * answer["steps"] for answer in timed) / len(timed) if timed else 0.0,
-        median(together) / median(steps) if together and steps else None,
-        min((part["stack"]["size"] for part in parts if part["stack"]), default=1),
-        "; ".join(sorted(reasons)),
-        sum(answer["evaluation"] for answer in timed) / len(timed) if timed and report else None,
-    )
-
-
-def _is_number(word: str) -> bool:
-    """Whether a word is a seed, or a number in which the runs of a stack may differ."""
-    key, _, value = word.partition("=")
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return key == "split_seed" or key.startswith(FREE)
-
-
-def _tried(tasks: Sequence[Callable[[], dict[str, Any]]], threads: int) -> list[dict[str, Any]]:
-    """What they return, in processes beside each other; nothing for one that was killed."""
-    parent = os.getpid()
-
-    def prepare() -> None:
-        import torch
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        end_with(parent)
-        torch.set_num_threads(threads)
-
-    answers = forks.results(tasks, len(tasks), prepare, _PATIENCE)
-    return [answer or {"runs": [], "stack": {}} for answer in answers]
-
-
-def _costs(request: dict[str, Any], runs: list[list[str]]) -> dict[str, Any]:
-    from vaekl.sweep import trial  # imports torch
-
-    return trial.costs(request, runs)
 
 
 def duration(seconds: float) -> str:

@@ -101,7 +101,7 @@ def _stacked(runs: list[list[str]], directories: list[str], size: int) -> dict[s
 
     with build_data.shared():
         stack.train([functools.partial(train, jobs[place % len(jobs)]) for place in range(size)], reasons.append)
-    return {"step": (ended - begun) / steps / size, "size": size, "reason": "; ".join(reasons)}
+    return {"step": (ended - begun) / steps / size, "size": size, "bytes": _resident(), "reason": "\n".join(reasons)}
 
 
 def _cost(overrides: list[str], directories: list[str], room: float, report: bool) -> dict[str, Any]:

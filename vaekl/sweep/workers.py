@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -122,6 +123,8 @@ def alone(run: Callable[[], Any], *paths: Path) -> Any:
             end_with(parent)
             os.write(writing, json.dumps(run()).encode())
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             _flush()
             os._exit(code)
@@ -130,14 +133,16 @@ def alone(run: Callable[[], Any], *paths: Path) -> Any:
         _, status = os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as pipe:
         figure = pipe.read()
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
+    if code := os.waitstatus_to_exitcode(status):
         memory = ": the system was out of memory" if memory_kills() > kills_before else ""
+        reason = f"its process was killed by {signal.Signals(-code).name}{memory}" if code < 0 else ""
+        if code > 0:
+            reason = "its process met an error that is none of the run's: please report it, with what it printed"
         before = manifest.read(paths[0].parent)
         for path in paths:
             # of several, some may have ended, and others not begun
             if len(paths) == 1 or (path.name in before and before[path.name].status in ("running", "killed")):
-                manifest.note(path, status="killed", reason=f"its process was killed by {name}{memory}")
+                manifest.note(path, status="killed" if code < 0 else "failed", reason=reason)
     return json.loads(figure) if figure else None
 
 

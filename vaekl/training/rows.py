@@ -46,8 +46,9 @@ class Rows:
         device = group["params"][0].device
         self.values = torch.zeros(len(modules), sum(self._sizes) + padding, device=device)
         self._padding = [padding] if padding else []
-        keys = MEMORY[type(optimizers[0])](group)
-        self._memory = {key: torch.zeros_like(self.values) for key in keys}
+        # one run may have momentum, and another none
+        self._keys = [MEMORY[type(own)](own.param_groups[index]) for own in optimizers]
+        self._memory = {key: torch.zeros_like(self.values) for keys in self._keys for key in keys}
         self._counts = type(optimizers[0]) is not torch.optim.SGD
         # one number for each optimiser's step, where PyTorch would have made it
         self._counter_device = device if group.get("fused") or group.get("capturable") else torch.device("cpu")
@@ -74,7 +75,7 @@ class Rows:
     def take_in(self, place: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put a run's numbers into its row, and views of the row into the run."""
         own, values = dict(module.named_parameters()), self._of(self.values.detach(), place)
-        memory = {key: self._of(kept, place) for key, kept in self._memory.items()}
+        memory = {key: self._of(self._memory[key], place) for key in self._keys[place]}
         for number, (name, value) in enumerate(values.items()):
             parameter = own[name]
             parameter.grad = None
@@ -104,10 +105,10 @@ class Rows:
         """The rows of some runs as one parameter, and what is remembered of it.
 
         Args:
-            places: of runs that have taken the same number of steps.
+            places: of runs that have taken the same number of steps, with equal settings.
             taken: how many were taken since all were put in their places.
         """
-        memory = {key: kept[places] for key, kept in self._memory.items()}
+        memory = {key: self._memory[key][places] for key in self._keys[places.start]}
         if self._counts:
             memory["step"] = torch.tensor(self.begun[places.start] + taken, device=self._counter_device)
         return self.values.detach()[places], memory

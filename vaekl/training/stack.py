@@ -6,10 +6,11 @@ and the others one after the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Member:
 
     Attributes:
         trainer: while it is trained; None before and after.
-        batch: with which it waits for its next step.
-        ledger: what that step has given.
+        batch: with which it takes its next step, or has taken its last one.
+        ledger: what that step has given; None while it waits for it.
         group: those with whom it takes its steps, once there are any; its place there stays its own to the end.
     """
 
@@ -55,6 +56,7 @@ class Member:
         self.ledger: Tensor | None = None
         self.group: JointStep | None = None
         self.greenlet: greenlet | None = None
+        self._random_numbers: Tensor | None = None
 
     def start(self) -> None:
         """In the run's own greenlet, from its beginning to its end."""
@@ -75,12 +77,45 @@ class Member:
 
     def take(self, batch: Batch) -> Tensor:
         """Hand a batch over and wait for the step; returns its ledger."""
-        assert self.greenlet is not None
-        assert self.greenlet.parent is not None
         self.batch = batch
-        self.greenlet.parent.switch()
+        self._wait()
         assert self.ledger is not None
         return self.ledger
+
+    def _wait(self) -> None:
+        assert self.greenlet is not None
+        assert self.greenlet.parent is not None
+        self.ledger = None
+        self.greenlet.parent.switch()
+
+    def go_on(self) -> None:
+        """Up to its next step, or its end; not where it waits for one."""
+        assert self.greenlet is not None
+        if self.trainer is None or self.ledger is not None:
+            self.greenlet.switch()
+
+    def step_alone(self) -> None:
+        """Take its step without the others."""
+        try:
+            self.ledger = self.trained.take_alone(self.waits_with)
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Let the run see what has ended its step, as if it had taken it by itself."""
+        assert self.greenlet is not None
+        self.greenlet.throw(error)
+
+    @contextmanager
+    def own_random_numbers(self) -> Iterator[None]:
+        """Inside, torch's own generator, from which layers such as dropout draw, is that of a run by itself."""
+        before = torch.get_rng_state()
+        torch.set_rng_state(before if self._random_numbers is None else self._random_numbers)
+        try:
+            yield
+        finally:
+            self._random_numbers = torch.get_rng_state()
+            torch.set_rng_state(before)
 
 
 @contextmanager
@@ -115,18 +150,26 @@ def train(runs: Sequence[Callable[[], None]], say: Callable[[str], Any]) -> None
         member.greenlet = greenlet(member.start)
     left = members
     groups: list[JointStep] | None = None
+    draws = True  # whether some run may draw from torch's own generator: while it is built, or in a step alone
     while left:
         for member in left:
-            assert member.greenlet is not None
-            member.greenlet.switch()
+            with member.own_random_numbers() if draws else nullcontext():
+                member.go_on()
         left = [member for member in left if member.greenlet]
         if groups is None:
             groups = grouped(left, say)
+        draws = any(member.group is None for member in left)
         for group in groups:
-            group.step()
+            try:
+                group.step()
+            except Exception as error:  # each run says what ended it
+                for member in left:
+                    if member.group is group:
+                        member.fail(error)
             if group.remark:
                 say(group.remark)
                 group.remark = ""
         for member in left:
             if member.group is None and member.trainer is not None and member.batch is not None:
-                member.ledger = member.trainer.take_alone(member.batch)
+                with member.own_random_numbers():
+                    member.step_alone()

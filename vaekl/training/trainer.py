@@ -74,7 +74,9 @@ class Trainer:
     ) -> None:
         self.model, self.optimizer, self.schedule, self.lr_schedule = model, optimizer, schedule, lr_schedule
         self.data, self.plan, self.seed, self.callbacks = data, plan, seed, callbacks
-        self.full_rates = [float(group["lr"]) for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = float(group["lr"])  # as the steps write it, and as a checkpoint has it
+        self.full_rates: list[float] = [group["lr"] for group in optimizer.param_groups]
         self.device = next(model.parameters()).device
         self.generator = generator("noise", seed, self.device)
         self.networks = [*model.encoder.parameters(), *model.decoder.parameters()]
