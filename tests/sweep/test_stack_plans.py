@@ -85,6 +85,9 @@ def test_runs_that_cannot_share_their_steps_have_a_reason(stack, tmp_path, monke
 @pytest.mark.parametrize("word", ["hydra/launcher=basic", "hydra.launcher.n_jobs=1"])
 def test_a_launcher_of_one_s_own_takes_no_stacks_and_the_plan_says_so(word, tmp_path, monkeypatch):
     chosen, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", "sweep.stack=2", word], None)
-    assert chosen.stack == 1 and "not stacked: searches and settings of a launcher take no stacks" in chosen.text()
+    assert (
+        chosen.stack == 1
+        and "not stacked: searches, other launchers and settings of a launcher take no stacks" in chosen.text()
+    )
     without, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", word], None)
     assert "not stacked" not in without.text()

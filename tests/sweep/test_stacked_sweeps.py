@@ -13,7 +13,7 @@ from vaekl.config import compose
 from vaekl.config.job import single
 from vaekl.run import start, together
 from vaekl.store import checkpoint
-from vaekl.sweep import stacks
+from vaekl.sweep import launcher
 from vaekl.system.errors import StoppedError
 from vaekl.training.callbacks import MetricsCsv
 from vaekl.training.joint import JointStep
@@ -32,7 +32,7 @@ OTHERS = [
 def test_the_config_of_every_run_of_a_stack_is_the_one_that_hydra_composes():
     with compose.initialized() as hydra:
         master = hydra.compose_config("train", ["hydra.sweep.dir=there"], run_mode=RunMode.MULTIRUN)
-        loader = stacks._OfAStack(hydra.config_loader)
+        loader = launcher._OfAStack(hydra.config_loader)
         loader.load_sweep_config(master, WORDS)
         for changes in OTHERS:
             words = [next((new for key, new in changes.items() if word.startswith(key)), word) for word in WORDS]

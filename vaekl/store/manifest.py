@@ -100,8 +100,12 @@ def of_session(folder: Path, session: str) -> dict[str, Entry]:
     return {name: run for name, run in read(folder).items() if run.session == session}
 
 
-def failures(runs: Mapping[str, Entry]) -> str:
+def failures(runs: Mapping[str, Entry], planned: int | None = None) -> str:
     """Why runs ended without results though nobody stopped them, and which; empty if none did.
+
+    Args:
+        runs: those that began.
+        planned: how many there were to be, where more may have been than began.
 
     >>> failures({name: Entry(status="failed", reason="no.") for name in "ab"})
     '2 of 2 runs failed: no (a, b)'
@@ -120,7 +124,9 @@ def failures(runs: Mapping[str, Entry]) -> str:
     ]
     if len(names) > _REASONS:
         reasons.append(f"and for {len(names) - _REASONS} more reasons")
-    return f"{sum(map(len, names.values()))} of {len(runs)} runs failed: {'; '.join(reasons)}"
+    planned = max(len(runs), planned or 0)
+    not_begun = f"; {planned - len(runs)} did not begin" if planned > len(runs) else ""
+    return f"{sum(map(len, names.values()))} of {planned} runs failed: {'; '.join(reasons)}{not_begun}"
 
 
 def settle(folder: Path, session: str) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from vaekl.store import RunFolder, manifest
 from vaekl.store.sweep_schema import Entry
 from vaekl.system.console import Console
-from vaekl.system.terminal import printable
+from vaekl.system.terminal import LostOutputError, printable
 
 _LOOK_EVERY = 0.25
 
@@ -22,7 +22,7 @@ def shown(folder: Path, session: str, runs: int, console: Console) -> Iterator[N
     display = _Display(folder, session, runs, console)
 
     def watch() -> None:
-        with display.bars:
+        with suppress(LostOutputError), display.bars:  # whoever speaks next says so
             while not over.wait(_LOOK_EVERY):
                 display.look()
             display.look()
@@ -53,6 +53,7 @@ class _Display:
         self.console = self.bars.console
         self.sweep = self.bars.add_task("sweep", total=runs, state=f"0/{runs}")
         self.running: dict[str, TaskID] = {}
+        self.shares: dict[str, tuple[float, str]] = {}
         self.ended: set[str] = set()
 
     def look(self) -> None:
@@ -79,8 +80,9 @@ class _Display:
     def _advance(self, name: str) -> float:
         if name not in self.running:
             self.running[name] = self.bars.add_task(f"  {printable(name)}", total=1, state="")
-        beat = RunFolder(self.folder / name).heartbeat()
-        share = beat.step / beat.steps if beat else 0.0
-        state = f"{beat.elbo_nats:,.1f} nats" if beat else "starting"
+            self.shares[name] = 0.0, "starting"
+        if beat := RunFolder(self.folder / name).heartbeat():  # there is none any more while the run is tested
+            self.shares[name] = beat.step / beat.steps, f"{beat.elbo_nats:,.1f} nats"
+        share, state = self.shares[name]
         self.bars.update(self.running[name], completed=share, state=state)
         return share

@@ -46,7 +46,8 @@ def close(path: Path, session: str, sweep: parse.Sweep, console: Console, make_r
             raise
         except VaeklError as error:
             no_report = error
-    runs, failures = sweep.count(), manifest.failures(ended)
+    runs = sweep.count()
+    failures = manifest.failures(ended, None if sweep.searches else runs)
     if no_report is not None and (failures or finished < runs):
         console.print(f"  report      {printable(str(no_report))}")
     if failures:

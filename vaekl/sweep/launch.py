@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.store import manifest, sweep_folder
-from vaekl.sweep import display, ending, parse, plan, slurm, stacks, trying, workers
+from vaekl.sweep import display, ending, launcher, parse, plan, slurm, stacks, trying, workers
 from vaekl.sweep.task import Task, Where, import_training, train_one
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
@@ -37,6 +37,11 @@ def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
     if overrides.is_sweep(words):
         mistakes.check(words)
         _sweep(parse.read(words, names, stack, report), make_report)
+    elif stack:
+        raise VaeklError(
+            "sweep.stack says which runs of a sweep share their steps, and this is one run: leave it away, or give a "
+            "key several values after -m."
+        )
     elif report:
         raise VaeklError(
             "report=true makes a report at the end of a sweep: leave it away, and type `vaekl report RUN` once the run "
@@ -87,7 +92,7 @@ def _launch(task: Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int,
             around.enter_context(workers.stoppable(path, task.session, threads, on_slurm))
             around.enter_context(display.shown(path, task.session, runs, console))
             if chosen and sweep.launcher is None and not sweep.tunes_launcher:
-                around.enter_context(stacks.launched(chosen))
+                around.enter_context(launcher.launched(chosen))
         before = slurm.jobs(path)
         try:
             with slurm.watched(path) if on_slurm else nullcontext():
@@ -124,7 +129,9 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
     may_stack = sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
     wants_stacks = sweep.stack not in ("", parse.OFF)  # who has not typed it need not know why there are none
-    alone = "searches and settings of a launcher take no stacks" if wants_stacks and not may_stack else ""
+    alone = (
+        "searches, other launchers and settings of a launcher take no stacks" if wants_stacks and not may_stack else ""
+    )
     if sweep.launcher == "basic":  # one run after the other
         return replace(plan.one_by_one(runs, finished), alone=alone)
     device = sweep.value("trainer.device") or "auto"

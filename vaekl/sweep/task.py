@@ -1,11 +1,11 @@
 """What is done for each run of a sweep, in whatever process that is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from omegaconf import DictConfig
 
@@ -123,7 +123,7 @@ class Task:
             # a search may draw the same values twice: the second run waits for the first one, and takes its results
             with sole_writer(run.path / "attempt") if self.searches else nullcontext():
                 if (figures := _finished(run)) is not None:
-                    manifest.note(run.path, status="finished", reason=None, session=self.session)
+                    manifest.note(run.path, status="finished", reason=_longer(run), session=self.session)
                     return figures.validation_elbo
                 with manifest.recorded(run.path, run.overrides, self.session, slurm.job()):
                     # looked at once more: a stop since the last look did not see this run in the manifest
@@ -164,12 +164,39 @@ def import_training(sources: Collection[str]) -> None:
                 getattr(vaekl, source.partition(".")[2])  # imports its module
 
 
+def _trainer_of(run: Prepared) -> dict[str, Any]:
+    """A run's settings of the trainer, with the length that its folder's run was given later, by `vaekl resume`."""
+    assert isinstance(run.job, job.Job)
+    own, folder = run.job.content["trainer"], RunFolder(run.path)
+    if (results := folder.results()) is None:
+        return dict(own)
+    kept = folder.config()["trainer"]
+    lengths = [_steps(trainer, results.images.train) for trainer in (own, kept)]
+    return {**own, **({key: kept[key] for key in ("steps", "epochs")} if lengths[1] > lengths[0] else {})}
+
+
+def _steps(trainer: Mapping[str, Any], images: int) -> int:
+    """How many steps settings of the trainer mean."""
+    steps, epochs, batch = trainer["steps"], trainer["epochs"], trainer["batch_size"]
+    return int(steps) if steps is not None else int(epochs) * max(1, images // int(batch))
+
+
+def _longer(run: Prepared) -> str | None:
+    """What a finished run has that its words did not give it, in words."""
+    assert isinstance(run.job, job.Job)
+    own, kept = run.job.content["trainer"], _trainer_of(run)
+    given = [f"trainer.{key}={kept[key]}" for key in ("steps", "epochs") if kept[key] != own[key]]
+    return f"with {given[0]}, which it was given since" if given else None
+
+
 def _finished(run: Prepared) -> Results | None:
     """The results of a run that was finished before, whose files nobody has touched since; read without torch."""
     if isinstance(run.job, Exception):
         return None
     with suppress(VaeklError):  # the run itself will say what is wrong
         folder, content = RunFolder(run.path), run.job.content
-        if folder.is_run_of(content) and folder.facts().data.files == files_digest(content["dataset"]):
+        if folder.is_run_of(content | {"trainer": _trainer_of(run)}) and folder.facts().data.files == files_digest(
+            content["dataset"]
+        ):
             return folder.results()
     return None

@@ -82,7 +82,7 @@ def _is_number(word: str) -> bool:
         float(value)
     except ValueError:
         return False
-    return key == "split_seed" or key.startswith(FREE)
+    return key == "split_seed" or key.lstrip("+").startswith(FREE)
 
 
 def _tried(tasks: Sequence[Callable[[], dict[str, Any]]], threads: int) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ def pick_device(name: str, key: str = "trainer.device") -> torch.device:
     if torch.cuda.is_available():
         present += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if name != "auto" and name not in present:
-        hint = did_you_mean(name, ["cuda", *present])
+        hint = did_you_mean(name, ["cuda", *present]) if name != "cuda" else ""
         raise VaeklError(f"{key}={name} is not on this machine{hint}: choose auto or {', '.join(present)}.")
     if name == "cpu" or present == ["cpu"]:
         return torch.device("cpu")

@@ -184,7 +184,8 @@ def _equal(a: Any, b: Any, depth: int = 0) -> bool:
     if isinstance(a, int | float | complex | str | bytes | set | frozenset | PurePath | torch.dtype | torch.device):
         return a == b or (a != a and b != b)
     # an object of a class that is written in Python is what its attributes are
-    is_plain = type(a).__new__ is object.__new__ and not any(getattr(kind, "__slots__", ()) for kind in type(a).__mro__)
+    kind: Any = type(a)
+    is_plain = kind.__new__ is object.__new__ and not any(getattr(base, "__slots__", ()) for base in kind.__mro__)
     return is_plain and _equal(vars(a), vars(b), depth + 1)
 
 

@@ -42,6 +42,7 @@ Examples
   vaekl train likelihood=gaussian weighting=fixed_beta weighting.beta=0.01
   vaekl train -m likelihood=cb,gaussian,beta seed=0,1,2
   vaekl train sweep=beta_curve dataset=mnist report=true   and a report of its runs at the end
+  vaekl train -m seed=0,1,2 sweep.stack=off   each run by itself; auto lets runs share their steps where that is faster
   vaekl train init=outputs/<run> trainer.steps=20000     start from the weights of another run
 
 Flags

@@ -1,0 +1,66 @@
+"""What a sweep makes of runs that were changed, killed or not begun since it was typed before."""
+
+import io
+import threading
+
+import pytest
+from cli_helpers import SMALL, results, vaekl
+
+from vaekl.store import manifest
+from vaekl.store.sweep_schema import Entry
+from vaekl.sweep import display, launcher, plan
+from vaekl.system.console import Console
+from vaekl.system.errors import VaeklError
+from vaekl.system.terminal import LostOutputError
+
+SWEEP = ("train", "-m", "seed=0,1", "hydra/launcher=basic", *SMALL)
+
+
+@pytest.mark.parametrize("length", ["trainer.steps=4", "trainer.steps=400"])
+def test_a_run_that_was_given_more_steps_since_is_finished_and_says_so(length, tmp_path):
+    assert vaekl(tmp_path, *SWEEP).code == 0
+    (run,) = tmp_path.glob("outputs/*/seed=1_*")
+    before = results(run)
+    answer = vaekl(tmp_path, "resume", str(run), length)
+    is_longer = answer.code == 0
+    assert is_longer == (length == "trainer.steps=400") and (results(run) == before) != is_longer
+    again = vaekl(tmp_path, *SWEEP)
+    assert again.code == 0, again.err
+    reasons = {name.partition("_")[0]: entry.reason for name, entry in manifest.read(run.parent).items()}
+    assert reasons == {"seed=0": None, "seed=1": f"with {length}, which it was given since" if is_longer else None}
+
+
+def test_runs_that_did_not_begin_are_counted():
+    runs = {"a": Entry(status="finished"), "b": Entry(status="killed", reason="gone.")}
+    assert manifest.failures(runs, 5) == "1 of 5 runs failed: gone (b); 3 did not begin"
+    assert manifest.failures(runs) == manifest.failures(runs, 2) == "1 of 2 runs failed: gone (b)"
+
+
+def test_a_display_whose_output_is_lost_ends_without_a_traceback(tmp_path, monkeypatch):
+    manifest.note(tmp_path / "run", status="finished", session="now")
+    console, errors = Console(file=io.StringIO()), []
+
+    def lost(*args, **kwargs):
+        raise LostOutputError(BrokenPipeError(32, "Broken pipe"), "standard output")
+
+    monkeypatch.setattr(console, "print", lost)
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    with display.shown(tmp_path, "now", 1, console):
+        pass
+    assert errors == []
+
+
+def test_a_run_keeps_its_bar_while_it_is_tested(tmp_path):
+    shown = display._Display(tmp_path, "now", 1, Console(file=io.StringIO()))
+    (tmp_path / "run").mkdir()
+    shown.shares["run"] = 0.9, "5.0 nats"
+    shown.running["run"] = shown.bars.add_task("run", total=1, state="")
+    assert shown._advance("run") == 0.9  # without a heartbeat
+
+
+def test_stacks_that_the_launcher_has_not_taken_are_no_silent_success():
+    stacked = plan.Plan(4, 0, 2, 1, "2 cores", stack=2, stacks=2)
+    with pytest.raises(VaeklError, match="trained without stacks"), launcher.launched(stacked):
+        pass
+    with launcher.launched(plan.Plan(4, 0, 1, 1, "2 cores")):
+        pass

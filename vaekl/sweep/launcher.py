@@ -1,0 +1,119 @@
+"""Hydra's launcher of runs on this machine: processes forked from this one, each with one run or a stack of them."""
+
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
+from hydra_plugins.hydra_joblib_launcher import _core
+from omegaconf import DictConfig, open_dict
+
+from vaekl.sweep import forks, workers
+from vaekl.sweep.plan import Plan
+from vaekl.sweep.stacks import divided
+from vaekl.system.errors import VaeklError
+
+
+@contextmanager
+def launched(plan: Plan) -> Iterator[None]:
+    """Inside, runs that Hydra's joblib launcher is to start are forked from this process, a stack of them in each fork.
+
+    Hydra takes launchers from its plugins alone; joblib's processes would import for seconds what is here already.
+
+    Args:
+        plan: how many of them at a time, with how many threads, and how many runs a stack has at most.
+
+    Raises:
+        VaeklError: another version of the launcher has not asked for them.
+    """
+    own, is_called = _core.launch, False
+
+    def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        nonlocal is_called
+        is_called = True
+        one_each = [[number] for number in range(len(job_overrides))]
+        parts = divided(job_overrides, plan.stack) if plan.stack > 1 else one_each
+        hydra = {"context": launcher.hydra_context, "config": launcher.config, "task": launcher.task_function}
+        train = partial(_train, **hydra, state=Singleton.get_state())
+        tasks = [partial(train, {initial_job_idx + n: job_overrides[n] for n in part}) for part in parts]
+        answers = forks.results(tasks, plan.at_once, partial(workers.begin, plan.threads))
+        # a process that was killed leaves no figures: the manifest says what became of its runs
+        figures = dict(pair for answer in answers if answer is not None for pair in answer)
+        returned = []
+        for number, words in enumerate(job_overrides, initial_job_idx):
+            job = JobReturn(overrides=words, status=JobStatus.COMPLETED)
+            job.return_value = figures.get(number)
+            returned.append(job)
+        return returned
+
+    _core.launch = launch
+    try:
+        yield
+    finally:
+        _core.launch = own
+    if plan.stack > 1 and not is_called:
+        raise VaeklError(
+            "this hydra-joblib-launcher starts runs in a way that vaekl does not know, so that they were trained "
+            "without stacks: install the version that constraints.txt names, or set sweep.stack=off."
+        )
+
+
+def _train(
+    runs: dict[int, Sequence[str]], context: HydraContext, config: DictConfig, task: Any, state: dict[Any, Any]
+) -> list[tuple[int, float | None]]:
+    """Let Hydra make the config and the folder of each run, then train them; their numbers and validation ELBOs.
+
+    Those of a stack of several have none: nobody searches with stacks.
+    """
+    if len(runs) == 1:
+        ((number, words),) = runs.items()
+        return [(number, _core.execute_job(number, words, context, config, task, state).return_value)]
+    loader: Any = _OfAStack(context.config_loader)
+    context = HydraContext(config_loader=loader, callbacks=context.callbacks)
+    answers = [
+        _core.execute_job(number, words, context, config, task.collected, state) for number, words in runs.items()
+    ]
+    task.together([answer._return_value for answer in answers])
+    return [(number, None) for number in runs]
+
+
+class _OfAStack:
+    """Composes the config of a stack's first run as Hydra does, and the others' from it: only values of keys differ.
+
+    Args:
+        loader: Hydra's own.
+    """
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        self._loader = loader
+        self._first: tuple[list[str], DictConfig] | None = None
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """As Hydra's loader has it, in an eighth of the time."""
+        if self._first is not None:
+            before, first = self._first
+            changed = [pair for pair in zip(before, sweep_overrides, strict=True) if pair[0] != pair[1]]
+            if all(one.partition("=")[0] == other.partition("=")[0] for one, other in changed):
+                return self._changed(deepcopy(first), sweep_overrides, {other for _, other in changed})
+        composed = self._loader.load_sweep_config(master_config, sweep_overrides)
+        self._first = list(sweep_overrides), deepcopy(composed)
+        return composed
+
+    @staticmethod
+    def _changed(cfg: DictConfig, words: list[str], changed: Container[str]) -> DictConfig:
+        overrides = [one for one in OverridesParser.create().parse_overrides(words) if not one.is_hydra_override()]
+        ConfigLoaderImpl._apply_overrides_to_config([one for one in overrides if one.input_line in changed], cfg)
+        with open_dict(cfg):
+            naming = cfg.hydra.job.config.override_dirname
+            cfg.hydra.overrides.task = [one.input_line for one in overrides]
+            cfg.hydra.job.override_dirname = get_overrides_dirname(
+                overrides, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
+            )
+        return cfg
