@@ -2,12 +2,13 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,10 +36,25 @@ def multirun(task: Callable[[DictConfig], float | None], words: Sequence[str]) -
     """
     directories = config_dirs(words)
     try:
-        with compose.initialized() as hydra:
+        with compose.initialized() as hydra, _composed_once():
             hydra.multirun("train", task, [*for_hydra(words, directories), "hydra.mode=MULTIRUN", _FORGETFUL])
     except (HydraException, OmegaConfBaseException) as error:
         raise VaeklError(mistakes.sentence(error, words, directories)) from error
+
+
+@contextlib.contextmanager
+def _composed_once() -> Iterator[None]:
+    """Inside, Hydra composes the config of a run where that is trained, and not of all runs before the first begins.
+
+    It takes 0.1 s for each. `mistakes.check_runs` has composed one for each choice of options, and other values of the
+    same keys are composed alike.
+    """
+    own = Sweeper.validate_batch_is_legal
+    Sweeper.validate_batch_is_legal = lambda self, batch: None
+    try:
+        yield
+    finally:
+        Sweeper.validate_batch_is_legal = own  # type: ignore[method-assign]
 
 
 def show(words: Sequence[str]) -> None:
