@@ -1,6 +1,8 @@
 """What a sweep makes of runs that were changed, killed or not begun since it was typed before."""
 
+import errno
 import io
+import os
 import threading
 
 import pytest
@@ -12,6 +14,7 @@ from vaekl.sweep import display, launcher, plan
 from vaekl.system.console import Console
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import LostOutputError
+from vaekl.system.workers import no_processes
 
 SWEEP = ("train", "-m", "seed=0,1", "hydra/launcher=basic", *SMALL)
 
@@ -64,3 +67,15 @@ def test_stacks_that_the_launcher_has_not_taken_are_no_silent_success():
         pass
     with launcher.launched(plan.Plan(4, 0, 1, 1, "2 cores")):
         pass
+
+
+@pytest.mark.parametrize(("number", "cure"), [(errno.EAGAIN, "end some others"), (errno.ENOSPC, "/dev/shm")])
+def test_where_no_process_can_be_begun_the_cure_is_of_what_is_full(number, cure):
+    assert cure in no_processes(OSError(number, os.strerror(number)))
+
+
+def test_a_plan_says_of_which_runs_a_tried_stack_s_steps_were_alone():
+    lines = "  2 of 2 runs take their steps alone: no map\n  1 of 2 runs take their steps alone: no other"
+    trial = plan.Trial(5.0, 1.0, 1e9, 10, "cpu", reason=lines)
+    text = plan.Plan(2, 0, 2, 1, "2 cores", trial).text()
+    assert "  not stacked; of a stack that was tried:\n    2 of 2 runs" in text and "\n    1 of 2 runs" in text

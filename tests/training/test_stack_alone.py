@@ -40,12 +40,14 @@ def test_runs_with_functions_of_their_own_take_their_steps_alone():
     assert_equal(together, alone)
 
 
-def test_dropout_draws_for_each_run_what_it_draws_by_itself():
-    def dropping(seed):
-        model = of(Gaussian, FixedBeta, beta=0.1, seed=seed)
-        model.encoder.insert(0, nn.Dropout(0.3))
-        return model
+def dropping(seed):
+    """A model whose steps draw numbers, so that each run takes its own alone."""
+    model = of(Gaussian, FixedBeta, beta=0.1, seed=seed)
+    model.encoder.insert(0, nn.Dropout(0.3))
+    return model
 
+
+def test_dropout_draws_for_each_run_what_it_draws_by_itself():
     together, alone = pair([partial(dropping, seed) for seed in (0, 1)])
 
     def train(trainer):
@@ -77,12 +79,7 @@ def test_an_error_in_the_step_of_all_is_an_error_of_each_run(monkeypatch):
 
 
 def test_an_error_in_a_step_alone_ends_that_run_only():
-    def breaking(seed):
-        model = of(Gaussian, FixedBeta, beta=0.1, seed=seed)
-        model.encoder.insert(0, nn.Dropout(0.3))
-        return model
-
-    together, _ = pair([partial(breaking, seed) for seed in (0, 1)])
+    together, _ = pair([partial(dropping, seed) for seed in (0, 1)])
 
     def fail(batch, rates=None):
         raise RuntimeError("broken")

@@ -111,7 +111,7 @@ def _launch(task: Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int,
             if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(ended) and not submitted:
                 if isinstance(error, OSError) and is_full(path):
                     raise VaeklError(unwritable(path, "sweep", error)) from error
-                if isinstance(error, OSError) and not error.filename:  # a semaphore has no file's name
+                if isinstance(error, OSError) and not error.filename:  # a semaphore, or a process, has no file's name
                     raise VaeklError(f"{no_processes(error)}, or set hydra/launcher=basic.") from error
                 raise
 

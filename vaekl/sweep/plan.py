@@ -109,7 +109,10 @@ class Plan:
         if self.trial is None:
             return line + self._evaluation()
         if self.trial.reason and not self.alone:
-            line += f"\n{self.trial.reason}"
+            line += (
+                "\n  of a stack that was tried:" if self.stack > 1 else "\n  not stacked; of a stack that was tried:"
+            )
+            line += f"\n  {self.trial.reason.replace(chr(10), chr(10) + '  ')}"
         sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
         if self.stack > 1 and self.trial.stack_bytes:
             sizes = f"up to {self.trial.parameters:,} parameters each, {self.trial.stack_bytes / 1e9:.1f} GB a stack"

@@ -193,10 +193,10 @@ def _finished(run: Prepared) -> Results | None:
     """The results of a run that was finished before, whose files nobody has touched since; read without torch."""
     if isinstance(run.job, Exception):
         return None
-    with suppress(VaeklError):  # the run itself will say what is wrong
+    # the run itself will say what is wrong, in its folder or in its words
+    with suppress(VaeklError, KeyError, TypeError, ValueError):
         folder, content = RunFolder(run.path), run.job.content
-        if folder.is_run_of(content | {"trainer": _trainer_of(run)}) and folder.facts().data.files == files_digest(
-            content["dataset"]
-        ):
+        is_it = folder.is_run_of(content | {"trainer": _trainer_of(run)})
+        if is_it and folder.facts().data.files == files_digest(content["dataset"]):
             return folder.results()
     return None

@@ -1,6 +1,7 @@
 """Processes that work for this one, or for which this one works: whether there can be any, and how they end."""
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -31,8 +32,10 @@ def can_start_several() -> bool:
 
 
 def no_processes(error: OSError) -> str:
-    """The beginning of a sentence for joblib's error where there is no room for another semaphore."""
-    return f"no processes could be started ({error.strerror}): free some space in /dev/shm"
+    """The beginning of a sentence for an error where there is no room for another process, or for its semaphore."""
+    is_limit = error.errno in (errno.EAGAIN, errno.ENOMEM)
+    cure = "end some others" if is_limit else "free some space in /dev/shm"
+    return f"no processes could be started ({error.strerror}): {cure}"
 
 
 def end_with(parent: int) -> None:

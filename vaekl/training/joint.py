@@ -83,10 +83,10 @@ class JointStep:
             self._batches[place] = self.members[place].waits_with
         self._set_schedules([batch.schedule for batch in self._batches])
         trainers = [self.members[place].trained for place in waiting]
-        asks = [own.plan.clip_norm is not None or own.plan.logs_after(own.step + 1) for own in trainers]
-        ledger, norms = self._by_graph(waiting) or self.take(*self.batch(), self.rates(waiting), any(asks))
-        for place, own, is_asked in zip(waiting, trainers, asks, strict=True):
-            if is_asked:
+        wants_norm = [own.plan.clip_norm is not None or own.plan.logs_after(own.step + 1) for own in trainers]
+        ledger, norms = self._by_graph(waiting) or self.take(*self.batch(), self.rates(waiting), any(wants_norm))
+        for place, own, wants in zip(waiting, trainers, wants_norm, strict=True):
+            if wants:
                 own.gradient_norm = norms[place].clone()
         self._taken += 1
         for rows in self._rows:
