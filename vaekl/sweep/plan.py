@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from textwrap import indent
 
 from vaekl.store.sweep_schema import MOST_STACKED
 from vaekl.system.cores import allowed_cores, free_memory
@@ -112,7 +113,7 @@ class Plan:
             line += (
                 "\n  of a stack that was tried:" if self.stack > 1 else "\n  not stacked; of a stack that was tried:"
             )
-            line += f"\n  {self.trial.reason.replace(chr(10), chr(10) + '  ')}"
+            line += "\n" + indent(self.trial.reason, "  ")
         sizes = f"up to {self.trial.parameters:,} parameters and {self.trial.bytes / 1e9:.1f} GB each"
         if self.stack > 1 and self.trial.stack_bytes:
             sizes = f"up to {self.trial.parameters:,} parameters each, {self.trial.stack_bytes / 1e9:.1f} GB a stack"
