@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from test_stack import of, pair, trained
+from stack_cases import of, pair, trained
 from torch import nn
 
 from vaekl.model.likelihoods import Gaussian

@@ -1,0 +1,106 @@
+"""What a sweep's words mean: its runs, its folder, ready-made sweeps, and what is refused."""
+
+import pytest
+from cli_helpers import SMALL, refused, vaekl
+
+from vaekl.config.groups import CONF, options
+from vaekl.config.overrides import is_sweep
+from vaekl.sweep import parse
+from vaekl.system.errors import VaeklError
+
+
+def test_words_are_runs():
+    sweep = parse.read(["-m", "seed=0,1", "likelihood=cb,gaussian", "trainer.steps=7", "hydra.sweep.dir=x"], [])
+    assert sweep.count() == 4 and sweep.runs()[0] == ["seed=0", "likelihood=cb", "trainer.steps=7"]
+    assert parse.read(["-m", "schedule=glob(*)"], []).count() == len(options("schedule"))
+    assert parse.read(["-m", "seed=range(3,8)"], []).count() == 5
+    search = parse.read(
+        ["-m", "weighting.beta=interval(0.1,2)", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=9"], []
+    )
+    assert search.count() == 9 and search.runs() == [["weighting.beta=0.1"]]
+
+
+def test_the_same_words_mean_the_same_folder():
+    def folder(*typed):
+        return parse.read(["-m", *typed], []).folder()
+
+    one = folder("seed=0,1", "likelihood=cb")
+    assert one == folder("likelihood=cb", "seed=0,1") == folder("likelihood=cb", "seed=0,1", "hydra/launcher=basic")
+    assert one != folder("seed=0,2", "likelihood=cb") and one.name.startswith("sweep_seed_")
+    assert folder("seed=0,1", "output_dir=elsewhere").parent.name == "elsewhere"
+    assert is_sweep(["-m", "seed=0,1", "-cd", "mine"]) and not is_sweep(["-m", "seed=0,1", "-c", "job"])
+    assert len(folder(*(f"model.very_long_key_number_{i}=0,1" for i in range(40))).name) < 100
+
+
+@pytest.mark.parametrize("name", options("sweep"))
+def test_every_run_of_a_ready_made_sweep_composes(name, tmp_path):
+    said, names = parse.expanded([f"sweep={name}"])
+    sweep = parse.read(said, names)
+    assert names == [name] and said[-1] == "-m" and sweep.count() >= 5
+    assert sweep.folder().name.startswith(f"sweep_{name}_")
+    for run in sweep.runs():
+        assert vaekl(tmp_path, "train", *run, "--cfg", "job", "--resolve").code == 0, run
+
+
+def test_the_beta_curve_spans_four_decades():
+    (beta,) = [o for o in parse.read(*parse.expanded(["sweep=beta_curve"])).overrides if o.is_sweep_override()]
+    values = [float(value) for value in beta.sweep_string_iterator()]
+    assert (min(values), max(values)) == (1e-4, 1.0) and len(values) == 9
+
+
+def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
+    said, _ = parse.expanded(["sweep=likelihoods,seeds", "seed=7,8", "dataset=mnist"])
+    assert "seed=7,8" in said and "seed=0,1,2,3,4" not in said and "dataset=mnist" in said
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/mine.yaml").write_text("# my own\nseed: 3,4\ntrainer.patience: null\n")
+    said, _ = parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+    assert said[:2] == ["seed=3,4", "trainer.patience=null"]
+    with pytest.raises(VaeklError, match=r"sweep=likelihood is not one of .* \(did you mean likelihoods\?\)"):
+        parse.expanded(["sweep=likelihood"])
+    assert not (CONF / "sweep" / "mine.yaml").exists()
+    for text, part in (("- seed", "is no list of keys"), ("seed: 0,1: 2", "cannot be read as YAML")):
+        (tmp_path / "sweep/mine.yaml").write_text(text)
+        with pytest.raises(VaeklError, match=rf"mine\.yaml {part}"):
+            parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+    (tmp_path / "sweep/mine.yaml").write_text("seed: [0, 1]")
+    with pytest.raises(VaeklError, match="sweep=mine has no key with several values"):
+        parse.read(*parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)]))
+
+
+@pytest.mark.parametrize(
+    ("typed", "parts"),
+    [
+        (["-m"], ["-m needs a key with several values"]),
+        (["-m", "seed=0"], ["-m needs a key with several values"]),
+        (["sweep=nothing"], ["sweep=nothing is not one of"]),
+        (["sweep=seeds", "--cfg", "job"], ["sweep=seeds", "seed=0,1,2,3,4"]),
+        (["-m", "weighting=auto,fixed_beta", "weighting.beta=1"], ["weighting.beta"]),
+        (["-m", "seed=0,1", "hydra/launcher=slurm"], ["hydra/launcher=slurm is not one of", "submitit_slurm"]),
+        (["-m", "seed=0,1", "hydra/launcher=joblb"], ["did you mean joblib?"]),
+        (["-m", "seed=0,1", "hydra/sweeper=optun"], ["hydra/sweeper=optun is not one of", "did you mean optuna?"]),
+        (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trial=3"], ["no key hydra.sweeper.n_trial"]),
+        (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=x"], ["n_trials", "Integer"]),
+        (["-m", "seed=0,1", "hydra.launcher.n_job=3"], ["no key hydra.launcher.n_job"]),
+        (["-m", "likelihood=glob(zzz*)"], ["likelihood=glob(zzz*) matches none of", "bernoulli"]),
+        (["-m", "seed=0,0,1"], ["seed=0,0,1 has a value twice"]),
+        (["-m", "seed=0,1", "seed=2,3"], ["seed is given twice"]),
+        (["-m", "seed=0,1", "--info", "all"], ["-m trains several runs"]),
+        (["-m", "optim.lr=interval(0,1)"], ["optim.lr=interval(0,1)", "hydra/sweeper=optuna"]),
+        (["-m", "seed=0,1", "output_dir="], ["output_dir= is empty"]),
+        (["-m", "seed=0,1", "output_dir='x\udcff'"], ["the name of the folder", "is no UTF-8"]),
+        (["-m", "seed=0,1", "hydra.sweep.subdir='x\udcff'"], ["the name of the folder", "is no UTF-8"]),
+        (["-m", "seed=0,1", "hydra.sweep.subdir=.."], ["hydra.sweep.subdir", "without a slash"]),
+        (["-m", "seed=0,1", "hydra.sweep.dir=???"], ["hydra.sweep.dir must be given"]),
+        (["-m", "seed=0,1", "hydra.launcher._target_=os.system"], ["os.system is no launcher that Hydra knows"]),
+        (["-m", "seed=0,1", "hydra.launcher=null"], ["hydra.launcher._target_=None is no launcher"]),
+        (
+            ["-m", "seed=0,1", "hydra.launcher._target_=hydra._internal.core_plugins.basic_sweeper.BasicSweeper"],
+            ["is no launcher that Hydra knows: choose one by its name, as in hydra/launcher=basic"],
+        ),
+        (["-m", "seed=0,1", "hydra.sweeper._target_=os.system"], ["os.system is no sweeper that Hydra knows"]),
+        (["-m", "seed=0,1", "output_dir=/proc/none"], ["/proc/none", "cannot be made", "output_dir=FOLDER"]),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused_before_anything_is_written(typed, parts, tmp_path):
+    refused(vaekl(tmp_path, "train", *typed, *SMALL), *parts)
+    assert list(tmp_path.iterdir()) == []
