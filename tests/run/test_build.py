@@ -26,7 +26,7 @@ def test_a_batch_larger_than_the_data_is_one_full_batch(tmp_path):
     trainer = built(tmp_path, "trainer.batch_size=5000", "trainer.steps=null", "trainer.epochs=3").trainer
     assert (trainer.plan.batch_size, trainer.plan.total_steps) == (1294, 3)
     trainer.fit()
-    assert (trainer.step, len(trainer._last_x)) == (3, 1294)
+    assert (trainer.step, len(trainer.last_x)) == (3, 1294)
 
 
 @pytest.mark.parametrize(("likelihood", "ends"), [("censored_gaussian", True), ("truncated_gaussian", False)])

@@ -147,7 +147,8 @@ def test_the_logged_learning_rate_is_the_last_step_s():
 def test_images_per_second_count_steps_and_no_validation(monkeypatch):
     """Step k takes k seconds and a validation a thousand, on a clock of the test's own."""
     now = [0.0]
-    monkeypatch.setattr("vaekl.training.trainer.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    for module in ("trainer", "judging"):
+        monkeypatch.setattr(f"vaekl.training.{module}.time", SimpleNamespace(perf_counter=lambda: now[0]))
     data = data_of()
     trainer, recorder = trainer_of(data, model_of(data.spec), steps=10, log_every=4, valid_every=6)
     whole = trainer.train_step
@@ -161,7 +162,7 @@ def test_images_per_second_count_steps_and_no_validation(monkeypatch):
         return evaluate(*arguments)
 
     trainer.train_step = train_step
-    monkeypatch.setattr("vaekl.training.trainer.evaluate", slow)
+    monkeypatch.setattr("vaekl.training.judging.evaluate", slow)
     trainer.fit()
     # steps 1 to 4; 7 and 8, for the validation began a new count; 9 and 10
     expected = [4 * 8 / (1 + 2 + 3 + 4), 2 * 8 / (7 + 8), 2 * 8 / (9 + 10)]

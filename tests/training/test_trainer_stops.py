@@ -22,7 +22,7 @@ from vaekl.training.trainer import Trainer
 
 def test_patience_stops_the_run_and_keeps_the_best(monkeypatch, tmp_path):
     elbos = iter([1.0, 3.0, 2.0, 3.0, 9.0])
-    monkeypatch.setattr("vaekl.training.trainer.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
+    monkeypatch.setattr("vaekl.training.judging.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
     data = data_of()
     options = {"steps": 100, "valid_every": 3, "patience": 2}
     trainer, recorder = trainer_of(data, model_of(data.spec), **options)
@@ -47,7 +47,7 @@ def test_patience_stops_the_run_and_keeps_the_best(monkeypatch, tmp_path):
 
 def test_patience_counts_validations_in_a_row(monkeypatch):
     elbos = iter([1.0, 0.0, 2.0, 1.0, 3.0, 2.0, 2.0, 9.0])
-    monkeypatch.setattr("vaekl.training.trainer.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
+    monkeypatch.setattr("vaekl.training.judging.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
     data = data_of()
     trainer, _ = trainer_of(data, model_of(data.spec), steps=100, valid_every=2, patience=2)
     trainer.fit()
@@ -61,7 +61,7 @@ def test_patience_counts_validations_in_a_row(monkeypatch):
 def test_the_validation_at_an_end_between_others_counts_only_as_the_new_best(monkeypatch, patience, last, best, stale):
     """A run of more steps has none there, and goes on from this one's checkpoint."""
     elbos = iter([2.0, 3.0, last])
-    monkeypatch.setattr("vaekl.training.trainer.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
+    monkeypatch.setattr("vaekl.training.judging.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
     data = data_of()
     trainer, recorder = trainer_of(data, model_of(data.spec), steps=8, valid_every=3, patience=patience)
     trainer.fit()
@@ -72,7 +72,7 @@ def test_the_validation_at_an_end_between_others_counts_only_as_the_new_best(mon
 def test_validations_during_a_warm_up_do_not_count(monkeypatch):
     """Below its full weight the KL rises and the ELBO falls, whatever the run is worth."""
     elbos = iter([9.0, 8.0, 7.0, 1.0, 2.0, 1.5, 1.4])
-    monkeypatch.setattr("vaekl.training.trainer.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
+    monkeypatch.setattr("vaekl.training.judging.evaluate", lambda *_: SimpleNamespace(elbo=next(elbos)))
     data = data_of()
     options = {"steps": 100, "valid_every": 3, "patience": 2, "schedule": LinearSchedule(100, steps=10)}
     trainer, recorder = trainer_of(data, model_of(data.spec), **options)
@@ -168,7 +168,7 @@ def test_a_loss_that_no_log_has_seen_is_not_saved():
 
 def test_a_validation_that_is_not_finite_ends_the_run(monkeypatch):
     """An outlier among the held-out images, say: it is not in any batch."""
-    monkeypatch.setattr("vaekl.training.trainer.evaluate", lambda *_: SimpleNamespace(elbo=-inf))
+    monkeypatch.setattr("vaekl.training.judging.evaluate", lambda *_: SimpleNamespace(elbo=-inf))
     data = data_of()
     trainer, recorder = trainer_of(data, model_of(data.spec), valid_every=3)
     assert "the validation's elbo_nats is not finite at step 3" in diverged(trainer)

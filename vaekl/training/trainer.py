@@ -11,26 +11,19 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from vaekl.data import Data, batches_of, generator
-from vaekl.measures.bits import bits_per_dim
-from vaekl.measures.elbo import Evaluation, evaluate, judge
-from vaekl.model.control.check import checked_multiplier
-from vaekl.model.vae import LEDGER, VAE, LossAndLedger, ledger_means
+from vaekl.model.vae import LEDGER, VAE, LossAndLedger
 from vaekl.system import distributed
 from vaekl.training.average import MovingAverage
 from vaekl.training.callback import Callback
 from vaekl.training.compile import Compiler
-from vaekl.training.divergence import check_gradient, check_optimizer, check_parameters, check_rows, check_validation
+from vaekl.training.divergence import check_optimizer, check_parameters, check_rows
 from vaekl.training.graph import Recorder
+from vaekl.training.judging import ledger_of, log_figures, validate
 from vaekl.training.plan import Plan
 from vaekl.training.saved_state import check_state, restore_noise, with_versions_of
 from vaekl.training.schedules import LearningRateSchedule, Schedule
 from vaekl.training.stack import Batch
 from vaekl.training.timer import Due, Timer
-
-#: figures of an evaluation that are logged of the last training batch
-JUDGED = (
-    "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "information_weight", "active_units",
-)  # fmt: skip
 
 
 class Trainer:
@@ -59,6 +52,7 @@ class Trainer:
         take: takes a step together with other runs, for one that is trained in a stack; None for one alone.
         feed: takes stored images to where a CUDA graph of a stack draws from; None where the run draws itself.
         gradient_norm: of the last step that looked at it.
+        last_x: the images of the last step, [B, *S].
     """
 
     def __init__(
@@ -94,7 +88,7 @@ class Trainer:
         self.gradient_norm: Tensor | None = None
         self.take: Callable[[Batch], Tensor] | None = None
         self.feed: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
-        self._last_x = torch.empty(0)
+        self.last_x = torch.empty(0)
         self._clock, self._timer = (0, time.perf_counter()), Timer(plan.save_minutes)
 
     @property
@@ -154,7 +148,7 @@ class Trainer:
     def _do_what_is(self, due: Due) -> None:
         """Tell how it goes, or save as a run that is stopped does; the steps to come are what they would have been."""
         if due == Due.PROGRESS:
-            progress = self._timer.progress(self._ledger()["elbo_nats"], self.step, self.plan)
+            progress = self._timer.progress(ledger_of(self)["elbo_nats"], self.step, self.plan)
             self.tell(lambda callback: callback.progressed(self, progress))
         elif due == Due.CHECKPOINT:
             self._prepare_checkpoint()
@@ -190,7 +184,7 @@ class Trainer:
             rates: the learning rate of each group of parameters; None for those of the step.
         """
         x, noise = self.drawn(stored) if self.feed is None else self.feed(stored)
-        self._last_x = x
+        self.last_x = x
         batch = Batch(x, noise, schedule)
         ledger = self.take_alone(batch, rates) if self.take is None else self.take(batch)
         if self.average is not None:
@@ -236,53 +230,15 @@ class Trainer:
         steps = range(self.step, self.step if self.finished else self.plan.total_steps)
         return batches_of(self.data.train, self.plan.batch_size, self.seed, steps)
 
-    def _ledger(self) -> dict[str, float]:
-        """Means of the ledger and the ELBO over the steps since the last log."""
-        rows = distributed.total(self.rows[: self.plan.since_log(self.step)]).cpu().double()
-        check_rows(rows, self.step, self.model)
-        return ledger_means(rows)
-
     def _log(self) -> None:
-        """Average the ledger over the steps since the last log, and judge the last batch as an evaluation would."""
-        ledger = self._ledger()
-        if self.gradient_norm is not None:
-            check_gradient(self.gradient_norm, self.step, self.model)
-        steps, seconds = self.step - self._clock[0], time.perf_counter() - self._clock[1]
-        schedule, stream = self.schedule(self.step - 1), generator("log", self.seed, self.device)
-        checked_multiplier(self.model.control, schedule, f" at step {self.step}")
-        last_batch = judge(self.model, [self._last_x], stream, schedule, with_loss=False).figures()
-        figures = {name: last_batch[name] for name in JUDGED} | ledger
-        bits = bits_per_dim(figures["elbo_nats"], self.data.spec, self.model.likelihood.discrete)
-        figures |= {
-            **({"bits_per_dim": bits} if bits is not None else {}),
-            "schedule": schedule,
-            **({"target_kl_nats": target} if (target := self.model.control.target_kl) is not None else {}),
-            "learning_rate": self.rates(self.step - 1)[0],
-            **({"restores": self.restores} if self.restores else {}),
-            "gradient_norm": self.gradient_norm.item() if self.gradient_norm is not None else nan,
-            "images_per_second": steps * len(self._last_x) / seconds,
-        }
+        figures = log_figures(self, self._clock)
         self.tell(lambda callback: callback.logged(self, figures))
         self._clock = (self.step, time.perf_counter())
 
     def _validate(self) -> None:
-        """Judge the held-out images and note whether they are the best so far; the callbacks save a checkpoint."""
+        """Judge the held-out images; the callbacks save a checkpoint."""
         self._prepare_checkpoint()
-        evaluation: Evaluation | None = None
-        improved = False
-        if self.data.valid is not None:
-            schedule = self.schedule(self.step - 1)
-            evaluation = evaluate(self.judged, self.data.valid, generator("valid", self.seed, self.device), schedule)
-            check_validation(evaluation.elbo, self.step)
-            # before the KL has its full weight the loss is not the ELBO's, which may fall without harm
-            if schedule == 1:
-                bound = evaluation.elbo if self.model.objective.samples == 1 else -evaluation.loss
-                improved = bound > self.best_elbo
-                # a run with more steps does not validate here; but where best weights are kept, these stay the best
-                is_extra = self.step % self.plan.valid_every != 0
-                if not is_extra or (improved and self.plan.patience is not None):
-                    self.best_elbo = max(self.best_elbo, bound)
-                    self.stale_validations = 0 if improved else self.stale_validations + 1
+        evaluation, improved = validate(self)
         self.tell(lambda callback: callback.validated(self, evaluation, improved))
         self._timer.saved()
         self._clock = (self.step, time.perf_counter())
@@ -330,12 +286,11 @@ class Trainer:
         """
         own = self.state_dict()
         check_state(state, own, self.model, self.optimizer, self.plan)
-        self.step = state["step"]
+        self.step, self.restores = state["step"], state["restores"]
         self.model.load_state_dict(with_versions_of(own["model"], state["model"]))
         if self.average is not None:
             self.average.load_state_dict(with_versions_of(own["average"], state["average"]))
         self.optimizer.load_state_dict(state["optimizer"])
-        self.restores = state["restores"]
         self.compiler.decision = state["compiled"]
         restore_noise(self.generator, state, self.seed)
         self.rows[: len(state["rows"])].copy_(state["rows"])

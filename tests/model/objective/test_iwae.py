@@ -129,7 +129,7 @@ def test_patience_goes_by_the_bound(better):
     with pytest.MonkeyPatch.context() as patch:
         # the ELBO falls all the while
         patch.setattr(
-            "vaekl.training.trainer.evaluate", lambda *_: replace(judged, elbo=-trainer.step, loss=-next(bounds))
+            "vaekl.training.judging.evaluate", lambda *_: replace(judged, elbo=-trainer.step, loss=-next(bounds))
         )
         trainer.fit()
     assert [improved for *_, improved in recorder.evaluations] == [True, better]
