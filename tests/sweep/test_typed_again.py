@@ -3,12 +3,14 @@
 import errno
 import io
 import os
+import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
-from cli_helpers import SMALL, results, vaekl
+from cli_helpers import SMALL, refused, results, vaekl
 
-from vaekl.store import manifest
+from vaekl.store import RunFolder, manifest
 from vaekl.store.sweep_schema import Entry
 from vaekl.sweep import display, launcher, plan
 from vaekl.system.console import Console
@@ -79,3 +81,30 @@ def test_a_plan_says_of_which_runs_a_tried_stack_s_steps_were_alone():
     trial = plan.Trial(5.0, 1.0, 1e9, 10, "cpu", reason=lines)
     text = plan.Plan(2, 0, 2, 1, "2 cores", trial).text()
     assert "  not stacked; of a stack that was tried:\n    2 of 2 runs" in text and "\n    1 of 2 runs" in text
+
+
+def test_a_full_disk_is_named_once_for_all_runs_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "finish", full)
+        sentence = refused(vaekl(tmp_path, *SWEEP), "2 of 2 runs failed: ", "and the same command tries them again.")
+    (sweep,) = (tmp_path / "outputs").iterdir()
+    assert sentence.count(f"the run folder {sweep}/RUN could not be written (the disk is full): free some space") == 1
+    assert sentence.count("could not be written") == 1
+    answer = vaekl(tmp_path, *SWEEP)
+    assert answer.code == 0 and "2 finished" in answer.out
+
+
+def test_a_run_that_had_no_room_to_say_how_it_ended_was_not_killed(tmp_path, monkeypatch):
+    process = os.fork()
+    if process == 0:
+        os._exit(0)
+    os.waitpid(process, 0)
+    manifest.note(tmp_path / "run", status="running", host=socket.gethostname(), process=process)
+    assert manifest.read(tmp_path)["run"].status == "killed"
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=4096, f_blocks=1000))
+    run = manifest.read(tmp_path)["run"]
+    assert run.status == "failed"
+    assert run.reason == f"the disk of {tmp_path} is full: free some space; what was saved before is kept"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import made_folder
-from vaekl.system.places import check_place, unmade
+from vaekl.system.places import check_place, is_full, unmade
 
 CURE = "set output_dir=FOLDER to another one that you may write to."
 
@@ -72,7 +72,7 @@ def test_a_folder_that_is_there_is_not_made():
 )
 def test_a_place_is_looked_at_before_any_work(free, flags, may_write, reason, tmp_path, monkeypatch):
     class State:
-        f_bavail, f_frsize, f_flag = free, 1, flags
+        f_bavail, f_frsize, f_flag, f_blocks = free, 1, flags, 10**9
 
     monkeypatch.setattr(os, "statvfs", lambda _: State)
     monkeypatch.setattr(os, "access", lambda *_: may_write)
@@ -83,10 +83,19 @@ def test_a_place_is_looked_at_before_any_work(free, flags, may_write, reason, tm
     assert reason in str(caught.value) and str(caught.value).endswith(CURE)
 
 
-def test_a_folder_of_the_system(tmp_path):
-    if not os.path.isdir("/proc/self"):
+@pytest.mark.parametrize("words", [("output_dir=/proc/x",), ("-m", "seed=0,1", "output_dir=/proc")])
+def test_a_folder_of_the_system_is_no_full_disk(words, tmp_path):
+    """It has no blocks, of which none are free."""
+    if not os.path.isdir("/proc/self") or os.statvfs("/proc").f_blocks:
         pytest.skip("no /proc here")
-    refused(vaekl(tmp_path, "train", "output_dir=/proc/x"), "/proc", CURE)
+    refused(vaekl(tmp_path, "train", *words), " cannot be made (/proc takes no folders): ", CURE)
+
+
+def test_a_disk_that_says_no_size_is_tried(tmp_path, monkeypatch):
+    """As some disks on a network do, and those without a limit."""
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096, f_flag=0, f_blocks=0))
+    check_place(tmp_path / "x", "run folder", "output_dir")
+    assert not is_full(tmp_path) and not list(tmp_path.iterdir())
 
 
 def test_a_data_directory_without_room_for_decoded_images(tmp_path, monkeypatch):

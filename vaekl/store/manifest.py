@@ -16,6 +16,7 @@ from vaekl.store.sweep_schema import Entry, Manifest
 from vaekl.store.write import record, write_record
 from vaekl.system.errors import StoppedError, VaeklError, sentence
 from vaekl.system.files import sole_writer
+from vaekl.system.places import is_full
 from vaekl.system.terminal import printable
 
 MANIFEST = "manifest.json"
@@ -46,7 +47,7 @@ def read(folder: Path) -> dict[str, Entry]:
     for name in runs:
         if name in ("", ".", "..") or Path(name).name != name:
             raise UnreadableError(f"{printable(str(file))} names {name!r}, which is no folder in its own: {_CURE}.")
-    return {name: _as_it_is(run) for name, run in runs.items()}
+    return {name: _as_it_is(run, folder) for name, run in runs.items()}
 
 
 @contextmanager
@@ -109,18 +110,24 @@ def failures(runs: Mapping[str, Entry], planned: int | None = None) -> str:
 
     >>> failures({name: Entry(status="failed", reason="no.") for name in "ab"})
     '2 of 2 runs failed: no (a, b)'
-    >>> failures({name: Entry(status="failed", reason=f"{name} broke") for name in "abcde"})
-    '5 of 5 runs failed: a broke (a); b broke (b); c broke (c); and for 2 more reasons'
+    >>> failures({name: Entry(status="failed", reason=f"{name} broke at {step}") for step, name in enumerate("abcde")})
+    '5 of 5 runs failed: a broke at 0 (a); b broke at 1 (b); c broke at 2 (c); and for 2 more reasons'
+    >>> failures({name: Entry(status="failed", reason=f"no room for /sweep/{name}/last.pt") for name in ("a1", "b2")})
+    '2 of 2 runs failed: no room for /sweep/RUN/last.pt (a1, b2)'
     """
     names: dict[str, list[str]] = {}
+    own: dict[str, str] = {}
     for name, run in runs.items():
         if run.status in FAILURES:
-            names.setdefault((run.reason or "").rstrip("."), []).append(name)
+            reason = (run.reason or "").rstrip(".")
+            same = reason.replace(f"/{name}", "/RUN")  # each names its own folder
+            own.setdefault(same, reason)
+            names.setdefault(same, []).append(name)
     if not names:
         return ""
     reasons = [
-        f"{reason} ({', '.join(those[:_NAMED])}{', ...' * (len(those) > _NAMED)})"
-        for reason, those in list(names.items())[:_REASONS]
+        f"{same if len(those) > 1 else own[same]} ({', '.join(those[:_NAMED])}{', ...' * (len(those) > _NAMED)})"
+        for same, those in list(names.items())[:_REASONS]
     ]
     if len(names) > _REASONS:
         reasons.append(f"and for {len(names) - _REASONS} more reasons")
@@ -147,13 +154,16 @@ def summary(runs: Mapping[str, Entry]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def _as_it_is(run: Entry) -> Entry:
-    """What the manifest says of a run, or that it was killed where its process is gone without a word."""
+def _as_it_is(run: Entry, folder: Path) -> Entry:
+    """What the manifest says of a run; where its process is gone without a word, that it was killed or had no room."""
     if run.status != "running" or run.host != socket.gethostname() or not run.process:
         return run
     try:
         os.kill(run.process, 0)
     except ProcessLookupError:
+        if is_full(folder):  # nothing could be written here either
+            reason = f"the disk of {printable(str(folder))} is full: free some space; what was saved before is kept"
+            return msgspec.structs.replace(run, status="failed", reason=reason)
         reason = "its process is gone: the same command goes on with it"
         return msgspec.structs.replace(run, status="killed", reason=reason)
     except (OSError, OverflowError):  # another user's

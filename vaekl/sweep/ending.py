@@ -51,7 +51,9 @@ def close(path: Path, session: str, sweep: parse.Sweep, console: Console, make_r
     if no_report is not None and (failures or finished < runs):
         console.print(f"  report      {printable(str(no_report))}")
     if failures:
-        raise VaeklError(f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more.")
+        raise VaeklError(
+            f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more, and the same command tries them again."
+        )
     if not sweep.searches and finished < runs:
         raise VaeklError(
             f"{runs - finished} of {runs} runs were stopped, or did not begin: the same command goes on with them."

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 
 from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.terminal import printable
@@ -49,7 +50,9 @@ def check_place(path: Path, what: str, option: str) -> None:
             read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
             number = errno.EROFS if read_only else errno.EACCES
             raise OSError(number, os.strerror(number))
-        if _free(nearest) < _LEAST:
+        if (free := _free(nearest)) is None:
+            os.rmdir(mkdtemp(dir=nearest))
+        elif free < _LEAST:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise VaeklError(unmade(path, what, option, error)) from error
@@ -89,12 +92,13 @@ def _nearest(path: Path) -> Path:
 def is_full(folder: Path) -> bool:
     """Whether the disk of a folder has no room to speak of."""
     try:
-        return _free(folder) < 1 << 20
+        free = _free(folder)
     except OSError:
         return False
+    return free is not None and free < 1 << 20
 
 
-def _free(folder: Path) -> int:
-    """Bytes that are free on the disk of a folder."""
+def _free(folder: Path) -> int | None:
+    """Bytes that are free on the disk of a folder; None where it has no size, as /proc and disks without a limit."""
     state = os.statvfs(folder)
-    return state.f_bavail * state.f_frsize
+    return state.f_bavail * state.f_frsize if state.f_blocks else None
