@@ -124,14 +124,24 @@ def test_a_truncated_file(length, tmp_path):
     no_run(tmp_path)
 
 
+def test_a_usual_learning_rate_is_one_of_several_causes(tmp_path):
+    np.savez(tmp_path / "huge.npz", x_train=np.full((200, 6), 1e30, np.float32) * np.arange(1, 7, dtype=np.float32))
+    words = ("dataset=npz", "dataset.path=huge.npz", "likelihood=gaussian", "transform=as_stored", "optim.lr=0.1")
+    sentence = refused(vaekl(tmp_path, *RUN, *words), "training diverged")
+    assert sentence.endswith(
+        "train afresh with values of about 1 (rescale the data), a lower optim.lr, trainer.clip_norm or "
+        "trainer.on_nan=restore."
+    )
+
+
 DIVERGING = ("likelihood=gaussian", "weighting=fixed_dispersion", "optim=sgd", "optim.lr=1e30")
 
 
 def test_a_loss_that_is_not_finite_names_its_step(tmp_path):
     sentence = refused(vaekl(tmp_path, *RUN, *DIVERGING), "training diverged", "step 2", "optim.lr")
     assert sentence.endswith(
-        "what was saved before is kept: train afresh with values of about 1 (rescale the data), a lower optim.lr, "
-        "trainer.clip_norm or trainer.on_nan=restore."
+        "what was saved before is kept: train afresh with a lower learning rate, optim.lr=1e+30 is far above the usual "
+        "0.001."
     )
     assert not (tmp_path / "run" / "results.json").exists()
     assert not (tmp_path / "run" / "last.pt").exists()

@@ -242,7 +242,7 @@ def _complete(runs: list[Run], cfg: RunConfig, path: Path, console: Console) -> 
                 raise diverged
             goes_on = RunFolder(path).command("resume")
             raise StoppedError(f"stopped as it diverged ({diverged.what}): `{goes_on}` goes on from there.")
-        diverged = _explained(diverged, restores, cfg, path, console)
+        diverged = _explained(diverged, restores, cfg, path, console).at_rate(cfg.training.lr)
         if cfg.training.on_nan == "stop":
             raise diverged
         if restores >= MOST_RESTORES:

@@ -14,6 +14,8 @@ _CURE = (
     "train afresh with values of about 1 (rescale the data), a lower optim.lr, trainer.clip_norm or "
     "trainer.on_nan=restore"
 )
+#: the learning rate of every optimiser unless the user says otherwise, and how far above it nothing else is the cause
+_USUAL_RATE, _FAR_ABOVE = 1e-3, 100
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class DivergedError(VaeklError):
         if fault is None or (fault.step, fault.part) == (self.step, self.part):
             return self
         return DivergedError(f"{self.what}; it began at step {fault.step}: {fault.part}", self.step)
+
+    def at_rate(self, rate: float) -> "DivergedError":
+        """The same error with the cure for the learning rate, where that is so large that nothing else is the cause."""
+        if self.cure != _CURE or rate <= _FAR_ABOVE * _USUAL_RATE:
+            return self
+        cure = f"train afresh with a lower learning rate, optim.lr={rate:g} is far above the usual {_USUAL_RATE:g}"
+        return DivergedError(self.what, self.step, self.part, cure)
 
 
 def check_rows(rows: Tensor, step: int, model: VAE) -> None:
