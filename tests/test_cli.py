@@ -162,6 +162,11 @@ def test_help_lists_a_users_own_options(flag, tmp_path):
         ("train --lr", "here optim.lr=VALUE."),
         ("train weighting.bta=0.1", "weighting.beta"),
         ("train likelihood=gaussian weighting.beta=0.1", "weighting=fixed_beta"),
+        ("train -m seed=0,1 sweep.stak=off", "did you mean sweep.stack?"),
+        ("train -m seed=0,1 stack=off", "did you mean sweep.stack?"),
+        ("train -m seed=0,1 sweeps.stack=off", "did you mean sweep.stack?"),
+        ("train -m seed=0,1 repot=true", "did you mean report?"),
+        ("train sweep.size=3", "no key sweep.size"),
     ],
 )
 def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
@@ -202,7 +207,8 @@ def test_a_typo_gets_a_suggestion(typed, meant, tmp_path):
         ("train optim.lr=null", "optim.lr"),
         ("resume", "vaekl resume outputs/<run>"),
         ("resume one two", "vaekl resume outputs/<run>"),
-        ("resume nowhere", "holds no run"),
+        ("resume nowhere", "nowhere holds no run (nothing is there): give a folder that `vaekl train` made."),
+        ("eval nowhere", "nowhere holds no run (nothing is there): give a folder that `vaekl train` made."),
     ],
 )
 def test_a_mistake_gets_one_sentence(typed, says, tmp_path):

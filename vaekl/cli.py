@@ -134,9 +134,14 @@ def _resume(words: list[str]) -> int:
             raise VaeklError(f"cannot read {word[:40]!r}: a run's length is a whole number, as in {key}=1000.")
     if len(lengths) > 1:
         raise VaeklError(f"{' and '.join(lengths)} both say how long the run is to be: give one of them.")
-    from vaekl.store import RunFolder
+    from vaekl.store import RunFolder, sweep_folder
 
     path = Path(words[0])
+    if sweep_folder.is_planned(path):
+        raise VaeklError(
+            f"{terminal.printable(str(path))} is a sweep, and resume takes one run: the sweep's own `vaekl train -m` "
+            "command, typed again, goes on with all of its runs that are not finished."
+        )
     RunFolder(path).config()  # where there is no run, that is said before torch is imported
     from vaekl.config.typed_tracker import typed_tracker
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vaekl.store import find_runs, linked_runs
+from vaekl.store import RunFolder, find_runs, linked_runs
 from vaekl.system.errors import VaeklError
 
 
@@ -22,6 +22,11 @@ def test_a_run_a_checkpoint_and_folders_of_runs(tmp_path):
 def test_a_folder_without_runs(tmp_path):
     with pytest.raises(VaeklError, match=r"holds no run .*: give a folder that `vaekl train` made"):
         find_runs(tmp_path / "nothing")
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    with pytest.raises(VaeklError, match=rf"{tmp_path} is no run but holds 2 of them: give one .* such as .*/a\.$"):
+        RunFolder(tmp_path).config()
 
 
 @pytest.mark.parametrize("name", ["mine.npz", "mine.csv", "model.safetensors"])

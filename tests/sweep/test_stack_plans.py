@@ -7,7 +7,7 @@ from cli_helpers import SMALL, finished, results, vaekl
 from forks import Fork, command
 
 from vaekl.store import sweep_folder
-from vaekl.sweep import launch, parse, plan, trying
+from vaekl.sweep import launch, parse, plan, ready_made, trying
 from vaekl.system.console import Console
 
 
@@ -46,7 +46,7 @@ def planned(folder, monkeypatch, words, trial):
     monkeypatch.setattr(plan, "allowed_cores", lambda: 2)
     monkeypatch.setattr(plan, "free_memory", lambda: 64e9)
     own, stack = parse.stacked(words)
-    expanded, names = parse.expanded(own)
+    expanded, names = ready_made.expanded(own)
     return launch._plan(parse.read(expanded, names, stack), folder, Console()), sizes
 
 

@@ -42,6 +42,7 @@ def test_the_same_command_skips_what_is_finished(tmp_path):
     words = ["train", "-m", "seed=0,1", SERIAL, *SMALL]
     assert vaekl(tmp_path, *words).code == 0
     before = contents(only(tmp_path))
+    refused(vaekl(tmp_path, "resume", str(only(tmp_path))), "is a sweep", "the sweep's own `vaekl train -m` command")
     answer = vaekl(tmp_path, *words)
     assert answer.code == 0 and "2 finished" in answer.out
     after = contents(only(tmp_path))

@@ -5,7 +5,7 @@ from cli_helpers import SMALL, refused, vaekl
 
 from vaekl.config.groups import CONF, options
 from vaekl.config.overrides import is_sweep
-from vaekl.sweep import parse
+from vaekl.sweep import parse, ready_made
 from vaekl.system.errors import VaeklError
 
 
@@ -34,7 +34,7 @@ def test_the_same_words_mean_the_same_folder():
 
 @pytest.mark.parametrize("name", options("sweep"))
 def test_every_run_of_a_ready_made_sweep_composes(name, tmp_path):
-    said, names = parse.expanded([f"sweep={name}"])
+    said, names = ready_made.expanded([f"sweep={name}"])
     sweep = parse.read(said, names)
     assert names == [name] and said[-1] == "-m" and sweep.count() >= 5
     assert sweep.folder().name.startswith(f"sweep_{name}_")
@@ -43,28 +43,28 @@ def test_every_run_of_a_ready_made_sweep_composes(name, tmp_path):
 
 
 def test_the_beta_curve_spans_four_decades():
-    (beta,) = [o for o in parse.read(*parse.expanded(["sweep=beta_curve"])).overrides if o.is_sweep_override()]
+    (beta,) = [o for o in parse.read(*ready_made.expanded(["sweep=beta_curve"])).overrides if o.is_sweep_override()]
     values = [float(value) for value in beta.sweep_string_iterator()]
     assert (min(values), max(values)) == (1e-4, 1.0) and len(values) == 9
 
 
 def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
-    said, _ = parse.expanded(["sweep=likelihoods,seeds", "seed=7,8", "dataset=mnist"])
+    said, _ = ready_made.expanded(["sweep=likelihoods,seeds", "seed=7,8", "dataset=mnist"])
     assert "seed=7,8" in said and "seed=0,1,2,3,4" not in said and "dataset=mnist" in said
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep/mine.yaml").write_text("# my own\nseed: 3,4\ntrainer.patience: null\n")
-    said, _ = parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+    said, _ = ready_made.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
     assert said[:2] == ["seed=3,4", "trainer.patience=null"]
     with pytest.raises(VaeklError, match=r"sweep=likelihood is not one of .* \(did you mean likelihoods\?\)"):
-        parse.expanded(["sweep=likelihood"])
+        ready_made.expanded(["sweep=likelihood"])
     assert not (CONF / "sweep" / "mine.yaml").exists()
     for text, part in (("- seed", "is no list of keys"), ("seed: 0,1: 2", "cannot be read as YAML")):
         (tmp_path / "sweep/mine.yaml").write_text(text)
         with pytest.raises(VaeklError, match=rf"mine\.yaml {part}"):
-            parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
+            ready_made.expanded(["sweep=mine", "--config-dir", str(tmp_path)])
     (tmp_path / "sweep/mine.yaml").write_text("seed: [0, 1]")
     with pytest.raises(VaeklError, match="sweep=mine has no key with several values"):
-        parse.read(*parse.expanded(["sweep=mine", "--config-dir", str(tmp_path)]))
+        parse.read(*ready_made.expanded(["sweep=mine", "--config-dir", str(tmp_path)]))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,17 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
         (["sweep=nothing"], ["sweep=nothing is not one of"]),
         (["sweep=seeds", "--cfg", "job"], ["sweep=seeds", "seed=0,1,2,3,4"]),
         (["-m", "weighting=auto,fixed_beta", "weighting.beta=1"], ["weighting.beta"]),
+        (
+            ["sweep=beta_curve", "weighting=auto"],
+            ["sweep=beta_curve gives values to weighting.beta, which weighting=auto has not: leave weighting=auto "],
+        ),
+        (["sweep=beta_curve", "weighting=fixed_beta,auto"], ["which weighting=auto has not"]),
+        (
+            ["sweep=beta_curve", "weighting.beta=1", "weighting.beta=2"],
+            ["weighting.beta=2 stands in the place of the values of sweep=beta_curve", "write weighting.beta=1,2, or"],
+        ),
+        (["sweep=beta_curve", "weighting.beta=1"], ["write weighting.beta=1,VALUE, or leave it away."]),
+        (["sweep=beta_curve", "weighting.beta=1,2", "weighting.beta=3"], ["weighting.beta is given twice"]),
         (["-m", "seed=0,1", "hydra/launcher=slurm"], ["hydra/launcher=slurm is not one of", "submitit_slurm"]),
         (["-m", "seed=0,1", "hydra/launcher=joblb"], ["did you mean joblib?"]),
         (["-m", "seed=0,1", "hydra/sweeper=optun"], ["hydra/sweeper=optun is not one of", "did you mean optuna?"]),

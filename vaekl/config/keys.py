@@ -11,6 +11,9 @@ from vaekl.config.groups import CONF, groups, options
 from vaekl.config.overrides import FLAGS, parsed, shortened
 from vaekl.system.errors import did_you_mean
 
+#: what `vaekl train -m` reads beside the keys of its runs
+_OF_A_SWEEP = ("sweep.stack", "report")
+
 
 def unknown_flag(flag: str, value: str, words: Sequence[str], directories: Sequence[Path]) -> str:
     """For `--epochs 5` the sentence names the setting trainer.epochs, for `--multirn` the flag --multirun."""
@@ -34,7 +37,8 @@ def unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None
         group = key.partition(".")[0]
         if group in names and _has_own_class(group, words):
             return f"there is no key {key}: an option of a class of your own is added by a +, as in +{shortened(word)}."
-        hint = _home(key, keys, directories) or _similar(key, keys, directories)
+        known = [*keys, *_OF_A_SWEEP]
+        hint = _home(key, known, directories) or _similar(key, known, directories)
         where = "`vaekl train --help` lists the groups, `vaekl train GROUP=NAME --help` an option's keys"
         return f"there is no key {key}{hint}: {where}."
     return None
@@ -87,7 +91,7 @@ def _owners(name: str, directories: Sequence[Path]) -> dict[str, list[str]]:
     owners: dict[str, list[str]] = {}
     for group in [group for group in groups(directories) if group not in ("experiment", "sweep")]:
         for option in options(group, directories):
-            if name in _keys(group, option, directories):
+            if name in keys_of_option(group, option, directories):
                 owners.setdefault(group, []).append(f"{group}={option}")
     return owners
 
@@ -97,15 +101,14 @@ def _similar(key: str, keys: Sequence[str], directories: Sequence[Path]) -> str:
     names = groups(directories)
     group, _, name = key.partition(".")
     settable = [other for other in keys if not other.endswith("_")]
-    of_group = [
-        f"{group}.{other}" for option in options(group, directories) for other in _keys(group, option, directories)
-    ]
+    choices = () if group == "sweep" else options(group, directories)  # its files hold words, no keys of its own
+    of_group = [f"{group}.{other}" for option in choices for other in keys_of_option(group, option, directories)]
     beside = [other for other in settable if other.startswith(f"{group}.")]
     hint = did_you_mean(key, [*settable, *of_group] if name else [*names, *settable])
     return hint or (f" beside {', '.join(beside)}" if name and beside else "")
 
 
-def _keys(group: str, option: str, directories: Sequence[Path]) -> list[str]:
+def keys_of_option(group: str, option: str, directories: Sequence[Path]) -> list[str]:
     """The keys that the files of an option have."""
     files = [root / group / f"{option}.yaml" for root in (CONF, *directories)]
     keys = [str(key) for file in files if file.exists() for key in OmegaConf.load(file)]

@@ -114,8 +114,13 @@ def replace(folder: Path, text: str, results: Path) -> None:
 
 def refusal(folder: Path) -> VaeklError:
     """What to say where there is no run; it names one that is near."""
-    near = sorted(file.parent for file in folder.glob(f"*/{CONFIG}")) or [folder.parent]
-    hint = ": give a folder that `vaekl train` made"
-    if lexists(near[-1] / CONFIG):
-        hint = f", but {near[-1]} does: give that"
-    return VaeklError(printable(f"{folder} holds no run ({CONFIG} is missing){hint}."))
+    inside = sorted(file.parent for file in folder.glob(f"*/{CONFIG}"))
+    if len(inside) > 1:
+        return VaeklError(
+            printable(f"{folder} is no run but holds {len(inside)} of them: give one of them, such as {inside[0]}.")
+        )
+    reason = f"{CONFIG} is missing" if lexists(folder) else "nothing is there"
+    near, hint = [*inside, folder.parent][0], ": give a folder that `vaekl train` made"
+    if lexists(near / CONFIG):
+        hint = f", but {near} does: give that"
+    return VaeklError(printable(f"{folder} holds no run ({reason}){hint}."))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vaekl.config import job, mistakes, multirun, overrides
 from vaekl.store import manifest, sweep_folder
-from vaekl.sweep import display, ending, launcher, parse, plan, slurm, stacks, trying, workers
+from vaekl.sweep import display, ending, launcher, parse, plan, ready_made, slurm, stacks, trying, workers
 from vaekl.sweep.task import Task, Where, import_training, train_one
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
@@ -33,7 +33,7 @@ def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
     """
     own, stack = parse.stacked(typed)
     own, report = parse.reported(own)
-    words, names = parse.expanded(overrides.with_home(own))
+    words, names = ready_made.expanded(overrides.with_home(own))
     if overrides.is_sweep(words):
         mistakes.check(words)
         _sweep(parse.read(words, names, stack, report), make_report)

@@ -1,6 +1,5 @@
-"""What the words of a sweep mean: its runs, its folder, who launches them. `sweep=NAME` stands for words in a file."""
+"""What the words of a sweep mean: its runs, its folder, who launches them."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +8,13 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from vaekl.config import overrides
-from vaekl.config.groups import CONF, options
+from vaekl.config.groups import options
 from vaekl.store import sweep_folder
 from vaekl.store.sweep_schema import MOST_STACKED
-from vaekl.system.errors import VaeklError, did_you_mean, first_line
+from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import command, setting
 from vaekl.system.workers import can_start_several
 
@@ -151,7 +149,7 @@ class Sweep:
 
 
 def read(words: Sequence[str], names: list[str], stack: str = "", report: bool = False) -> Sweep:
-    """What the words of a sweep mean; `names` are those of `expanded`, `stack` of `stacked`, `report` of `reported`.
+    """What the words of a sweep mean; `names`, `stack` and `report` are those of `expanded`, `stacked`, `reported`.
 
     Raises:
         VaeklError: nothing is swept, or what they ask for is not installed.
@@ -239,44 +237,3 @@ def reported(words: Sequence[str]) -> tuple[list[str], bool]:
     if strange := [wish for wish in wishes if wish not in ("true", "false")]:
         raise VaeklError(f"{_REPORT}{strange[0]} is neither true nor false: report=true makes a report of the sweep.")
     return [word for word in words if not word.startswith(_REPORT)], wishes[-1:] == ["true"]
-
-
-def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Put the words of `conf/sweep/NAME.yaml` in the place of `sweep=NAME`; what the user gives too is the user's.
-
-    Returns:
-        The words and the names.
-
-    Raises:
-        VaeklError: if there is no such sweep.
-    """
-    names = [name for word in words if word.startswith("sweep=") for name in word.partition("=")[2].split(",")]
-    names = list(dict.fromkeys(names))
-    if not names:
-        if "-m" in words and overrides.shows(words):
-            raise VaeklError("-m trains several runs, and --cfg and --info show one: take one of the two.")
-        return list(words), []
-    directories = overrides.config_dirs(words)
-    ready_made = options("sweep", directories)
-    own = [word for word in words if not word.startswith("sweep=")]
-    own_keys = {word.partition("=")[0] for word in own}
-    ready: dict[str, str] = {}
-    for name in names:
-        if name not in ready_made:
-            raise VaeklError(f"sweep={name} is not one of {', '.join(ready_made)}{did_you_mean(name, ready_made)}.")
-        file = next(file for root in (*directories, CONF) if (file := root / "sweep" / f"{name}.yaml").exists())
-        ready |= _words_in(file)
-    added = [f"{key}={value}" for key, value in ready.items() if key not in own_keys]
-    if overrides.shows(own):
-        raise VaeklError(f"sweep={','.join(names)} stands for several runs, `{command(*added)}`: look at one of them.")
-    return [*added, *own, *([] if {"-m", "--multirun"} & set(own) else ["-m"])], names
-
-
-def _words_in(file: Path) -> dict[str, str]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise VaeklError(f"{file} cannot be read as YAML ({first_line(error)}): a line is `key: values`.") from error
-    if not isinstance(content, dict):
-        raise VaeklError(f"{file} is no list of keys: a line is `key: values`, as in `seed: 0,1,2`.")
-    return {str(key): value if isinstance(value, str) else json.dumps(value) for key, value in content.items()}
