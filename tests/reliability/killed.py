@@ -186,13 +186,13 @@ def watch_calls(watch: Watch) -> None:
     """The parts of a run that write nothing."""
     from vaekl.data import batches
     from vaekl.run import execute, recovery, start
-    from vaekl.training import trainer
+    from vaekl.training import judging, trainer
     from vaekl.training.callbacks import images
 
     for module, function, name in (
         (batches, "epoch_order", "epoch"),
         (trainer.Trainer, "train_step", "step"),
-        (trainer, "evaluate", "validation"),
+        (judging, "evaluate", "validation"),
         (execute, "evaluate", "last evaluations"),
         (images, "pictures", "pictures"),
         (start, "_explained", "diverged"),

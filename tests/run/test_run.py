@@ -15,7 +15,7 @@ from msgspec.structs import fields
 from vaekl.measures.elbo import evaluate
 from vaekl.store.metrics import FIELDS
 from vaekl.store.schema import Figures
-from vaekl.training.trainer import JUDGED
+from vaekl.training.judging import JUDGED
 
 ROOT = Path(__file__).parents[2]
 FIGURES = {

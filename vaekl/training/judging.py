@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vaekl.training.trainer import Trainer
 
 #: figures of an evaluation that are logged of the last training batch
-_OF_LAST_BATCH = (
+JUDGED = (
     "dispersion", "implied_sigma", "rmse", "beta_kl", "effective_beta_kl", "information_weight", "active_units",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ def log_figures(trainer: "Trainer", clock: tuple[int, float]) -> dict[str, float
     schedule, stream = trainer.schedule(trainer.step - 1), generator("log", trainer.seed, trainer.device)
     checked_multiplier(model.control, schedule, f" at step {trainer.step}")
     last_batch = judge(model, [last_x], stream, schedule, with_loss=False).figures()
-    figures = {name: last_batch[name] for name in _OF_LAST_BATCH} | ledger
+    figures = {name: last_batch[name] for name in JUDGED} | ledger
     bits = bits_per_dim(figures["elbo_nats"], trainer.data.spec, model.likelihood.discrete)
     return figures | {
         **({"bits_per_dim": bits} if bits is not None else {}),
