@@ -2,12 +2,19 @@
 
 import os
 import signal
+import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
+import torch
+from cli_helpers import finished
+from forks import Fork
 
-from vaekl.sweep import forks
+from vaekl.sweep import forks, workers
+from vaekl.system.errors import StoppedError
+from vaekl.system.workers import PARENT, this_process
 
 
 def nothing():
@@ -28,7 +35,7 @@ def test_each_task_has_a_process_of_its_own_and_its_answer_its_place():
 
 
 def test_a_task_that_is_killed_has_no_answer_and_the_others_have_theirs():
-    assert forks.results([killed, lambda: 1, lambda: 2], 1, nothing) == [None, 1, 2]
+    assert forks.results([killed, lambda: 1, lambda: 2], 1, nothing) == [forks.Died(-signal.SIGKILL), 1, 2]
 
 
 def test_an_error_is_raised_when_all_have_ended(tmp_path):
@@ -82,12 +89,19 @@ def test_a_signal_that_comes_with_the_fork_is_left_to_the_process_s_own_handling
     assert forks.results([lambda: 1], 1, ignore) == [1]
 
 
-def test_where_no_process_can_be_begun_that_is_raised_and_nothing_stays_open(monkeypatch):
-    def no_process():
-        raise BlockingIOError(11, "Resource temporarily unavailable")
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("os.fork", BlockingIOError(11, "Resource temporarily unavailable")),
+        ("threading.Thread.start", RuntimeError("can't start new thread")),
+    ],
+)
+def test_where_no_process_can_be_begun_that_is_raised_and_nothing_stays_open(place, error, monkeypatch):
+    def no_process(*_):
+        raise error
 
     before = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(os, "fork", no_process)
+    monkeypatch.setattr(place, no_process)
     with pytest.raises(BlockingIOError):
         forks.results([nothing], 1, nothing)
     assert len(os.listdir("/proc/self/fd")) == before
@@ -107,7 +121,8 @@ def test_no_more_than_so_many_at_a_time(tmp_path):
 
 def test_a_process_that_takes_too_long_is_killed():
     begun = time.monotonic()
-    assert forks.results([partial(time.sleep, 60), lambda: 1], 2, nothing, patience=0.3) == [None, 1]
+    tasks = [partial(time.sleep, 60), lambda: 1]
+    assert forks.results(tasks, 2, nothing, patience=0.3) == [forks.Died(-signal.SIGKILL), 1]
     assert time.monotonic() - begun < 30
 
 
@@ -116,3 +131,63 @@ def test_a_process_is_prepared_before_its_task(monkeypatch):
         "yes"
     ]
     assert "PREPARED" not in os.environ
+
+
+def test_an_error_before_the_task_is_raised():
+    with pytest.raises(ValueError, match="not ready"):
+        forks.results([lambda: 1], 1, partial(raises, "not ready"))
+
+
+def computed():
+    """What two threads compute, each a part."""
+    torch.set_num_threads(2)
+    return torch.ones(1_000_000).exp().sum().item()
+
+
+def computes_twice():
+    """A program that computes itself, and then in processes."""
+    expected = computed()
+    return int(forks.results([computed] * 2, 2, nothing, patience=20) != [expected] * 2)
+
+
+def test_a_program_that_has_computed_with_several_threads_begins_processes_that_do(tmp_path):
+    assert finished(Fork(computes_twice, folder=tmp_path)).code == 0
+
+
+def slow_run(name):
+    Path(name).mkdir()
+    Path(name, "process").write_text(f"{os.getpid()} {os.getppid()}")
+    try:
+        time.sleep(60)
+    except StoppedError:
+        Path(name, "saved").touch()
+
+
+def interrupted():
+    """A program that goes on after Ctrl-C, as a notebook does; returns how many of its processes go on too."""
+    os.environ[PARENT] = this_process()
+    runs = [Path("sweep", str(number)).absolute() for number in range(2)]
+    runs[0].parent.mkdir()
+
+    def interrupt():
+        while not all((run / "process").exists() and (run / "process").read_text() for run in runs):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    try:
+        forks.results(
+            [partial(workers.alone, partial(slow_run, run), run) for run in runs], 2, partial(workers.begin, 1)
+        )
+    except KeyboardInterrupt:
+        processes = {word for run in runs for word in (run / "process").read_text().split()}
+        end = time.monotonic() + 20
+        while time.monotonic() < end and any(Path("/proc", process).exists() for process in processes):
+            time.sleep(0.02)
+        left = [process for process in processes if Path("/proc", process).exists()]
+        return len(left) + sum(not (run / "saved").exists() for run in runs)
+    return 100
+
+
+def test_ctrl_c_in_a_program_that_goes_on_ends_its_processes_and_their_runs_save(tmp_path):
+    assert finished(Fork(interrupted, folder=tmp_path)).code == 0

@@ -1,5 +1,6 @@
 """Tasks in processes that are forked from this one, so that what it has imported is there in each of them at once."""
 
+import errno
 import os
 import pickle
 import signal
@@ -7,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import inf
 from multiprocessing.connection import Connection, Pipe, wait
@@ -15,6 +17,16 @@ from typing import Any, NamedTuple, NoReturn
 
 class FailedTaskError(Exception):
     """What is known of an answer, or an error, that cannot be handed from one process to another."""
+
+
+class Died(NamedTuple):
+    """In the place of an answer: how a process ended that has handed none over.
+
+    Args:
+        code: its exit code, or less than 0 the number of a signal; None where the system has not kept it.
+    """
+
+    code: int | None
 
 
 class _Child(NamedTuple):
@@ -35,7 +47,7 @@ def results(
         patience: seconds after which a process is killed.
 
     Returns:
-        What each task has returned; None where its process was killed.
+        What each task has returned; `Died` where its process has ended before.
 
     Raises:
         Exception: the first that a task has raised, when all have ended, with the traceback of its process as a note.
@@ -44,67 +56,92 @@ def results(
     answers: list[Any] = [None] * len(tasks)
     errors: list[Exception] = []
     waiting, children = list(range(len(tasks)))[::-1], dict[Connection, _Child]()
-    try:
-        while waiting or children:
-            while waiting and len(children) < at_once:
-                number = waiting.pop()
-                reading, process = _begun(tasks[number], prepare)
-                children[reading] = _Child(number, process, time.monotonic())
-            left = patience - time.monotonic() + min(child.begun for child in children.values())
-            ready = wait([*children], None if left == inf else max(0.0, left))
-            if not ready:
-                late = time.monotonic() - patience
-                _kill([child for child in children.values() if child.begun <= late])
-            for reading in (pipe for pipe in [*children] if pipe in ready):
-                child = children.pop(reading)
-                with suppress(EOFError, OSError):  # it was killed
-                    is_error, answer = pickle.loads(reading.recv_bytes())
+    # OpenMP's threads belong to the thread that has computed with them. A fork of that one would wait forever for those
+    # that it has not got; a fork of a new thread begins its own
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            while waiting or children:
+                while waiting and len(children) < at_once:
+                    number = waiting.pop()
+                    reading, process = _begun(thread, tasks[number], prepare)
+                    children[reading] = _Child(number, process, time.monotonic())
+                left = patience - time.monotonic() + min(child.begun for child in children.values())
+                ready = wait([*children], None if left == inf else max(0.0, left))
+                if not ready:
+                    late = time.monotonic() - patience
+                    _kill(child for child in children.values() if child.begun <= late)
+                for reading in (pipe for pipe in [*children] if pipe in ready):
+                    child = children.pop(reading)
+                    try:
+                        is_error, answer = pickle.loads(reading.recv_bytes())
+                    except (EOFError, OSError):
+                        is_error, answer = False, Died(_ended(child))
+                    else:
+                        _ended(child)
+                    reading.close()
+                    answers[child.task] = answer
                     errors += [answer] if is_error else []
-                    answers[child.task] = None if is_error else answer
+        except BaseException:
+            _kill(children.values())
+            for reading, child in children.items():
+                _ended(child)
                 reading.close()
-                with suppress(ChildProcessError):  # of a program that lets the system forget its children
-                    os.waitpid(child.process, 0)
-    except BaseException:
-        _kill(children.values(), signal.SIGTERM)
-        raise
+            raise
     if errors:
         raise errors[0]
     return answers
 
 
-def _kill(children: Iterable[_Child], by: signal.Signals = signal.SIGKILL) -> None:
+def _kill(children: Iterable[_Child]) -> None:
     for child in children:
         with suppress(ProcessLookupError):
-            os.kill(child.process, by)
+            os.kill(child.process, signal.SIGKILL)
 
 
-def _begun(task: Callable[[], Any], prepare: Callable[[], None]) -> tuple[Connection, int]:
+def _ended(child: _Child) -> int | None:
+    """Wait for the end of a process; returns its code, None in a program that lets the system forget its children."""
+    with suppress(ChildProcessError):
+        return os.waitstatus_to_exitcode(os.waitpid(child.process, 0)[1])
+    return None
+
+
+def _begun(thread: ThreadPoolExecutor, task: Callable[[], Any], prepare: Callable[[], None]) -> tuple[Connection, int]:
     """A process that does a task, and the pipe that its answer comes through."""
     reading, writing = Pipe(duplex=False)
-    # a signal between the fork and what comes next would be handled in both processes
-    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
+
+    def fork() -> int:
         process = os.fork()
         if process == 0:
             _work(task, prepare, writing, signals)
-    except OSError:
+        return process
+
+    # a signal between the fork and what comes next would be handled in both processes
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        return reading, thread.submit(fork).result()
+    except (OSError, RuntimeError) as error:
         reading.close()
+        if isinstance(error, RuntimeError):  # where there is no room for another thread there is none for a process
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         writing.close()
-    return reading, process
 
 
 def _work(task: Callable[[], Any], prepare: Callable[[], None], writing: Connection, signals: set[Any]) -> NoReturn:
     """In the new process: do the task, hand its answer over, and end."""
+
+    def whole() -> Any:
+        prepare()
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        return task()
+
     code = 1
     try:
         # a thread of the first process may have held the locks of its streams, which nobody would give back here
         sys.stdout, sys.stderr = (os.fdopen(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
-        prepare()
-        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-        writing.send_bytes(_answer(task))
+        writing.send_bytes(_answer(whole))
         code = 0
     finally:
         with suppress(OSError, ValueError):

@@ -45,7 +45,7 @@ def launched(plan: Plan) -> Iterator[None]:
         tasks = [partial(train, {initial_job_idx + n: job_overrides[n] for n in part}) for part in parts]
         answers = forks.results(tasks, plan.at_once, partial(workers.begin, plan.threads))
         # a process that was killed leaves no figures: the manifest says what became of its runs
-        figures = dict(pair for answer in answers if answer is not None for pair in answer)
+        figures = dict(pair for answer in answers if not isinstance(answer, forks.Died) for pair in answer)
         returned = []
         for number, words in enumerate(job_overrides, initial_job_idx):
             job = JobReturn(overrides=words, status=JobStatus.COMPLETED)

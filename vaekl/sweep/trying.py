@@ -101,8 +101,9 @@ def _tried(tasks: Sequence[Callable[[], dict[str, Any]]], threads: int) -> list[
     try:
         answers = forks.results(tasks, len(tasks), prepare, _PATIENCE)
     except OSError:  # no process could be begun: the runs will say so
-        answers = [None] * len(tasks)
-    return [answer or {"runs": [], "stack": {}} for answer in answers]
+        answers = [forks.Died(None)] * len(tasks)
+    nothing: dict[str, Any] = {"runs": [], "stack": {}}
+    return [nothing if isinstance(answer, forks.Died) else answer for answer in answers]
 
 
 def _costs(request: dict[str, Any], runs: list[list[str]]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The processes of a sweep: each run in one of its own, and how all of them are stopped."""
 
-import json
 import os
 import signal
 import socket
@@ -8,16 +7,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vaekl.store import RunFolder, manifest
-from vaekl.sweep import slurm
+from vaekl.sweep import forks, slurm
 from vaekl.system.cores import memory_kills
 from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.files import open_regular
-from vaekl.system.workers import PARENT, end_with, in_worker, this_process
+from vaekl.system.workers import PARENT, end_with, this_process
 
 #: a file in the sweep's folder that keeps workers from beginning another run
 _STOP = ".stop"
@@ -105,66 +105,41 @@ def alone(run: Callable[[], Any], *paths: Path) -> Any:
     """Do a run in a process of its own: its memory is free when it ends, and if it is killed the other runs go on.
 
     Args:
-        run: what is done; must not raise, and returns what JSON can hold in a few kilobytes.
+        run: what is done; must not raise.
         paths: the run's folder, by which the manifest knows it; or those of all that are trained together.
 
     Returns:
         What the run returned; None if its process was killed.
     """
-    reading, writing = os.pipe()
-    kills_before = memory_kills()
-    _flush()
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            prepare()
-            end_with(parent)
-            os.write(writing, json.dumps(run()).encode())
-            code = 0
-        except Exception:
-            traceback.print_exc()
-        finally:
-            _flush()
-            os._exit(code)
-    os.close(writing)
-    with _ended_with_parent(child) if in_worker() else nullcontext():
-        _, status = os.waitpid(child, 0)
-    with os.fdopen(reading, "rb") as pipe:
-        figure = pipe.read()
-    if code := os.waitstatus_to_exitcode(status):
-        memory = ": the system was out of memory" if memory_kills() > kills_before else ""
-        reason = f"its process was killed by {signal.Signals(-code).name}{memory}" if code < 0 else ""
-        if code > 0:
-            reason = "its process met an error that is none of the run's: please report it, with what it printed"
-        before = manifest.read(paths[0].parent)
-        for path in paths:
-            # of several, some may have ended, and others not begun
-            if len(paths) == 1 or (path.name in before and before[path.name].status in ("running", "killed")):
-                manifest.note(path, status="killed" if code < 0 else "failed", reason=reason)
-    return json.loads(figure) if figure else None
+    parent, kills_before = os.getpid(), memory_kills()
+
+    def prepare_run() -> None:
+        prepare()
+        end_with(parent)
+
+    (answer,) = forks.results([partial(_or_exit, run)], 1, prepare_run)
+    if not isinstance(answer, forks.Died):
+        return answer
+    memory = ": the system was out of memory" if memory_kills() > kills_before else ""
+    reason = "its process met an error that is none of the run's: please report it, with what it printed"
+    if is_killed := answer.code is None or answer.code < 0:
+        by = f" by {signal.Signals(-answer.code).name}" if answer.code is not None else ""
+        reason = f"its process was killed{by}{memory}"
+    before = manifest.read(paths[0].parent)
+    for path in paths:
+        # of several, some may have ended, and others not begun
+        if len(paths) == 1 or (path.name in before and before[path.name].status in ("running", "killed")):
+            manifest.note(path, status="killed" if is_killed else "failed", reason=reason)
+    return None
 
 
-@contextmanager
-def _ended_with_parent(child: int) -> Iterator[None]:
-    """While a worker waits for its run: if who started the sweep has ended, stop the run, and begin no other."""
-    orphaned = False
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal orphaned
-        if _is_orphan():  # else the parent stops the run itself
-            orphaned = True
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    if _is_orphan():
-        stop(signal.SIGTERM, None)
-    yield
-    if orphaned:
-        os._exit(128 + signal.SIGTERM)
-    signal.signal(signal.SIGTERM, before)
+def _or_exit(run: Callable[[], Any]) -> Any:
+    """What a run returns; where it raises an error, which it must not, the process ends with that."""
+    try:
+        return run()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
 
 
 @contextmanager
@@ -238,9 +213,3 @@ def _parent() -> int:
 
 def _is_orphan() -> bool:
     return os.getppid() != _parent()
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
