@@ -8,7 +8,6 @@ from errno import ENOSPC
 from functools import partial
 from pathlib import Path
 
-import joblib
 import pytest
 import torch
 from cli_helpers import SMALL, finished, refused, results, same_weights, vaekl, weights
@@ -18,7 +17,6 @@ from kills import command, differences, undisturbed
 from mounts import needs_mounts, own_mounts
 
 from vaekl.store import checkpoint
-from vaekl.sweep import parse, plan
 
 RUN = (
     "train", "hydra.run.dir=run", "model.hidden=[16]", "model.latents=4", "trainer.steps=60", "trainer.valid_every=15",
@@ -132,30 +130,15 @@ def test_a_full_tmpdir(filled, full, tmp_path):
 # --- no semaphores ---
 
 
-@pytest.mark.nightly
-def test_without_semaphores_a_sweep_trains_one_run_after_the_other(tmp_path, monkeypatch):
-    """joblib would take threads, whose runs would overwrite each other's settings in Hydra."""
-    monkeypatch.setattr(joblib, "effective_n_jobs", lambda _: 1)
-    monkeypatch.setattr(plan, "tried", lambda *_: None)
-    for number, words in enumerate([(), ("hydra.launcher.n_jobs=2",)]):
-        sweep = parse.read([*SWEEP[1:], *words], [])
-        assert ("hydra.launcher.n_jobs=1" in sweep.settings(Path("sweep"), 1)) == bool(words)
-        answer = vaekl(tmp_path, *SWEEP, f"hydra.sweep.dir=sweep{number}", *words)
-        assert answer.code == 0, answer
-        assert "2 runs, 1 at a time" in answer.out and "processes need semaphores, and /dev/shm" in answer.out
-        assert len(list(tmp_path.glob(f"sweep{number}/*/results.json"))) == 2
-
-
 @needs_mounts
 @pytest.mark.nightly
-@pytest.mark.parametrize("words", [(), ("hydra.launcher.n_jobs=2",)], ids=["", "n_jobs=2"])
-def test_without_dev_shm(words, tmp_path):
+def test_without_dev_shm(tmp_path):
     (tmp_path / "empty").mkdir()
     script = "mount --bind empty /dev/shm && mount -o remount,bind,ro /dev/shm"
     alone = ("train", "hydra.run.dir=run", *SMALL)
-    answer = in_namespace(tmp_path, script, *SWEEP, *words)
+    answer = in_namespace(tmp_path, script, *SWEEP, "hydra.launcher.n_jobs=2")
     assert (answer.code, answer.err) == (0, ""), answer
-    assert "1 at a time" in answer.out and "/dev/shm" in answer.out
+    assert "2 runs, 2 at a time" in answer.out and "/dev/shm" not in answer.out
     answer = in_namespace(
         tmp_path, script, "--standalone", "--nproc-per-node=2", "-m", "vaekl", *alone, module="torch.distributed.run"
     )
@@ -173,7 +156,6 @@ def test_without_dev_shm(words, tmp_path):
 @pytest.mark.nightly
 def test_a_dev_shm_without_room_for_another_semaphore(tmp_path):
     script = "mount -t tmpfs -o size=8k tmpfs /dev/shm && head -c 4096 /dev/zero >/dev/shm/filled"
-    refused(in_namespace(tmp_path, script, *SWEEP), "no processes could be started", "/dev/shm", "hydra/launcher=basic")
-    assert in_namespace(tmp_path, script, *SWEEP, "hydra/launcher=basic").code == 0
+    assert in_namespace(tmp_path, script, *SWEEP).code == 0
     refused(in_namespace(tmp_path, script, *VERBS[0]), "no processes could be started", "/dev/shm", "eval.jobs=1")
     assert in_namespace(tmp_path, script, *VERBS[0], "eval.jobs=1").code == 0

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+import joblib
 import pytest
 import torch
 from cli_helpers import SMALL, refused, vaekl
@@ -29,6 +30,14 @@ def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_onc
     plan = plans.plan(runs, 0, gpu, None)
     assert (plan.at_once, plan.threads) == (at_once, threads)
     assert f"{runs} runs, {at_once} at a time" in plan.text()
+
+
+def test_runs_are_beside_each_other_without_semaphores_too(monkeypatch):
+    """Joblib's processes need them, and the forks of a sweep are none of joblib's."""
+    monkeypatch.setattr(joblib, "effective_n_jobs", lambda _: 1)
+    monkeypatch.setattr(plans, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(plans, "free_memory", lambda: 64e9)
+    assert plans.plan(2, 0, False, None).at_once == 2
 
 
 def test_finished_runs_need_no_worker_and_large_ones_leave_room(monkeypatch):

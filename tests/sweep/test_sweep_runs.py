@@ -54,12 +54,13 @@ def test_the_same_command_skips_what_is_finished(tmp_path):
     assert len(list((tmp_path / "outputs").glob("sweep_*"))) == 2
 
 
-@pytest.mark.nightly
-def test_one_at_a_time_needs_no_worker(tmp_path):
-    """joblib then trains in its own process, which is no worker whose parent is gone."""
-    for said in ("2 finished", "all finished before"):
-        answer = finished(sweep(tmp_path, "seed=0,1", "hydra.launcher.n_jobs=1", *SMALL))
-        assert answer.code == 0 and said in answer.out, answer
+@pytest.mark.parametrize("words", [(), ("hydra/launcher=joblib",)])
+def test_as_many_runs_are_beside_each_other_as_are_typed_and_the_plan_says_so(words, tmp_path):
+    for said in ("2 runs, 1 at a time with", "all finished before"):
+        answer = finished(sweep(tmp_path, "seed=0,1", "hydra.launcher.n_jobs=1", *words, *SMALL))
+        assert answer.code == 0 and said in answer.out and "2 finished" in answer.out, answer
+        first, second = sorted(manifest.read(only(tmp_path)).values(), key=lambda run: run.started)
+        assert first.ended <= second.started
 
 
 def test_the_same_single_command_is_the_same_run(tmp_path):
@@ -151,7 +152,7 @@ def test_a_bad_value_a_divergence_and_a_killed_process_are_told_apart(tmp_path):
 @pytest.mark.nightly  # some seconds for every process that is killed
 def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
     words = ["train", "-m", "seed=0,1,2,3", *SMALL[:2], "trainer.steps=600", "trainer.valid_every=50"]
-    running = process(tmp_path, *words)
+    running = process(tmp_path, *words, "sweep.stack=off")
     while running.poll() is None and not {"finished", "running"} <= set(states_so_far(tmp_path)):
         time.sleep(0.02)
     running.kill()
@@ -165,7 +166,7 @@ def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
     assert "running" not in ended.values() and "stopped" in ended.values()
     done = {name: contents(folder / name) for name, status in ended.items() if status == "finished"}
     times = {file: file.stat().st_mtime_ns for name in done for file in (folder / name).iterdir()}
-    answer = finished(process(tmp_path, *words), 300)
+    answer = finished(process(tmp_path, *words, "sweep.stack=off"), 300)
     assert answer.code == 0 and list(states(folder).values()) == ["finished"] * 4, answer.err
     assert "4 finished" in answer.out and all((folder / "logs" / f"{name}.log").read_text() for name in ended)
     assert done and {name: contents(folder / name) for name in done} == done
@@ -219,7 +220,6 @@ def test_a_stop_before_the_first_step_is_heard(tmp_path):
     running = sweep(tmp_path, "seed=0,1", "trainer.steps=1000000", *SMALL[:2])
     while running.poll() is None and not list(tmp_path.glob("outputs/*/multirun.yaml")):
         time.sleep(0.02)
-    time.sleep(1)  # PyTorch is being imported
     running.send_signal(signal.SIGTERM)
     answer = finished(running, 90)
     assert answer.code == 130 and "the sweep was stopped, before a run of it had taken a step:" in answer.err

@@ -92,6 +92,10 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
         (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trial=3"], ["no key hydra.sweeper.n_trial"]),
         (["-m", "seed=0,1", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=x"], ["n_trials", "Integer"]),
         (["-m", "seed=0,1", "hydra.launcher.n_job=3"], ["no key hydra.launcher.n_job"]),
+        (
+            ["-m", "seed=0,1", "hydra.launcher.verbose=3"],
+            ["hydra.launcher.verbose would do nothing"],
+        ),
         (["-m", "likelihood=glob(zzz*)"], ["likelihood=glob(zzz*) matches none of", "bernoulli"]),
         (["-m", "seed=0,0,1"], ["seed=0,0,1 has a value twice"]),
         (["-m", "seed=0,1", "seed=2,3"], ["seed is given twice"]),

@@ -28,12 +28,14 @@ def shown(folder: Path, session: str, runs: int, console: Console) -> Iterator[N
             display.look()
 
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    with suppress(RuntimeError):  # where there is no room for a thread there is none for the runs, which will say so
+        watcher.start()
     try:
         yield
     finally:
         over.set()
-        watcher.join()
+        if watcher.is_alive():
+            watcher.join()
 
 
 class _Display:

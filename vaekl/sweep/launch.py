@@ -56,6 +56,9 @@ def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
 
 def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     composed = mistakes.check_runs(sweep.runs(), sweep.of_hydra, sweep.directories)
+    local = sweep.launcher in (None, "basic", "joblib")
+    if local:
+        _check_keys(sweep)
     named = sweep.value("hydra.sweep.dir")
     path = (Path(str(composed.hydra.sweep.dir)) if named else sweep.folder()).absolute()
     if not named:
@@ -67,10 +70,11 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     refuse_strange(path)  # Hydra and the launchers write there too
     with sole_user(path):
         _check_queue(path, sweep)
-        local = sweep.launcher in (None, "basic", "joblib")
         chosen = _plan(sweep, path, console, {str(composed.dataset._target_)}) if local else None
         if chosen:
             chosen = replace(chosen, to_evaluate=ending.to_evaluate(path, sweep))
+            if (wish := composed.hydra.launcher.get("n_jobs", -1)) > 0:
+                chosen = replace(chosen, at_once=min(wish, chosen.runs), reason="hydra.launcher.n_jobs")
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {printable(str(path))}")
         where: Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
@@ -83,15 +87,14 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
 
 def _launch(task: Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int, console: Console) -> None:
     on_slurm, path = sweep.launcher == "submitit_slurm", task.sweep
-    at_once = chosen.at_once if chosen else None
-    words = [*sweep.words, *sweep.settings(path, at_once, by_joblib=task.size > 1)]
+    words = [*sweep.words, *sweep.settings(path, chosen.at_once if chosen else None)]
     with ExitStack() as around:
         if task.where != "here":
             # Slurm says how many cores a job has; submitit's local jobs all run at once, so each gets one
             threads = chosen.threads if chosen else None if on_slurm else 1
             around.enter_context(workers.stoppable(path, task.session, threads, on_slurm))
             around.enter_context(display.shown(path, task.session, runs, console))
-            if chosen and sweep.launcher is None and not sweep.tunes_launcher:
+            if chosen:
                 around.enter_context(launcher.launched(chosen))
         before = slurm.jobs(path)
         try:
@@ -111,9 +114,18 @@ def _launch(task: Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int,
             if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(ended) and not submitted:
                 if isinstance(error, OSError) and is_full(path):
                     raise VaeklError(unwritable(path, "sweep", error)) from error
-                if isinstance(error, OSError) and not error.filename:  # a semaphore, or a process, has no file's name
+                if isinstance(error, OSError) and not error.filename:  # a process has no file's name
                     raise VaeklError(f"{no_processes(error)}, or set hydra/launcher=basic.") from error
                 raise
+
+
+def _check_keys(sweep: parse.Sweep) -> None:
+    keys = [str(override.key_or_group) for override in sweep.overrides]
+    if idle := [key for key in keys if key.startswith("hydra.launcher.") and key != "hydra.launcher.n_jobs"]:
+        raise VaeklError(
+            f"{idle[0]} would do nothing, since vaekl itself begins the processes of a sweep: leave it away; "
+            "hydra.launcher.n_jobs is the number of runs at a time."
+        )
 
 
 def _check_queue(path: Path, sweep: parse.Sweep) -> None:

@@ -58,10 +58,10 @@ def launched(plan: Plan) -> Iterator[None]:
         yield
     finally:
         _core.launch = own
-    if plan.stack > 1 and not is_called:
+    if not is_called:
         raise VaeklError(
-            "this hydra-joblib-launcher starts runs in a way that vaekl does not know, so that they were trained "
-            "without stacks: install the version that constraints.txt names, or set sweep.stack=off."
+            "this hydra-joblib-launcher starts runs in a way that vaekl does not know: install the version that "
+            "constraints.txt names, or set hydra/launcher=basic."
         )
 
 
@@ -74,7 +74,10 @@ def _train(
     """
     if len(runs) == 1:
         ((number, words),) = runs.items()
-        return [(number, _core.execute_job(number, words, context, config, task, state).return_value)]
+        job = _core.execute_job(number, words, context, config, task, state)
+        if job.status == JobStatus.FAILED:
+            raise job._return_value  # `return_value` would print a line before that
+        return [(number, job.return_value)]
     loader: Any = _OfAStack(context.config_loader)
     context = HydraContext(config_loader=loader, callbacks=context.callbacks)
     answers = [

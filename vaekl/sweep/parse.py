@@ -16,7 +16,6 @@ from vaekl.store import sweep_folder
 from vaekl.store.sweep_schema import MOST_STACKED
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import command, setting
-from vaekl.system.workers import can_start_several
 
 _LONGEST_NAME = 60
 _STACK, _REPORT = "sweep.stack=", "report="
@@ -114,22 +113,20 @@ class Sweep:
         keys = self.names or [str(override.key_or_group).split(".")[-1] for override in self.swept]
         return Path(self.value("output_dir") or "outputs") / f"sweep_{'-'.join(keys)[:_LONGEST_NAME]}_{digest}"
 
-    def settings(self, folder: Path, at_once: int | None, by_joblib: bool = False) -> list[str]:
+    def settings(self, folder: Path, at_once: int | None) -> list[str]:
         """What is added to the words: the folder, run names that say what differs.
 
         Args:
             folder: the sweep's.
             at_once: how many runs at a time on this machine; None where another program decides.
-            by_joblib: whether joblib launches even one at a time.
         """
         swept = {override.key_or_group for override in self.swept}
         constant = sorted({str(override.key_or_group) for override in self.overrides} - {str(key) for key in swept})
         added = {
             "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
         }
-        by_joblib = by_joblib or self.launcher == "joblib" or self.tunes_launcher
-        if by_joblib or (self.launcher is None and at_once != 1):
-            added |= {"hydra/launcher": "joblib", "hydra.launcher.n_jobs": str(at_once)}
+        if self.launcher is None:
+            added["hydra/launcher"] = "joblib"
         if self.launcher == "submitit_slurm":
             # what was cut short goes on, so a job that ran out of time may come back
             added["hydra.launcher.max_num_timeout"] = str(_TIMEOUTS)
@@ -142,10 +139,8 @@ class Sweep:
                 "hydra.sweeper.sampler.seed": "0",
             }
         # last, so that they replace the user's own words, in which interpolations may be unresolved
-        last = [setting("hydra.sweep.dir", folder)]
-        if by_joblib and not can_start_several():
-            last.append("hydra.launcher.n_jobs=1")
-        return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), *last]
+        last = setting("hydra.sweep.dir", folder)
+        return [*(f"{key}={value}" for key, value in added.items() if self.value(key) is None), last]
 
 
 def read(words: Sequence[str], names: list[str], stack: str = "", report: bool = False) -> Sweep:

@@ -8,7 +8,6 @@ from textwrap import indent
 
 from vaekl.store.sweep_schema import MOST_STACKED
 from vaekl.system.cores import allowed_cores, free_memory
-from vaekl.system.workers import NO_SEMAPHORES, can_start_several
 
 #: assumed of a run that could not be tried: PyTorch, the data, TensorBoard
 _BYTES_A_RUN = 1.5e9
@@ -144,8 +143,6 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
     cores, left = allowed_cores(), max(1, runs - finished)
     if gpu:
         return Plan(runs, finished, 1, _threads(cores), "they share one GPU", trial)
-    if not can_start_several():
-        return Plan(runs, finished, 1, _threads(cores), NO_SEMAPHORES, trial)
     fit = max(1, int(SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
     at_once = min(left, cores, fit)
     # by all runs, not by those that are left: a run that goes on has the threads that it began with

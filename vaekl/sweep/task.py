@@ -16,7 +16,6 @@ from vaekl.store.schema import Results
 from vaekl.sweep import slurm, workers
 from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.files import sole_writer
-from vaekl.system.workers import in_worker
 
 
 def train_one(run: job.Job) -> float | None:
@@ -79,8 +78,6 @@ class Task:
 
     def collected(self, cfg: DictConfig) -> Prepared:
         """The run that Hydra has just prepared."""
-        if self.where == "worker" and in_worker():  # with one run at a time joblib uses this very process
-            workers.leave_signals()
         try:
             prepared: job.Job | Exception = job.of_sweep(cfg)
         except Exception as error:  # the manifest says what it was

@@ -33,8 +33,8 @@ def can_start_several() -> bool:
 
 def no_processes(error: OSError) -> str:
     """The beginning of a sentence for an error where there is no room for another process, or for its semaphore."""
-    is_limit = error.errno in (errno.EAGAIN, errno.ENOMEM)
-    cure = "end some others" if is_limit else "free some space in /dev/shm"
+    cures = {errno.ENOSPC: "free some space in /dev/shm", errno.EMFILE: "let it have more files open by `ulimit -n`"}
+    cure = cures.get(error.errno or 0, "end some others")
     return f"no processes could be started ({error.strerror}): {cure}"
 
 
