@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.nightly, pytest.mark.xdist_group("mnist sweep")]
 
 WORDS = (
     "train", "-m", "dataset=mnist", "likelihood=cb,gaussian", "weighting=auto,fixed_beta", "seed=0,1,2",
-    "trainer.steps=300", "trainer.valid_every=50",
+    "trainer.steps=300", "trainer.valid_every=50", "sweep.stack=off",
 )  # fmt: skip
 
 

@@ -50,6 +50,21 @@ for name in ("zero_grad", "add_param_group", "state_dict", "load_state_dict"):
 """
 COMPILED = """
 assert trained(*CASES[0], lambda step: torch.compile(step, backend="eager")) == without[0]
+
+def whole(weight, optimizer):
+    optimizer.zero_grad()
+    loss = weight.pow(3).sum()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+def steps(one):
+    weight = torch.linspace(-1, 1, 6).requires_grad_()
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    return [one(weight, optimizer).item() for _ in range(3)]
+
+assert steps(torch.compile(whole, backend="eager")) == steps(whole)
+assert torch.compile(lambda x: x.sin() ** 2 + x.cos() ** 2, fullgraph=True, backend="eager")(torch.ones(3)).sum() == 3
 """
 
 
