@@ -4,18 +4,21 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from vaekl.config.groups import CONF
-from vaekl.config.overrides import for_hydra
+from vaekl.config.groups import CONF, groups
+from vaekl.config.overrides import for_hydra, parse
 from vaekl.store import fingerprint
 
 _LONGEST_NAME = 120
@@ -31,8 +34,48 @@ def compose(words: Sequence[str], directories: Sequence[Path] = ()) -> DictConfi
     Raises:
         HydraException or OmegaConfBaseException: it cannot be made; `mistakes.sentence` says what is wrong.
     """
+    overrides = for_hydra(words, directories)
+    parts = None if directories else _divided(overrides)
+    if parts is None:
+        with initialized():
+            return hydra.compose("train", overrides, return_hydra_config=True)
+    cfg = deepcopy(_of_choices(parts[0]))
+    ConfigLoaderImpl._apply_overrides_to_config(parts[1], cfg)
+    parsed = [parse(word) for word in overrides]
+    own = [override for override in parsed if not override.is_hydra_override()]
+    cfg.hydra.overrides.task = [override.input_line for override in own]
+    cfg.hydra.overrides.hydra = [override.input_line for override in parsed if override.is_hydra_override()]
+    cfg.hydra.runtime.cwd = os.getcwd()
+    OmegaConf.clear_cache(cfg)  # else ${now:...} would be when the choices were composed
+    naming = cfg.hydra.job.config.override_dirname
+    cfg.hydra.job.override_dirname = get_overrides_dirname(
+        own, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
+    )
+    return cfg
+
+
+def _divided(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]] | None:
+    """The words that choose options, and those that give a key a value; None where only Hydra can tell them apart."""
+    chosen, values, names = [], [], groups()
+    for word in overrides:
+        override = parse(word)
+        key = str(override.key_or_group)
+        if override.is_sweep_override() or override.package is not None or key == "hydra.searchpath":
+            return None
+        if key not in names and "/" not in key:
+            values.append(override)
+        elif override.type is OverrideType.CHANGE and isinstance(override.value(), str):
+            chosen.append(word)
+        else:
+            return None
+    return tuple(chosen), values
+
+
+@lru_cache(maxsize=8)
+def _of_choices(words: tuple[str, ...]) -> DictConfig:
+    """What Hydra composes of words that choose options alone, which takes it six times as long as all else."""
     with initialized():
-        return hydra.compose("train", for_hydra(words, directories), return_hydra_config=True)
+        return hydra.compose("train", list(words), return_hydra_config=True)
 
 
 @contextmanager
