@@ -1,5 +1,6 @@
 """Tasks in forked processes: what they return, and what becomes of those that are killed, raise or take too long."""
 
+import _thread
 import os
 import signal
 import threading
@@ -191,3 +192,18 @@ def interrupted():
 
 def test_ctrl_c_in_a_program_that_goes_on_ends_its_processes_and_their_runs_save(tmp_path):
     assert finished(Fork(interrupted, folder=tmp_path)).code == 0
+
+
+def test_ctrl_c_while_a_process_is_begun_ends_it_too(monkeypatch):
+    fork, begun = os.fork, []
+
+    def interrupted():
+        begun.append(fork())
+        if begun[-1]:
+            _thread.interrupt_main()
+        return begun[-1]
+
+    monkeypatch.setattr(os, "fork", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        forks.results([partial(time.sleep, 60)], 1, nothing)
+    assert not Path("/proc", str(begun[0])).exists()

@@ -63,8 +63,7 @@ def results(
             while waiting or children:
                 while waiting and len(children) < at_once:
                     number = waiting.pop()
-                    reading, process = _begun(thread, tasks[number], prepare)
-                    children[reading] = _Child(number, process, time.monotonic())
+                    _begin(number, tasks[number], prepare, thread, children)
                 left = patience - time.monotonic() + min(child.begun for child in children.values())
                 ready = wait([*children], None if left == inf else max(0.0, left))
                 if not ready:
@@ -82,6 +81,7 @@ def results(
                     answers[child.task] = answer
                     errors += [answer] if is_error else []
         except BaseException:
+            thread.shutdown()  # which may be about to fork
             _kill(children.values())
             for reading, child in children.items():
                 _ended(child)
@@ -105,20 +105,26 @@ def _ended(child: _Child) -> int | None:
     return None
 
 
-def _begun(thread: ThreadPoolExecutor, task: Callable[[], Any], prepare: Callable[[], None]) -> tuple[Connection, int]:
-    """A process that does a task, and the pipe that its answer comes through."""
+def _begin(
+    number: int,
+    task: Callable[[], Any],
+    prepare: Callable[[], None],
+    thread: ThreadPoolExecutor,
+    children: dict[Connection, _Child],
+) -> None:
+    """Let a thread fork a process that does a task, which then is among the children with the pipe of its answer."""
     reading, writing = Pipe(duplex=False)
 
-    def fork() -> int:
+    def fork() -> None:
         process = os.fork()
         if process == 0:
             _work(task, prepare, writing, signals)
-        return process
+        children[reading] = _Child(number, process, time.monotonic())
 
     # a signal between the fork and what comes next would be handled in both processes
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
-        return reading, thread.submit(fork).result()
+        thread.submit(fork).result()
     except (OSError, RuntimeError) as error:
         reading.close()
         if isinstance(error, RuntimeError):  # where there is no room for another thread there is none for a process
