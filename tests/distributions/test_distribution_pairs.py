@@ -77,7 +77,7 @@ def test_the_continuous_bernoulli_is_right_in_float32_where_pytorchs_freezes(a):
     law = ContinuousBernoulli(logits=torch.tensor(a))
     assert law.mean.item() == pytest.approx(exact.mean(), rel=1e-6)
     assert law.variance.item() == pytest.approx(exact.var(), rel=1e-5)
-    if abs(a) > 16:
+    if abs(a) >= 17:  # PyTorch 2.11 still moves at 16.5, and 2.15 no more
         # its ln C stands still, so that its gradient is that of BCE alone, which is 0 at x = 1 and 0
         theirs, their_slope = slope(distributions.ContinuousBernoulli)
         assert their_slope == pytest.approx(sum(x.tolist()) - len(x) * (a > 0), abs=1e-5)
