@@ -10,6 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # else pytest rewrites every test file, and every process compiles vaekl, each time anew
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# no test takes the power away, and to wait for the disk would be a third of the time of a short run
+os.fsync = lambda descriptor: None
 # collecting the tests makes a million objects that live to the end, and looking through them for garbage takes a tenth
 # of the time of all tests
 gc.disable()

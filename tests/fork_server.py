@@ -1,6 +1,7 @@
 """What every fork of the tests has loaded before it begins; see `forks`."""
 
 import gc
+import os
 from importlib import import_module
 
 from hydra.core.plugins import Plugins
@@ -19,6 +20,8 @@ for _name in (
     "torchvision.datasets",
 ):
     import_module(_name)
+# as in `conftest`
+os.fsync = lambda descriptor: None
 Plugins.instance()
 Image.preinit()
 # otherwise each fork's garbage collector walks over all of that, and so copies it

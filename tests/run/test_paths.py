@@ -137,6 +137,7 @@ def test_eager(case, net):
     assert_same(outcome(objective, x, noise), expected, 2e-6)
 
 
+@pytest.mark.xdist_group("compiler")  # to load it, and to compile what all kernels begin with, takes seconds
 @pytest.mark.parametrize(
     "case", [case if case in COMPILED_DAILY else pytest.param(case, marks=pytest.mark.nightly) for case in CASES]
 )

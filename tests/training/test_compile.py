@@ -82,6 +82,7 @@ def test_what_a_cuda_graph_assigns_is_copied_out_of_its_memory(monkeypatch):
     assert calls == [{"mode": "reduce-overhead"}] and len(marks) == 3
 
 
+@pytest.mark.xdist_group("compiler")
 def test_where_torch_can_compile_it_is_found_out():
     assert Compiler(nn.Identity(), CPU, None)._works()
 
