@@ -91,3 +91,18 @@ def test_a_launcher_of_one_s_own_takes_no_stacks_and_the_plan_says_so(word, tmp_
     )
     without, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", word], None)
     assert "not stacked" not in without.text()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("trainer.threads=2", (1, 2)),
+        ("trainer.threads=1,2", (1, 2)),
+        ("trainer.threads=1", (2, 1)),
+        ("trainer.threads=auto", (2, 1)),
+    ],
+)
+def test_the_plan_is_of_the_threads_that_are_typed(word, expected, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    chosen, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", "sweep.stack=off", word], None)
+    assert (chosen.at_once, chosen.threads) == expected

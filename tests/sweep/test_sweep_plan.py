@@ -32,6 +32,21 @@ def test_the_plan_fills_the_machine_and_no_more(runs, cores, memory, gpu, at_onc
     assert f"{runs} runs, {at_once} at a time" in plan.text()
 
 
+@pytest.mark.parametrize(
+    ("typed", "runs", "at_once", "threads"), [(1, 12, 4, 1), (2, 12, 2, 2), (3, 12, 1, 3), (9, 12, 1, 4), (1, 2, 2, 1)]
+)
+def test_threads_that_are_typed_leave_each_run_as_many_cores(typed, runs, at_once, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a run looks at what is typed first
+    monkeypatch.setattr(plans, "allowed_cores", lambda: 4)
+    monkeypatch.setattr(plans, "free_memory", lambda: 64e9)
+    plan = plans.plan(runs, 0, False, None, typed)
+    assert (plan.at_once, plan.threads) == (at_once, threads)
+    assert f"{at_once} at a time with {threads} thread" in plan.text() and "(4 cores)" in plan.text()
+    stacked = plans.in_stacks(plan, [[0, 1]])
+    assert (stacked.at_once, stacked.threads) == (1, threads)
+    assert plans.plan(runs, 0, True, None, typed).threads == plans.one_by_one(runs, 0, typed).threads == threads
+
+
 def test_runs_are_beside_each_other_without_semaphores_too(monkeypatch):
     """Joblib's processes need them, and the forks of a sweep are none of joblib's."""
     monkeypatch.setattr(joblib, "effective_n_jobs", lambda _: 1)

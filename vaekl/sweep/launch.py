@@ -145,10 +145,10 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
         "searches, other launchers and settings of a launcher take no stacks" if wants_stacks and not may_stack else ""
     )
     if sweep.launcher == "basic":  # one run after the other
-        return replace(plan.one_by_one(runs, finished), alone=alone)
+        return replace(plan.one_by_one(runs, finished, sweep.threads), alone=alone)
     device = sweep.value("trainer.device") or "auto"
     gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
-    guess = plan.plan(runs, finished, gpu, None)
+    guess = plan.plan(runs, finished, gpu, None, sweep.threads)
     if finished == runs:
         return guess
     if gpu:
@@ -166,7 +166,7 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     may_stack = may_stack and sweep.stack != parse.OFF and len(kinds) < len(each) and not sweep.compiles
     if not may_stack:
         trial = trying.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report, start=start)
-        return replace(plan.plan(runs, finished, gpu, trial), alone=alone)
+        return replace(plan.plan(runs, finished, gpu, trial, sweep.threads), alone=alone)
     wish = int(sweep.stack) if sweep.stack.isdecimal() else sweep_folder.stacked(path)
     largest = max(kinds, key=len)
     size = plan.largest_stack(guess, len(largest)) if wish is None else wish
@@ -174,7 +174,7 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     stack = min(size, len(largest))
     layout = guess if wish is None else plan.in_stacks(guess, stacks.divided(each, size))
     trial = trying.tried(each, sweep.directories, layout.at_once, layout.threads, some, stack, sweep.report, start)
-    chosen = plan.plan(runs, finished, gpu, trial)
+    chosen = plan.plan(runs, finished, gpu, trial, sweep.threads)
     tried = stacks.divided(each, trial.size if trial else 1)
     if wish is None:
         size = plan.stack_size(chosen, tried)

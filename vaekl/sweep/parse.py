@@ -84,6 +84,14 @@ class Sweep:
         return any(str(value).lower() not in ("false", "graph") for value in values)
 
     @property
+    def threads(self) -> int | None:
+        """The largest number that the words give to trainer.threads; None where they give none."""
+        values = [
+            value for o in self.overrides if o.key_or_group == "trainer.threads" for value in overrides.values(o, ())
+        ]
+        return max((int(value) for value in values if value.isdecimal()), default=None) or None
+
+    @property
     def searches(self) -> bool:
         """Whether a sweeper chooses the values, so that nobody can list the runs beforehand."""
         return self.value("hydra/sweeper") not in (None, "basic")

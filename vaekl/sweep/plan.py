@@ -66,6 +66,7 @@ class Plan:
         other: seconds that processes would take where stacks were chosen, or stacks where processes were; None where
             only one of them was looked at.
         to_evaluate: how many runs the report at the end will evaluate first; 0 without one.
+        typed: trainer.threads, where the words give it a number.
     """
 
     runs: int
@@ -79,6 +80,7 @@ class Plan:
     alone: str = ""
     other: float | None = None
     to_evaluate: int = 0
+    typed: int | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -135,25 +137,36 @@ class Plan:
         return f", and about {duration(seconds)} for the report's evaluation"
 
 
-def plan(runs: int, finished: int, gpu: bool, trial: Trial | None) -> Plan:
-    """As many runs at a time as there are free cores, fewer where memory or a single GPU says so.
+def plan(runs: int, finished: int, gpu: bool, trial: Trial | None, typed: int | None = None) -> Plan:
+    """As many runs at a time as there are cores for, fewer where memory or a single GPU says so.
 
     One run with four threads is slower than four runs with one, so threads are what is left over.
+
+    Args:
+        runs: how many there are.
+        finished: how many of them were finished before.
+        gpu: whether they compute on one.
+        trial: what a few steps of some runs have shown, or None.
+        typed: trainer.threads, with which each run computes whatever is planned; None where that is no number.
     """
     cores, left = allowed_cores(), max(1, runs - finished)
+    typed = typed and min(typed, cores)  # as a run takes it
     if gpu:
-        return Plan(runs, finished, 1, _threads(cores), "they share one GPU", trial)
+        return Plan(runs, finished, 1, typed or _threads(cores), "they share one GPU", trial, typed=typed)
     fit = max(1, int(SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
-    at_once = min(left, cores, fit)
+    places = cores // (typed or 1)
+    at_once = min(left, places, fit)
     # by all runs, not by those that are left: a run that goes on has the threads that it began with
-    threads = _threads(max(1, cores // min(runs, cores, fit)))
-    reason = f"{cores} cores" if at_once < fit or cores <= fit else f"{free_memory() / 1e9:.0f} GB of free memory"
-    return Plan(runs, finished, at_once, threads, reason, trial)
+    threads = typed or _threads(max(1, cores // min(runs, cores, fit)))
+    reason = f"{cores} cores" if at_once < fit or places <= fit else f"{free_memory() / 1e9:.0f} GB of free memory"
+    return Plan(runs, finished, at_once, threads, reason, trial, typed=typed)
 
 
-def one_by_one(runs: int, finished: int) -> Plan:
-    """What `hydra/launcher=basic` asks for."""
-    return Plan(runs, finished, 1, _threads(allowed_cores()), "hydra/launcher=basic")
+def one_by_one(runs: int, finished: int, typed: int | None = None) -> Plan:
+    """What `hydra/launcher=basic` asks for; `typed` is trainer.threads, where that is a number."""
+    cores = allowed_cores()
+    threads = min(typed, cores) if typed else _threads(cores)
+    return Plan(runs, finished, 1, threads, "hydra/launcher=basic", typed=typed)
 
 
 def _threads(cores: int) -> int:
@@ -191,7 +204,7 @@ def in_stacks(plan: Plan, stacks: Sequence[Sequence[int]]) -> Plan:
     bytes_each = plan.trial.stack_bytes if plan.trial else 0.0
     fit = int(SHARE_OF_MEMORY * free_memory() // bytes_each) if bytes_each else plan.at_once
     at_once = max(1, min(plan.at_once, len(stacks), fit))
-    threads = _threads(max(1, cores // at_once))
+    threads = plan.typed or _threads(max(1, cores // at_once))
     return replace(plan, at_once=at_once, threads=threads, stack=max(map(len, stacks)), stacks=len(stacks))
 
 
