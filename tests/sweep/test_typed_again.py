@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import socket
 import threading
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from cli_helpers import SMALL, refused, results, vaekl
 
 from vaekl.store import RunFolder, manifest
 from vaekl.store.sweep_schema import Entry
-from vaekl.sweep import display, launcher, plan
+from vaekl.sweep import display, launcher, plan, trying
 from vaekl.system.console import Console
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import LostOutputError
@@ -101,3 +102,22 @@ def test_a_run_that_had_no_room_to_say_how_it_ended_was_not_killed(tmp_path, mon
     run = manifest.read(tmp_path)["run"]
     assert run.status == "failed"
     assert run.reason == f"the disk of {tmp_path} is full: free some space; what was saved before is kept"
+
+
+def test_a_sweep_that_is_stopped_while_its_runs_are_tried_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        (sweep,) = (tmp_path / "a/b").iterdir()
+        assert sweep.is_dir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trying, "tried", interrupted)
+    words = ("train", "-m", "seed=0,1", *SMALL)
+    (tmp_path / "a").mkdir()
+    assert vaekl(tmp_path, *words, "output_dir=a/b").code == 130
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["a"]
+    # what was there before stays
+    sweep = tmp_path / "mine"
+    sweep.mkdir()
+    monkeypatch.setattr(trying, "tried", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    assert vaekl(tmp_path, *words, "hydra.sweep.dir=mine").code == 130
+    assert [path.name for path in sweep.iterdir()] == [".lock"]

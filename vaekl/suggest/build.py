@@ -1,8 +1,6 @@
 """A suggestion from words to its files."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
 
 from vaekl.run import build_data
 from vaekl.store.read import SCHEMA
@@ -15,10 +13,9 @@ from vaekl.suggest.judge import points
 from vaekl.suggest.options import Options
 from vaekl.suggest.page import html
 from vaekl.suggest.search import Search
-from vaekl.suggest.session import STATE
 from vaekl.suggest.verdict import Result, as_record
 from vaekl.system.console import Console
-from vaekl.system.files import LOCK, made_folder, refuse_link, replacing, sole_user
+from vaekl.system.files import own_folder, refuse_link, replacing
 from vaekl.system.places import check_name, check_place
 from vaekl.system.terminal import printable
 
@@ -38,9 +35,7 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
     refuse_link(folder)
     check_name(folder)
     check_place(folder, "suggestion", "output_dir")
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    made_folder(folder, "suggestion", "output_dir")
-    with sole_user(folder), _taking_away_if_refused(missing):
+    with own_folder(folder, "suggestion", "output_dir"):
         console.print(printable(f"suggestion  {folder}"))
         search = Search(options, folder, console)
         with build_data.shared():
@@ -77,24 +72,6 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
             console.print(printable(line))
         console.print(printable(f"\n  {folder / 'suggest.html'}".strip("\n")))
         return made
-
-
-@contextmanager
-def _taking_away_if_refused(made: Sequence[Path]) -> Iterator[None]:
-    """Where the data turn out to be none to learn from, take the folder away again that was made for them.
-
-    Args:
-        made: the folder and those above it that were not there before.
-    """
-    try:
-        yield
-    except BaseException:
-        if made and not (made[0] / STATE).exists():
-            with suppress(OSError):  # a folder that holds anything else stays
-                (made[0] / LOCK).unlink()
-                for folder in made:
-                    folder.rmdir()
-        raise
 
 
 def _of(results: Sequence[Result], wanted: Candidate | None) -> Result | None:

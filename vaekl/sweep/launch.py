@@ -14,7 +14,7 @@ from vaekl.sweep.task import Task, Where, import_training, train_one
 from vaekl.system.console import Console
 from vaekl.system.cores import has_gpu
 from vaekl.system.errors import VaeklError, first_line
-from vaekl.system.files import made_folder, refuse_link, refuse_strange, sole_user, unwritable
+from vaekl.system.files import own_folder, refuse_link, refuse_strange, unwritable
 from vaekl.system.places import check_name, check_place, is_full
 from vaekl.system.terminal import printable
 from vaekl.system.workers import no_processes
@@ -66,9 +66,8 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     check_name(path / (sweep.value("hydra.sweep.subdir") or ""))
     console, runs = Console(), sweep.count()
     check_place(path, "sweep", "output_dir")
-    made_folder(path, "sweep", "output_dir")
     refuse_strange(path)  # Hydra and the launchers write there too
-    with sole_user(path):
+    with own_folder(path, "sweep", "output_dir"):
         _check_queue(path, sweep)
         chosen = _plan(sweep, path, console, {str(composed.dataset._target_)}) if local else None
         if chosen:

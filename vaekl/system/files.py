@@ -252,6 +252,32 @@ def sole_user(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def own_folder(path: Path, what: str, option: str) -> Iterator[None]:
+    """A folder for this process alone, made if need be, and then taken away again where an error leaves it empty.
+
+    Args:
+        path: the folder.
+        what: it is, for the sentence.
+        option: that names another one, for the sentence.
+
+    Raises:
+        VaeklError: it cannot be made, or another process has locked it.
+    """
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    made_folder(path, what, option)
+    with sole_user(path):
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # a folder above it that holds anything else stays
+                if missing and os.listdir(path) == [LOCK]:
+                    (path / LOCK).unlink()
+                    for folder in missing:
+                        folder.rmdir()
+            raise
+
+
 def unwritable(path: Path, what: str, error: BaseException) -> str:
     """The sentence for a file that could not be written."""
     number = getattr(error, "errno", None)
