@@ -137,13 +137,13 @@ def test_a_step_of_a_stack_waits_for_nothing(make):
         member = Member(lambda: None)
         member.trainer = on_device(make, seed)
         members.append(member)
+        member.trainer.data = members[0].trained.data  # the runs of a sweep share theirs
     stored = members[0].trained.data.train.stored(slice(0, 8))
 
     def hand_over():
         for member in members:
             own = member.trained
-            x = own.data.train.transform(stored, own.generator)
-            member.batch = Batch(x, own.model.training_noise(len(x), own.generator), own.schedule(own.step))
+            member.batch = Batch(*(own.feed or own.drawn)(stored), own.schedule(own.step))
             own.step += 1
 
     hand_over()

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a row's own values, so that its figures do not depend on what is beside it.
+"""Random numbers that belong to a row, whatever is beside it in a batch.
 
 The numbers of a row are SplitMix64 of a hash of the row, the seed, and a counter: no state is carried from one row to
 the next, and a batch of any size has them all at once.
@@ -6,6 +6,7 @@ the next, and a batch of any size has them all at once.
 Source: Steele, Lea, Flood 2014 (SplitMix64); Box, Muller 1958.
 """
 
+from collections.abc import Sequence
 from math import pi, prod
 from typing import Self
 
@@ -65,15 +66,36 @@ class RowNoise(torch.Generator):
         return _mixed(begin[:, None] + torch.arange(1, count + 1, device=begin.device) * _STEP)
 
 
+class JointNoise(torch.Generator):
+    """The generators of several runs of which each has equally many rows of a batch, one run's after the other's.
+
+    Args:
+        generators: the runs'; each gives what it would give for its rows by themselves.
+    """
+
+    def __new__(cls, generators: Sequence[torch.Generator]) -> Self:
+        return super().__new__(cls)
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self._generators = generators
+
+    def uniform(self, shape: torch.Size) -> Tensor:
+        """Numbers in [0, 1), float32, of a shape that begins with the number of rows."""
+        numbers = torch.empty(shape, device=self._generators[0].device)
+        for rows, generator in zip(numbers.chunk(len(self._generators)), self._generators, strict=True):
+            rows.uniform_(generator=generator)
+        return numbers
+
+
 def uniform(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Numbers in [0, 1), float32: of each row's own where the generator is a `RowNoise`.
+    """Numbers in [0, 1), float32: of each row's own where the generator is a `RowNoise` or a `JointNoise`.
 
     Args:
         shape: [B, ...].
         generator: None for torch's own.
         device: where they are wanted, the generator's.
     """
-    if isinstance(generator, RowNoise):
+    if isinstance(generator, RowNoise | JointNoise):
         return generator.uniform(shape)
     return torch.rand(shape, generator=generator, device=device)
 

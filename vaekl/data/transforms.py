@@ -7,7 +7,7 @@ what it did into `DataSpec.protocol`, because a figure in nats without its proto
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Generator, Tensor
@@ -21,7 +21,18 @@ BinarizeMode = Literal["threshold", "stochastic"]
 
 
 class Transform(ABC):
-    """A map of a batch [B, *S] and of the spec that describes it."""
+    """A map of a batch [B, *S] and of the spec that describes it.
+
+    Attributes:
+        row_by_row: whether what it makes of a row depends on that row and on random numbers of `uniform` alone, so that
+            batches may be transformed as one.
+    """
+
+    row_by_row = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.row_by_row = cls.__module__.startswith(f"{__package__}.")  # nobody knows what a user's own does
 
     def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """The transformed batch.
@@ -160,7 +171,7 @@ class Dequantize(_OfLevels):
         # in float32 k + U rounds up to k + 1 for a U that is almost 1, and the division by K can round across an edge
         # of the bin: this margin is twice the worst of these errors
         margin = levels * 2.0**-22
-        return (x + noise.clamp_(margin, 1 - margin)) / levels
+        return noise.clamp_(margin, 1 - margin).add_(x).div_(levels)
 
     def without_noise(self) -> Transform:
         return _Centre(self.top)
@@ -273,6 +284,7 @@ class Compose(Transform):
 
     def __init__(self, steps: Iterable[Transform]) -> None:
         self.steps = tuple(steps)
+        self.row_by_row = all(step.row_by_row for step in self.steps)
 
     def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
         steps = []

@@ -1,22 +1,18 @@
 """Which runs of a stack have models that differ in numbers only, so that their steps can be taken together."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vaekl.system.errors import first_line
+from vaekl.training.equal import surely_equal
 from vaekl.training.rows import MEMORY
 from vaekl.training.stack import Member
 from vaekl.training.trainer import Trainer
 
-#: an object may hold one that holds it
-_DEEPEST = 6
 #: how far a gradient may lie from that of the run alone, of its largest number
 _TOLERANCE = 1e-3
 _OF_EVERY_MODULE = set(vars(nn.Module()))
@@ -161,32 +157,12 @@ def _numbers(members: Sequence[Member]) -> list[Number] | None:
             return None
         for name in {name for part in parts for name in vars(part)} - _OF_EVERY_MODULE:
             values = [vars(part).get(name) for part in parts]
-            if isinstance(values[0], nn.Module) or all(_equal(values[0], value) for value in values[1:]):
+            if isinstance(values[0], nn.Module) or all(surely_equal(values[0], value) for value in values[1:]):
                 continue
             if not all(_is_number(value) and type(value) is type(values[0]) for value in values):
                 return None
             numbers.append(Number(path, name, values))
     return sorted(numbers, key=lambda number: number[:2])
-
-
-def _equal(a: Any, b: Any, depth: int = 0) -> bool:
-    """Whether two values are surely equal: what cannot be compared, such as a function, is so to itself alone."""
-    if a is b:
-        return True
-    if type(a) is not type(b) or depth > _DEEPEST:
-        return False
-    if isinstance(a, Tensor | np.ndarray):
-        return a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key], depth + 1) for key in a)
-    if isinstance(a, list | tuple | deque):
-        return len(a) == len(b) and all(_equal(*pair, depth + 1) for pair in zip(a, b, strict=True))
-    if isinstance(a, int | float | complex | str | bytes | set | frozenset | PurePath | torch.dtype | torch.device):
-        return a == b or (a != a and b != b)
-    # an object of a class that is written in Python is what its attributes are
-    kind: Any = type(a)
-    is_plain = kind.__new__ is object.__new__ and not any(getattr(base, "__slots__", ()) for base in kind.__mro__)
-    return is_plain and _equal(vars(a), vars(b), depth + 1)
 
 
 def _is_number(value: Any) -> bool:

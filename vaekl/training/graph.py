@@ -6,7 +6,6 @@ images as they are stored, the KL's multiplier and the learning rates.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -88,7 +87,7 @@ class Recorder:
 class JointRecorder:
     """The same for the steps that the runs of a stack take together.
 
-    Once the steps are warm, the runs hand over their images as they are stored, and the graph draws for all of them.
+    The graph draws for all of them, also for those that have ended.
 
     Args:
         joint: their steps.
@@ -98,9 +97,6 @@ class JointRecorder:
         self._joint = joint
         self._recording = Recording(joint.device, [own.generator for own in joint.trainers], joint.state)
         self._numbers = Numbers(joint.device)
-        self._batch: tuple[Tensor, Tensor] = torch.empty(0), torch.empty(0)
-        self._stored: dict[int, Tensor] = {}
-        self._fed: list[int] = []
         self._norms = torch.empty(0)
 
     def step(self, waiting: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -112,45 +108,17 @@ class JointRecorder:
         joint, recording = self._joint, self._recording
         rates = joint.rates(waiting)
         places = self._numbers.set(rates)
-        if not self._fed:
-            ledger = recording.take(lambda: self._take(joint.batch(), rates))
-            if recording.is_warm:
-                self._begin_to_feed(waiting)
-            return ledger, self._norms
+        if not recording.is_warm:
+            return recording.take(lambda: self._take(joint.feed.draw(waiting), rates)), self._norms
         if not recording.is_made:
+            everywhere = range(len(joint.members))
 
             def step(rates: Sequence[float | Tensor]) -> Tensor:
-                self._draw()
-                return self._take(self._batch, rates)
+                return self._take(joint.feed.draw(everywhere), rates)
 
             recording.make(lambda: step(rates), lambda: capturable(joint.optimizer, lambda: step(places)))
         return recording.replayed(), self._norms
 
-    def end(self) -> None:
-        """Draw what the runs that wait have handed over; from now on they draw themselves again."""
-        self._draw()
-        for place in self._fed:
-            self._joint.trainers[place].feed = None
-
     def _take(self, batch: tuple[Tensor, Tensor], rates: Sequence[float | Tensor]) -> Tensor:
         ledger, self._norms = self._joint.take(*batch, rates)
         return ledger
-
-    def _begin_to_feed(self, waiting: Sequence[int]) -> None:
-        """Let each run put its stored images where the graph draws from; those that have ended keep their batch."""
-        self._batch, self._fed = self._joint.batch(), list(waiting)
-
-        def feed(place: int, stored: Tensor) -> tuple[Tensor, Tensor]:
-            if place in self._stored:
-                self._stored[place].copy_(stored)
-            else:
-                self._stored[place] = stored.clone()
-            return self._batch[0][place], self._batch[1][place]
-
-        for place in waiting:
-            self._joint.trainers[place].feed = partial(feed, place)
-
-    def _draw(self) -> None:
-        for place, stored in self._stored.items():
-            for kept, values in zip(self._batch, self._joint.trainers[place].drawn(stored), strict=True):
-                kept[place].copy_(values)

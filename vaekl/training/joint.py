@@ -19,6 +19,7 @@ from torch.func import functional_call
 from vaekl.model.mapped import batched, linears_of
 from vaekl.system.errors import VaeklError
 from vaekl.training.alike import Number, set_in, settings
+from vaekl.training.feed import Feed
 from vaekl.training.graph import JointRecorder
 from vaekl.training.recording import memory_of
 from vaekl.training.rows import Rows
@@ -44,7 +45,7 @@ class JointStep:
     def __init__(self, members: Sequence[Member], numbers: Sequence[Number]) -> None:
         self.trainers = trainers = [member.trained for member in members]
         first = trainers[0]
-        self.members, self._batches = members, [member.waits_with for member in members]
+        self.members, self.feed = members, Feed(trainers, [member.waits_with for member in members])
         self._objective, self.optimizer, self.device = first.objective, first.optimizer, first.device
         self._linears, self._parts = linears_of(first.objective), dict(first.objective.named_modules())
         self._numbers = [(number, torch.tensor(number.values, device=first.device)) for number in numbers]
@@ -72,19 +73,17 @@ class JointStep:
         if not waiting:
             return
         if back := [place for place in waiting if self.members[place].group is None]:  # gone back to a checkpoint
-            if self._recorder is not None:
-                self._recorder.end()
             for place in back:
                 self._take_in(place)
             self._slice()
             if self._recorder is not None:  # the optimiser's parameters are others
                 self._recorder = JointRecorder(self)
-        for place in waiting:
-            self._batches[place] = self.members[place].waits_with
-        self._set_schedules([batch.schedule for batch in self._batches])
+        self._set_schedules([member.waits_with.schedule for member in self.members])
         trainers = [self.members[place].trained for place in waiting]
         wants_norm = [own.plan.clip_norm is not None or own.plan.logs_after(own.step + 1) for own in trainers]
-        ledger, norms = self._by_graph(waiting) or self.take(*self.batch(), self.rates(waiting), any(wants_norm))
+        ledger, norms = self._by_graph(waiting) or self.take(
+            *self.feed.draw(waiting), self.rates(waiting), any(wants_norm)
+        )
         for place, own, wants in zip(waiting, trainers, wants_norm, strict=True):
             if wants:
                 own.gradient_norm = norms[place].clone()
@@ -101,13 +100,8 @@ class JointStep:
         try:
             return self._recorder.step(waiting)
         except VaeklError as error:
-            self._recorder.end()
             self._recorder, self.remark = None, f"  {len(self.members)} runs take their steps without a graph: {error}"
             return None
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """The images of all runs and the noise of their posteriors, [N, B, ...] each."""
-        return torch.stack([own.x for own in self._batches]), torch.stack([own.noise for own in self._batches])
 
     def take(
         self, x: Tensor, noise: Tensor, rates: Sequence[float | Tensor], with_norms: bool = True
@@ -180,8 +174,8 @@ class JointStep:
         """
         before = {name: buffer.clone() for name, buffer in self._buffers.items()}
         own = [self._own_gradient(member) for member in self.members]
-        self._set_schedules([batch.schedule for batch in self._batches])
-        self.gradient(*self.batch())
+        self._set_schedules([member.waits_with.schedule for member in self.members])
+        self.gradient(self.feed.x, self.feed.noise)
         for name, buffer in self._buffers.items():
             buffer.copy_(before[name])
         farthest = 0.0
@@ -222,6 +216,7 @@ class JointStep:
             self._buffers[name][place] = buffer
             buffer.data = self._buffers[name][place]
         self._keys[place] = settings(trainer), trainer.step - self._taken, [rows.begun[place] for rows in self._rows]
+        self.feed.take_in(place, member.waits_with)
         member.group = self
 
     def _slice(self) -> None:

@@ -50,7 +50,7 @@ class Trainer:
             followed it; the one at the end, if no multiple of `valid_every`, counts where it makes `best.pt` anew.
         stop_requested: whether the run is to end after its step.
         take: takes a step together with other runs, for one that is trained in a stack; None for one alone.
-        feed: takes stored images to where a CUDA graph of a stack draws from; None where the run draws itself.
+        feed: takes stored images and gives where a stack will put the batch; None where the run draws itself.
         gradient_norm: of the last step that looked at it.
         last_x: the images of the last step, [B, *S].
     """
