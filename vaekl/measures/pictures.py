@@ -142,9 +142,11 @@ def sheet(images: Tensor, columns: int, gap: int = 0) -> Tensor:
 
 
 def as_image(picture: Tensor) -> Image.Image:
-    """A picture [3, height, width] in [0, 1] as 8 bits of red, green and blue."""
-    pixels = (picture * 255 + 0.5).clamp(0, 255).to("cpu", torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    """A picture [3, height, width] in [0, 1] as 8 bits of red, green and blue, or of grey where these are equal."""
+    if torch.equal(picture[0], picture[1]) and torch.equal(picture[0], picture[2]):
+        picture = picture[:1]
+    pixels = (picture * 255 + 0.5).clamp_(0, 255).to("cpu", torch.uint8)
+    return Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def write_png(picture: Image.Image, file: Path | BytesIO, words: PngImagePlugin.PngInfo | None = None) -> None:

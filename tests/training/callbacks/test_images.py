@@ -105,7 +105,7 @@ def test_what_is_left_in_the_folder_shows_the_tested_weights(tmp_path):
         trainer.load_state_dict(checkpoint.load(run / name))
         assert (trainer.step == record["step"]) is same
         for title, grid in pictures(trainer, torch.tensor(record["test"]["kl_per_latent_nats"])).items():
-            drawn = np.asarray(Image.open(run / f"{title}.png")).transpose(2, 0, 1) / 255
+            drawn = np.asarray(Image.open(run / f"{title}.png").convert("RGB")).transpose(2, 0, 1) / 255
             assert bool(np.abs(drawn - grid.numpy()).max() < 0.51 / 255) is same, (name, title)
 
 

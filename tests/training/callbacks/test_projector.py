@@ -36,7 +36,7 @@ def test_the_points_are_the_means_of_the_test_images_in_their_order(tmp_path):
     assert labels == [str(number % 3) for number in range(12)]
     assert list(embedding.sprite.single_image_dim) == [8, 8]
     with Image.open(tmp_path / embedding.sprite.image_path) as image:
-        sheet = np.asarray(image)
+        sheet = np.asarray(image.convert("RGB"))
     assert sheet.shape == (32, 32, 3), "rows and columns of one number"
     for number in range(12):
         top, left = 8 * (number // 4), 8 * (number % 4)

@@ -7,11 +7,11 @@ from vaekl.store import RunFolder
 from vaekl.training.callback import Callback, TrainerView
 from vaekl.training.timer import Progress
 
-_EVERY = 1.0
+_EVERY = 3.0
 
 
 class Heartbeat(Callback):
-    """A small file in the run's folder, written once a second at most, and removed when the run ends."""
+    """A small file in the run's folder, written every three seconds at most, and removed when the run ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = RunFolder(folder)

@@ -26,6 +26,8 @@ from vaekl.training.callback import Callback, TrainerView
 
 _TEST = ".test"
 _LONGEST_WAIT = 2
+#: seconds after which the figures of a log are written at once
+_UNSEEN = 5
 #: the end of torch's last histogram bin; a histogram of values that all lie beyond it fails
 _LAST_BIN = 9e19
 _LEDGER = ("elbo_nats", "energy_nats", "log_norm_const_nats", "kl_nats")
@@ -57,6 +59,9 @@ class TensorBoard(Callback):
         self.folder, self.config, self.settings = folder, config, settings
         self.writer: SummaryWriter | None = None
         self._last_step = 0
+        # the writer's thread would be woken for each, and take the interpreter from the runs of a stack
+        self._not_yet_written: list[tuple[Summary, int, float]] = []
+        self._last_flush = time.monotonic()
 
     def started(self, trainer: TrainerView) -> None:
         self._last_step = trainer.step
@@ -100,11 +105,12 @@ class TensorBoard(Callback):
         for tag, picture in pictures.items():
             image, png = as_image(picture), BytesIO()
             write_png(image, png)
+            channels = len(image.getbands())
             drawn = Summary.Image(
-                height=image.height, width=image.width, colorspace=3, encoded_image_string=png.getvalue()
+                height=image.height, width=image.width, colorspace=channels, encoded_image_string=png.getvalue()
             )
             values.append(Summary.Value(tag=tag, image=drawn))
-        self.writer._get_file_writer().add_summary(Summary(value=values), step)
+        self._add(Summary(value=values), step)
         self._flush()
 
     def saving(self, trainer: TrainerView) -> None:
@@ -116,12 +122,14 @@ class TensorBoard(Callback):
     def failed(self, trainer: TrainerView) -> None:
         if self.writer is not None:
             with suppress(OSError):  # the error that ended the run is the one to report
+                self._flush()
                 self.writer.close()
 
     def tested(self, trainer: TrainerView, evaluation: Evaluation) -> None:
         if self.writer is None:
             return
         # in a file of its own, which is deleted where the run was killed before its results and is tested again
+        self._flush()
         self.writer.close()
         if max(self.folder.glob(f"{EVENTS}*")).name.rpartition(".")[2].strip("9") == "":
             _rename_before_now(self.folder)  # names end in a count of the process's files, and 10 comes before 9
@@ -134,6 +142,7 @@ class TensorBoard(Callback):
                     kept = {tag: value for tag, value in row.figures().items() if tag in evaluation.figures()}
                     self._scalars("valid", kept, self._last_step)
         self._compare(list(evaluation.figures()), trainer.step)
+        self._flush()
         self.writer.close()
 
     def _compare(self, figures: list[str], step: int) -> None:
@@ -146,9 +155,8 @@ class TensorBoard(Callback):
         columns = {key: 0.0 if value is None else value for key, value in self.settings.items()}
         experiment, _, _ = hparams(columns, dict.fromkeys(tags, 0.0))
         _, start, end = hparams({key: value for key, value in self.settings.items() if value is not None}, {})
-        if self.writer is not None:
-            for part in (self._differing_first(experiment), start, end):
-                self.writer._get_file_writer().add_summary(part, step)
+        for part in (self._differing_first(experiment), start, end):
+            self._add(part, step)
 
     def _differing_first(self, experiment: Summary) -> Summary:
         differ = _swept(self.folder, self.settings) or _COMPARED_FIRST
@@ -166,13 +174,21 @@ class TensorBoard(Callback):
             self.writer.add_histogram(f"{split}/kl_per_latent_nats", kl, step)
 
     def _scalars(self, split: str, figures: dict[str, float], step: int) -> None:
-        if self.writer is not None:
-            values = [Summary.Value(tag=f"{split}/{tag}", simple_value=value) for tag, value in figures.items()]
-            self.writer._get_file_writer().add_summary(Summary(value=values), step)
+        values = [Summary.Value(tag=f"{split}/{tag}", simple_value=value) for tag, value in figures.items()]
+        self._add(Summary(value=values), step)
+        if time.monotonic() - self._last_flush > _UNSEEN:
+            self._flush()
+
+    def _add(self, summary: Summary, step: int) -> None:
+        self._not_yet_written.append((summary, step, time.time()))
 
     def _flush(self) -> None:
         if self.writer is not None:
+            for event in self._not_yet_written:
+                self.writer._get_file_writer().add_summary(*event)
+            self._not_yet_written.clear()
             self.writer.flush()
+            self._last_flush = time.monotonic()
 
 
 def as_code(text: str) -> str:
