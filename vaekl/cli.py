@@ -1,6 +1,7 @@
 """The verbs. Nothing heavy is imported before a verb needs it, so that help is instant."""
 
 import contextlib
+import gc
 import itertools
 import os
 import signal
@@ -243,6 +244,9 @@ def _print(text: str) -> int:
 def prepare_process() -> None:
     """Set what must be set before torch is imported."""
     from vaekl.system import cores  # noqa: F401  (from here on it knows the load that others make)
+
+    # a full collection of garbage looks at the 240,000 objects of the imported modules, four times while they are made
+    gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
     # where no processes can be started, vaekl says so itself
     warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode|joblib backend .* not available")
