@@ -48,7 +48,9 @@ def test_a_whole_run_loads_no_library_that_it_does_not_need(tmp_path):
 MISTAKES = [
     "trian", "train beta=4", "train --epochs 5", "train likelihood=gausian", "train trainer.epohs=1", "train seed=[",
     "train hydra.verbose=true", "train -m seed=0,1 nope=1", "train --cfg jbo", "resume", "resume nowhere", "eval",
-    "sample run x=1",
+    "sample run x=1", "train trainer.steps=0", "train seed=half", "train trainer.autocast=float16",
+    "train trainer.compile=maybe", "train output_dir=/dev/null", "eval nowhere", "encode nowhere x.npy",
+    "export nowhere", "diagnose nowhere", "report nowhere",
 ]  # fmt: skip
 ANSWERED = """
 import sys

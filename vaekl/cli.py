@@ -194,6 +194,11 @@ def _look_at_runs(verb: str, words: list[str]) -> int:
     from vaekl.config.verb_options import parse
 
     options = parse(verb, words)
+    from vaekl.store import find_runs
+
+    for path in options.runs:
+        if not path.exists():
+            find_runs(path)  # says so, before torch is imported
     prepare_process()
     code: int = import_module(f"vaekl.verbs.{verb}").main(options)
     return code

@@ -9,6 +9,7 @@ import yaml
 
 from vaekl.config.job import single
 from vaekl.run.config import RunConfig
+from vaekl.system.devices import half_precision
 from vaekl.system.errors import VaeklError
 
 
@@ -42,7 +43,7 @@ def test_each_builder_sees_its_own_part(content):
 
 def test_the_type_of_the_networks_and_of_a_gpu_s_factors_are_one_setting(content):
     kinds = {name: RunConfig.of(changed(content, "trainer.autocast", name)) for name in (None, "bfloat16", "tf32")}
-    assert {name: cfg.model.autocast for name, cfg in kinds.items()} == {
+    assert {name: half_precision(cfg.model.autocast) for name, cfg in kinds.items()} == {
         None: None, "bfloat16": torch.bfloat16, "tf32": None,
     }  # fmt: skip
     assert [cfg.machine.tf32 for cfg in kinds.values()] == [False, False, True]

@@ -29,7 +29,7 @@ from vaekl.run.execute import Run
 from vaekl.run.settings import compared
 from vaekl.system import distributed
 from vaekl.system.console import Console
-from vaekl.system.devices import pick_device, prepare, take_threads
+from vaekl.system.devices import half_precision, pick_device, prepare, take_threads
 from vaekl.system.errors import VaeklError
 from vaekl.system.workers import in_worker
 from vaekl.training.callback import Callback
@@ -132,7 +132,7 @@ def build_model(cfg: ModelConfig, likelihood: Likelihood, data: Data) -> VAE:
         some = shuffled(images, "begin", cfg.seed)[:count].sort().values
         x = seen.batch(some, generator("begin", cfg.seed))
         begin_at_data(likelihood, weighting, getattr(nets.decoder, "last_bias", None), x)
-    return VAE(data.spec, nets, likelihood, weighting, cfg.latents, cfg.autocast, control, objective)
+    return VAE(data.spec, nets, likelihood, weighting, cfg.latents, half_precision(cfg.autocast), control, objective)
 
 
 def _connect_rate(nets: Nets, weighting: Weighting, control: Control) -> None:

@@ -6,11 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 from vaekl.system.checks import flag, number, one_of, optional, positive, text, whole
-from vaekl.system.devices import half_precision
 from vaekl.system.errors import VaeklError
 from vaekl.training.plan import Compile
 
@@ -47,7 +45,7 @@ class ModelConfig:
         objective: settings of the bound that is maximised.
         nets: settings of the encoder and the decoder.
         latents: Z.
-        autocast: the type that the networks compute in, or None for float32.
+        autocast: the name of the type that the networks compute in, or None for float32.
         seed: of the first weights.
         begin_at_data: whether a learned φ and the decoder's last bias begin at the best constant decoder.
     """
@@ -59,7 +57,7 @@ class ModelConfig:
     objective: Settings
     nets: Settings
     latents: int
-    autocast: torch.dtype | None
+    autocast: str | None
     seed: int
     begin_at_data: bool
 
@@ -155,7 +153,7 @@ class RunConfig:
         """
         get = _Lookup(content, file)
         seed = get.checked("seed", whole, 0)
-        autocast = get("trainer.autocast")
+        autocast = get.optional("trainer.autocast", one_of, ("bfloat16", "bf16", "tf32"))
         steps = get.optional("trainer.steps", whole, 1)
         return cls(
             data=DataConfig(
@@ -173,7 +171,7 @@ class RunConfig:
                 objective=content.get("objective", {"_target_": "vaekl.Elbo"}),
                 nets=get("model"),
                 latents=get.checked("model.latents", whole, 1),
-                autocast=half_precision(autocast),
+                autocast=autocast,
                 seed=seed,
                 begin_at_data=flag(content.get("begin_at_data", False), "begin_at_data"),
             ),

@@ -11,15 +11,19 @@ from omegaconf import DictConfig
 
 from vaekl.config import job
 from vaekl.config.files import files_digest
+from vaekl.run.config import RunConfig
 from vaekl.store import RunFolder, manifest
 from vaekl.store.schema import Results
 from vaekl.sweep import slurm, workers
 from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.files import sole_writer
+from vaekl.system.places import check_place
 
 
 def train_one(run: job.Job) -> float | None:
     """Train a run by itself; returns its validation ELBO, nats."""
+    check_place(run.path, "run folder", "output_dir")
+    RunConfig.of(run.content)
     from vaekl.run import start  # imports torch, which a mistake in the words must not wait for
 
     return start.train(run)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vaekl.system import compiler_marks, distributed
-from vaekl.system.checks import one_of, optional, whole
+from vaekl.system.checks import whole
 from vaekl.system.cores import allowed_cores, free_cores
 from vaekl.system.errors import FullMemoryError, VaeklError, did_you_mean, first_line
 
@@ -51,16 +51,8 @@ def pick_device(name: str, key: str = "trainer.device") -> torch.device:
 
 
 def half_precision(autocast: str | None) -> torch.dtype | None:
-    """The type in which the networks compute; None for float32, which TF32 is too: it only rounds factors.
-
-    Args:
-        autocast: the value of `trainer.autocast`.
-
-    Raises:
-        VaeklError: there is no such type.
-    """
-    name = optional(one_of, autocast, "trainer.autocast", ("bfloat16", "bf16", "tf32"))
-    return torch.bfloat16 if name in ("bfloat16", "bf16") else None
+    """The type of that name for the networks; None for float32, and for tf32, which only rounds factors."""
+    return torch.bfloat16 if autocast in ("bfloat16", "bf16") else None
 
 
 @contextmanager

@@ -200,7 +200,7 @@ def test_groups_are_named_by_what_differs_and_only_that(made, sweep):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("nowhere",), ("there is no folder nowhere",)),
+        (("nowhere",), ("nowhere holds no run (nothing is there): give a folder that `vaekl train` made.",)),
         (("empty",), ("empty holds no run",)),
         (("sweep", "report.measure=perhaps"), ("report.measure must be true or false",)),
         (("sweep", "report.pictures=-1"), ("report.pictures must be a whole number from 0",)),

@@ -11,6 +11,7 @@ from typing import Any
 from vaekl.config.command import train_command
 from vaekl.measures.trend import run_trend
 from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
+from vaekl.store.config import refusal
 from vaekl.store.evaluation_schema import Evaluation
 from vaekl.store.manifest import FAILURES
 from vaekl.store.schema import Facts, Figures, Results
@@ -168,7 +169,7 @@ def collect(paths: Iterable[Path]) -> list[Run]:
     runs: dict[str, Run] = {}  # by their true paths; a link to itself, which Path.resolve refuses, has its own
     for path in paths:
         if not path.exists():
-            raise VaeklError(f"there is no folder {path}: give a run or a sweep that `vaekl train` made.")
+            raise refusal(path)
         base = path.parent if path.is_file() else path
         alone = RunFolder(base).holds_run()
         outcomes = {} if alone else left_over(base)
