@@ -196,7 +196,7 @@ def _look_at_runs(verb: str, words: list[str]) -> int:
     options = parse(verb, words)
     from vaekl.store import find_runs
 
-    for path in options.runs:
+    for path in options.runs[:1] if verb in ("encode", "score") else options.runs:  # these take a run and a file
         if not path.exists():
             find_runs(path)  # says so, before torch is imported
     prepare_process()
