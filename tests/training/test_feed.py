@@ -36,6 +36,14 @@ class OwnDequantize(Dequantize):
         return (x + torch.rand(x.shape, generator=generator)) / 17
 
 
+class OwnCompose(Compose):
+    """A user's, which makes of each image something that depends on the others."""
+
+    def apply(self, x, generator):
+        x = super().apply(x, generator)
+        return x - x.mean(0)
+
+
 def data_with(transform, stored=LEVELS):
     spec = DataSpec("grey", tuple(stored.shape[1:]), None, "unit_interval")
     if isinstance(transform, Levels):
@@ -109,8 +117,13 @@ def test_each_run_has_its_own_batches_also_when_another_has_ended(transform, mon
 
 @pytest.mark.parametrize(
     "transforms",
-    [[OwnDequantize(16)] * 2, [Dequantize(16), Dequantize(20)], [Compose([OwnDequantize(16)])] * 2],
-    ids=["a user's own", "of other data", "with a user's own in it"],
+    [
+        [OwnDequantize(16)] * 2,
+        [Dequantize(16), Dequantize(20)],
+        [Compose([OwnDequantize(16)])] * 2,
+        [OwnCompose([Scale(16)])] * 2,
+    ],
+    ids=["a user's own", "of other data", "with a user's own in it", "a user's own Compose"],
 )
 def test_what_cannot_be_transformed_at_once_is_transformed_for_each_run(transforms, monkeypatch):
     runs, others = (trainers(transforms, seeds=(0, 1)) for _ in range(2))

@@ -224,9 +224,20 @@ def test_a_stack_whose_step_cannot_be_recorded_takes_it_without_a_graph_and_says
         torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
 
 
-def in_a_stack(make, how):
-    """Two runs, and what was said of them."""
-    trainers = [trainer_of(DATA, make(), seed=seed, optimizer="fused adam", compile=how)[0] for seed in (0, 1)]
+def test_a_run_that_ends_after_its_first_step_ends_no_other_when_a_stack_is_recorded():
+    by_graph, said = in_a_stack(CASES["learned"], "graph", steps=(20, 1, 20))
+    eager, _ = in_a_stack(CASES["learned"], False, steps=(20, 1, 20))
+    assert said == [] and [one.step for one in by_graph] == [20, 1, 20]
+    for one, other in zip(by_graph, eager, strict=True):
+        torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=1e-4, atol=1e-6)
+
+
+def in_a_stack(make, how, steps=(20, 20)):
+    """Runs of these lengths, and what was said of them."""
+    trainers = [
+        trainer_of(DATA, make(), length, seed=seed, optimizer="fused adam", compile=how)[0]
+        for seed, length in enumerate(steps)
+    ]
     words = []
 
     def run(trainer):

@@ -284,7 +284,7 @@ class Compose(Transform):
 
     def __init__(self, steps: Iterable[Transform]) -> None:
         self.steps = tuple(steps)
-        self.row_by_row = all(step.row_by_row for step in self.steps)
+        self.row_by_row = type(self).row_by_row and all(step.row_by_row for step in self.steps)
 
     def resolve(self, spec: DataSpec, accepts: tuple[Support, ...]) -> Transform:
         steps = []

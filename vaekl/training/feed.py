@@ -56,9 +56,10 @@ class Feed:
         """Make the batches of some runs, and return those of all; the others keep their last one.
 
         Args:
-            places: of the runs, in their order; not made again are the batches that were taken in.
+            places: of the runs, in their order; not made again are the batches that were taken in, and nothing is made
+                for a run that has ended before it handed images over.
         """
-        places = [place for place in places if place not in self._drawn]
+        places = [place for place in places if place in self._stored and place not in self._drawn]
         self._drawn.clear()
         if places and self._are_alike:
             self._transform_at_once(places)
