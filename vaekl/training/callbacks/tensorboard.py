@@ -23,10 +23,11 @@ from vaekl.store.run_files import EVENTS
 from vaekl.system.files import refuse_link
 from vaekl.system.terminal import printable
 from vaekl.training.callback import Callback, TrainerView
+from vaekl.training.timer import Progress
 
 _TEST = ".test"
 _LONGEST_WAIT = 2
-#: seconds after which the figures of a log are written at once
+#: seconds since events were last written after which those of a log are written at once
 _UNSEEN = 5
 #: the end of torch's last histogram bin; a histogram of values that all lie beyond it fails
 _LAST_BIN = 9e19
@@ -111,6 +112,9 @@ class TensorBoard(Callback):
             )
             values.append(Summary.Value(tag=tag, image=drawn))
         self._add(Summary(value=values), step)
+        self._flush()
+
+    def progressed(self, trainer: TrainerView, progress: Progress) -> None:
         self._flush()
 
     def saving(self, trainer: TrainerView) -> None:
