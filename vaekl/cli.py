@@ -194,14 +194,20 @@ def _look_at_runs(verb: str, words: list[str]) -> int:
     from vaekl.config.verb_options import parse
 
     options = parse(verb, words)
-    from vaekl.store import find_runs
-
-    for path in options.runs[:1] if verb in ("encode", "score") else options.runs:  # these take a run and a file
-        if not path.exists():
-            find_runs(path)  # says so, before torch is imported
+    _check_there(options.runs[:1] if verb in ("encode", "score") else options.runs)  # these take a run and a file
     prepare_process()
     code: int = import_module(f"vaekl.verbs.{verb}").main(options)
     return code
+
+
+def _check_there(runs: Sequence[Path]) -> None:
+    """Refuse runs that are not there, before torch is imported; FILE.py:NAME is a model in a file."""
+    from vaekl.config.own_file import file_and_name
+    from vaekl.store import find_runs
+
+    for path in runs:
+        if not path.exists() and file_and_name(str(path)) is None:
+            find_runs(path)
 
 
 def _audit(words: list[str]) -> int:
