@@ -33,6 +33,7 @@ WORDS = {
     "several values": ["seed=0,1"],
     "hydra's own": ["hydra.run.dir=x", "hydra/launcher=joblib", "hydra.launcher.n_jobs=3", "hydra.job.name=mine"],
     "no key of hydra's": ["hydra.foo=1"],
+    "the environment": ["hydra.job.env_copy=[HOME]"],
     "a naming of hydra's": ["hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=1", "valid=0"],
     **{f"{group} {name}": [f"{group}={name}", "seed=4"] for group in ("dataset", "model") for name in options(group)},
 }

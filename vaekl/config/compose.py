@@ -22,6 +22,8 @@ from vaekl.config.overrides import for_hydra, parse
 from vaekl.store import fingerprint
 
 _LONGEST_NAME = 120
+#: keys by whose values Hydra composes other parts of the config
+_BY_HYDRA = ("hydra.searchpath", "hydra.job.env_copy")
 
 
 def compose(words: Sequence[str], directories: Sequence[Path] = ()) -> DictConfig:
@@ -40,18 +42,28 @@ def compose(words: Sequence[str], directories: Sequence[Path] = ()) -> DictConfi
         with initialized():
             return hydra.compose("train", overrides, return_hydra_config=True)
     cfg = deepcopy(_of_choices(parts[0]))
-    ConfigLoaderImpl._apply_overrides_to_config(parts[1], cfg)
     parsed = [parse(word) for word in overrides]
-    own = [override for override in parsed if not override.is_hydra_override()]
-    cfg.hydra.overrides.task = [override.input_line for override in own]
     cfg.hydra.overrides.hydra = [override.input_line for override in parsed if override.is_hydra_override()]
     cfg.hydra.runtime.cwd = os.getcwd()
     OmegaConf.clear_cache(cfg)  # else ${now:...} would be when the choices were composed
+    put_in(cfg, parts[1], [override for override in parsed if not override.is_hydra_override()])
+    return cfg
+
+
+def put_in(cfg: DictConfig, values: list[Override], words: list[Override]) -> None:
+    """Change a config that Hydra has composed as if it had been composed with these values.
+
+    Args:
+        cfg: the config.
+        values: what is to be another value.
+        words: all that the run is named by.
+    """
+    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+    cfg.hydra.overrides.task = [override.input_line for override in words]
     naming = cfg.hydra.job.config.override_dirname
     cfg.hydra.job.override_dirname = get_overrides_dirname(
-        own, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
+        words, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
     )
-    return cfg
 
 
 def _divided(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]] | None:
@@ -60,7 +72,7 @@ def _divided(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]
     for word in overrides:
         override = parse(word)
         key = str(override.key_or_group)
-        if override.is_sweep_override() or override.package is not None or key == "hydra.searchpath":
+        if override.is_sweep_override() or override.package is not None or key in _BY_HYDRA:
             return None
         if key not in names and "/" not in key:
             values.append(override)

@@ -6,15 +6,15 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from hydra_plugins.hydra_joblib_launcher import _core
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
+from vaekl.config.compose import put_in
+from vaekl.config.overrides import parse
 from vaekl.sweep import forks, workers
 from vaekl.sweep.plan import Plan
 from vaekl.sweep.stacks import divided
@@ -111,12 +111,6 @@ class _OfAStack:
 
     @staticmethod
     def _changed(cfg: DictConfig, words: list[str], changed: Container[str]) -> DictConfig:
-        overrides = [one for one in OverridesParser.create().parse_overrides(words) if not one.is_hydra_override()]
-        ConfigLoaderImpl._apply_overrides_to_config([one for one in overrides if one.input_line in changed], cfg)
-        with open_dict(cfg):
-            naming = cfg.hydra.job.config.override_dirname
-            cfg.hydra.overrides.task = [one.input_line for one in overrides]
-            cfg.hydra.job.override_dirname = get_overrides_dirname(
-                overrides, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
-            )
+        overrides = [one for one in map(parse, words) if not one.is_hydra_override()]
+        put_in(cfg, [one for one in overrides if one.input_line in changed], overrides)
         return cfg
