@@ -8,7 +8,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from vaekl.config import compose
-from vaekl.config.groups import options
 from vaekl.config.overrides import for_hydra
 
 WORDS = {
@@ -35,7 +34,6 @@ WORDS = {
     "no key of hydra's": ["hydra.foo=1"],
     "the environment": ["hydra.job.env_copy=[HOME]"],
     "a naming of hydra's": ["hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=1", "valid=0"],
-    **{f"{group} {name}": [f"{group}={name}", "seed=4"] for group in ("dataset", "model") for name in options(group)},
 }
 
 
