@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from helpers import grey, model_of, trainer_of
+from tape import Taped
 
 from vaekl.data import Data, DataSpec, Split
 from vaekl.data.scaling import Scaling
@@ -12,8 +13,9 @@ from vaekl.data.standardize import Standardized
 from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale, Warp
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import FixedBeta
-from vaekl.training import stack
+from vaekl.training import recording, stack
 from vaekl.training.joint import JointStep
+from vaekl.training.trainer import Trainer
 
 LEVELS = (grey(52) * 16).round().to(torch.uint8)
 SCALED = Standardized(Scaling(torch.full((1, 1, 1), 0.4), torch.full((1, 1, 1), 0.2), "data"))
@@ -42,6 +44,18 @@ class OwnCompose(Compose):
     def apply(self, x, generator):
         x = super().apply(x, generator)
         return x - x.mean(0)
+
+
+class FailsLater(AsStored):
+    """A user's, which refuses a batch once it has taken two."""
+
+    taken = 0
+
+    def apply(self, x, generator):
+        self.taken += 1
+        if self.taken > 2:
+            raise ValueError("no such image")
+        return super().apply(x, generator)
 
 
 def data_with(transform, stored=LEVELS):
@@ -130,6 +144,40 @@ def test_what_cannot_be_transformed_at_once_is_transformed_for_each_run(transfor
     steps = (4, 4)
     together = batches_together(runs, steps, monkeypatch)
     assert_same(together, [batches_alone(own, 4) for own in others], steps)
+
+
+@pytest.mark.parametrize(
+    "transforms", [[Dequantize(16)] * 2, [Dequantize(16), Dequantize(20)]], ids=["alike", "of other data"]
+)
+def test_a_recorded_step_has_the_batches_of_each_run(transforms, monkeypatch):
+    monkeypatch.setattr(recording, "Stream", Taped)
+    runs = trainers(transforms, seeds=(0, 1), optimizer="fused adam", compile="graph")
+    others = trainers(transforms, seeds=(0, 1), optimizer="fused adam")
+    seen, step = [[], []], Trainer.train_step
+
+    def watched(self, stored):
+        step(self, stored)
+        if self in runs:
+            seen[runs.index(self)].append(self.last_x.clone())
+
+    monkeypatch.setattr(Trainer, "train_step", watched)
+    stack.train([partial(run, own, 8) for own in runs], pytest.fail)
+    for own, batches in zip(others, seen, strict=True):
+        assert all(torch.equal(x, y) for (x, _), y in zip(batches_alone(own, 8), batches, strict=True))
+
+
+def test_a_transform_that_fails_ends_its_own_run_alone():
+    runs, errors = trainers([FailsLater(), OwnDequantize(16), OwnDequantize(16)]), {}
+
+    def attempt(number):
+        try:
+            run(runs[number], 5)
+        except ValueError as error:
+            errors[number] = str(error)
+
+    stack.train([partial(attempt, number) for number in range(3)], pytest.fail)
+    assert errors == {0: "no such image"}
+    assert [own.step for own in runs] == [2, 5, 5]
 
 
 def test_a_run_that_goes_back_to_a_checkpoint_draws_again_what_it_drew_before(monkeypatch):

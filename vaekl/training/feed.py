@@ -1,4 +1,7 @@
-"""The batches of a group's runs, which hand over their images as they are stored: all are transformed at once."""
+"""The batches of a group's runs, which hand over their images as they are stored: all are transformed at once.
+
+Where their transforms are not alike each run transforms its own, unless a CUDA graph does so for all.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -46,7 +49,12 @@ class Feed:
 
     def _hand_over(self, place: int, stored: Tensor) -> tuple[Tensor, Tensor]:
         """Keep a run's images, [B, *S]; returns the places where its batch will be."""
-        if place in self._stored:
+        own = self._trainers[place]
+        if not self._are_alike and own.recorder is None:  # a user's transform may fail: that ends this run alone
+            for kept, values in zip(self._batches[place], own.drawn(stored), strict=True):
+                kept.copy_(values)
+            self._drawn.add(place)
+        elif place in self._stored:
             self._stored[place].copy_(stored)
         else:
             self._stored[place] = stored.clone()
@@ -56,8 +64,8 @@ class Feed:
         """Make the batches of some runs, and return those of all; the others keep their last one.
 
         Args:
-            places: of the runs, in their order; not made again are the batches that were taken in, and nothing is made
-                for a run that has ended before it handed images over.
+            places: of the runs, in their order; not made again are the batches that were drawn before, and nothing is
+                made for a run that has ended before it handed images over.
         """
         places = [place for place in places if place in self._stored and place not in self._drawn]
         self._drawn.clear()
