@@ -1,6 +1,7 @@
 """Tasks in forked processes: what they return, and what becomes of those that are killed, raise or take too long."""
 
 import _thread
+import errno
 import os
 import signal
 import threading
@@ -106,6 +107,20 @@ def test_where_no_process_can_be_begun_that_is_raised_and_nothing_stays_open(pla
     with pytest.raises(BlockingIOError):
         forks.results([nothing], 1, nothing)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_where_there_is_room_for_one_process_only_the_others_wait_for_its_end(monkeypatch):
+    fork, begun = os.fork, []
+
+    def one_at_a_time():
+        if any(Path("/proc", str(process)).exists() for process in begun):  # also one that nobody has waited for
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        begun.append(fork())
+        return begun[-1]
+
+    monkeypatch.setattr(os, "fork", one_at_a_time)
+    answers = forks.results([os.getpid] * 3, 3, nothing)
+    assert answers == begun and len({*answers}) == 3
 
 
 def test_no_more_than_so_many_at_a_time(tmp_path):

@@ -42,7 +42,7 @@ def results(
 
     Args:
         tasks: what each returns must be picklable.
-        at_once: how many processes there are at most.
+        at_once: how many processes there are at most; there are fewer where the system has no room for so many.
         prepare: called first in each process.
         patience: seconds after which a process is killed.
 
@@ -51,7 +51,7 @@ def results(
 
     Raises:
         Exception: the first that a task has raised, when all have ended, with the traceback of its process as a note.
-        OSError: no process can be begun.
+        OSError: no process can be begun, and none is left that could make room.
     """
     answers: list[Any] = [None] * len(tasks)
     errors: list[Exception] = []
@@ -62,8 +62,13 @@ def results(
         try:
             while waiting or children:
                 while waiting and len(children) < at_once:
-                    number = waiting.pop()
-                    _begin(number, tasks[number], prepare, thread, children)
+                    try:
+                        _begin(waiting[-1], tasks[waiting[-1]], prepare, thread, children)
+                    except OSError:
+                        if not children:
+                            raise
+                        break  # there may be room for it when one of them has ended
+                    waiting.pop()
                 left = patience - time.monotonic() + min(child.begun for child in children.values())
                 ready = wait([*children], None if left == inf else max(0.0, left))
                 if not ready:
