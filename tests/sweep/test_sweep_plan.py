@@ -47,6 +47,18 @@ def test_threads_that_are_typed_leave_each_run_as_many_cores(typed, runs, at_onc
     assert plans.plan(runs, 0, True, None, typed).threads == plans.one_by_one(runs, 0, typed).threads == threads
 
 
+@pytest.mark.parametrize(
+    ("n_jobs", "runs", "at_once", "threads"), [(2, 8, 2, 4), (16, 12, 12, 1), (3, 2, 2, 4), (1, 8, 1, 8)]
+)
+def test_the_number_of_jobs_that_is_typed_divides_the_cores(n_jobs, runs, at_once, threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(plans, "allowed_cores", lambda: 8)
+    monkeypatch.setattr(plans, "free_memory", lambda: 1e9)  # who types a number knows
+    plan = plans.plan(runs, 0, False, None, None, n_jobs)
+    assert (plan.at_once, plan.threads) == (at_once, threads)
+    assert "(hydra.launcher.n_jobs)" in plan.text()
+
+
 def test_runs_are_beside_each_other_without_semaphores_too(monkeypatch):
     """Joblib's processes need them, and the forks of a sweep are none of joblib's."""
     monkeypatch.setattr(joblib, "effective_n_jobs", lambda _: 1)

@@ -25,14 +25,14 @@ class Transform(ABC):
 
     Attributes:
         row_by_row: whether what it makes of a row depends on that row and on random numbers of `uniform` alone, so that
-            batches may be transformed as one.
+            batches may be transformed as one; False for a user's own.
     """
 
     row_by_row = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.row_by_row = cls.__module__.startswith(f"{__package__}.")  # nobody knows what a user's own does
+        cls.row_by_row = cls.__module__.startswith(f"{__package__}.")
 
     def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """The transformed batch.

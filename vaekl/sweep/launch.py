@@ -69,11 +69,11 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     refuse_strange(path)  # Hydra and the launchers write there too
     with own_folder(path, "sweep", "output_dir"):
         _check_queue(path, sweep)
-        chosen = _plan(sweep, path, console, {str(composed.dataset._target_)}) if local else None
+        wish = composed.hydra.launcher.get("n_jobs", -1)
+        sources = {str(composed.dataset._target_)}
+        chosen = _plan(sweep, path, console, sources, wish if wish > 0 else None) if local else None
         if chosen:
             chosen = replace(chosen, to_evaluate=ending.to_evaluate(path, sweep))
-            if (wish := composed.hydra.launcher.get("n_jobs", -1)) > 0:
-                chosen = replace(chosen, at_once=min(wish, chosen.runs), reason="hydra.launcher.n_jobs")
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
         console.print(f"  sweep       {printable(str(path))}")
         where: Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
@@ -135,7 +135,9 @@ def _check_queue(path: Path, sweep: parse.Sweep) -> None:
         )
 
 
-def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[str] = ()) -> plan.Plan:
+def _plan(
+    sweep: parse.Sweep, path: Path, console: Console, sources: Collection[str] = (), n_jobs: int | None = None
+) -> plan.Plan:
     runs, before = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
     may_stack = sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
@@ -147,7 +149,7 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
         return replace(plan.one_by_one(runs, finished, sweep.threads), alone=alone)
     device = sweep.value("trainer.device") or "auto"
     gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
-    guess = plan.plan(runs, finished, gpu, None, sweep.threads)
+    guess = plan.plan(runs, finished, gpu, None, sweep.threads, n_jobs)
     if finished == runs:
         return guess
     if gpu:
@@ -165,7 +167,7 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     may_stack = may_stack and sweep.stack != parse.OFF and len(kinds) < len(each) and not sweep.compiles
     if not may_stack:
         trial = trying.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report, start=start)
-        return replace(plan.plan(runs, finished, gpu, trial, sweep.threads), alone=alone)
+        return replace(plan.plan(runs, finished, gpu, trial, sweep.threads, n_jobs), alone=alone)
     wish = int(sweep.stack) if sweep.stack.isdecimal() else sweep_folder.stacked(path)
     largest = max(kinds, key=len)
     size = plan.largest_stack(guess, len(largest)) if wish is None else wish
@@ -173,7 +175,7 @@ def _plan(sweep: parse.Sweep, path: Path, console: Console, sources: Collection[
     stack = min(size, len(largest))
     layout = guess if wish is None else plan.in_stacks(guess, stacks.divided(each, size))
     trial = trying.tried(each, sweep.directories, layout.at_once, layout.threads, some, stack, sweep.report, start)
-    chosen = plan.plan(runs, finished, gpu, trial, sweep.threads)
+    chosen = plan.plan(runs, finished, gpu, trial, sweep.threads, n_jobs)
     tried = stacks.divided(each, trial.size if trial else 1)
     if wish is None:
         size = plan.stack_size(chosen, tried)

@@ -137,7 +137,9 @@ class Plan:
         return f", and about {duration(seconds)} for the report's evaluation"
 
 
-def plan(runs: int, finished: int, gpu: bool, trial: Trial | None, typed: int | None = None) -> Plan:
+def plan(
+    runs: int, finished: int, gpu: bool, trial: Trial | None, typed: int | None = None, n_jobs: int | None = None
+) -> Plan:
     """As many runs at a time as there are cores for, fewer where memory or a single GPU says so.
 
     One run with four threads is slower than four runs with one, so threads are what is left over.
@@ -148,9 +150,14 @@ def plan(runs: int, finished: int, gpu: bool, trial: Trial | None, typed: int | 
         gpu: whether they compute on one.
         trial: what a few steps of some runs have shown, or None.
         typed: trainer.threads, with which each run computes whatever is planned; None where that is no number.
+        n_jobs: hydra.launcher.n_jobs, which says how many at a time; None where nobody has set it.
     """
     cores, left = allowed_cores(), max(1, runs - finished)
     typed = typed and min(typed, cores)  # as a run takes it
+    if n_jobs:
+        at_once = min(left, n_jobs)
+        threads = typed or _threads(max(1, cores // min(runs, n_jobs)))
+        return Plan(runs, finished, at_once, threads, "hydra.launcher.n_jobs", trial, typed=typed)
     if gpu:
         return Plan(runs, finished, 1, typed or _threads(cores), "they share one GPU", trial, typed=typed)
     fit = max(1, int(SHARE_OF_MEMORY * free_memory() // (trial.bytes if trial else _BYTES_A_RUN)))
