@@ -174,6 +174,7 @@ MANIFEST = {
             "host": "here",
             "process": 12,
             "slurm_job": "7_1",
+            "stack": 3,
         }
     },
 }

@@ -49,7 +49,7 @@ OPTIONAL = {
     "dispersions", "information_weight", "dispersion_by_channel", "learned_options", "stored",
     "valid", "ruler", "ais", "reliability", "quality", "knn_accuracy", "features", "standard_error_nats",
     "standard_error_bits_per_dim", "sigma_over_rmse", "calibrated_beta_kl", "inception_std", "dispersion",
-    "reason", "session", "started", "ended", "host", "process", "slurm_job", "overrides", "example", "init",
+    "reason", "session", "started", "ended", "host", "process", "slurm_job", "stack", "overrides", "example", "init",
     "objective", "draws",
 }  # fmt: skip
 #: objects whose keys are names, and lists: those may be empty

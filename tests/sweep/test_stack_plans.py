@@ -31,7 +31,25 @@ def test_the_runs_of_a_stack_that_is_typed_take_their_steps_together(tmp_path):
         figures = [results(one)["test"]["elbo_nats"] for one in (run, alone)]
         assert figures[0] == pytest.approx(figures[1], rel=1e-5)
     again = finished(Fork(untried, tuple(words), folder=tmp_path))
-    assert again.code == 0 and "all finished before" in again.out
+    assert again.code == 0 and "all finished before" in again.out and "hydra.sweep.dir" not in again.out
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        ("2", "off", "2 of them were trained in stacks of 2: for runs by themselves, type another hydra.sweep.dir"),
+        ("off", "2", "2 of them were trained by themselves: for stacks of 2, type another hydra.sweep.dir"),
+    ],
+)
+def test_runs_that_were_finished_in_another_way_than_is_typed_are_named(first, then, said, tmp_path):
+    words = ["train", "-m", "seed=0,1", "likelihood=cb", *SMALL]
+    answers = [
+        finished(Fork(untried, (*words, *stack), folder=tmp_path))
+        for stack in ([f"sweep.stack={first}"], [f"sweep.stack={then}"], [f"sweep.stack={first}"], [])
+    ]
+    assert ["all finished before" in answer.out for answer in answers] == [False, True, True, True], answers[0].err
+    assert [f"\n  {said}\n" in answer.out for answer in answers] == [False, True, False, False]
+    assert ["hydra.sweep.dir" in answer.out for answer in answers] == [False, True, False, False]
 
 
 def planned(folder, monkeypatch, words, trial):

@@ -51,7 +51,9 @@ def read(folder: Path) -> dict[str, Entry]:
 
 
 @contextmanager
-def recorded(path: Path, overrides: Sequence[str], session: str, slurm_job: str | None = None) -> Iterator[None]:
+def recorded(
+    path: Path, overrides: Sequence[str], session: str, slurm_job: str | None = None, stack: int = 1
+) -> Iterator[None]:
     """Note that a run is running, and then that it is finished, stopped, diverged or failed, and why.
 
     Args:
@@ -59,8 +61,9 @@ def recorded(path: Path, overrides: Sequence[str], session: str, slurm_job: str 
         overrides: the words that the user typed for it.
         session: of the command that started it; one sweep may take several.
         slurm_job: the name of the Slurm job that this process is part of, or None.
+        stack: how many runs share its steps, itself among them.
     """
-    where = {"host": socket.gethostname(), "process": os.getpid(), "slurm_job": slurm_job}
+    where = {"host": socket.gethostname(), "process": os.getpid(), "slurm_job": slurm_job, "stack": stack}
     start = {"overrides": list(overrides), "session": session, "started": time.time(), "ended": None}
     note(path, status="running", reason=None, **start, **where)
     try:

@@ -23,6 +23,7 @@ class Entry(Record):
     host: Text | None = None
     process: Count | None = None
     slurm_job: Text | None = None
+    stack: Count | None = None
 
 
 class Manifest(Record, kw_only=True):

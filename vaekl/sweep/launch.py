@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -75,6 +76,8 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
         if chosen:
             chosen = replace(chosen, to_evaluate=ending.to_evaluate(path, sweep))
         console.print(chosen.text() if chosen else f"{runs} runs, launched by {sweep.launcher}")
+        if local and (otherwise := _trained_otherwise(sweep, path)):
+            console.print(f"  {otherwise}")
         console.print(f"  sweep       {printable(str(path))}")
         where: Where = "here" if sweep.launcher == "basic" else "worker" if local else "job"
         task = Task(path, uuid.uuid4().hex, where, sweep.searches, chosen.stack if chosen else 1)
@@ -135,15 +138,38 @@ def _check_queue(path: Path, sweep: parse.Sweep) -> None:
         )
 
 
+def _trained_otherwise(sweep: parse.Sweep, path: Path) -> str:
+    """How runs that are finished were trained, where that is not what sweep.stack, as it is typed, stands for."""
+    if sweep.stack == parse.OFF:
+        wish, sizes = "runs by themselves", Counter({1: sweep.count()})
+    elif sweep.stack.isdecimal() and sweep.may_stack and not sweep.compiles:
+        stack, each = int(sweep.stack), sweep.runs()
+        wish = f"stacks of {stack}" if stack > 1 else "runs by themselves"
+        sizes = Counter(len(those) for those in stacks.divided(each, stack) for _ in those)
+    else:
+        return ""
+    runs = manifest.read(path).values()
+    finished = Counter(run.stack for run in runs if run.status == "finished" and run.stack)
+    if not (others := finished - sizes):
+        return ""
+    ways = [
+        f"{count} of them {'was' if count == 1 else 'were'} trained "
+        + (f"in stacks of {size}" if size > 1 else f"by {'itself' if count == 1 else 'themselves'}")
+        for size, count in sorted(others.items())
+    ]
+    return f"{', '.join(ways)}: for {wish}, type another hydra.sweep.dir"
+
+
 def _plan(
     sweep: parse.Sweep, path: Path, console: Console, sources: Collection[str] = (), n_jobs: int | None = None
 ) -> plan.Plan:
     runs, before = sweep.count(), manifest.read(path)
     finished = min(runs, sum(run.status == "finished" for run in before.values()))
-    may_stack = sweep.launcher is None and not sweep.tunes_launcher and not sweep.searches
     wants_stacks = sweep.stack not in ("", parse.OFF)  # who has not typed it need not know why there are none
     alone = (
-        "searches, other launchers and settings of a launcher take no stacks" if wants_stacks and not may_stack else ""
+        "searches, other launchers and settings of a launcher take no stacks"
+        if wants_stacks and not sweep.may_stack
+        else ""
     )
     if sweep.launcher == "basic":  # one run after the other
         return replace(plan.one_by_one(runs, finished, sweep.threads), alone=alone)
@@ -164,7 +190,7 @@ def _plan(
         alone = "no two of the runs differ in numbers of the loss and the optimiser only"
     if wants_stacks and not alone and sweep.compiles:
         alone = "with trainer.compile each run takes its steps by itself"
-    may_stack = may_stack and sweep.stack != parse.OFF and len(kinds) < len(each) and not sweep.compiles
+    may_stack = sweep.may_stack and sweep.stack != parse.OFF and len(kinds) < len(each) and not sweep.compiles
     if not may_stack:
         trial = trying.tried(each, sweep.directories, guess.at_once, guess.threads, report=sweep.report, start=start)
         return replace(plan.plan(runs, finished, gpu, trial, sweep.threads, n_jobs), alone=alone)

@@ -78,6 +78,11 @@ class Sweep:
         return [*(["hydra/launcher=joblib"] if self.tunes_launcher else []), *words]
 
     @property
+    def may_stack(self) -> bool:
+        """Whether runs may share their steps, as far as who launches and chooses them goes."""
+        return self.launcher is None and not self.tunes_launcher and not self.searches
+
+    @property
     def compiles(self) -> bool:
         """Whether some run may be compiled, which no stack is; a CUDA graph of a stack is another thing."""
         values = [o.value() for o in self.overrides if o.key_or_group == "trainer.compile"]

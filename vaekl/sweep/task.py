@@ -107,7 +107,7 @@ class Task:
             if run in finished:
                 start.stand_in(cast(job.Job, run.job))
             elif not self.stopped and self._begins(run):
-                self._attempt(run)
+                self._attempt(run, len(runs))
 
         together.train([partial(train, run) for run in runs], self.sweep)
 
@@ -119,14 +119,14 @@ class Task:
             run.path.rmdir()
         return False
 
-    def _attempt(self, run: Prepared) -> float | None:
+    def _attempt(self, run: Prepared, stack: int = 1) -> float | None:
         try:
             # a search may draw the same values twice: the second run waits for the first one, and takes its results
             with sole_writer(run.path / "attempt") if self.searches else nullcontext():
                 if (figures := _finished(run)) is not None:
                     manifest.note(run.path, status="finished", reason=_longer(run), session=self.session)
                     return figures.validation_elbo
-                with manifest.recorded(run.path, run.overrides, self.session, slurm.job()):
+                with manifest.recorded(run.path, run.overrides, self.session, slurm.job(), stack):
                     # looked at once more: a stop since the last look did not see this run in the manifest
                     if workers.is_stopping(self.sweep):
                         raise StoppedError("stopped before its first step.")
