@@ -10,7 +10,7 @@ import yaml
 from cli_helpers import SMALL, contents, finished, process, refused, results, same_weights, trained, vaekl, weights
 from forks import Fork, command
 
-from vaekl.store import manifest
+from vaekl.store import manifest, sweep_folder
 from vaekl.sweep import parse as sweep_words
 from vaekl.sweep import trying
 
@@ -244,6 +244,19 @@ def test_hydra_s_own_names_for_folders(tmp_path):
     assert answer.code == 0, answer.err
     assert len(list(tmp_path.glob("mine/2*/[01]/results.json"))) == 2 and not (tmp_path / "outputs").exists()
     refused(vaekl(tmp_path, *words, "hydra.sweep.subdir=a/${seed}"), "hydra.sweep.subdir", "slash")
+
+
+@pytest.mark.parametrize("launcher", [SERIAL, "hydra/launcher=joblib"])
+def test_a_key_that_all_swept_options_have_and_the_usual_option_lacks_has_one_value(launcher, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/mine.yaml").write_text("likelihood: gaussian,laplace\nlikelihood.scale: decoder\n")
+    answer = finished(sweep(tmp_path, "sweep=mine", "--config-dir", str(tmp_path), launcher, *SMALL))
+    assert answer.code == 0 and "2 finished" in answer.out, answer
+    runs = [yaml.safe_load(file.read_text())["likelihood"] for file in only(tmp_path).glob("*/config.yaml")]
+    assert sorted((run["_target_"], run["scale"]) for run in runs) == [
+        ("vaekl.Gaussian", "decoder"), ("vaekl.Laplace", "decoder"),
+    ]  # fmt: skip
+    assert "likelihood=gaussian,laplace" in sweep_folder.planned_words(only(tmp_path))
 
 
 # more than ten: the sampler then goes by what it has seen

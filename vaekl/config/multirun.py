@@ -3,17 +3,21 @@
 import contextlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from vaekl.config import compose, mistakes
-from vaekl.config.overrides import config_dirs, flag_values, for_hydra
+from vaekl.config.overrides import config_dirs, flag_values, for_hydra, parse, values
 from vaekl.system import terminal
 from vaekl.system.errors import VaeklError
 
@@ -37,9 +41,30 @@ def multirun(task: Callable[[DictConfig], float | None], words: Sequence[str]) -
     directories = config_dirs(words)
     try:
         with compose.initialized() as hydra, _composed_once():
-            hydra.multirun("train", task, [*for_hydra(words, directories), "hydra.mode=MULTIRUN", _FORGETFUL])
+            cfg = _of_a_run(hydra, [*for_hydra(words, directories), "hydra.mode=MULTIRUN", _FORGETFUL], directories)
+            callbacks = Callbacks(cfg)
+            callbacks.on_multirun_start(config=cfg, config_name="train")
+            context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
+            sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=task)
+            sweeper.sweep(arguments=list(cfg.hydra.overrides.task))
+            callbacks.on_multirun_end(config=cfg, config_name="train")
     except (HydraException, OmegaConfBaseException) as error:
         raise VaeklError(mistakes.sentence(error, words, directories)) from error
+
+
+def _of_a_run(hydra: Any, overrides: Sequence[str], directories: Sequence[Path]) -> DictConfig:
+    """What Hydra launches a sweep with: the config of the first run, and the words of all.
+
+    `Hydra.multirun` leaves the swept words out, and the options that are then chosen may lack keys which each run has.
+    """
+    parsed = [parse(word) for word in overrides]
+    run = [
+        f"{one.get_key_element()}={values(one, directories)[0]}" if one.is_sweep_override() else word
+        for one, word in zip(parsed, overrides, strict=True)
+    ]
+    cfg: DictConfig = hydra.compose_config("train", run, RunMode.MULTIRUN, with_log_configuration=True)
+    cfg.hydra.overrides.task = [one.input_line for one in parsed if not one.is_hydra_override()]
+    return cfg
 
 
 @contextlib.contextmanager
