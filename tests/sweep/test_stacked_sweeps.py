@@ -20,12 +20,15 @@ from vaekl.training.joint import JointStep
 
 WORDS = [
     "likelihood=gaussian", "weighting=fixed_beta", "weighting.beta=0.1", "seed=3", "trainer.ema=null",
-    "optim.betas=[0.8,0.9]", "hydra.job.chdir=false",
+    "optim.betas=[0.8,0.9]", "hydra.job.chdir=false", "optim.lr=0.1",
+    "+optim.amsgrad=true", "++optim.fused=null", "+optim.more={one:1}",
 ]  # fmt: skip
 OTHERS = [
     {"weighting.beta=": "weighting.beta=10", "seed=": "seed=-1"},
     {"trainer.ema=": "trainer.ema=0.99", "optim.betas=": "optim.betas=[0.5,0.999]"},
     {"weighting.beta=": "weighting.beta=${optim.lr}"},
+    {"+optim.amsgrad=": "+optim.amsgrad=false", "++optim.fused=": "++optim.fused=false"},
+    {"+optim.more=": "+optim.more={two:2}"},
 ]
 
 

@@ -1,12 +1,14 @@
 """Hydra's launcher of runs on this machine: processes forked from this one, each with one run or a stack of them."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
@@ -104,13 +106,17 @@ class _OfAStack:
             before, first = self._first
             changed = [pair for pair in zip(before, sweep_overrides, strict=True) if pair[0] != pair[1]]
             if all(one.partition("=")[0] == other.partition("=")[0] for one, other in changed):
-                return self._changed(deepcopy(first), sweep_overrides, {other for _, other in changed})
+                overrides = [one for one in map(parse, sweep_overrides) if not one.is_hydra_override()]
+                values = [_once_more(one) for one in overrides if one.input_line in {other for _, other in changed}]
+                if not any(isinstance(one.value(), dict) for one in values):  # it would be merged with the first run's
+                    cfg = deepcopy(first)
+                    put_in(cfg, values, overrides)
+                    return cfg
         composed = self._loader.load_sweep_config(master_config, sweep_overrides)
         self._first = list(sweep_overrides), deepcopy(composed)
         return composed
 
-    @staticmethod
-    def _changed(cfg: DictConfig, words: list[str], changed: Container[str]) -> DictConfig:
-        overrides = [one for one in map(parse, words) if not one.is_hydra_override()]
-        put_in(cfg, [one for one in overrides if one.input_line in changed], overrides)
-        return cfg
+
+def _once_more(word: Override) -> Override:
+    """A word that adds a key as one that gives it another value: the first run of the stack has added it."""
+    return replace(word, type=OverrideType.FORCE_ADD) if word.is_add() else word
