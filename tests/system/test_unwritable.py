@@ -31,6 +31,17 @@ def test_a_file_in_the_place_of_a_folder(place, reason, words, what, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("key", ["hydra.run.dir", "hydra.sweep.dir"])
+@pytest.mark.parametrize("place", ["file", "file/x", "long"])
+def test_the_cure_names_the_key_that_was_typed(key, place, tmp_path):
+    """Beside hydra.run.dir and hydra.sweep.dir output_dir would be ignored."""
+    (tmp_path / "file").touch()
+    place = "x" * 300 if place == "long" else place
+    words = ("-m", "seed=0,1") if key == "hydra.sweep.dir" else ()
+    sentence = refused(vaekl(tmp_path, "train", *words, f"{key}={place}"), " cannot be made (")
+    assert sentence.endswith(f": set {key}=FOLDER to another one that you may write to.")
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [

@@ -33,18 +33,22 @@ from vaekl.training.saved_state import MOST_RESTORES
 _SMALLER = "lower trainer.batch_size or the model's size, or free some"
 
 
-def train(job: Job) -> float | None:
+def train(job: Job, option: str = "output_dir") -> float | None:
     """A new run, or the rest of the same one; returns the validation ELBO in nats, or None without validation.
 
     A finished run is left as it is, since the same config would end at the same figures, unless it is to be trained
     again.
+
+    Args:
+        job: the run.
+        option: the key that names another folder, for a sentence.
 
     Raises:
         VaeklError: for any mistake of the user's, or a folder that holds another run.
     """
     path, folder = job.path, RunFolder(job.path)
     check_name(path)
-    check_place(path, "run folder", "output_dir")
+    check_place(path, "run folder", option)
     with _console(path) as console, enough_memory("the run", _SMALLER), distributed.joined():
         is_there = distributed.on_first(lambda: folder.is_run_of(job.content))
         if is_there and not job.again:
@@ -61,7 +65,7 @@ def train(job: Job) -> float | None:
         if cfg.training.steps is not None and any(word.startswith("trainer.epochs=") for word in job.overrides):
             ignored = f"trainer.steps={cfg.training.steps} is the run's length: trainer.epochs is not looked at"
             runs[0].notes = [*runs[0].notes, ignored]
-        with _held(folder):
+        with _held(folder, option):
             if is_there:
                 names = distributed.on_first(folder.clear)
                 console.print(f"training again: {', '.join(names)} in {printable(str(path))} taken away")
@@ -268,8 +272,8 @@ def _explained(diverged: DivergedError, restores: int, cfg: RunConfig, path: Pat
 
 
 @contextmanager
-def _held(folder: RunFolder) -> Iterator[None]:
+def _held(folder: RunFolder, option: str = "output_dir") -> Iterator[None]:
     """The folder, made if need be, for this run alone; of several processes the first one holds it."""
     with ExitStack() as stack:
-        distributed.on_first(lambda: stack.enter_context(folder.held()))
+        distributed.on_first(lambda: stack.enter_context(folder.held(option)))
         yield

@@ -42,13 +42,16 @@ class RunFolder(RunFiles):
         return self.holds_run() and fingerprint(self.config()) == fingerprint(content)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, option: str = "output_dir") -> Iterator[None]:
         """Have the folder, which is made if need be, for this process alone.
+
+        Args:
+            option: the key that names another folder, for a sentence.
 
         Raises:
             VaeklError: another process trains in it, or it cannot be made.
         """
-        made_folder(self.path, "run folder", "output_dir")
+        made_folder(self.path, "run folder", option)
         with sole_user(self.path):
             yield
 

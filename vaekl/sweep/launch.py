@@ -52,7 +52,8 @@ def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
         mistakes.check(words)
         multirun.show(words)
     else:
-        train_one(job.single(words))
+        named = any(word.startswith("hydra.run.dir=") for word in words)
+        train_one(job.single(words), "hydra.run.dir" if named else "output_dir")
 
 
 def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
@@ -61,14 +62,15 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     if local:
         _check_keys(sweep)
     named = sweep.value("hydra.sweep.dir")
+    option = "hydra.sweep.dir" if named else "output_dir"
     path = (Path(str(composed.hydra.sweep.dir)) if named else sweep.folder()).absolute()
     if not named:
         refuse_link(path)
     check_name(path / (sweep.value("hydra.sweep.subdir") or ""))
     console, runs = Console(), sweep.count()
-    check_place(path, "sweep", "output_dir")
+    check_place(path, "sweep", option)
     refuse_strange(path)  # Hydra and the launchers write there too
-    with own_folder(path, "sweep", "output_dir"):
+    with own_folder(path, "sweep", option):
         _check_queue(path, sweep)
         wish = composed.hydra.launcher.get("n_jobs", -1)
         sources = {str(composed.dataset._target_)}

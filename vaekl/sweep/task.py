@@ -20,13 +20,18 @@ from vaekl.system.files import sole_writer
 from vaekl.system.places import check_place
 
 
-def train_one(run: job.Job) -> float | None:
-    """Train a run by itself; returns its validation ELBO, nats."""
-    check_place(run.path, "run folder", "output_dir")
+def train_one(run: job.Job, option: str) -> float | None:
+    """Train a run by itself; returns its validation ELBO, nats.
+
+    Args:
+        run: is trained.
+        option: the key that names another folder, for a sentence.
+    """
+    check_place(run.path, "run folder", option)
     RunConfig.of(run.content)
     from vaekl.run import start  # imports torch, which a mistake in the words must not wait for
 
-    return start.train(run)
+    return start.train(run, option)
 
 
 Where = Literal["here", "worker", "job"]
@@ -132,7 +137,7 @@ class Task:
                         raise StoppedError("stopped before its first step.")
                     if isinstance(run.job, Exception):
                         raise run.job
-                    return train_one(run.job)
+                    return train_one(run.job, "hydra.sweep.dir")
         except StoppedError as error:
             # a job goes back into the queue with this object, and must begin again there
             if self.where != "job":

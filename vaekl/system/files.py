@@ -264,7 +264,7 @@ def own_folder(path: Path, what: str, option: str) -> Iterator[None]:
     Raises:
         VaeklError: it cannot be made, or another process has locked it.
     """
-    missing = [place for place in (path, *path.parents) if not place.exists()]
+    missing = [place for place in (path, *path.parents) if not os.path.exists(place)]
     made_folder(path, what, option)
     with sole_user(path):
         try:
