@@ -27,6 +27,14 @@ def test_no_option_is_waited_for(strange, words, name, tmp_path):
     refused(vaekl(tmp_path, *words, "--config-dir=own"), f"own/{name}")
 
 
+@pytest.mark.parametrize("words", [["--help"], ["seed=0"], ["sweep=bad"]])
+@pytest.mark.parametrize("content", [b"# caf\xe9\nseed: 0,1\n", b"\x00\xff"])
+def test_an_option_in_another_encoding_is_named(content, words, tmp_path):
+    (tmp_path / "own" / "sweep").mkdir(parents=True)
+    (tmp_path / "own" / "sweep" / "bad.yaml").write_bytes(content)
+    refused(vaekl(tmp_path, "train", *words, "--config-dir", "own"), "own/sweep/bad.yaml is no text in UTF-8")
+
+
 def test_a_folder_of_endless_options_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(groups, "_MOST_FILES", 2)
     (tmp_path / "own" / "model").mkdir(parents=True)

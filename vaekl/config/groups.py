@@ -45,7 +45,7 @@ def no_option(group: str, option: str, names: Collection[str]) -> str:
 
 
 def check_files(directory: Path) -> None:
-    """Refuse a config folder with pipes and endless files in it: Hydra opens whatever is called like an option.
+    """Refuse a config folder with what Hydra cannot read as an option: pipes, endless files, other texts than UTF-8.
 
     Raises:
         VaeklError: names the first of them.
@@ -57,6 +57,12 @@ def check_files(directory: Path) -> None:
             state = file.stat()
             if not stat.S_ISREG(state.st_mode) or state.st_size > _MOST_BYTES:
                 raise VaeklError(f"{file} is no file of at most {_MOST_BYTES:,} bytes, as options are: take it away.")
+            try:
+                file.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise VaeklError(
+                    f"{file} is no text in UTF-8, as options are: save it as that, or take it away."
+                ) from error
 
 
 def settings(file: str, prefix: str = "") -> str:
