@@ -74,7 +74,11 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
         (["-m", "seed=0"], ["-m needs a key with several values"]),
         (["sweep=nothing"], ["sweep=nothing is not one of"]),
         (["sweep=seeds", "--cfg", "job"], ["sweep=seeds", "seed=0,1,2,3,4"]),
-        (["-m", "weighting=auto,fixed_beta", "weighting.beta=1"], ["weighting.beta"]),
+        (
+            ["-m", "weighting=fixed_beta,auto", "weighting.beta=0.1,1"],
+            ["weighting.beta belongs to weighting=fixed_beta, and weighting=auto lacks it: leave that away"],
+        ),
+        (["-m", "weighting=auto,optimal_precision", "weighting.beta=1"], ["there is no key weighting.beta"]),
         (
             ["sweep=beta_curve", "weighting=auto"],
             ["sweep=beta_curve gives values to weighting.beta, which weighting=auto has not: leave weighting=auto "],

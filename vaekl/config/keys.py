@@ -44,6 +44,19 @@ def unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None
     return None
 
 
+def lacking_key(run: Sequence[str], runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> str | None:
+    """The first key of a sweep that the option of this run lacks and that of another run has."""
+    keys = _keys_of_run(run, directories)
+    for key in (word.partition("=")[0] for word in run):
+        group, _, name = key.partition(".")
+        own = [word for word in run if word.startswith(f"{group}=")]
+        others = {word for other in runs for word in other if word.startswith(f"{group}=")}
+        owners = sorted(others & set(_owners(name, directories).get(group, [])))
+        if key not in keys and own and owners and own[0] not in owners:
+            return f"{key} belongs to {' and '.join(owners)}, and {own[0]} lacks it: leave that away from the sweep."
+    return None
+
+
 def _has_own_class(group: str, words: Sequence[str]) -> bool:
     """Whether the words put a class into a group that is none of vaekl's."""
     target = f"{group}._target_="

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vaekl.config.compose import compose
 from vaekl.config.groups import CONF, groups, no_option, options
-from vaekl.config.keys import unknown_flag, unknown_key, unread_key
+from vaekl.config.keys import lacking_key, unknown_flag, unknown_key, unread_key
 from vaekl.config.overrides import (
     FLAGS,
     SHOW,
@@ -118,7 +118,8 @@ def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directori
             composed = compose([*run, *of_hydra], directories)
             str(composed.hydra.sweep.dir)  # else it is first read when the runs have been tried
         except (HydraException, OmegaConfBaseException) as error:
-            raise VaeklError(sentence(error, [*run, *of_hydra], directories)) from error
+            mistake = lacking_key(run, runs, directories) or sentence(error, [*run, *of_hydra], directories)
+            raise VaeklError(mistake) from error
         check_added(run, composed, directories)
     _check_plugins(composed)
     return composed
