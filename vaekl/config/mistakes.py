@@ -30,7 +30,7 @@ from vaekl.config.overrides import (
 )
 from vaekl.system.errors import VaeklError, did_you_mean, first_line
 
-_NEED_A_FOLDER = ("output_dir=", "hydra.sweep.dir=", "hydra.run.dir=")
+_FOLDERS = ("output_dir", "hydra.sweep.dir", "hydra.run.dir")
 #: what a single run reads of Hydra's part of the config
 _OF_A_SINGLE_RUN = ("hydra.run.dir", "hydra.searchpath")
 _OF_A_SWEEP = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
@@ -68,10 +68,9 @@ def check(words: Sequence[str]) -> None:
             continue
         elif word.startswith("=") or ("=" not in word and not word.startswith("~")):
             raise VaeklError(f"cannot read {word!r}: write key=value, as in likelihood=gaussian.")
-        elif word in _NEED_A_FOLDER:
-            raise VaeklError(f"{word} is empty: give a folder, as in output_dir=outputs.")
         else:
             override = parse(word)
+            _check_folder(override)
             _check_choice(override, directories)
             _check_deleted(override)
             _check_searchpath(override)
@@ -171,6 +170,17 @@ def _check_choice(override: Override, directories: Sequence[Path]) -> None:
     for value in values(override, directories):
         if value not in names:
             raise VaeklError(no_option(str(group), value, names))
+
+
+def _check_folder(override: Override) -> None:
+    """Refuse what would be written into `/`, or into a folder called None."""
+    if override.key_or_group not in _FOLDERS or override.is_delete() or override.is_sweep_override():
+        return
+    value, word = override.value(), shortened(str(override.input_line))
+    if value is None or isinstance(value, bool | list | dict):
+        raise VaeklError(f"{word} is no folder: give one, as in output_dir=outputs.")
+    if not str(value).strip():
+        raise VaeklError(f"{word} is empty: give a folder, as in output_dir=outputs.")
 
 
 def _check_flag(flag: str, value: str, words: Sequence[str]) -> None:
