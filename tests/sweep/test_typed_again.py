@@ -9,7 +9,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from cli_helpers import SMALL, refused, results, vaekl
+from cli_helpers import SMALL, contents, refused, results, vaekl
 
 from vaekl.store import RunFolder, manifest
 from vaekl.store.sweep_schema import Entry
@@ -121,3 +121,20 @@ def test_a_sweep_that_is_stopped_while_its_runs_are_tried_leaves_nothing(tmp_pat
     monkeypatch.setattr(trying, "tried", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     assert vaekl(tmp_path, *words, "hydra.sweep.dir=mine").code == 130
     assert [path.name for path in sweep.iterdir()] == [".lock"]
+
+
+def test_a_run_and_a_sweep_have_no_folder_in_common(tmp_path):
+    assert vaekl(tmp_path, *SWEEP, "hydra.sweep.dir=sweep").code == 0
+    assert vaekl(tmp_path, "train", *SMALL, "hydra.run.dir=run").code == 0
+    before = contents(tmp_path)
+    refused(
+        vaekl(tmp_path, "train", "seed=2", *SMALL, "hydra.run.dir=sweep"),
+        f"{tmp_path}/sweep is the folder of a sweep",
+        ": set hydra.run.dir=FOLDER to another one.",
+    )
+    refused(
+        vaekl(tmp_path, *SWEEP, "hydra.sweep.dir=run"),
+        f"{tmp_path}/run is the folder of a run",
+        ": set hydra.sweep.dir=FOLDER to another one.",
+    )
+    assert contents(tmp_path) == before

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vaekl.config import job, mistakes, multirun, overrides
-from vaekl.store import manifest, sweep_folder
+from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.sweep import display, ending, launcher, parse, plan, ready_made, slurm, stacks, trying, workers
 from vaekl.sweep.task import Task, Where, import_training, train_one
 from vaekl.system.console import Console
@@ -69,6 +69,11 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     check_name(path / (sweep.value("hydra.sweep.subdir") or ""))
     console, runs = Console(), sweep.count()
     check_place(path, "sweep", option)
+    if RunFolder(path).holds_run():
+        raise VaeklError(
+            f"{printable(str(path))} is the folder of a run, and no report of it would show those of a sweep: "
+            f"set {option}=FOLDER to another one."
+        )
     refuse_strange(path)  # Hydra and the launchers write there too
     with own_folder(path, "sweep", option):
         _check_queue(path, sweep)

@@ -12,12 +12,13 @@ from omegaconf import DictConfig
 from vaekl.config import job
 from vaekl.config.files import files_digest
 from vaekl.run.config import RunConfig
-from vaekl.store import RunFolder, manifest
+from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.store.schema import Results
 from vaekl.sweep import slurm, workers
 from vaekl.system.errors import StoppedError, VaeklError
 from vaekl.system.files import sole_writer
 from vaekl.system.places import check_place
+from vaekl.system.terminal import printable
 
 
 def train_one(run: job.Job, option: str) -> float | None:
@@ -28,6 +29,11 @@ def train_one(run: job.Job, option: str) -> float | None:
         option: the key that names another folder, for a sentence.
     """
     check_place(run.path, "run folder", option)
+    if sweep_folder.is_planned(run.path) and not RunFolder(run.path).holds_run():
+        raise VaeklError(
+            f"{printable(str(run.path))} is the folder of a sweep, whose runs no report of it would show any more: "
+            f"set {option}=FOLDER to another one."
+        )
     RunConfig.of(run.content)
     from vaekl.run import start  # imports torch, which a mistake in the words must not wait for
 
