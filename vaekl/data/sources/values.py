@@ -75,8 +75,8 @@ def values_of(images: Array | OnDisk, title: str, levels: int | None, exact: boo
             nans, infinite = nans + int(np.isnan(piece).sum()), infinite + int(np.isinf(piece).sum())
     if nans or infinite:
         raise VaeklError(
-            f"{title} has {nans} NaN and {infinite} infinite values out of {np.prod(images.shape)}; remove or replace "
-            "them."
+            f"{title} has {nans} NaN and {infinite} infinite values out of {np.prod(images.shape)} that "
+            "were looked at; remove or replace them."
         )
     return Values(float(low), float(high), binary, whole, kind, bits)
 
