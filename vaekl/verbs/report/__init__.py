@@ -44,7 +44,8 @@ def main(words: verb_options.Words) -> int:
     names = [_folder_name(path) for path in words.runs]
     runs = build.build(names, runs, folder, measure, count, seed, device, jobs, width)
     statuses = Counter(run.status for run in runs)
-    show(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
+    counted = ", ".join(f"{number} {status}" for status, number in statuses.items())
+    show(f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {counted}")
     for run in runs:
         if not run.finished:
             show(printable(f"  {run.name}: {run.status}: {run.reason}"))
