@@ -220,7 +220,7 @@ def test_a_mistake_gets_one_sentence(typed, says, tmp_path):
 
 def test_no_words_at_all_train_the_defaults(tmp_path, monkeypatch):
     jobs = []
-    monkeypatch.setattr(start, "train", jobs.append)
+    monkeypatch.setattr(start, "train", lambda job, option: jobs.append(job))
     assert vaekl(tmp_path, "train") == Answer(0, "", "")
     (job,) = jobs
     choices = job.content["choices"]

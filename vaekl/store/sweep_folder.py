@@ -1,5 +1,6 @@
 """Files of a sweep's folder beside its runs and `manifest.json`: two that Hydra writes, and two that vaekl does."""
 
+import os
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
@@ -57,7 +58,7 @@ def note_stacked(folder: Path, size: int) -> None:
 
 def is_planned(folder: Path) -> bool:
     """Whether Hydra has noted in the folder which runs it was to start."""
-    return (folder / _MULTIRUN).is_file()
+    return os.path.isfile(folder / _MULTIRUN)  # Path.is_file raises where the name is too long
 
 
 def planned_words(folder: Path) -> list[str]:
