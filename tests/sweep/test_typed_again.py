@@ -83,7 +83,9 @@ def test_a_full_disk_is_named_once_for_all_runs_and_the_same_command_goes_on(tmp
 
     with monkeypatch.context() as patched:
         patched.setattr(RunFolder, "finish", full)
-        sentence = refused(vaekl(tmp_path, *SWEEP), "2 of 2 runs failed: ", "and the same command tries them again.")
+        sentence = refused(
+            vaekl(tmp_path, *SWEEP), "2 of 2 runs failed: ", "once the cause is gone the same command tries them again."
+        )
     (sweep,) = (tmp_path / "outputs").iterdir()
     assert sentence.count(f"the run folder {sweep}/RUN could not be written (the disk is full): free some space") == 1
     assert sentence.count("could not be written") == 1

@@ -11,7 +11,7 @@ from cli_helpers import refused, vaekl
 from PIL import Image
 
 from vaekl.system.errors import VaeklError
-from vaekl.system.files import made_folder
+from vaekl.system.files import made_folder, unwritable
 from vaekl.system.places import check_place, is_full, unmade
 
 CURE = "set output_dir=FOLDER to another one that you may write to."
@@ -124,3 +124,11 @@ def test_a_data_directory_without_room_for_decoded_images(tmp_path, monkeypatch)
         "has 0.000 MB",
         "data_dir to a folder that has room",
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"), [(errno.EFBIG, "raise the limit on the size of files (ulimit -f)"), (errno.EDQUOT, "quota")]
+)
+def test_a_limit_of_the_users_is_no_matter_of_permissions(number, cure, tmp_path):
+    sentence = unwritable(tmp_path / "last.pt", "checkpoint", OSError(number, os.strerror(number)))
+    assert os.strerror(number) in sentence and cure in sentence and "writable" not in sentence

@@ -69,6 +69,8 @@ class RowNoise(torch.Generator):
 class JointNoise(torch.Generator):
     """The generators of several runs of which each has equally many rows of a batch, one run's after the other's.
 
+    `uniform` alone draws from them: no transform that takes other random numbers may be given it (`row_by_row`).
+
     Args:
         generators: the runs'; each gives what it would give for its rows by themselves.
     """

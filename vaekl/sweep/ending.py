@@ -52,8 +52,8 @@ def close(path: Path, session: str, sweep: parse.Sweep, console: Console, make_r
         console.print(f"  report      {printable(str(no_report))}")
     if failures:
         raise VaeklError(
-            f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more, and the same command tries them "
-            "again."
+            f"{failures}; {path / manifest.MANIFEST} and logs/ beside it say more; once the cause is gone the same "
+            "command tries them again."
         )
     if not sweep.searches and finished < runs:
         raise VaeklError(

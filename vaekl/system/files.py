@@ -284,6 +284,10 @@ def unwritable(path: Path, what: str, error: BaseException) -> str:
     full = number == errno.ENOSPC or is_full(path.parent)
     reason = "the disk is full" if full else first_line(error)
     cure = "free some space" if full else "make the folder writable"
+    if number in (errno.EFBIG, errno.EDQUOT):
+        cure = (
+            "raise the limit on the size of files (ulimit -f)" if number == errno.EFBIG else "free some of your quota"
+        )
     if number == errno.EROFS:
         reason, cure = "its disk is read-only", "see to the disk and mount it for writing"
     if isinstance(error, NotADirectoryError | FileExistsError):

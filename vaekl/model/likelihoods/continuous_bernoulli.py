@@ -2,9 +2,9 @@
 
 The closed forms subtract numbers that agree to many digits near a = 0 and overflow far from it, so
 
-- near 0 everything is written with S(u²) = (sinh u − u)/u³, whose series has positive terms only;
-- elsewhere everything is written with e^−|a|, which never overflows;
-- both are computed for every a, and `_choose` takes the accurate one.
+- ln C and ln p take (1 − e^−|a|)/|a| by expm1, which is accurate for every a and never overflows;
+- their derivatives are written near 0 with S(u²) = (sinh u − u)/u³, whose series has positive terms only, and elsewhere
+  with e^−|a|: both are computed for every a, and `_choose` takes the accurate one.
 
 PyTorch's own `ContinuousBernoulli` does neither: in float32 its gradient is zero from |a| ≈ 16.
 """
@@ -22,7 +22,7 @@ from vaekl.model.mapped import applied
 _SINH_SERIES = [1 / factorial(2 * k + 3) for k in range(14)]
 _NEAR = 1.5
 _TINY = 1e-20
-#: of an interval of 420, after which Newton's step squares an error of 1e-3
+#: how often an interval of 420 is halved: to 2e-3, from where two of Newton's steps reach the last digits
 _HALVINGS = 18
 
 
