@@ -80,6 +80,19 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
         ),
         (["-m", "weighting=auto,optimal_precision", "weighting.beta=1"], ["there is no key weighting.beta"]),
         (
+            ["-m", "likelihood=mixture,gaussian", "++likelihood.components=3"],
+            ["likelihood.components belongs to likelihood=mixture, and likelihood=gaussian lacks it"],
+        ),
+        (
+            ["-m", "likelihood=custom,gaussian", "likelihood._target_=mine.Foo"],
+            [
+                "likelihood._target_=mine.Foo belongs to likelihood=custom, and likelihood=gaussian has a class of its "
+                "own: leave that away from the sweep, or type likelihood=custom "
+                "likelihood._target_=mine.Foo,vaekl.Gaussian."
+            ],
+        ),
+        (["-m", "control=none,custom"], ["control._target_ must be given: add control._target_=VALUE."]),
+        (
             ["sweep=beta_curve", "weighting=auto"],
             ["sweep=beta_curve gives values to weighting.beta, which weighting=auto has not: leave weighting=auto "],
         ),

@@ -176,13 +176,13 @@ def _name(group: str, cfg: DictConfig) -> str | None:
     for source in runtime.config_sources:
         file = Path(source.path, group, f"{option}.yaml")
         if source.schema == "file" and target is not None and file.is_file():
-            replaced = _target(file, file.stat().st_mtime_ns) not in (None, target)
+            replaced = target_of(file, file.stat().st_mtime_ns) not in (None, target)
             return str(target).rpartition(".")[2] if replaced else option
     return option
 
 
 @lru_cache(maxsize=256)
-def _target(file: Path, changed: int) -> str | None:
+def target_of(file: Path, changed: int) -> str | None:
     """What an option's file names as its class; `changed` is when the file was."""
     settings = OmegaConf.to_container(OmegaConf.load(file))
     return settings.get("_target_") if isinstance(settings, dict) else None

@@ -6,13 +6,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vaekl.config.compose import compose, without_hydra
+from vaekl.config.compose import compose, target_of, without_hydra
 from vaekl.config.groups import CONF, groups, options
 from vaekl.config.overrides import FLAGS, parsed, shortened
 from vaekl.system.errors import did_you_mean
 
 #: what `vaekl train -m` reads beside the keys of its runs
 _OF_A_SWEEP = ("sweep.stack", "report")
+#: as YAML has it in the place of a value, such as the class of likelihood=custom
+TO_BE_GIVEN = "???"
 
 
 def unknown_flag(flag: str, value: str, words: Sequence[str], directories: Sequence[Path]) -> str:
@@ -45,16 +47,42 @@ def unknown_key(words: Sequence[str], directories: Sequence[Path]) -> str | None
 
 
 def lacking_key(run: Sequence[str], runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> str | None:
-    """The first key of a sweep that the option of this run lacks and that of another run has."""
+    """The first key of a sweep that the option of this run lacks and that of another run has, added by a + or not."""
     keys = _keys_of_run(run, directories)
-    for key in (word.partition("=")[0] for word in run):
+    for key in (word.lstrip("+").partition("=")[0] for word in run):
         group, _, name = key.partition(".")
         own = [word for word in run if word.startswith(f"{group}=")]
         others = {word for other in runs for word in other if word.startswith(f"{group}=")}
+        if not name or not own or len(others) == 1 or key in keys:
+            continue
         owners = sorted(others & set(_owners(name, directories).get(group, [])))
-        if key not in keys and own and owners and own[0] not in owners:
+        if owners and own[0] not in owners:
             return f"{key} belongs to {' and '.join(owners)}, and {own[0]} lacks it: leave that away from the sweep."
     return None
+
+
+def replaced_class(run: Sequence[str], runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> str | None:
+    """A class that the words of a sweep give to its custom option, where the option of this run has one of its own."""
+    for word in run:
+        key, _, target = word.lstrip("+").partition("=")
+        group = key.removesuffix("._target_")
+        own = [choice for choice in run if choice.startswith(f"{group}=")]
+        if group == key or not own or (its_class := _class_of(own[0], directories)) in (TO_BE_GIVEN, target, None):
+            continue
+        others = sorted({choice for other in runs for choice in other if choice.startswith(f"{group}=")})
+        if custom := [choice for choice in others if _class_of(choice, directories) == TO_BE_GIVEN]:
+            return (
+                f"{shortened(word)} belongs to {custom[0]}, and {own[0]} has a class of its own: leave that away from "
+                f"the sweep, or type {custom[0]} {shortened(word)},{its_class}."
+            )
+    return None
+
+
+def _class_of(choice: str, directories: Sequence[Path]) -> str | None:
+    """The `_target_` in the file of an option such as `likelihood=gaussian`."""
+    group, _, option = choice.partition("=")
+    files = [root / group / f"{option}.yaml" for root in (CONF, *directories)]
+    return next((target_of(file, file.stat().st_mtime_ns) for file in files if file.is_file()), None)
 
 
 def _has_own_class(group: str, words: Sequence[str]) -> bool:

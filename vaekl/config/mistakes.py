@@ -12,9 +12,9 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vaekl.config.compose import compose
+from vaekl.config.compose import compose, flat, without_hydra
 from vaekl.config.groups import CONF, groups, no_option, options
-from vaekl.config.keys import lacking_key, unknown_flag, unknown_key, unread_key
+from vaekl.config.keys import TO_BE_GIVEN, lacking_key, replaced_class, unknown_flag, unknown_key, unread_key
 from vaekl.config.overrides import (
     FLAGS,
     SHOW,
@@ -98,6 +98,8 @@ def check_single(words: Sequence[str]) -> None:
 def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directories: Sequence[Path]) -> DictConfig:
     """Refuse a sweep in which a run has not all of its keys: `weighting=auto` has no weighting.beta.
 
+    So it is with a class that only the custom option of the swept ones takes, and with a value that must be given.
+
     Args:
         runs: the words of each.
         of_hydra: the words that say how they are launched.
@@ -119,7 +121,12 @@ def check_runs(runs: Sequence[Sequence[str]], of_hydra: Sequence[str], directori
         except (HydraException, OmegaConfBaseException) as error:
             mistake = lacking_key(run, runs, directories) or sentence(error, [*run, *of_hydra], directories)
             raise VaeklError(mistake) from error
+        if misplaced := replaced_class(run, runs, directories) or lacking_key(run, runs, directories):
+            raise VaeklError(misplaced)
         check_added(run, composed, directories)
+        unresolved = OmegaConf.to_container(without_hydra(composed))
+        if missing := [key for key, value in flat(unresolved) if value == TO_BE_GIVEN]:
+            raise VaeklError(f"{missing[0]} must be given: add {missing[0]}=VALUE.")
     _check_plugins(composed)
     return composed
 
