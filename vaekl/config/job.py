@@ -17,7 +17,7 @@ from vaekl.config.overrides import config_dirs, parse
 from vaekl.store.read import plain
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import refuse_link
-from vaekl.system.places import locale_cure
+from vaekl.system.places import check_name, locale_cure
 from vaekl.system.terminal import printable
 
 
@@ -46,7 +46,9 @@ def single(words: Sequence[str]) -> Job:
     """
     with composed(words) as cfg:
         job = _job(compose.without_hydra(cfg), str(cfg.hydra.run.dir))
-        if not any(word.startswith("hydra.run.dir=") for word in words):
+        named = any(word.startswith("hydra.run.dir=") for word in words)
+        check_name(job.path, "hydra.run.dir" if named else "output_dir")
+        if not named:
             refuse_link(job.path)  # a folder that the user names may be one
         return replace(job, again="--again" in words)
 

@@ -47,7 +47,7 @@ def train(job: Job, option: str = "output_dir") -> float | None:
         VaeklError: for any mistake of the user's, or a folder that holds another run.
     """
     path, folder = job.path, RunFolder(job.path)
-    check_name(path)
+    check_name(path, option)
     check_place(path, "run folder", option)
     with _console(path) as console, enough_memory("the run", _SMALLER), distributed.joined():
         is_there = distributed.on_first(lambda: folder.is_run_of(job.content))

@@ -32,8 +32,8 @@ def suggest(options: Options, console: Console | None = None) -> Suggestion:
         StoppedError: after a signal.
     """
     console, folder = console or Console(), options.folder.absolute()
+    check_name(folder, "output_dir")
     refuse_link(folder)
-    check_name(folder)
     check_place(folder, "suggestion", "output_dir")
     with own_folder(folder, "suggestion", "output_dir"):
         console.print(printable(f"suggestion  {folder}"))

@@ -64,9 +64,10 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     named = sweep.value("hydra.sweep.dir")
     option = "hydra.sweep.dir" if named else "output_dir"
     path = (Path(str(composed.hydra.sweep.dir)) if named else sweep.folder()).absolute()
+    check_name(path, option)
+    check_name(path / (sweep.value("hydra.sweep.subdir") or ""), "hydra.sweep.subdir")
     if not named:
         refuse_link(path)
-    check_name(path / (sweep.value("hydra.sweep.subdir") or ""))
     console, runs = Console(), sweep.count()
     check_place(path, "sweep", option)
     if RunFolder(path).holds_run():

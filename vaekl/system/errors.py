@@ -1,6 +1,7 @@
 """The errors that reach a user: a sentence saying what is wrong, where, and what to do."""
 
 import difflib
+import errno
 import os
 import sysconfig
 from collections.abc import Iterable, Sequence
@@ -86,6 +87,8 @@ def sentence(error: Exception) -> str:
     """The sentence that is printed for an error, whoever raised it."""
     if isinstance(error, VaeklError):
         return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"the path {os.fsdecode(error.filename or '')[:60]}… is longer than one may be: give a shorter one."
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + "."
     first = (str(error).splitlines() or [""])[0]

@@ -11,19 +11,34 @@ from vaekl.system.terminal import printable
 
 #: bytes; with less not even a run's config and facts can be written
 _LEAST = 1 << 16
+#: bytes that a name, and the whole path with room for the files in it, may have
+_LONGEST_NAME, _LONGEST_PATH = 255, 3_800
+_SHOWN = 60
 
 
-def check_name(folder: Path) -> None:
-    """Refuse a folder that TensorBoard cannot write to.
+def check_name(folder: Path, option: str = "") -> None:
+    """Refuse a folder whose name no system can have, or that TensorBoard cannot write to.
+
+    Args:
+        folder: it need not be there.
+        option: the key that names another one, if there is one.
 
     Raises:
-        VaeklError: its name is no text.
+        VaeklError: a part of its path is too long, or is no text.
     """
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
         cure = locale_cure(str(folder)) or "choose another one, or rename it"
         raise VaeklError(f"the name of the folder {folder} is no UTF-8: {cure}.") from error
+    longest = max(folder.parts, key=lambda part: len(part.encode()), default="")
+    for what, text, most in (("name", longest, _LONGEST_NAME), ("path", str(folder), _LONGEST_PATH)):
+        if (size := len(text.encode())) > most:
+            cure = f"set {option}=FOLDER to a shorter one" if option else "give a shorter one"
+            raise VaeklError(
+                f"the {what} {printable(text[:_SHOWN])}… has {size:,} bytes, and that of a folder may have {most:,}: "
+                f"{cure}."
+            )
 
 
 def locale_cure(name: str) -> str:
