@@ -120,7 +120,8 @@ def test_arrays_that_hold_no_images(images, tmp_path):
 def test_a_truncated_file(length, tmp_path):
     np.savez(tmp_path / "whole.npz", x_train=grey())
     (tmp_path / "images.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:length])
-    refused(vaekl(tmp_path, *RUN, "dataset=npz", "dataset.path=images.npz"), "images.npz", "truncated")
+    says = "truncated" if length else "is empty; set dataset.path=FILE.npz to where the data are."
+    refused(vaekl(tmp_path, *RUN, "dataset=npz", "dataset.path=images.npz"), "images.npz", says)
     no_run(tmp_path)
 
 

@@ -58,7 +58,7 @@ def test_files_that_cannot_be_read(tmp_path):
     file.write_bytes(whole[:200] + bytes(100) + whole[300:])
     refused(lambda: npz(path), path)
     np.save(tmp_path / "lone.npy", GREY)
-    for broken in (b"", (tmp_path / "lone.npy").read_bytes()[:-1]):
+    for broken in (b"\x93NUMPY", (tmp_path / "lone.npy").read_bytes()[:-1]):
         (tmp_path / "lone.npy").write_bytes(broken)
         refused(lambda: npz(str(tmp_path / "lone.npy")), "lone.npy", "numpy.save")
     refused(lambda: npz(str(tmp_path / "none.npz")), "none.npz", "does not exist")

@@ -187,7 +187,7 @@ def test_parquet_gives_the_same_rows_as_csv(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.csv", b"", ["cannot be read as a table", "Empty"]),
+        ("x.csv", b"", ["x.csv is empty; set dataset.path=FILE.csv"]),
         ("x.csv", b"a,b\n1,2,3\n", ["Expected 2 columns, got 3"]),
         ("x.csv", b"a,a\n1,2\n", ["two columns a"]),
         ("x.csv", b"a,b\n", ["no column", "a (it has no values)"]),

@@ -7,6 +7,7 @@ import struct
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from vaekl.data.sources import array_files, images, pixels
 from vaekl.data.sources.folders import image_folder
 from vaekl.data.sources.npz import npz
 from vaekl.data.sources.pixels import Decoding
+from vaekl.data.sources.table import table
 from vaekl.data.sources.vision import mnist
 
 
@@ -131,6 +133,26 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     refused(lambda: npz(str(tmp_path / "mixed")), "holds no .npy files")
     os.mkfifo(tmp_path / "mixed" / "a.png")
     refused(lambda: image_folder(str(tmp_path / "mixed")), "holds no images")
+
+
+@pytest.mark.parametrize("source", [npz, image_folder, table])
+def test_what_cannot_be_read_has_a_sentence(source, tmp_path):
+    (tmp_path / "a.csv").touch()
+    refused(lambda: source(str(tmp_path / "a.csv")), "a.csv is empty; set dataset.path=F", " to where the data are.")
+    refused(
+        lambda: source("x" * 300), f"dataset.path={'x' * 100}… cannot be read (File name too long); set dataset.path"
+    )
+
+
+def test_a_file_that_the_system_cannot_read_has_a_sentence():
+    file = Path("/proc/self/mem")
+    if not file.exists():
+        pytest.skip("no such file here")
+    refused(lambda: npz(str(file)), "/proc/self/mem is empty; set dataset.path=FILE.npz to where the data are.")
+    refused(
+        lambda: array_files.of_npz(file),
+        "/proc/self/mem cannot be read (Input/output error): set dataset.path to another file.",
+    )
 
 
 @pytest.mark.parametrize("name", ["a.npz", "x_train.npy", "folder"])

@@ -209,7 +209,11 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
         raise
     except Exception as error:  # a broken archive can fail in any way
         is_other = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)
-        if is_other and (other := _other_kind(file)):
+        try:
+            other = _other_kind(file) if is_other else None
+        except OSError as unread:
+            raise VaeklError(f"{file} cannot be read ({unread.strerror}): set dataset.path to another file.") from error
+        if other:
             kind, cure = other
             raise VaeklError(f"{file} is {kind}: {cure}.") from error
         if is_other and file.suffix.lower() != ".npz":
