@@ -8,7 +8,7 @@ import copy
 import itertools
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf, isfinite
 from typing import Any
 
@@ -24,6 +24,7 @@ from vaekl.training.graph import JointRecorder
 from vaekl.training.recording import memory_of
 from vaekl.training.rows import Rows
 from vaekl.training.stack import Member
+from vaekl.training.tape import TapedGradient
 
 # of a single number for each run, such as a control's, a loop over the runs takes no time
 warnings.filterwarnings(
@@ -39,6 +40,7 @@ class JointStep:
         numbers: in which these differ beside parameters and buffers.
 
     Attributes:
+        objective: the first run's, which computes for all.
         remark: why a CUDA graph that was asked for takes no steps, in words, or empty.
     """
 
@@ -46,7 +48,7 @@ class JointStep:
         self.trainers = trainers = [member.trained for member in members]
         first = trainers[0]
         self.members, self.feed = members, Feed(trainers, [member.waits_with for member in members])
-        self._objective, self.optimizer, self.device = first.objective, first.optimizer, first.device
+        self.objective, self.optimizer, self.device = first.objective, first.optimizer, first.device
         self._linears, self._parts = linears_of(first.objective), dict(first.objective.named_modules())
         self._numbers = [(number, torch.tensor(number.values, device=first.device)) for number in numbers]
         objectives, optimizers = [own.objective for own in trainers], [own.optimizer for own in trainers]
@@ -65,6 +67,8 @@ class JointStep:
             self._take_in(place)
         self._slice()
         self._recorder = JointRecorder(self) if first.recorder is not None else None
+        is_taped = self._recorder is None and first.device.type == "cpu"
+        self._gradient = TapedGradient(self) if is_taped else self.gradient
         self.remark = ""
 
     def step(self) -> None:
@@ -114,7 +118,7 @@ class JointStep:
             rates: those of `rates`.
             with_norms: whether the norms are wanted; else there may be none.
         """
-        ledger = self.gradient(x, noise)
+        ledger = self._gradient(x, noise)
         norms = self._clipped() if self._is_clipped or with_norms else ledger[:0, 0]
         groups = iter(zip(self.optimizer.param_groups, rates, strict=True))
         for part in self._slices:
@@ -138,16 +142,16 @@ class JointStep:
         """
         parameters: dict[str, Tensor] = {}
         for rows in self._rows:
-            rows.values.grad = None
             parameters |= rows.parameters()
-        if not self._objective.training:
-            self._objective.train()
+        if not self.objective.training:
+            self.objective.train()
         numbers = [values for _, values in self._numbers]
         with batched(self._linears):
             losses, ledger, changed = torch.vmap(self._of_one)(
                 parameters, self._buffers, numbers, x, noise, self._schedules
             )
-        losses.sum().backward()
+        # nothing is added up, as backward() would do
+        self.set_gradients(torch.autograd.grad(losses.sum(), [rows.values for rows in self._rows]))
         for name, value in changed.items():
             self._buffers[name].copy_(value)
         return ledger
@@ -163,21 +167,38 @@ class JointStep:
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         state = parameters | buffers
         with set_in(self._parts, [number for number, _ in self._numbers], numbers):
-            loss, ledger = functional_call(self._objective, state, (x, noise, schedule))
+            loss, ledger = functional_call(self.objective, state, (x, noise, schedule))
         # what was assigned; what was changed in place was changed in all runs' tensor
         return loss, ledger, {name: state[name] for name in buffers if state[name] is not buffers[name]}
+
+    def gradients(self) -> list[Tensor]:
+        """That of each group of parameters, [N, T]."""
+        return [rows.values.grad for rows in self._rows if rows.values.grad is not None]
+
+    def set_gradients(self, gradients: Iterable[Tensor]) -> None:
+        """The inverse of `gradients`."""
+        for rows, gradient in zip(self._rows, gradients, strict=True):
+            rows.values.grad = gradient
+
+    def buffers(self) -> list[Tensor]:
+        """Copies of all buffers, [N, ...] each."""
+        return [buffer.clone() for buffer in self._buffers.values()]
+
+    def set_buffers(self, values: Iterable[Tensor]) -> None:
+        """The inverse of `buffers`."""
+        for buffer, value in zip(self._buffers.values(), values, strict=True):
+            buffer.copy_(value)
 
     def difference(self) -> float:
         """How far a run's gradient lies from the one that it has alone, at most, over the latter's largest number.
 
         Nothing is changed by it.
         """
-        before = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        before = self.buffers()
         own = [self._own_gradient(member) for member in self.members]
         self._set_schedules([member.waits_with.schedule for member in self.members])
         self.gradient(self.feed.x, self.feed.noise)
-        for name, buffer in self._buffers.items():
-            buffer.copy_(before[name])
+        self.set_buffers(before)
         farthest = 0.0
         joint = {name: gradient for rows in self._rows for name, gradient in rows.gradients().items()}
         for place, gradients in enumerate(own):
