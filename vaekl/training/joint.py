@@ -124,8 +124,7 @@ class JointStep:
         for part in self._slices:
             for rows in self._rows:
                 group, rate = next(groups)
-                assert rows.values.grad is not None
-                group["lr"], group["params"][0].grad = rate, rows.values.grad[part]
+                group["lr"], group["params"][0].grad = rate, rows.gradient[part]
         self.optimizer.step()
         return ledger, norms
 
@@ -141,8 +140,8 @@ class JointStep:
             noise: of their posteriors.
         """
         parameters: dict[str, Tensor] = {}
-        for rows in self._rows:
-            parameters |= rows.parameters()
+        for rows in self._rows:  # a leaf for each: of one for all, gradients would be put together by copies of copies
+            parameters |= {name: part.requires_grad_() for name, part in rows.parameters().items()}
         if not self.objective.training:
             self.objective.train()
         numbers = [values for _, values in self._numbers]
@@ -150,8 +149,9 @@ class JointStep:
             losses, ledger, changed = torch.vmap(self._of_one)(
                 parameters, self._buffers, numbers, x, noise, self._schedules
             )
-        # nothing is added up, as backward() would do
-        self.set_gradients(torch.autograd.grad(losses.sum(), [rows.values for rows in self._rows]))
+        gradients = iter(torch.autograd.grad(losses.sum(), list(parameters.values())))
+        for rows in self._rows:
+            rows.set_gradients(gradients)
         for name, value in changed.items():
             self._buffers[name].copy_(value)
         return ledger
@@ -172,13 +172,8 @@ class JointStep:
         return loss, ledger, {name: state[name] for name in buffers if state[name] is not buffers[name]}
 
     def gradients(self) -> list[Tensor]:
-        """That of each group of parameters, [N, T]."""
-        return [rows.values.grad for rows in self._rows if rows.values.grad is not None]
-
-    def set_gradients(self, gradients: Iterable[Tensor]) -> None:
-        """The inverse of `gradients`."""
-        for rows, gradient in zip(self._rows, gradients, strict=True):
-            rows.values.grad = gradient
+        """Copies of those of each group of parameters, [N, T]."""
+        return [rows.gradient.clone() for rows in self._rows]
 
     def buffers(self) -> list[Tensor]:
         """Copies of all buffers, [N, ...] each."""
@@ -280,9 +275,7 @@ class JointStep:
 
     def _clipped(self) -> Tensor:
         """The norm of each run's gradient, [N], which is then shortened to the run's own greatest norm."""
-        gradient = self._rows[0].values.grad
-        assert gradient is not None
-        networks = gradient[:, : self._networks]
+        networks = self._rows[0].gradient[:, : self._networks]
         norms: Tensor = torch.linalg.vector_norm(networks, dim=1)
         if self._is_clipped:
             networks *= (self._clips / (norms + 1e-6)).clamp(max=1).unsqueeze(1)

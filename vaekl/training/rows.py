@@ -1,6 +1,6 @@
 """The parameters of several runs as the rows of a matrix, and what the optimiser remembers of them as rows of more."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -32,7 +32,8 @@ class Rows:
         index: of the group.
 
     Attributes:
-        values: a run's parameters in each row, [N, T], which take the gradient.
+        values: a run's parameters in each row, [N, T].
+        gradient: of each, in the same form.
         begun: how many steps the optimiser had taken of each run when it was put in its place.
     """
 
@@ -53,7 +54,7 @@ class Rows:
         # one number for each optimiser's step, where PyTorch would have made it
         self._counter_device = device if group.get("fused") or group.get("capturable") else torch.device("cpu")
         self._own_counts = torch.zeros(len(modules), len(parameters), device=self._counter_device)
-        self.values.requires_grad_()
+        self.gradient = torch.zeros_like(self.values)
         self.begun = [0.0] * len(modules)
 
     def parameters(self) -> dict[str, Tensor]:
@@ -62,8 +63,12 @@ class Rows:
 
     def gradients(self) -> dict[str, Tensor]:
         """Their gradients."""
-        assert self.values.grad is not None
-        return self._parts(self.values.grad)
+        return self._parts(self.gradient)
+
+    def set_gradients(self, gradients: Iterator[Tensor]) -> None:
+        """Of each parameter, in their order, [N, *shape]: they are copied to where they always are."""
+        for place in self.gradients().values():
+            place.copy_(next(gradients))
 
     def _parts(self, values: Tensor) -> dict[str, Tensor]:
         parts = values.split([*self._sizes, *self._padding], 1)
@@ -74,7 +79,7 @@ class Rows:
 
     def take_in(self, place: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put a run's numbers into its row, and views of the row into the run."""
-        own, values = dict(module.named_parameters()), self._of(self.values.detach(), place)
+        own, values = dict(module.named_parameters()), self._of(self.values, place)
         memory = {key: self._of(self._memory[key], place) for key in self._keys[place]}
         for number, (name, value) in enumerate(values.items()):
             parameter = own[name]
@@ -111,4 +116,4 @@ class Rows:
         memory = {key: self._memory[key][places] for key in self._keys[places.start]}
         if self._counts:
             memory["step"] = torch.tensor(self.begun[places.start] + taken, device=self._counter_device)
-        return self.values.detach()[places], memory
+        return self.values[places], memory

@@ -96,7 +96,6 @@ class TapedGradient:
         self._tape: Tape | None = None
         self._is_compared = False
         self._ledger = torch.empty(0)
-        self._gradients: list[Tensor] = []
         self._is_refused = not _is_known(joint.objective, set())
 
     def __call__(self, x: Tensor, noise: Tensor) -> Tensor:
@@ -110,7 +109,6 @@ class TapedGradient:
             if not self._is_same(x, noise):
                 self._is_refused, self._tape = True, None
                 return self._joint.gradient(x, noise)
-        self._joint.set_gradients(self._gradients)
         self._tape.play()
         return self._ledger
 
@@ -123,7 +121,7 @@ class TapedGradient:
             self._is_refused = True
             self._joint.set_buffers(before)
             return self._joint.gradient(x, noise)
-        self._gradients, self._is_refused = self._joint.gradients(), tape.size > _LARGEST
+        self._is_refused = tape.size > _LARGEST
         self._tape = None if self._is_refused else tape
         return self._ledger
 
@@ -136,7 +134,7 @@ class TapedGradient:
         expected = [ledger, *joint.gradients(), *joint.buffers()]
         joint.set_buffers(before)
         tape.play()
-        played = [self._ledger, *self._gradients, *joint.buffers()]
+        played = [self._ledger, *joint.gradients(), *joint.buffers()]
         joint.set_buffers(before)
         return all(torch.equal(one, other) for one, other in zip(played, expected, strict=True))
 
