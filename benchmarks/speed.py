@@ -35,7 +35,7 @@ CONTENDERS: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "pythae": ("pythae", (), True),
 }
 #: which `benchmarks.gpu` compares: a CUDA graph takes a GPU, and on a CPU half precision is slow
-_ONLY_GPU = ("limit, CUDA graph", "vaekl, graph", "vaekl, bfloat16")
+_ONLY_GPU = ("limit, CUDA graph", "vaekl, bfloat16")
 _ONLY_CONV = ("limit, channels last",)
 _ONLY_MLP = ("PyTorch loop, torchvision", "Lightning, torchvision")
 

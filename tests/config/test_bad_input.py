@@ -54,7 +54,6 @@ def npz(folder, images, *words):
         ("schedule=cyclical schedule.cycles=9", ["cycles", "4 steps"]),
         ("lr_schedule.warmup_steps=10", ["lr_schedule.warmup_steps=10", "4 steps"]),
         ("trainer.device=tpu", ["trainer.device=tpu", "auto", "cpu"]),
-        ("trainer.compile=graph trainer.device=cpu", ["trainer.compile=graph", "CPU", "trainer.compile=true"]),
         ("trainer.device=cuda:99", ["trainer.device=cuda:99", "cpu"]),
         ("model.activation=mish9", ["activation"]),
         ("dataset=npz", ["dataset.path"]),

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from helpers import grey, model_of, trainer_of
-from tape import Taped
+
 
 from vaekl.data import Data, DataSpec, Split
 from vaekl.data.scaling import Scaling
@@ -150,7 +150,6 @@ def test_what_cannot_be_transformed_at_once_is_transformed_for_each_run(transfor
     "transforms", [[Dequantize(16)] * 2, [Dequantize(16), Dequantize(20)]], ids=["alike", "of other data"]
 )
 def test_a_recorded_step_has_the_batches_of_each_run(transforms, monkeypatch):
-    monkeypatch.setattr(recording, "Stream", Taped)
     runs = trainers(transforms, seeds=(0, 1), optimizer="fused adam", compile="graph")
     others = trainers(transforms, seeds=(0, 1), optimizer="fused adam")
     seen, step = [[], []], Trainer.train_step

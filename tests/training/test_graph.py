@@ -1,4 +1,4 @@
-"""Steps by a CUDA graph, here by a tape that does what one does (`tests/tape.py`)."""
+"""Recorded steps: by a CUDA graph where there is a GPU, here by a tape."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 import torch
 from helpers import data_of, model_of, trainer_of
-from tape import Taped
 
 from vaekl.model.control import Capacity, Controller, Geco, LearnedBeta
 from vaekl.model.likelihoods import ContinuousBernoulli, Gaussian, StudentT
@@ -17,11 +16,6 @@ from vaekl.training.callback import Callback
 from vaekl.training.schedules import LearningRateSchedule, LinearSchedule
 
 DATA = data_of()
-
-
-@pytest.fixture(autouse=True)
-def _tapes(monkeypatch):
-    monkeypatch.setattr(recording, "Stream", Taped)
 
 
 def of(likelihood, weighting=FixedDispersion, control=None):
@@ -211,14 +205,13 @@ def test_a_step_that_is_more_than_its_kernels_is_refused(weighting, words):
 
 
 def test_a_stack_whose_step_cannot_be_recorded_takes_it_without_a_graph_and_says_why(monkeypatch):
-    class Refuses(Taped):
-        def recorded(self, step, noises):
-            raise RuntimeError("operation not permitted when stream is capturing")
+    def refused(self, step, noises):
+        raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(recording, "Stream", Refuses)
+    monkeypatch.setattr(recording.Program, "recorded", refused)
     (by_graph, said), (eager, nothing) = (in_a_stack(CASES["learned"], how) for how in ("graph", False))
     assert len(said) == 1 and nothing == []
-    assert "2 runs take their steps without a graph: the step cannot be recorded" in said[0]
+    assert "2 runs take their steps as they are: the step cannot be recorded" in said[0]
     for one, other in zip(by_graph, eager, strict=True):
         assert one.feed is None
         torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)

@@ -240,11 +240,6 @@ def _check_combinations(cfg: RunConfig, plan: Plan, model: VAE) -> None:
         ):
             if alone:
                 raise VaeklError(f"{key} has not been tried with several processes: set {single}.")
-    if plan.compile == "graph" and next(model.parameters()).device.type != "cuda":
-        raise VaeklError(
-            "trainer.compile=graph records the step as a CUDA graph, and this run is on the CPU: set "
-            "trainer.compile=true or false."
-        )
     if plan.ema is not None and model.weighting.observes:
         raise VaeklError(
             f"trainer.ema does not fit weighting={model.weighting.name}, whose φ belongs to the weights in training, "

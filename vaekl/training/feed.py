@@ -1,6 +1,6 @@
 """The batches of a group's runs, which hand over their images as they are stored: all are transformed at once.
 
-Where their transforms are not alike each run transforms its own, unless a CUDA graph does so for all.
+Where their transforms are not alike each run transforms its own, unless their step is recorded whole.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A step as one CUDA graph, which a GPU takes without waiting for a program to start each kernel.
+"""A step as one CUDA graph, or as a tape on a CPU, which is taken without a program that starts each kernel.
 
 Recorded is what is done on the device: of a lone run transform, noise, forward, backward, clipping, optimiser, moving
 average and ledger, of a stack's runs all but the average. What changes from step to step is read at fixed places: the
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Takes the steps of a trainer: the first as they are, then by a graph of one.
+    """Takes the steps of a trainer: the first as they are, then by a recording of one.
 
     Args:
-        trainer: on a GPU, with Adam or AdamW in one kernel.
+        trainer: with Adam or AdamW in one kernel.
 
     Raises:
         VaeklError: its optimiser is another one.
@@ -87,7 +87,7 @@ class Recorder:
 class JointRecorder:
     """The same for the steps that the runs of a stack take together.
 
-    The graph draws for all of them, also for those that have ended.
+    It draws for all of them, also for those that have ended.
 
     Args:
         joint: their steps.

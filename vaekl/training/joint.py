@@ -41,7 +41,7 @@ class JointStep:
 
     Attributes:
         objective: the first run's, which computes for all.
-        remark: why a CUDA graph that was asked for takes no steps, in words, or empty.
+        remark: why no recorded step is played although `trainer.compile=graph`, in words, or empty.
     """
 
     def __init__(self, members: Sequence[Member], numbers: Sequence[Number]) -> None:
@@ -98,13 +98,13 @@ class JointStep:
             self.members[place].ledger = ledger[place]
 
     def _by_graph(self, waiting: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-        """What `take` returns; None where no graph takes the step."""
+        """What `take` returns; None where the step is not recorded."""
         if self._recorder is None:
             return None
         try:
             return self._recorder.step(waiting)
         except VaeklError as error:
-            self._recorder, self.remark = None, f"  {len(self.members)} runs take their steps without a graph: {error}"
+            self._recorder, self.remark = None, f"  {len(self.members)} runs take their steps as they are: {error}"
             return None
 
     def take(

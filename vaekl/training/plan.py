@@ -18,7 +18,7 @@ class Plan:
         clip_norm: largest gradient norm, or None.
         ema: decay of an exponential moving average of the weights, which is then what is judged; or None.
         compile: whether to compile the step; None compiles where the first steps' times say that it saves time; graph
-            records it as a CUDA graph.
+            records it, as a CUDA graph or a tape.
         patience: stop after this many validations without a better ELBO, and test the best; or None. Validations
             count only from when the KL has its full weight.
         save_minutes: a checkpoint also when so many minutes have passed since the last one; or None.

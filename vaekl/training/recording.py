@@ -1,13 +1,14 @@
-"""A function of kernels as a CUDA graph: taken as it is, recorded, compared, and then taken by the graph."""
+"""A function of kernels as a CUDA graph, or a tape on a CPU: taken as it is, recorded, compared, and then played."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vaekl.system.errors import VaeklError, first_line
+from vaekl.training.tape import Tape
 
 #: steps before the one that is recorded, in which libraries set themselves up
 _WARM_UP = 3
@@ -16,16 +17,17 @@ _TOLERANCE = 0.01
 
 
 class Recording:
-    """A step that is taken as it is for some times, then recorded, and then taken by the graph.
+    """A step that is taken as it is for some times, then recorded, and then played.
 
     Args:
-        device: a GPU.
+        device: where its kernels are.
         noises: from which the step draws.
         state: gives all numbers that it changes.
     """
 
     def __init__(self, device: torch.device, noises: Sequence[torch.Generator], state: Callable[[], list[Tensor]]):
-        self._stream, self._noises, self._state = Stream(device), noises, state
+        self._stream = Stream(device) if device.type == "cuda" else Program()
+        self._noises, self._state = noises, state
         self._taken = 0
         self._replay: Callable[[], None] | None = None
         self._ledger = torch.empty(0)
@@ -47,7 +49,7 @@ class Recording:
             return step()
 
     def replayed(self) -> Tensor:
-        """Take it by the graph; returns its ledger, which the next step overwrites."""
+        """Play it; returns its ledger, which the next step overwrites."""
         assert self._replay is not None
         self._replay()
         return self._ledger
@@ -81,10 +83,11 @@ class Recording:
         cure = "set trainer.compile=true or false."
         try:
             replay = self._stream.recorded(record, self._noises)
+            back()
             replay()
         except RuntimeError as error:
             back()
-            raise VaeklError(f"the step cannot be recorded as a CUDA graph ({first_line(error)}): {cure}") from error
+            raise VaeklError(f"the step cannot be recorded ({first_line(error)}): {cure}") from error
         states = zip([*self._numbers(), self._ledger], expected, [*former, 0 * ledger], strict=True)
         is_same = all(
             _mean(one - other) <= _TOLERANCE * _mean(other - before) + 1e-6 * _mean(other)
@@ -92,7 +95,7 @@ class Recording:
         )
         back()
         if not is_same:
-            raise VaeklError(f"the step is another one when it is recorded as a CUDA graph: {cure}")
+            raise VaeklError(f"the step is another one when it is recorded: {cure}")
         self._replay = replay
 
     def _numbers(self) -> list[Tensor]:
@@ -148,7 +151,7 @@ class Stream:
         """What takes the step again, by a CUDA graph.
 
         Args:
-            step: to be recorded; it is not taken by that.
+            step: to be recorded.
             noises: from which it draws.
         """
         graph = torch.cuda.CUDAGraph()
@@ -161,6 +164,26 @@ class Stream:
         ):
             step()
         return graph.replay
+
+
+class Program:
+    """What `Stream` is on a CPU."""
+
+    def taken(self) -> AbstractContextManager[None]:
+        """Inside, kernels are started."""
+        return nullcontext()
+
+    def recorded(self, step: Callable[[], None], noises: Sequence[torch.Generator]) -> Callable[[], None]:
+        """What takes the step again, by a tape.
+
+        Args:
+            step: to be recorded.
+            noises: from which it draws.
+        """
+        tape = Tape(draws=True)
+        with tape:
+            step()
+        return tape.play
 
 
 def capturable(optimizer: torch.optim.Optimizer, step: Callable[[], Tensor]) -> Tensor:

@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     Args:
         x: [B, *S].
         noise: of the posterior's samples, [B, Z] or [B, K, Z].
-        schedule: the KL's multiplier, a tensor where it is read by a CUDA graph.
+        schedule: the KL's multiplier, a tensor where a recorded step reads it.
     """
 
     x: Tensor

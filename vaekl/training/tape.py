@@ -7,7 +7,7 @@ is to be done, and memory is taken and given back. A tape does what a CUDA graph
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,11 @@ _LARGEST = 2**28
 _KNOWN = ("vaekl", "torch", "builtins", "collections", "functools", "pathlib")
 
 
-class NotRecordableError(Exception):
+#: operators that take no values from a tensor, but its form
+_FORMS = ("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
+
+
+class NotRecordableError(RuntimeError):
     """A function does more than its kernels."""
 
 
@@ -32,19 +36,17 @@ class Tape(TorchDispatchMode):
     Played, each is computed from what the memory of its arguments holds then, and written where its result was. Numbers
     of Python stay what they were at the recording.
 
+    Args:
+        draws: whether random numbers may be drawn, anew each time.
+
     Raises:
-        NotRecordableError: a value is asked for, or random numbers are drawn.
+        NotRecordableError: a value is asked for, or random numbers are drawn that may not be.
     """
 
-    #: what an operator must not do
-    refused: ClassVar[tuple[torch.Tag, ...]] = (
-        torch.Tag.data_dependent_output,
-        torch.Tag.dynamic_output_shape,
-        torch.Tag.nondeterministic_seeded,
-    )
-
-    def __init__(self) -> None:
+    def __init__(self, draws: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._refused = [torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape]
+        self._refused += [] if draws else [torch.Tag.nondeterministic_seeded]
         self._calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self._memory: dict[int, int] = {}
 
@@ -56,7 +58,7 @@ class Tape(TorchDispatchMode):
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call an operator and take it down."""
         kwargs = kwargs or {}
-        if any(tag in operator.tags for tag in self.refused):
+        if any(tag in operator.tags for tag in self._refused):
             raise NotRecordableError(f"{operator} depends on more than memory")
         result = operator(*args, **kwargs)
         self._memory |= {own.data_ptr(): own.nbytes() for own in _memory_of(result)}
@@ -184,8 +186,13 @@ def _computes(operator: Any, args: Any, kwargs: Any, result: Any) -> bool:
 
 def _into(result: Any, operator: Any, args: Any, kwargs: Any) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
     """The call that writes to where a result is."""
-    if operator is torch.ops.aten.clone.default:
-        return torch.ops.aten.copy_.default, (result, args[0]), {}
+    copy = torch.ops.aten.copy_.default
+    if operator in (torch.ops.aten.clone.default, torch.ops.aten._to_copy.default):
+        return copy, (result, args[0]), {}
+    is_random = torch.Tag.nondeterministic_seeded in operator.tags
+    is_constant = operator.__name__.split(".")[0] in _FORMS or not ([*tensors_in((args, kwargs))] or is_random)
+    if isinstance(result, Tensor) and is_constant:
+        return copy, (result, result.clone()), {}  # again, since something may have been made of it in its place
     for name in operator.overloadpacket.overloads():
         other = getattr(operator.overloadpacket, name)
         places = [value.name for value in _arguments(other) if value.is_out]
