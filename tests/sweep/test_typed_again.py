@@ -3,13 +3,14 @@
 import errno
 import io
 import os
+import shutil
 import signal
 import socket
 import threading
 from types import SimpleNamespace
 
 import pytest
-from cli_helpers import SMALL, contents, refused, results, vaekl
+from cli_helpers import SMALL, contents, finished, process, refused, results, vaekl
 
 from vaekl.store import RunFolder, manifest
 from vaekl.store.sweep_schema import Entry
@@ -33,6 +34,35 @@ def test_a_run_that_was_given_more_steps_since_is_finished_and_says_so(length, t
     assert again.code == 0, again.err
     reasons = {name.partition("_")[0]: entry.reason for name, entry in manifest.read(run.parent).items()}
     assert reasons == {"seed=0": None, "seed=1": f"with {length}, which it was given since" if is_longer else None}
+
+
+@pytest.mark.parametrize("name", ["last.pt", "config.yaml", "facts.json"])
+def test_of_a_damaged_run_it_is_said_what_to_do_and_that_helps(name, tmp_path):
+    assert vaekl(tmp_path, *SWEEP).code == 0
+    (run,) = tmp_path.glob("outputs/*/seed=1_*")
+    before = results(run)
+    (run / "results.json").unlink()
+    (run / name).write_text("[")
+    cure = "or take the run's folder away and train afresh"
+    refused(vaekl(tmp_path, *SWEEP), "1 of 2 runs failed: ", f"{run / name} cannot be read (", cure, f"({run.name}); ")
+    shutil.rmtree(run)
+    answer = vaekl(tmp_path, *SWEEP)
+    assert answer.code == 0 and results(run)["test"] == before["test"], answer.err
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_file_in_the_place_of_a_run_is_named(launcher, tmp_path):
+    words = [
+        *SWEEP[:3],
+        f"hydra/launcher={launcher}",
+        *SWEEP[4:],
+        "hydra.sweep.dir=sweep",
+        "hydra.sweep.subdir=${seed}",
+    ]
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/1").touch()
+    says = f"{tmp_path}/sweep/1 is in the place of a run's folder: take it away."
+    assert finished(process(tmp_path, *words)).err == f"vaekl: {says}\n"
 
 
 def test_runs_that_did_not_begin_are_counted():

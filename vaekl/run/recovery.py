@@ -10,6 +10,7 @@ from vaekl.model.vae import LEDGER
 from vaekl.run import same_images
 from vaekl.store import LAST, PREVIOUS, RunFolder, checkpoint
 from vaekl.store.match import MisfitError, shown
+from vaekl.store.read import AFRESH
 from vaekl.system.console import Console
 from vaekl.system.devices import keep_threads
 from vaekl.system.errors import VaeklError
@@ -47,8 +48,7 @@ def saved_state(trainer: Trainer, path: Path, console: Console) -> Saved | None:
             state = checkpoint.load(previous)
         except checkpoint.DamagedError as another:
             raise VaeklError(
-                f"neither {last} nor {previous.name} beside it can be read: copy one of them again, or train afresh in "
-                "another folder."
+                f"neither {last} nor {previous.name} beside it can be read: copy one of them again, or {AFRESH}."
             ) from another
         if LAST in there:
             # else the next checkpoint would make it the previous one
@@ -87,7 +87,7 @@ def load(trainer: Trainer, saved: Saved) -> None:
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise VaeklError(
             f"the checkpoint {saved.file} does not fit the run of {saved.file.parent}: restore the two as they were, "
-            "or train afresh."
+            f"or {AFRESH}."
         ) from error
 
 
@@ -133,5 +133,5 @@ def _check_never_saved(trainer: Trainer, path: Path) -> None:
     if step > trainer.plan.valid_every:  # the first checkpoint belongs to the first validation
         raise VaeklError(
             f"{RunFolder(path).last} is missing though the run went on to step {step}: put the checkpoint back, or "
-            "train afresh."
+            f"{AFRESH}."
         )

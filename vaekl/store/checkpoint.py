@@ -12,7 +12,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import torch
 
 from vaekl.store.match import shown
-from vaekl.store.read import opened
+from vaekl.store.read import AFRESH, opened
 from vaekl.system.devices import enough_memory, is_full_memory
 from vaekl.system.errors import VaeklError, first_line
 from vaekl.system.files import replacing, sync, unwritable
@@ -91,7 +91,7 @@ def load(path: Path) -> dict[str, Any]:
     if content["format"] < FORMAT:
         raise VaeklError(
             f"the checkpoint {path} has format {shown(content['format'])}, so an earlier vaekl wrote it: use that one, "
-            "or train afresh."
+            f"or {AFRESH}."
         )
     state = content["state"]
     if not isinstance(state, dict):
@@ -144,7 +144,7 @@ def _sealed_bytes(path: Path) -> bytes:
         DamagedError: there is no such file, or it is not what was written.
         VaeklError: it is no regular file, or cannot be read.
     """
-    length, cure = len(_seal(b"")), "make it a readable file, or train afresh"
+    length, cure = len(_seal(b"")), f"make it a readable file, or {AFRESH}"
     try:
         with opened(path, _MOST, cure) as file:
             end = file.seek(0, io.SEEK_END)
@@ -170,4 +170,4 @@ def _seal(content: bytes | memoryview) -> bytes:
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:
-    return DamagedError(f"the checkpoint {path} cannot be read ({reason})", "copy it again, or train afresh")
+    return DamagedError(f"the checkpoint {path} cannot be read ({reason})", f"copy it again, or {AFRESH}")

@@ -5,7 +5,7 @@ from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-from vaekl.store.read import UnreadableError, parsed_yaml, read_yaml
+from vaekl.store.read import AFRESH, UnreadableError, parsed_yaml, read_yaml
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, sync, unwritable
 from vaekl.system.terminal import printable
@@ -15,7 +15,7 @@ _TARGET = "_target_"
 #: bytes
 _MOST = 1 << 18
 _GROUPS = ("dataset", "transform", "likelihood", "weighting", "model", "optim", "schedule", "lr_schedule", "trainer")
-_CURE = "restore it, or train afresh"
+_CURE = f"restore it, or {AFRESH}"
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from vaekl.store.read import AFRESH
 from vaekl.system.errors import VaeklError
 
 #: no state of an optimiser is nested deeper
@@ -42,7 +43,7 @@ class MisfitError(VaeklError):
         file = f" {self.file}" if self.file is not None else ""
         return (
             f"the checkpoint{file} is not damaged, but not this run's either: {self.reason}: restore it and "
-            "config.yaml as the run wrote them, or train afresh."
+            f"config.yaml as the run wrote them, or {AFRESH}."
         )
 
 

@@ -23,6 +23,8 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 #: the number that the JSON files of a run carry; it is raised when one of them gets another meaning
 SCHEMA: Final = 1
+#: what always helps with a run whose files were damaged, also where it is one of a sweep
+AFRESH: Final = "take the run's folder away and train afresh"
 _LONGEST_REASON, _LONGEST_TEXT = 200, 4096
 #: of a YAML file; the longest whole number of 64 bits has 19 digits and a sign
 _MOST_NODES, _DEEPEST, _MOST_DIGITS = 1 << 14, 50, 20

@@ -13,7 +13,7 @@ from vaekl.store import metrics as logs
 from vaekl.store.config import CONFIG
 from vaekl.store.evaluation_schema import Evaluation
 from vaekl.store.fingerprint import fingerprint
-from vaekl.store.read import UnreadableError, read_record
+from vaekl.store.read import AFRESH, UnreadableError, read_record
 from vaekl.store.run_files import BEST, EVALUATION, EVENTS, FACTS, LAST, METRICS, PREVIOUS, RESULTS, TRACKER, RunFiles
 from vaekl.store.schema import Facts, Heartbeat, Results, Tracked
 from vaekl.store.versions import versions
@@ -26,7 +26,7 @@ from vaekl.system.terminal import command, printable
 _EVALUATIONS = re.compile(r"eval(_valid|_train|_all)?(_[0-9a-f]{6})?\.json")
 #: the most bytes that are read
 _MOST = {FACTS: 1 << 25, RESULTS: 1 << 24, EVALUATION: 1 << 24, TRACKER: 1 << 12}
-_RESTORE = "restore it, or train afresh"
+_RESTORE = f"restore it, or {AFRESH}"
 _TAKE_AWAY = "restore it, or take it away"
 
 
@@ -86,8 +86,8 @@ class RunFolder(RunFiles):
             )
         if left := self.leftovers():
             raise VaeklError(
-                f"{self.path} holds {left[0]}, but no {CONFIG} that says of which run: put that file back, or choose "
-                "another folder."
+                f"{self.path} holds {left[0]}, but no {CONFIG} that says of which run: put that file back, choose "
+                f"another folder, or {AFRESH}."
             )
         configs.check(config_yaml)
         content = {"metrics_schema": logs.SCHEMA, **versions(overrides), **facts}
@@ -145,7 +145,7 @@ class RunFolder(RunFiles):
         except FileNotFoundError as error:
             raise UnreadableError(
                 f"{printable(str(self.path))} has no {FACTS}, so an earlier vaekl trained it, or the file was taken "
-                "away: go on with that vaekl, put the file back, or train afresh in another folder."
+                f"away: go on with that vaekl, put the file back, or {AFRESH}."
             ) from error
 
     def results(self) -> Results | None:

@@ -124,6 +124,9 @@ def _launch(task: Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int,
             if not isinstance(error, slurm.NoJobsLeftError) and not manifest.failures(ended) and not submitted:
                 if isinstance(error, OSError) and is_full(path):
                     raise VaeklError(unwritable(path, "sweep", error)) from error
+                if isinstance(error, FileExistsError):
+                    place = printable(str(error.filename))
+                    raise VaeklError(f"{place} is in the place of a run's folder: take it away.") from error
                 if isinstance(error, OSError) and not error.filename:  # a process has no file's name
                     raise VaeklError(f"{no_processes(error)}, or set hydra/launcher=basic.") from error
                 raise
