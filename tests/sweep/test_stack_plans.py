@@ -100,14 +100,32 @@ def test_runs_that_cannot_share_their_steps_have_a_reason(stack, tmp_path, monke
     assert "stacks would take" not in chosen.text()
 
 
-@pytest.mark.parametrize("word", ["hydra/launcher=basic", "hydra.launcher.n_jobs=1"])
+@pytest.mark.parametrize("stack", ["sweep.stack=auto", "sweep.stack=2", "sweep.stack=off"])
+def test_the_usual_launcher_may_be_typed(stack, tmp_path, monkeypatch):
+    words = ["-m", "seed=0,1,2,3,4,5", stack]
+    for folder in (tmp_path / "usual", tmp_path / "typed"):  # the size that was chosen is kept there
+        folder.mkdir()
+    plans = [
+        planned(tmp_path / folder, monkeypatch, [*words, *more], TRIAL)
+        for folder, more in (("usual", []), ("typed", ["hydra/launcher=joblib"]))
+    ]
+    assert plans[0] == plans[1] and plans[0][0].stack == {"auto": 3, "2": 2, "off": 1}[stack.partition("=")[2]]
+    typed = parse.read([*words[:2], "hydra/launcher=joblib"], [])
+    assert typed.folder() == parse.read(words[:2], []).folder() and typed.of_hydra == ["hydra/launcher=joblib"]
+    tuned = parse.read([*words[:2], "hydra.launcher.n_jobs=2"], [])
+    assert tuned.of_hydra == ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+
+
+@pytest.mark.parametrize(
+    "word", ["hydra/launcher=basic", "hydra.launcher.n_jobs=1", "hydra/launcher=joblib hydra.launcher.n_jobs=1"]
+)
 def test_a_launcher_of_one_s_own_takes_no_stacks_and_the_plan_says_so(word, tmp_path, monkeypatch):
-    chosen, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", "sweep.stack=2", word], None)
+    chosen, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", "sweep.stack=2", *word.split()], None)
     assert (
         chosen.stack == 1
         and "not stacked: searches, other launchers and settings of a launcher take no stacks" in chosen.text()
     )
-    without, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", word], None)
+    without, _ = planned(tmp_path, monkeypatch, ["-m", "seed=0,1", *word.split()], None)
     assert "not stacked" not in without.text()
 
 

@@ -21,6 +21,8 @@ _LONGEST_NAME = 60
 _STACK, _REPORT = "sweep.stack=", "report="
 #: how many runs share their steps unless the user says otherwise: each has a process of its own
 OFF = "off"
+#: the launcher where none is named
+_USUAL = "joblib"
 #: the extra that a launcher or sweeper is in, and the package that says whether it is installed
 _EXTRAS = {
     "submitit_slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
@@ -67,20 +69,19 @@ class Sweep:
 
     @property
     def tunes_launcher(self) -> bool:
-        """Whether there are keys of a launcher though none is named: they are joblib's."""
-        tunes = any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
-        return tunes and self.launcher is None
+        """Whether there are keys of a launcher: where none is named, they are those of the usual one."""
+        return any(str(override.key_or_group).startswith("hydra.launcher.") for override in self.overrides)
 
     @property
     def of_hydra(self) -> list[str]:
         """The words that say how the runs are launched."""
         words = [word for word in self.words if word.lstrip("+").startswith("hydra")]
-        return [*(["hydra/launcher=joblib"] if self.tunes_launcher else []), *words]
+        return [*([f"hydra/launcher={_USUAL}"] if self.tunes_launcher and self.launcher is None else []), *words]
 
     @property
     def may_stack(self) -> bool:
         """Whether runs may share their steps, as far as who launches and chooses them goes."""
-        return self.launcher is None and not self.tunes_launcher and not self.searches
+        return self.launcher in (None, _USUAL) and not self.tunes_launcher and not self.searches
 
     @property
     def compiles(self) -> bool:
@@ -139,7 +140,7 @@ class Sweep:
             "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
         }
         if self.launcher is None:
-            added["hydra/launcher"] = "joblib"
+            added["hydra/launcher"] = _USUAL
         if self.launcher == "submitit_slurm":
             # what was cut short goes on, so a job that ran out of time may come back
             added["hydra.launcher.max_num_timeout"] = str(_TIMEOUTS)
