@@ -70,7 +70,7 @@ def check(words: Sequence[str]) -> None:
             raise VaeklError(f"cannot read {word!r}: write key=value, as in likelihood=gaussian.")
         else:
             override = parse(word)
-            _check_folder(override)
+            _check_folder(override, is_sweep(words))
             _check_choice(override, directories)
             _check_deleted(override)
             _check_searchpath(override)
@@ -179,11 +179,18 @@ def _check_choice(override: Override, directories: Sequence[Path]) -> None:
             raise VaeklError(no_option(str(group), value, names))
 
 
-def _check_folder(override: Override) -> None:
-    """Refuse what would be written into `/`, or into a folder called None."""
-    if override.key_or_group not in _FOLDERS or override.is_delete() or override.is_sweep_override():
+def _check_folder(override: Override, of_sweep: bool) -> None:
+    """Refuse what would be written into `/`, or into a folder called None; and several folders for one sweep."""
+    word = shortened(str(override.input_line))
+    if override.key_or_group not in _FOLDERS or override.is_delete():
         return
-    value, word = override.value(), shortened(str(override.input_line))
+    if override.is_sweep_override():
+        if of_sweep:
+            raise VaeklError(
+                f"{word} is several folders, and a sweep has one, with all its runs: give one, as output_dir=outputs."
+            )
+        return
+    value = override.value()
     if value is None or isinstance(value, bool | list | dict):
         raise VaeklError(f"{word} is no folder: give one, as in output_dir=outputs.")
     if not str(value).strip():

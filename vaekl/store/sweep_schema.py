@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from vaekl.store.fields import Count, LongText, NotNegative, Record, Schema, Text
 
-#: how many runs may share a step
-MOST_STACKED = 4096
+#: how many runs a sweep may have, whose folders a report must be able to read, and how many of them may share a step
+MOST_RUNS, MOST_STACKED = 20_000, 4096
 
 
 class Entry(Record):

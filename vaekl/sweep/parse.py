@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Override
 
 from vaekl.config import overrides
-from vaekl.config.groups import options
 from vaekl.store import sweep_folder
 from vaekl.store.sweep_schema import MOST_STACKED
+from vaekl.sweep import swept
 from vaekl.system.errors import VaeklError
 from vaekl.system.terminal import command, setting
 
@@ -134,8 +134,8 @@ class Sweep:
             folder: the sweep's.
             at_once: how many runs at a time on this machine; None where another program decides.
         """
-        swept = {override.key_or_group for override in self.swept}
-        constant = sorted({str(override.key_or_group) for override in self.overrides} - {str(key) for key in swept})
+        several = {override.key_or_group for override in self.swept}
+        constant = sorted({str(override.key_or_group) for override in self.overrides} - {str(key) for key in several})
         added = {
             "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(constant)}]",
         }
@@ -174,6 +174,10 @@ def read(words: Sequence[str], names: list[str], stack: str = "", report: bool =
             f"report=true measures the runs where the command is typed, which on a cluster is the login node: leave it "
             f"away, and type `{command('vaekl', 'report', folder)}` in a job once the sweep has ended."
         )
+    swept.check(sweep.overrides, sweep.directories, sweep.searches)
+    trials = sweep.value("hydra.sweeper.n_trials")
+    if sweep.searches and trials and trials.lstrip("-").isdecimal() and int(trials) < 1:
+        raise VaeklError(f"hydra.sweeper.n_trials={trials} is no number of trials: give one from 1 on.")
     # it warns of every question that a cluster without accounting does not answer
     logging.getLogger("submitit").addFilter(lambda record: record.levelno >= logging.ERROR)
     if sweep.value("hydra/sweeper") == "optuna":
@@ -187,26 +191,11 @@ def read(words: Sequence[str], names: list[str], stack: str = "", report: bool =
         raise VaeklError(
             f"sweep={','.join(names)} has no key with several values: write them as in `seed: 0,1,2`, without brackets."
         )
-    for override in sweep.swept:
-        _check_values(override, sweep)
     if not sweep.swept and not sweep.searches:
         raise VaeklError("-m needs a key with several values, as in `vaekl train -m seed=0,1,2`.")
-    if not sweep.searches and (ranges := [o.input_line for o in sweep.swept if isinstance(o.value(), IntervalSweep)]):
-        raise VaeklError(f"{ranges[0]} is an interval to search in: add hydra/sweeper=optuna, or give values.")
     if sweep.searches and sweep.value("valid") == "0":
         raise VaeklError("a search goes by the validation ELBO, but valid=0 holds nothing out: set valid=0.1.")
     return sweep
-
-
-def _check_values(override: Override, sweep: Sweep) -> None:
-    key, word = override.get_key_element(), override.input_line
-    if sum(other.get_key_element() == key for other in sweep.overrides) > 1:
-        raise VaeklError(f"{key} is given twice: give all its values at once, as in seed=0,1,2.")
-    values = overrides.values(override, sweep.directories)
-    if not values:
-        raise VaeklError(f"{word} matches none of {', '.join(options(key, sweep.directories))}.")
-    if len(set(values)) < len(values) and not sweep.searches:
-        raise VaeklError(f"{word} has a value twice: the same run would be trained at the same time.")
 
 
 def best(folder: Path) -> str | None:
