@@ -114,6 +114,11 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
             ["hydra.launcher.verbose would do nothing"],
         ),
         (["-m", "likelihood=glob(zzz*)"], ["likelihood=glob(zzz*) matches none of", "bernoulli"]),
+        (
+            ["-m", "seed=a,-1"],
+            ["none of the 2 runs can be trained; of the first it is said: seed must be"],
+        ),
+        (["-m", "optim.lr=-1,0", "seed=0,1"], ["none of the 4 runs can be trained", "optim.lr must be a positive"]),
         (["-m", "seed=0,0,1"], ["seed=0,0,1 has a value twice"]),
         (["-m", "seed=0,1", "seed=2,3"], ["seed is given twice"]),
         (["-m", "seed=0,1", "--info", "all"], ["-m trains several runs"]),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vaekl.config import job, mistakes, multirun, overrides
+from vaekl.run.config import RunConfig
 from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.sweep import display, ending, launcher, parse, plan, ready_made, slurm, stacks, trying, workers
 from vaekl.sweep.task import Task, Where, import_training, train_one
@@ -19,6 +20,9 @@ from vaekl.system.files import own_folder, refuse_link, refuse_strange, unwritab
 from vaekl.system.places import check_name, check_place, is_full
 from vaekl.system.terminal import printable
 from vaekl.system.workers import no_processes
+
+#: runs of a sweep whose values are looked at before anything else, if none of them can be trained
+_MOST_LOOKED_AT = 100
 
 
 def train(typed: Sequence[str], make_report: ending.MakeReport) -> None:
@@ -68,6 +72,7 @@ def _sweep(sweep: parse.Sweep, make_report: ending.MakeReport) -> None:
     check_name(path / (sweep.value("hydra.sweep.subdir") or ""), "hydra.sweep.subdir")
     if not named:
         refuse_link(path)
+    _check_values(sweep)
     console, runs = Console(), sweep.count()
     check_place(path, "sweep", option)
     if RunFolder(path).holds_run():
@@ -130,6 +135,23 @@ def _launch(task: Task, sweep: parse.Sweep, chosen: plan.Plan | None, runs: int,
                 if isinstance(error, OSError) and not error.filename:  # a process has no file's name
                     raise VaeklError(f"{no_processes(error)}, or set hydra/launcher=basic.") from error
                 raise
+
+
+def _check_values(sweep: parse.Sweep) -> None:
+    """Refuse a sweep of which every run has a value that it cannot have, as far as that is seen without torch.
+
+    Where one can be trained, the others fail by themselves.
+    """
+    runs, first = sweep.runs(), ""
+    if sweep.searches or len(runs) > _MOST_LOOKED_AT:
+        return
+    for run in runs:
+        try:
+            RunConfig.of(job.single([*run, *(f"--config-dir={folder}" for folder in sweep.directories)]).content)
+            return
+        except VaeklError as error:
+            first = first or str(error)
+    raise VaeklError(f"none of the {len(runs)} runs can be trained; of the first it is said: {first}")
 
 
 def _check_keys(sweep: parse.Sweep) -> None:
