@@ -35,7 +35,7 @@ from .data.transforms import Dequantize as Dequantize
 from .data.transforms import Levels as Levels
 from .data.transforms import Scale as Scale
 from .data.transforms import Transform as Transform
-from .data.transforms import Warp as Warp
+from .data.warp import Warp as Warp
 from .model.control import Capacity as Capacity
 from .model.control import Control as Control
 from .model.control import Controller as Controller

@@ -6,7 +6,8 @@ import pytest
 
 from vaekl.data.sources.embedded import digits
 from vaekl.data.spec import DataSpec
-from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale, Warp
+from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale
+from vaekl.data.warp import Warp
 
 
 @pytest.mark.parametrize(

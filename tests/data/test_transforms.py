@@ -3,7 +3,8 @@ import torch
 
 from vaekl.data.auto import AutoTransform
 from vaekl.data.spec import DataSpec
-from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale, Transform, Warp
+from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale, Transform
+from vaekl.data.warp import Warp
 from vaekl.system.errors import VaeklError
 
 GREY = DataSpec("grey", (1, 4, 4), 256, "levels")

@@ -11,7 +11,6 @@ from cli_helpers import SMALL, contents, finished, process, refused, results, sa
 from forks import Fork, command
 
 from vaekl.store import manifest, sweep_folder
-from vaekl.sweep import parse as sweep_words
 from vaekl.sweep import trying
 
 SERIAL = "hydra/launcher=basic"
@@ -259,39 +258,6 @@ def test_a_key_that_all_swept_options_have_and_the_usual_option_lacks_has_one_va
     assert "likelihood=gaussian,laplace" in sweep_folder.planned_words(only(tmp_path))
 
 
-# more than ten: the sampler then goes by what it has seen
-@pytest.mark.nightly
-@pytest.mark.parametrize("trials", [3, 12])
-def test_a_search_is_by_the_validation_elbo_and_can_be_typed_again(trials, tmp_path):
-    pytest.importorskip("optuna")
-    words = [
-        "train", "-m", "hydra/sweeper=optuna", f"hydra.sweeper.n_trials={trials}", "likelihood=gaussian",
-        "weighting=fixed_beta",
-        "weighting.beta=tag(log, interval(0.001, 1))", "optim.lr=choice(0.001, 1e30)", "trainer.steps=2", "valid=20",
-        *SMALL[:2],
-    ]  # fmt: skip
-    answer = finished(process(tmp_path, *words), 300)
-    folder = only(tmp_path)
-    runs = states(folder)
-    assert len(runs) == trials and set(runs.values()) == {"finished", "diverged"}
-    elbo, best = max(
-        (results(folder / name)["valid"]["elbo_nats"], name)
-        for name in runs
-        if (folder / name / "results.json").exists()
-    )
-    found = yaml.safe_load((folder / "optimization_results.yaml").read_text())
-    assert found["best_value"] == elbo and f"validation ELBO {elbo:,.3f} nats" in answer.out
-    assert (
-        yaml.safe_load((folder / best / "config.yaml").read_text())["weighting"]["beta"]
-        == found["best_params"]["weighting.beta"]
-    )
-    assert answer.code == 1 and "Traceback" not in answer.err and "training diverged" in answer.err
-    # nothing is left to train: fewer workers, the same trials
-    again = finished(process(tmp_path, *words), 300)
-    assert states(folder) == runs and f"validation ELBO {elbo:,.3f} nats" in again.out
-    refused(vaekl(tmp_path, *words, "valid=0"), "valid=0", "validation ELBO")
-
-
 @pytest.mark.nightly  # the tests with a real Slurm go through submitit too
 def test_submitit_runs_the_same_runs(tmp_path):
     pytest.importorskip("submitit")
@@ -303,9 +269,3 @@ def test_submitit_runs_the_same_runs(tmp_path):
     (tmp_path / "here").mkdir()
     assert vaekl(tmp_path / "here", *words, SERIAL).code == 0
     assert {name: results(only(tmp_path / "here") / name) for name in by_submitit} == by_submitit
-
-
-def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_words, "find_spec", lambda name: None)
-    for word, extra in (("hydra/launcher=submitit_slurm", "slurm"), ("hydra/sweeper=optuna", "optuna")):
-        refused(vaekl(tmp_path, "train", "-m", "seed=0,1", word), f'pip install "vaekl[{extra}]"')

@@ -165,3 +165,9 @@ def test_a_ready_made_sweep_gives_way_to_what_is_typed(tmp_path):
 def test_a_sweep_that_cannot_be_is_refused_before_anything_is_written(typed, parts, tmp_path):
     refused(vaekl(tmp_path, "train", *typed, *SMALL), *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(parse, "find_spec", lambda name: None)
+    for word, extra in (("hydra/launcher=submitit_slurm", "slurm"), ("hydra/sweeper=optuna", "optuna")):
+        refused(vaekl(tmp_path, "train", "-m", "seed=0,1", word), f'pip install "vaekl[{extra}]"')

@@ -9,7 +9,8 @@ from helpers import grey, model_of, trainer_of
 from vaekl.data import Data, DataSpec, Split
 from vaekl.data.scaling import Scaling
 from vaekl.data.standardize import Standardized
-from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale, Warp
+from vaekl.data.transforms import AsStored, Binarize, Compose, Dequantize, Levels, Scale
+from vaekl.data.warp import Warp
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import FixedBeta
 from vaekl.training import stack
