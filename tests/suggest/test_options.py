@@ -4,6 +4,7 @@ import pytest
 from cli_helpers import refused, vaekl
 
 from vaekl.suggest.options import parse, seconds
+from vaekl.system.errors import VaeklError
 
 
 def test_words_of_the_suggestion_and_of_the_data_are_told_apart():
@@ -52,6 +53,8 @@ def test_a_budget_is_a_time(text, value):
         (["dataset=digits", "5m"], ["cannot read '5m'", "write key=value"]),
         (["dataset=digits", "-m"], ["unknown option -m"]),
         (["dataset=digitz"], ["dataset=digitz is not one of", "did you mean digits?"]),
+        (["dataset=digits,mnist"], ["dataset=digits,mnist is several values, and `vaekl suggest` takes one of each"]),
+        (["dataset=digits", "output_dir="], ["output_dir= is empty: give a folder"]),
         (["dataset=digits", "valid=0"], ["suggest judges by validation examples"]),
         (["dataset=digits", "model.latents=0"], ["model.latents must be a whole number from 1"]),
         (["dataset=digits", "likelihood=poisson"], ["none of the likelihoods fits digits", "takes counts"]),
@@ -59,6 +62,22 @@ def test_a_budget_is_a_time(text, value):
 )
 def test_each_mistake_is_one_sentence(tmp_path, words, parts):
     refused(vaekl(tmp_path, "suggest", *words, *([] if "jobs=0" in words else ["jobs=1"])), *parts)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("transform=nope", "transform=nope is not one of"),
+        ("suggest.nope=1", "there is no key suggest.nope"),
+        ("trainer.steps=x", "trainer.steps must be null or a whole number from 1"),
+    ],
+)
+def test_words_of_which_no_run_can_be_made_are_refused_by_themselves(word, said, tmp_path, monkeypatch):
+    """Without the folder, and without torch: reading the words is enough."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VaeklError, match=said):
+        parse(["dataset=digits", word])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_names_every_key(tmp_path):

@@ -30,11 +30,15 @@ def find_runs(path: Path) -> list[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that is no checkpoint of a run.
+    """Refuse a file that is no checkpoint of a run, and what is neither a file nor a folder.
 
     Raises:
         VaeklError: names the run's folder if it is in one.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise VaeklError(
+            f"{printable(str(path))} is neither a file nor a folder: give a folder that `vaekl train` made."
+        )
     if path.is_file() and path.suffix != ".pt":
         if not RunFolder(path.parent).holds_run():
             raise VaeklError(

@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from vaekl.config import overrides
+from vaekl.config import job, overrides
 from vaekl.config.files import files_digest
 from vaekl.config.groups import CONF, groups
 from vaekl.config.groups import options as options_of
 from vaekl.config.verb_options import defaults
+from vaekl.run.config import RunConfig
 from vaekl.system.checks import one_of, optional, whole
 from vaekl.system.errors import VaeklError, did_you_mean
 
@@ -101,6 +102,7 @@ def parse(typed: Sequence[str]) -> Options:
             words.append(word)
     if "dataset" not in seen and "experiment" not in seen:
         raise VaeklError("suggest needs data: say which, as in `vaekl suggest dataset=digits`.")
+    _check_composed(words)
     return Options(
         budget=seconds(options["budget"]),
         aim=one_of(options["for"], "for", AIMS),
@@ -111,6 +113,18 @@ def parse(typed: Sequence[str]) -> Options:
         likelihoods=likelihoods,
         latents=latents,
     )
+
+
+def _check_composed(words: Sequence[str]) -> None:
+    """Refuse words of which no run can be made, before anything heavy is imported.
+
+    Raises:
+        VaeklError: one sentence for the first mistake.
+    """
+    for word in overrides.without_flags(words):
+        if overrides.parse(word).is_sweep_override():
+            raise VaeklError(f"{word} is several values, and `vaekl suggest` takes one of each: give one.")
+    RunConfig.of(job.single(words).content)
 
 
 def seconds(text: Any) -> float:

@@ -161,6 +161,18 @@ def test_the_scores_of_a_classifier(copy, tmp_path, monkeypatch):
     assert "classifier of digits" in out and len(list((tmp_path / "cache").rglob("*.pt"))) == 1
 
 
+def test_what_is_wrong_with_all_runs_is_said_once(run, tmp_path):
+    for name in "abcdef":
+        shutil.copytree(run, tmp_path / "sweep" / name)
+    (tmp_path / "empty.npz").touch()
+    answer = vaekl(tmp_path, "eval", "sweep", "eval.jobs=1", "dataset=npz", "dataset.path=empty.npz")
+    names = ", ".join(f"sweep/{name}" for name in "abcde")
+    assert refused(answer) == (
+        f"vaekl: 6 of 6 runs could not be measured: {names} and others: {tmp_path}/empty.npz is empty; set "
+        "dataset.path=FILE.npz to where the data are."
+    )
+
+
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_others(jobs, run, tmp_path):
     long = "a" * 100  # no figure is cut, however long the names
@@ -170,7 +182,7 @@ def test_a_folder_of_runs_makes_one_table_and_a_broken_one_does_not_stop_the_oth
     quick = ("eval.k=2", "eval.knn=false")
     answer = finished(process(tmp_path, "eval", "sweep", f"eval.jobs={jobs}", *quick))
     assert answer.code == 1
-    assert "1 of 3 runs could not be measured" in answer.err and "sweep/b" in answer.err
+    assert "1 of 3 runs could not be measured: sweep/b: the checkpoint sweep/b/last.pt " in answer.err
     assert "Traceback" not in answer.err and len(answer.err.splitlines()) == 1
     reports = [(tmp_path / "sweep" / name / "eval.json").read_bytes() for name in (long, "c")]
     report = json.loads(reports[0])

@@ -210,6 +210,8 @@ def test_groups_are_named_by_what_differs_and_only_that(made, sweep):
         (("sweep", "dataset=mnist"), ("runs on their own data",)),
         (("sweep", "report.output="), ("report",)),
         (("sweep", "report.output=file/here"), ("file is no folder", "set report.output=FOLDER")),
+        (("file",), ("file is a file, and neither a run folder nor a checkpoint: give a folder that",)),
+        (("/dev/null",), ("/dev/null is neither a file nor a folder: give a folder that `vaekl train` made.",)),
         ((), ("report needs a run folder",)),
     ],
 )

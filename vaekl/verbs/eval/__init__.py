@@ -27,6 +27,8 @@ from vaekl.verbs.eval.table import comparison, run_table, width_for
 
 #: of the tables in a file; a wider terminal is filled, and no figure is cut
 _TABLE_WIDTH = 100
+#: runs of which the same is said
+_NAMED = 5
 
 
 def main(words: verb_options.Words) -> int:
@@ -59,9 +61,17 @@ def main(words: verb_options.Words) -> int:
         _show_left_out(reports, console)
         for report in (report for report in reports if report["moving"]):
             console.print(f"  {printable(report['run'])}: {report['moving']}.")
-    failures = [f"{run}: {answer}" for run, answer in zip(runs, answers, strict=True) if isinstance(answer, str)]
-    if failures:
-        raise VaeklError(f"{len(failures)} of {len(runs)} runs could not be measured: {'; '.join(failures)}")
+    failed: dict[str, list[str]] = {}
+    for run, answer in zip(runs, answers, strict=True):
+        if isinstance(answer, str):
+            failed.setdefault(answer.removesuffix("."), []).append(str(run))
+    if failed:
+        reasons = [
+            f"{', '.join(names[:_NAMED])}{' and others' * (len(names) > _NAMED)}: {reason}"
+            for reason, names in failed.items()
+        ]
+        count = sum(map(len, failed.values()))
+        raise VaeklError(f"{count} of {len(runs)} runs could not be measured: {'; '.join(reasons)}.")
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from vaekl.config.command import train_command
 from vaekl.measures.trend import run_trend
-from vaekl.store import LINKED, RunFolder, find_runs, linked_runs
+from vaekl.store import LINKED, RunFolder, check_file, find_runs, linked_runs
 from vaekl.store.config import refusal
 from vaekl.store.evaluation_schema import Evaluation
 from vaekl.store.manifest import FAILURES
@@ -21,8 +21,6 @@ from vaekl.verbs.report.sweeps import left_over
 #: of a log: what the report shows, and about how many rows
 _KEPT = ("implied_sigma", "rmse")
 _MOST_ROWS = 200
-
-
 #: how the reason begins where a measurement was tried
 NOT_MEASURED = "could not be measured: "
 
@@ -170,6 +168,7 @@ def collect(paths: Iterable[Path]) -> list[Run]:
     for path in paths:
         if not path.exists():
             raise refusal(path)
+        check_file(path)
         base = path.parent if path.is_file() else path
         alone = RunFolder(base).holds_run()
         outcomes = {} if alone else left_over(base)
