@@ -35,6 +35,35 @@ def test_an_option_in_another_encoding_is_named(content, words, tmp_path):
     refused(vaekl(tmp_path, "train", *words, "--config-dir", "own"), "own/sweep/bad.yaml is no text in UTF-8")
 
 
+@pytest.mark.parametrize("words", [["--help"], ["likelihood=bad"], ["-m", "likelihood=bad,cb"], ["sweep=seeds"]])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("_target_: [1\nseed: 2\n", "cannot be read as YAML (line 2): mend it"),
+        ("- a\n", "is no list of keys and values, as options are: mend it"),
+        ("word", "is no list of keys and values"),
+    ],
+)
+def test_an_option_that_is_no_list_of_keys_is_named(content, says, words, tmp_path):
+    (tmp_path / "own" / "likelihood").mkdir(parents=True)
+    (tmp_path / "own" / "likelihood" / "bad.yaml").write_text(content)
+    refused(vaekl(tmp_path, "train", *words, "--config-dir", "own"), f"own/likelihood/bad.yaml {says}")
+
+
+def test_files_of_other_programs_may_lie_in_the_folder(tmp_path):
+    (tmp_path / "own" / "deploy").mkdir(parents=True)
+    (tmp_path / "own" / "deploy" / "two.yaml").write_text("a: 1\n---\nb: !mine 2\n")
+    answer = vaekl(tmp_path, "train", "--cfg", "job", "--config-dir", "own")
+    assert answer.code == 0, answer.err
+
+
+def test_an_option_without_a_class_is_named(tmp_path):
+    (tmp_path / "own" / "likelihood").mkdir(parents=True)
+    (tmp_path / "own" / "likelihood" / "bad.yaml").write_text("# mine\nscale: 1\n")
+    says = "the option of likelihood names no class: write a line `_target_: MODULE.CLASS` into its file, or set"
+    refused(vaekl(tmp_path, "train", "likelihood=bad", "--config-dir", "own"), says)
+
+
 def test_a_folder_of_endless_options_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(groups, "_MOST_FILES", 2)
     (tmp_path / "own" / "model").mkdir(parents=True)

@@ -245,6 +245,14 @@ def test_hydra_s_own_names_for_folders(tmp_path):
     refused(vaekl(tmp_path, *words, "hydra.sweep.subdir=a/${seed}"), "hydra.sweep.subdir", "slash")
 
 
+def test_a_value_in_letters_of_several_bytes_names_a_folder_too(tmp_path):
+    answer = vaekl(tmp_path, "train", "-m", f"run_name='{'数' * 100}',b", SERIAL, *SMALL)
+    assert answer.code == 0, answer.err
+    names = sorted(path.parent.name for path in only(tmp_path).glob("*/results.json"))
+    assert [name.partition("_1")[0][:18] for name in names] == ["run_name=b", f"run_name={'数' * 9}"]
+    assert max(len(name.encode()) for name in names) < 220
+
+
 @pytest.mark.parametrize("launcher", [SERIAL, "hydra/launcher=joblib"])
 def test_a_key_that_all_swept_options_have_and_the_usual_option_lacks_has_one_value(launcher, tmp_path):
     (tmp_path / "sweep").mkdir()

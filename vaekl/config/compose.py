@@ -21,7 +21,8 @@ from vaekl.config.groups import CONF, groups
 from vaekl.config.overrides import for_hydra, parse
 from vaekl.store import fingerprint
 
-_LONGEST_NAME = 120
+#: letters, and bytes of those that take several: a system allows 255, and a digest follows
+_LONGEST_NAME, _MOST_BYTES = 120, 200
 #: keys by whose values Hydra composes other parts of the config
 _BY_HYDRA = ("hydra.searchpath", "hydra.job.env_copy")
 
@@ -193,7 +194,8 @@ def _folder_name(text: str) -> str:
     text = re.sub(r"(?<=[=,])-?\d+\.\d{6,}(e-?\d+)?(?=,|$)", lambda number: f"{float(number[0]):.4g}", text)
     text = re.sub(r"[\[\]{}'\" ]", "", text)
     # a leading dot would hide it
-    return "".join(c if c.isalnum() or c in "=,.-_+" else "-" for c in text).lstrip(".")[:_LONGEST_NAME]
+    name = "".join(c if c.isalnum() or c in "=,.-_+" else "-" for c in text).lstrip(".")[:_LONGEST_NAME]
+    return name.encode()[:_MOST_BYTES].decode(errors="ignore")
 
 
 def _fingerprint(*, _root_: DictConfig) -> str:

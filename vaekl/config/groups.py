@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vaekl.system.errors import VaeklError, did_you_mean
+from vaekl.system.errors import VaeklError, did_you_mean, first_line
 
 #: options of a user's own folder, and bytes of each
 _MOST_FILES, _MOST_BYTES = 2_000, 1 << 20
@@ -45,7 +45,7 @@ def no_option(group: str, option: str, names: Collection[str]) -> str:
 
 
 def check_files(directory: Path) -> None:
-    """Refuse a config folder with what Hydra cannot read as an option: pipes, endless files, other texts than UTF-8.
+    """Refuse a config folder with what Hydra cannot read as an option: pipes, endless files, no YAML.
 
     Raises:
         VaeklError: names the first of them.
@@ -58,11 +58,28 @@ def check_files(directory: Path) -> None:
             if not stat.S_ISREG(state.st_mode) or state.st_size > _MOST_BYTES:
                 raise VaeklError(f"{file} is no file of at most {_MOST_BYTES:,} bytes, as options are: take it away.")
             try:
-                file.read_text(encoding="utf-8")
+                text = file.read_text(encoding="utf-8")
             except UnicodeDecodeError as error:
                 raise VaeklError(
                     f"{file} is no text in UTF-8, as options are: save it as that, or take it away."
                 ) from error
+            if (CONF / file.parent.name).is_dir():  # others may be of other programs
+                _check_keys(file, text)
+
+
+def _check_keys(file: Path, text: str) -> None:
+    import yaml  # without folders of one's own --help needs none
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.reader.ReaderError:  # a control character, without which --help prints the rest
+        return
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}" if mark else first_line(error)
+        raise VaeklError(f"{file} cannot be read as YAML ({place}): mend it, or take it away.") from error
+    if content is not None and not isinstance(content, dict):
+        raise VaeklError(f"{file} is no list of keys and values, as options are: mend it, or take it away.")
 
 
 def settings(file: str, prefix: str = "") -> str:

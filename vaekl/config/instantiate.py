@@ -24,6 +24,11 @@ def make(group: str, settings: Mapping[str, Any], kind: Any, **objects: Any) -> 
     Raises:
         VaeklError: the settings do not fit, or the object is of another kind.
     """
+    if settings.get("_target_") is None:
+        raise VaeklError(
+            f"the option of {group} names no class: write a line `_target_: MODULE.CLASS` into its file, or set "
+            f"{group}._target_=MODULE.CLASS."
+        )
     trust.import_own(group, settings)
     try:
         # in two steps, because Hydra would make config nodes of the objects
