@@ -11,7 +11,11 @@ from vaekl.system.errors import VaeklError, sentence
     ("error", "text"),
     [
         (VaeklError("seed must be a number."), "seed must be a number."),
-        (OSError(errno.EACCES, "Permission denied", "runs/a"), "Permission denied: runs/a."),
+        (
+            OSError(errno.EACCES, "Permission denied", "runs/a"),
+            "you may not use runs/a in this way (Permission denied): change its permissions.",
+        ),
+        (OSError(errno.EIO, "Input/output error", "runs/a"), "Input/output error: runs/a."),
         (OSError("no words of the system"), "no words of the system."),
         (
             ImportError("libtorch_cpu.so: failed to map segment from shared object"),

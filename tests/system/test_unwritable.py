@@ -157,3 +157,11 @@ def test_a_data_directory_without_room_for_decoded_images(tmp_path, monkeypatch)
 def test_a_limit_of_the_users_is_no_matter_of_permissions(number, cure, tmp_path):
     sentence = unwritable(tmp_path / "last.pt", "checkpoint", OSError(number, os.strerror(number)))
     assert os.strerror(number) in sentence and cure in sentence and "writable" not in sentence
+
+
+def test_a_folder_that_may_not_be_read_holds_no_run_that_could_be_named(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr("vaekl.store.config.is_readable", lambda folder: folder.name != "mine")
+    for verb in ("eval", "resume"):
+        says = "you may not look into mine: make it readable, or give another folder."
+        assert refused(vaekl(tmp_path, verb, "mine")) == f"vaekl: {says}"

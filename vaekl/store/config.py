@@ -8,6 +8,7 @@ from typing import Any
 from vaekl.store.read import AFRESH, UnreadableError, parsed_yaml, read_yaml
 from vaekl.system.errors import VaeklError
 from vaekl.system.files import replacing, sync, unwritable
+from vaekl.system.places import is_readable
 from vaekl.system.terminal import printable
 
 CONFIG = "config.yaml"
@@ -114,6 +115,8 @@ def replace(folder: Path, text: str, results: Path) -> None:
 
 def refusal(folder: Path) -> VaeklError:
     """What to say where there is no run; it names one that is near."""
+    if folder.is_dir() and not is_readable(folder):
+        return VaeklError(f"you may not look into {printable(str(folder))}: make it readable, or give another folder.")
     inside = sorted(file.parent for file in folder.glob(f"*/{CONFIG}"))
     if len(inside) > 1:
         return VaeklError(

@@ -89,6 +89,8 @@ def sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"the path {os.fsdecode(error.filename or '')[:60]}… is longer than one may be: give a shorter one."
+    if isinstance(error, PermissionError) and error.filename:
+        return f"you may not use {os.fsdecode(error.filename)} in this way ({error.strerror}): change its permissions."
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + "."
     first = (str(error).splitlines() or [""])[0]

@@ -104,6 +104,11 @@ def _nearest(path: Path) -> Path:
     return next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
 
 
+def is_readable(folder: Path) -> bool:
+    """Whether this process may look into a folder."""
+    return os.access(folder, os.R_OK | os.X_OK)
+
+
 def is_full(folder: Path) -> bool:
     """Whether the disk of a folder has no room to speak of."""
     try:

@@ -9,7 +9,9 @@ import yaml
 from cli_helpers import contents, refused
 from report_cases import Page, load, page, reported, table
 
+from vaekl.store import RunFolder
 from vaekl.store.metrics import FIELDS
+from vaekl.verbs.report import sweeps
 from vaekl.verbs.report.collect import collect
 from vaekl.verbs.report.groups import grouped
 
@@ -95,6 +97,26 @@ def test_jobs_of_a_sweep_that_left_no_folder_are_missing(sweep):
     (sweep / "multirun.yaml").write_text(yaml.safe_dump({"hydra": {"overrides": {"task": task}}}))
     missing = [run for run in collect([sweep]) if run.status == "missing"]
     assert [run.path.name for run in missing] == ["2_"] and "without a folder" in missing[0].reason
+
+
+@pytest.mark.parametrize("manifest", [None, "{"])
+def test_without_a_manifest_no_run_that_is_there_is_called_missing(manifest, sweep):
+    task = ["likelihood=cb,gaussian", "seed=0,1"]
+    (sweep / "multirun.yaml").write_text(yaml.safe_dump({"hydra": {"overrides": {"task": task}}}))
+    if manifest:
+        (sweep / "manifest.json").write_text(manifest)
+    others = [(run.name, run.status) for run in collect([sweep]) if run.status != "finished"]
+    assert others == ([("manifest.json", "broken")] if manifest else [])
+
+
+def test_a_run_whose_folder_may_not_be_read_is_a_row(sweep, monkeypatch):
+    manifest = {"schema": 1, "runs": {"cb_0": {"status": "finished", "reason": None}}}
+    (sweep / "manifest.json").write_text(json.dumps(manifest))
+    holds_run = RunFolder.holds_run
+    monkeypatch.setattr(RunFolder, "holds_run", lambda self: self.path.name != "cb_0" and holds_run(self))
+    monkeypatch.setattr(sweeps, "is_readable", lambda folder: folder.name != "cb_0")
+    (run,) = (run for run in collect([sweep]) if run.name == "cb_0")
+    assert (run.status, run.reason) == ("broken", "you may not look into its folder: make that readable")
 
 
 def test_runs_of_equal_names_are_told_apart(sweep):

@@ -16,6 +16,7 @@ from vaekl.store.evaluation_schema import Evaluation
 from vaekl.store.manifest import FAILURES
 from vaekl.store.schema import Facts, Figures, Results
 from vaekl.system.errors import VaeklError, sentence
+from vaekl.system.places import is_readable
 from vaekl.verbs.report.sweeps import left_over
 
 #: of a log: what the report shows, and about how many rows
@@ -166,7 +167,7 @@ def collect(paths: Iterable[Path]) -> list[Run]:
     """
     runs: dict[str, Run] = {}  # by their true paths; a link to itself, which Path.resolve refuses, has its own
     for path in paths:
-        if not path.exists():
+        if not path.exists() or (path.is_dir() and not is_readable(path)):
             raise refusal(path)
         check_file(path)
         base = path.parent if path.is_file() else path

@@ -7,22 +7,25 @@ from pathlib import Path
 from vaekl.store import RunFolder, manifest, sweep_folder
 from vaekl.system.errors import VaeklError, sentence
 from vaekl.system.files import subfolders
+from vaekl.system.places import is_readable
 
 _MOST_JOBS = 10_000
+_UNREADABLE = "you may not look into its folder: make that readable"
 
 
 def left_over(base: Path) -> dict[Path, tuple[str, str]]:
     """Runs of a folder that are not whole run folders, and what manifests say: status and reason."""
     outcomes: dict[Path, tuple[str, str]] = {}
-    for sweep in [base, *_own_folders(base)]:
+    for sweep in [base, *filter(is_readable, _own_folders(base))]:
         for child in _own_folders(sweep):
             run = RunFolder(child)
-            if not run.holds_run():
+            if not run.holds_run() and is_readable(child):
                 if run.leftovers() or run.facts_file.exists():
                     outcomes[child] = ("broken", f"{run.config_file.name} is missing")
                 elif re.match(r"\d+_", child.name) and sweep_folder.is_planned(sweep):
                     outcomes[child] = ("missing", "its folder is empty: the run failed before its first step")
         outcomes |= _noted(sweep)
+        outcomes |= {child: ("broken", _UNREADABLE) for child in _own_folders(sweep) if not is_readable(child)}
     return outcomes
 
 
@@ -57,6 +60,8 @@ def _gaps(sweep: Path) -> dict[Path, tuple[str, str]]:
     except VaeklError:
         words = []
     there = {int(match[1]) for child in sweep.iterdir() if (match := re.match(r"(\d{1,9})_", child.name))}
+    if not there and any(RunFolder(child).holds_run() for child in _own_folders(sweep)):
+        return {}  # its runs are named by what differs, and no number says which are missing
     count = prod(len(_values(word.partition("=")[2])) for word in words) if words else 0
     # a name such as 20261123_old is no job's
     jobs = range(min(max([count, *(number + 1 for number in there)]), _MOST_JOBS))
