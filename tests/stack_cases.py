@@ -1,11 +1,16 @@
 """What the tests of stacks share: trainers for a stack and the same alone, and how they are compared."""
 
+import random
 from functools import partial
 
 import torch
 from helpers import data_of, model_of, trainer_of
 
-from vaekl.model.weighting import FixedDispersion
+from vaekl.data import Data
+from vaekl.data.auto import AutoTransform
+from vaekl.data.sources.table import table
+from vaekl.model.likelihoods import Columns
+from vaekl.model.weighting import FixedDispersion, LearnedPrecision
 from vaekl.training import stack
 
 DATA = data_of()
@@ -47,3 +52,21 @@ def assert_close(together, alone):
 def of(likelihood, weighting=FixedDispersion, control=None, seed=0, **settings):
     family = likelihood()
     return model_of(DATA.spec, family, weighting(family, DATA.spec.shape, **settings), seed=seed, control=control)
+
+
+def people(folder):
+    """A table with missing values, counts and words."""
+    rows, draw = ["height,children,smokes,city"], random.Random(0)
+    for _ in range(60):
+        height = draw.choice(["", f"{draw.gauss(170, 9):.1f}"])
+        words = draw.choice(["yes", "no"]), draw.choice(["Bonn", "Ulm", "Trier"])
+        rows.append(",".join([height, str(draw.randrange(5)), *words]))
+    (folder / "people.csv").write_text("\n".join(rows), encoding="utf-8")
+    return Data.from_source(table(str(folder / "people.csv"), missing="mask"), AutoTransform(), Columns().accepts)
+
+
+def of_people(data, seed):
+    """A model of that table."""
+    family = Columns()
+    family.check_spec(data.spec)
+    return model_of(data.spec, family, LearnedPrecision(family, data.spec.shape), seed=seed)

@@ -1,24 +1,20 @@
 """Runs whose steps are taken together: each ends as it would alone, whatever becomes of the others."""
 
-import random
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from helpers import data_of, model_of, split_of
-from stack_cases import CLOSE, assert_close, of, pair, trained
+from stack_cases import CLOSE, assert_close, of, of_people, pair, people, trained
 
 from vaekl.config import job
 from vaekl.data import Data, DataSpec
-from vaekl.data.auto import AutoTransform
-from vaekl.data.sources.table import table
 from vaekl.model import mapped
 from vaekl.model.control import Capacity, Controller, FreeBits, Geco, LearnedBeta, Mmd
 from vaekl.model.likelihoods import (
     Beta,
     CensoredGaussian,
-    Columns,
     ContinuousBernoulli,
     Gaussian,
     Laplace,
@@ -94,21 +90,8 @@ def test_other_networks_and_data_are_mapped_too(make, data):
 
 
 def test_columns_of_a_table_are_mapped_too(tmp_path):
-    rows = ["height,children,smokes,city"]
-    draw = random.Random(0)
-    for _ in range(60):
-        height = draw.choice(["", f"{draw.gauss(170, 9):.1f}"])
-        words = draw.choice(["yes", "no"]), draw.choice(["Bonn", "Ulm", "Trier"])
-        rows.append(",".join([height, str(draw.randrange(5)), *words]))
-    (tmp_path / "people.csv").write_text("\n".join(rows), encoding="utf-8")
-    data = Data.from_source(table(str(tmp_path / "people.csv"), missing="mask"), AutoTransform(), Columns().accepts)
-
-    def make(seed):
-        family = Columns()
-        family.check_spec(data.spec)
-        return model_of(data.spec, family, LearnedPrecision(family, data.spec.shape), seed=seed)
-
-    together, alone = pair([partial(make, seed) for seed in (0, 1)], data)
+    data = people(tmp_path)
+    together, alone = pair([partial(of_people, data, seed) for seed in (0, 1)], data)
     assert trained(together) == ({}, [])
     for trainer in alone:
         trainer.fit()

@@ -14,6 +14,7 @@ from torch.nn.utils import get_total_norm
 
 from vaekl.system.errors import VaeklError
 from vaekl.training.buffers import Buffers
+from vaekl.training.foreign import foreign_part
 from vaekl.training.recording import Numbers, Recording, capturable, memory_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Recorder:
         trainer: with Adam or AdamW in one kernel.
 
     Raises:
-        VaeklError: its optimiser is another one.
+        VaeklError: its optimiser is another one, or a part of the model is foreign.
     """
 
     def __init__(self, trainer: "Trainer") -> None:
@@ -39,10 +40,16 @@ class Recorder:
                 "trainer.compile=graph takes optim=adam or adamw with optim.fused=true, whose step is one kernel: set "
                 "one of them, or trainer.compile=true."
             )
+        name = foreign_part([trainer.objective, trainer.data.train.transform])
+        if trainer.device.type == "cpu" and name is not None:
+            raise VaeklError(
+                f"trainer.compile=graph plays a recorded step on a CPU, and {name} is neither PyTorch's nor vaekl's: a "
+                "later step may be another one. Set trainer.compile=true or false."
+            )
         self._recording = Recording(trainer.device, [trainer.generator], self._state)
         self._numbers = Numbers(trainer.device)
         self._stored = torch.empty(0)
-        self._gradients: list[Tensor] = []
+        self._buffers = Buffers(trainer.objective)
 
     def step(self, stored: Tensor) -> Tensor:
         """Take one, and return the means of `LEDGER`, [5].
@@ -56,26 +63,35 @@ class Recorder:
         trainer, recording = self._trainer, self._recording
         rates, logs = trainer.rates(trainer.step), trainer.plan.logs_after(trainer.step + 1)
         multiplier, *places = self._numbers.set([trainer.schedule(trainer.step), *rates])
+
+        def step(rates: Sequence[float | Tensor]) -> list[Tensor]:
+            return self._take(multiplier, rates)
+
         if not recording.is_made:
             # the norm that is logged is not recorded
             if not recording.is_warm or (logs and trainer.plan.log_every > 1):
                 return recording.take(lambda: trainer.advance(stored, multiplier, rates))
-            self._stored, buffers = stored.clone(), Buffers(trainer.objective)
-
-            def step(rates: Sequence[float | Tensor]) -> Tensor:
-                ledger = trainer.advance(self._stored, multiplier, rates)
-                buffers.put_back()
-                return ledger
-
-            recording.make(lambda: step(rates), lambda: capturable(trainer.optimizer, lambda: step(places)))
-            self._gradients = [weight.grad for weight in trainer.networks if weight.grad is not None]
+            self._stored, self._buffers = stored.clone(), Buffers(trainer.objective)
+            recording.make(lambda: capturable(trainer.optimizer, lambda: step(places)))
         self._stored.copy_(stored)
-        ledger = recording.replayed()
+        ledger, trainer.last_x, *others = recording.replayed(lambda: step(rates))
         for group, rate in zip(trainer.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate  # which a checkpoint has
-        if logs and trainer.plan.clip_norm is None:
-            trainer.gradient_norm = get_total_norm(self._gradients)
+        if trainer.plan.clip_norm is not None:
+            (trainer.gradient_norm,) = others
+        elif logs:
+            trainer.gradient_norm = get_total_norm(others)
         return ledger
+
+    def _take(self, multiplier: Tensor, rates: Sequence[float | Tensor]) -> list[Tensor]:
+        """The ledger, the images as the model sees them, and the gradient: its norm alone where it is clipped."""
+        trainer = self._trainer
+        ledger = trainer.advance(self._stored, multiplier, rates)
+        self._buffers.put_back()
+        if trainer.plan.clip_norm is not None:
+            assert trainer.gradient_norm is not None
+            return [ledger, trainer.last_x, trainer.gradient_norm]
+        return [ledger, trainer.last_x, *(weight.grad for weight in trainer.networks if weight.grad is not None)]
 
     def _state(self) -> list[Tensor]:
         trainer = self._trainer
@@ -97,7 +113,6 @@ class JointRecorder:
         self._joint = joint
         self._recording = Recording(joint.device, [own.generator for own in joint.trainers], joint.state)
         self._numbers = Numbers(joint.device)
-        self._norms = torch.empty(0)
 
     def step(self, waiting: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Take one; returns the means of `LEDGER`, [N, 5], and the norms of the gradients, [N].
@@ -109,16 +124,12 @@ class JointRecorder:
         rates = joint.rates(waiting)
         places = self._numbers.set(rates)
         if not recording.is_warm:
-            return recording.take(lambda: self._take(joint.feed.draw(waiting), rates)), self._norms
+            return recording.take(lambda: joint.take(*joint.feed.draw(waiting), rates))
+
+        def step(rates: Sequence[float | Tensor]) -> list[Tensor]:
+            return [*joint.take(*joint.feed.draw(range(len(joint.members))), rates)]
+
         if not recording.is_made:
-            everywhere = range(len(joint.members))
-
-            def step(rates: Sequence[float | Tensor]) -> Tensor:
-                return self._take(joint.feed.draw(everywhere), rates)
-
-            recording.make(lambda: step(rates), lambda: capturable(joint.optimizer, lambda: step(places)))
-        return recording.replayed(), self._norms
-
-    def _take(self, batch: tuple[Tensor, Tensor], rates: Sequence[float | Tensor]) -> Tensor:
-        ledger, self._norms = self._joint.take(*batch, rates)
-        return ledger
+            recording.make(lambda: capturable(joint.optimizer, lambda: step(places)))
+        ledger, norms = recording.replayed(lambda: step(rates))
+        return ledger, norms

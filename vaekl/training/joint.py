@@ -24,7 +24,7 @@ from vaekl.training.graph import JointRecorder
 from vaekl.training.recording import memory_of
 from vaekl.training.rows import Rows
 from vaekl.training.stack import Member
-from vaekl.training.tape import TapedGradient
+from vaekl.training.taped_gradient import TapedGradient
 
 # of a single number for each run, such as a control's, a loop over the runs takes no time
 warnings.filterwarnings(

@@ -4,51 +4,44 @@ Of a small step most time goes into starting its kernels: Python, autograd and `
 is to be done, and memory is taken and given back. A tape does what a CUDA graph does, on a CPU.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-if TYPE_CHECKING:
-    from vaekl.training.joint import JointStep
-
-#: bytes of results above which no tape is kept: such kernels take longer than to start them
-_LARGEST = 2**28
-_KNOWN = ("vaekl", "torch", "builtins", "collections", "functools", "pathlib")
-
-
-#: operators that take no values from a tensor, but its form
-_FORMS = ("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
+#: operators whose result depends on no values, only on the form of a tensor or on numbers
+_CONSTANT = ("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like", "lift_fresh")
 
 
 class NotRecordableError(RuntimeError):
-    """A function does more than its kernels."""
+    """A function does more than its kernels, or too much to be kept."""
 
 
 class Tape(TorchDispatchMode):
     """Notes the operators that are called inside it, below autograd, and keeps all their results.
 
     Played, each is computed from what the memory of its arguments holds then, and written where its result was. Numbers
-    of Python stay what they were at the recording.
+    of Python stay what they were at the recording, and so do values that are read past PyTorch's operators, as
+    `tensor.numpy()` and `tensor.tolist()` do.
 
     Args:
         draws: whether random numbers may be drawn, anew each time.
+        limit: bytes of results that are kept at most.
 
     Raises:
-        NotRecordableError: a value is asked for, or random numbers are drawn that may not be.
+        NotRecordableError: a value is asked for, random numbers are drawn that may not be, or the limit is passed.
     """
 
-    def __init__(self, draws: bool = False) -> None:
+    def __init__(self, draws: bool = False, limit: float = inf) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._refused = [torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape]
         self._refused += [] if draws else [torch.Tag.nondeterministic_seeded]
+        self._limit, self._kept = limit, 0
         self._calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
-        self._memory: dict[int, int] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -58,23 +51,19 @@ class Tape(TorchDispatchMode):
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call an operator and take it down."""
         kwargs = kwargs or {}
-        if any(tag in operator.tags for tag in self._refused):
+        if any(tag in operator.tags for tag in self._refused) and not _picks_by_number(operator, args):
             raise NotRecordableError(f"{operator} depends on more than memory")
         result = operator(*args, **kwargs)
-        self._memory |= {own.data_ptr(): own.nbytes() for own in _memory_of(result)}
         # a tensor may get other memory later
         args, kwargs, place = tree_map_only(Tensor, Tensor.detach, (args, kwargs, result))
-        is_written = any(value.alias_info is not None and value.alias_info.is_write for value in _arguments(operator))
-        if is_written:
-            self._calls.append((operator, args, kwargs))
-        elif _computes(operator, args, kwargs, place):
+        if _computes(operator, args, kwargs, place):
             self._calls.append(_into(place, operator, args, kwargs))
+            self._kept += sum(memory.nbytes() for memory in _memory_of(place))
+        elif any(value.alias_info is not None and value.alias_info.is_write for value in _arguments(operator)):
+            self._calls.append((operator, args, kwargs))
+        if self._kept > self._limit:
+            raise NotRecordableError(f"its results take more than {self._limit:,} bytes")
         return result
-
-    @property
-    def size(self) -> int:
-        """Bytes of all results."""
-        return sum(self._memory.values())
 
     @torch.no_grad()
     def play(self) -> None:
@@ -83,105 +72,36 @@ class Tape(TorchDispatchMode):
             function(*args, **kwargs)
 
 
-class TapedGradient:
-    """`JointStep.gradient`, played once it was seen that a tape gives the same bits.
-
-    Where a part of the model is neither PyTorch's nor vaekl's nothing is recorded: its program may do something else in
-    a later step.
-
-    Args:
-        joint: the steps of some runs on a CPU.
-    """
-
-    def __init__(self, joint: "JointStep") -> None:
-        self._joint = joint
-        self._tape: Tape | None = None
-        self._is_compared = False
-        self._ledger = torch.empty(0)
-        self._is_refused = not _is_known(joint.objective, set())
-
-    def __call__(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The means of `LEDGER`, [N, 5], at the same place in each step; x and the noise are as well."""
-        if self._is_refused:
-            return self._joint.gradient(x, noise)
-        if self._tape is None:
-            return self._recorded(x, noise)
-        if not self._is_compared:
-            self._is_compared = True
-            if not self._is_same(x, noise):
-                self._is_refused, self._tape = True, None
-                return self._joint.gradient(x, noise)
-        self._tape.play()
-        return self._ledger
-
-    def _recorded(self, x: Tensor, noise: Tensor) -> Tensor:
-        tape, before = Tape(), self._joint.buffers()
-        try:
-            with tape:
-                self._ledger = self._joint.gradient(x, noise)
-        except NotRecordableError:
-            self._is_refused = True
-            self._joint.set_buffers(before)
-            return self._joint.gradient(x, noise)
-        self._is_refused = tape.size > _LARGEST
-        self._tape = None if self._is_refused else tape
-        return self._ledger
-
-    def _is_same(self, x: Tensor, noise: Tensor) -> bool:
-        """Whether the tape gives in this step what the program gives; nothing is changed by it."""
-        joint, tape = self._joint, self._tape
-        assert tape is not None
-        before = joint.buffers()
-        ledger = joint.gradient(x, noise)
-        expected = [ledger, *joint.gradients(), *joint.buffers()]
-        joint.set_buffers(before)
-        tape.play()
-        played = [self._ledger, *joint.gradients(), *joint.buffers()]
-        joint.set_buffers(before)
-        return all(torch.equal(one, other) for one, other in zip(played, expected, strict=True))
-
-
-def _is_known(value: Any, seen: set[int]) -> bool:
-    """Whether an object and all in it, such as a module's parts and hooks, are of no program but PyTorch's and vaekl's.
-
-    Args:
-        value: any object.
-        seen: those that are looked at already.
-    """
-    if id(value) in seen or isinstance(value, Tensor):
-        return True
-    seen.add(id(value))
-    if str(getattr(value, "__module__", type(value).__module__)).split(".")[0] not in _KNOWN:
-        return False
-    parts: list[Any] = [*getattr(value, "__dict__", {}).values()] if not isinstance(value, type) else []
-    if isinstance(value, partial):
-        parts += [value.func, value.args, value.keywords]
-    if isinstance(value, dict):
-        parts += value.values()
-    elif isinstance(value, list | tuple | set | frozenset | deque):
-        parts += value
-    return all(_is_known(part, seen) for part in parts)
+def tensors_in(tree: Any) -> Iterator[Tensor]:
+    """Those among arguments or results, also in lists and dictionaries."""
+    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _arguments(operator: Any) -> Any:
     return operator._schema.arguments
 
 
-def tensors_in(tree: Any) -> Iterator[Tensor]:
-    """Those among arguments or results, also in lists and dictionaries."""
-    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
-
-
 def _memory_of(tree: Any) -> list[torch.UntypedStorage]:
     return [tensor.untyped_storage() for tensor in tensors_in(tree)]
 
 
+def _picks_by_number(operator: Any, args: Any) -> bool:
+    """Whether values are picked by their places; what is picked by a mask has another size each time."""
+    masks = (torch.bool, torch.uint8)
+    return operator is torch.ops.aten.index.Tensor and all(own.dtype not in masks for own in tensors_in(args[1]))
+
+
+def _is_constant(operator: Any, args: Any, kwargs: Any) -> bool:
+    is_random = torch.Tag.nondeterministic_seeded in operator.tags
+    return operator._schema.name.removeprefix("aten::") in _CONSTANT or not (is_random or [*tensors_in((args, kwargs))])
+
+
 def _computes(operator: Any, args: Any, kwargs: Any, result: Any) -> bool:
-    """Whether a result is more than a view of an argument, or memory that is still to be filled."""
+    """Whether a result is more than arguments, views of them, or memory that is still to be filled."""
     if operator.namespace == "profiler" or "empty" in operator._schema.name:
         return False
     given, own = ({memory.data_ptr() for memory in _memory_of(tree)} for tree in ((args, kwargs), result))
-    return not own or not own <= given
+    return not own <= given or (bool(own) and _is_constant(operator, args, kwargs))
 
 
 def _into(result: Any, operator: Any, args: Any, kwargs: Any) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
@@ -189,9 +109,7 @@ def _into(result: Any, operator: Any, args: Any, kwargs: Any) -> tuple[Callable[
     copy = torch.ops.aten.copy_.default
     if operator in (torch.ops.aten.clone.default, torch.ops.aten._to_copy.default):
         return copy, (result, args[0]), {}
-    is_random = torch.Tag.nondeterministic_seeded in operator.tags
-    is_constant = operator.__name__.split(".")[0] in _FORMS or not ([*tensors_in((args, kwargs))] or is_random)
-    if isinstance(result, Tensor) and is_constant:
+    if isinstance(result, Tensor) and _is_constant(operator, args, kwargs):
         return copy, (result, result.clone()), {}  # again, since something may have been made of it in its place
     for name in operator.overloadpacket.overloads():
         other = getattr(operator.overloadpacket, name)
