@@ -1,6 +1,5 @@
 """The verbs. Nothing heavy is imported before a verb needs it, so that help is instant."""
 
-import atexit
 import contextlib
 import gc
 import itertools
@@ -259,8 +258,6 @@ def prepare_process() -> None:
 
     # a full collection of garbage looks at the 240,000 objects of the imported modules, four times while they are made
     gc.set_threshold(10_000, *gc.get_threshold()[1:])
-    # and once more at the end, which takes a quarter of a second
-    atexit.register(gc.freeze)
 
     # where no processes can be started, vaekl says so itself
     warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode|joblib backend .* not available")

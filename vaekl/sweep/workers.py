@@ -53,15 +53,16 @@ def leave_signals() -> None:
 
 
 def begin(threads: int) -> None:
-    """In a worker that was forked from the process that started the sweep, which has imported torch.
+    """In a worker that was forked from the process that started the sweep.
 
     Args:
         threads: of each of its runs.
     """
-    import torch
-
     leave_signals()
-    torch.set_num_threads(threads)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
+    else:  # all runs are finished, and none needs torch unless somebody has touched its files
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def prepare() -> None:

@@ -5,6 +5,7 @@ import errno
 import os
 import sysconfig
 from collections.abc import Iterable, Sequence
+from textwrap import shorten
 from traceback import walk_tb
 
 #: what other programs call things, and the names that they have here
@@ -39,7 +40,7 @@ class VaeklError(Exception):
 
 def first_line(error: BaseException) -> str:
     """The message of another library's error, short enough to be quoted in a sentence."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    return shorten((str(error).strip() or type(error).__name__).splitlines()[0], 160, placeholder=" ...")
 
 
 class InputError(VaeklError, ValueError):

@@ -58,6 +58,14 @@ def test_of_a_good_run_nothing_stands_out():
     assert "3 of 8 carry less than 0.01 nats" in printed
 
 
+def test_what_other_commands_call_unfinished_is_called_so_here_too():
+    short = replace(GOOD, log=replace(GOOD.log, trend=Trend(None, None, short=True)))
+    printed = text(short, [])
+    assert "no cause stands out" in printed and "unfinished by its log: the run is too short to tell" in printed
+    early = replace(GOOD, **SPOILED["stopped too early"])
+    assert "by its log" not in text(early, causes(early))
+
+
 def test_a_learning_rate_that_is_too_high_shows_in_several_ways():
     dead = replace(GOOD, **(of_both(COLLAPSED) | {"structure": LEFT} | with_settings(learning_rate=0.05)))
     assert [cause.cause for cause in causes(dead)] == ["learning rate too high"]

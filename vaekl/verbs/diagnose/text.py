@@ -23,12 +23,15 @@ def text(seen: Evidence, causes: list[Cause]) -> str:
         f"test KL {test.kl:,.2f} (training {seen.train.kl:,.2f}), {test.active} of {seen.latents} latents active; "
         f"by one draw of the noise for {of_test:,} test and {of_train:,} training {seen.example}s",
     ]
+    moving = seen.log.trend.sentence
     if not causes:
-        lines.append("  nothing stands out")
+        lines.append("  no cause stands out" if moving else "  nothing stands out")
     for number, cause in enumerate(causes, 1):
         cost = f", {cause.nats:,.1f} nats" if 0 < cause.nats < inf else ""
         lines.append(f"  {number}. {cause.cause}{cost}: {cause.sentence}")
         lines.append(f"     cure: {cause.cure}")
+    if moving and all(cause.cause != "stopped too early" for cause in causes):
+        lines.append(f"  unfinished by its log: {moving}")
     return printable_lines("\n".join([*lines, *_latents(seen.aggregate, seen.train.kl_per_latent, seen.example)]))
 
 
