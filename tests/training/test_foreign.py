@@ -43,6 +43,17 @@ def holding(value):
     return holder
 
 
+def unfilled():
+    """A function that holds a name to which nothing was given yet."""
+
+    def holder():
+        return later
+
+    holder.__module__ = "torch.some"
+    return holder
+    later = 1
+
+
 def hooked():
     net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     net[1].register_forward_hook(own)
@@ -76,6 +87,7 @@ KNOWN = {
     "list": [1.0, "a", None],
     "partial": partial(print, 2),
     "closure": holding(3),
+    "empty closure": unfilled(),
 }
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from vaekl.model.likelihoods import Gaussian
 from vaekl.model.weighting import FixedBeta, FixedDispersion
-from vaekl.training import taped_gradient
+from vaekl.training import tape, taped_gradient
 from vaekl.training.tape import NotRecordableError, Tape
 
 
@@ -102,6 +102,17 @@ def test_a_step_that_is_another_one_than_before_is_not_played_again(plays, monke
 
     stacked([partial(make, 0), partial(make, 1)])
     assert len(plays) == 1  # for the comparison
+
+
+def test_a_step_that_cannot_be_recorded_is_taken_by_its_program(plays, monkeypatch):
+    def fail(*args):
+        raise TypeError("an operator that no tape knows")
+
+    monkeypatch.setattr(tape, "_into", fail)
+    unrecorded = stacked(CASES["optimal"])
+    assert not plays
+    monkeypatch.undo()
+    assert_same_bits(unrecorded, stacked(CASES["optimal"]))
 
 
 def test_a_step_with_results_beyond_the_limit_is_not_played(plays, monkeypatch):

@@ -47,7 +47,7 @@ def start(
         machine += f", {distributed.size()} processes"
     multiplied = f" · schedule={choices['schedule']}" if choices["schedule"] != "constant" else ""
     if trainer.recorder is not None:
-        machine += f", each step {'a CUDA graph' if trainer.device.type == 'cuda' else 'played from a recording'}"
+        machine += ", steps played from a recording" if trainer.device.type == "cpu" else ", each step a CUDA graph"
     if trainer.compiler.decision is not False:
         machine += f", torch.compile{'' if trainer.compiler.decision else ' if it pays'}"
     lines = {

@@ -1,6 +1,7 @@
 """Parts of a model that are neither PyTorch's nor vaekl's, and may therefore do something else in a later step."""
 
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -36,7 +37,9 @@ def _parts(value: Any) -> list[Any]:
     parts += [getattr(value, name, None) for name in slots if not name.startswith("__")]
     if isinstance(value, partial):
         parts += [value.func, value.args, value.keywords]
-    parts += [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+    for cell in getattr(value, "__closure__", None) or ():
+        with suppress(ValueError):  # nothing is in it yet
+            parts.append(cell.cell_contents)
     parts += [getattr(value, name) for name in ("__self__", "__func__") if hasattr(value, name)]
     if isinstance(value, dict):
         parts += value.values()

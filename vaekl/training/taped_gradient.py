@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vaekl.training.foreign import foreign_part
-from vaekl.training.tape import NotRecordableError, Tape
+from vaekl.training.tape import Tape
 
 if TYPE_CHECKING:
     from vaekl.training.joint import JointStep
@@ -51,7 +51,7 @@ class TapedGradient:
         try:
             with tape:
                 self._ledger = self._joint.gradient(x, noise)
-        except NotRecordableError:
+        except Exception:  # what cannot be recorded can be computed; of other errors the program tells below
             self._is_refused = True
             self._joint.set_buffers(before)
             return self._joint.gradient(x, noise)
